@@ -1,12 +1,19 @@
 """What takes how long, and how that grows.
 
     python examples/benchmark_speed.py project [--fields 1000 10000 100000] [--window]
+    python examples/benchmark_speed.py predict equal parts --data ../shared/data [--images 48] [--repeats 5]
 
 `project`: projects of many fields, ten cells on each and five pending suggestions on every third, made by the
 public commands (``CACHE/speed/N``, once: 100,000 fields take an hour and 3 GB). Tells what it costs to open
 one, to read all fields, their states and the state of one, and to label a cell and take that back; with
 ``--window`` what a real window takes to open it, to go to the next field, to filter and to sort (needs a
 display). ``--quick`` makes a small one.
+
+`predict`: fields a second with class, attributes and novelty, through the worker's public request from files
+to a COCO file, against Ultralytics' own ``predict`` as installed, in torch and in ONNX Runtime: fields of
+``txl`` at 448 px, all arms in turn in one run. Run it on a quiet machine: stock uses one thread of two cores
+and ours both, so that other work costs ours more. `equal`: how far what the engine predicts is from what
+torch predicts, on ``val`` of ``txl`` and ``pbc``. `parts`: where a prediction's time goes, in one thread.
 """
 
 from __future__ import annotations
@@ -14,9 +21,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from bench import arguments, big_project
+from bench import arguments, big_project, parts, prediction
 
-MODES: dict[str, Callable[[argparse.Namespace], None]] = {"project": big_project.run}
+MODES: dict[str, Callable[[argparse.Namespace], None]] = {
+    "project": big_project.run,
+    "predict": prediction.run,
+    "equal": prediction.compare,
+    "parts": parts.run,
+}
 
 
 def main() -> None:
@@ -24,6 +36,7 @@ def main() -> None:
     made = arguments.parser(__doc__ or "")
     made.add_argument("modes", nargs="*", default=[*MODES], metavar="MODE", help=", ".join(MODES))
     big_project.add_arguments(made)
+    prediction.add_arguments(made)
     args = arguments.read(made, only_prints=lambda asked: asked.modes == ["project"])
     for mode in args.modes:
         if mode not in MODES:

@@ -89,7 +89,7 @@ def test_every_import_of_the_program_is_declared() -> None:
 
 def test_every_declared_dependency_is_imported() -> None:
     used = set(imported(*OURS))
-    unused = {one for one in RUNTIME | EXTRAS["onnx"] if not modules(one) & used}
+    unused = {one for one in RUNTIME if not modules(one) & used}
     assert unused == set(NOT_IMPORTED)
 
 

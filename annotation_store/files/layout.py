@@ -30,6 +30,8 @@ THUMBNAILS = ".thumbnails"
 """Created again if missing."""
 FEATURES = ".features"
 """The cache of feature vectors: computed again if missing."""
+ENGINE = ".engine"
+"""The networks of models as graphs for the prediction engine: made again if missing."""
 LOST = "lost+found"
 """Where files go that belong to nothing, or were damaged: for people to look at."""
 
@@ -44,6 +46,7 @@ _GUARDED = (
     STAGING,
     THUMBNAILS,
     FEATURES,
+    ENGINE,
     LOST,
     DATABASE,
     *JOURNALS,

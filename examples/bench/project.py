@@ -77,7 +77,9 @@ def later(options: dict[str, Any]) -> dict[str, Any]:
     return options | ({"init": "active"} if "init" in options else {})
 
 
-def proposals(project: Project, fields: Sequence[Field], **options: Any) -> list[list[Proposal]]:
+def proposals(
+    project: Project, fields: Sequence[Field], *, worker: Callable[..., Any] = ask, **options: Any
+) -> list[list[Proposal]]:
     """Let the project's model look at fields, as ``napari-lld predict --images … --out …`` does."""
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
         # by number: data sets may have files of equal names
@@ -91,7 +93,7 @@ def proposals(project: Project, fields: Sequence[Field], **options: Any) -> list
             out=str(out),
             **{"min_confidence": LEAST, **options},
         )
-        ask(request)
+        worker(request)
         content = json.loads(out.read_text(encoding="utf-8"))
     number_of = {image["id"]: int(Path(image["file_name"]).stem) for image in content["images"]}
     found: list[list[Proposal]] = [[] for _ in fields]

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ os.environ.update(
     YOLO_VERBOSE="false",
 )
 
+from ultralytics import YOLO
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
@@ -252,6 +253,29 @@ def predict_stock(
                 )
         found.append(sorted(proposals, key=lambda p: -p.confidence))
     return found
+
+
+def as_installed(
+    weights: Path | None, size: int, *, onnx_in: Path | None = None
+) -> Callable[[Sequence[Path]], object]:
+    """Return Ultralytics' own prediction of files, with its defaults but for the size.
+
+    Parameters
+    ----------
+    weights
+        ``None`` = a YOLO26n with random weights.
+    onnx_in
+        A folder: the network is exported to ONNX there first, by Ultralytics with its defaults.
+    """
+    model = YOLO("yolo26n.yaml" if weights is None else str(weights))
+    if onnx_in is not None:
+        file = onnx_in / "stock.pt"  # the export lies beside it
+        if weights is None:
+            model.save(file)
+        else:
+            shutil.copy(weights, file)
+        model = YOLO(YOLO(file).export(format="onnx", imgsz=size))
+    return lambda files: model.predict([str(file) for file in files], imgsz=size, verbose=False)
 
 
 def cropped(fields: Sequence[Field]) -> list[Field]:

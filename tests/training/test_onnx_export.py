@@ -158,6 +158,6 @@ def test_without_the_packages_it_says_what_to_install(
     monkeypatch.setattr(
         "training.worker.export_model.find_spec", lambda name: None if name == "onnxruntime" else name
     )
-    with pytest.raises(LLDError, match=r"needs onnxruntime: .*napari-lld\[onnx\]"):
+    with pytest.raises(LLDError, match=r"needs onnxruntime: .*pip install onnxruntime"):
         run(request_, Quiet(), 0.0)
     assert not Path(request_.out).exists()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,9 +14,10 @@ from annotation_store.geometry import SAME_CELL, iou_matrix
 from annotation_store.records import Box, Proposal, Shape
 from training.evaluation.open_set import drawn_to_even, probability_taught
 from training.evaluation.unchecked_films import UNCHECKED_AT_MOST
+from training.inference.engine import Engine, engine_of, forget
 from training.models.model import LearnedModel
 from training.networks.describer import cut_crop, features_of, size_feature
-from training.networks.detector import detect_and_pool, letterbox
+from training.networks.detector import choose, detect_and_pool, letterbox
 from training.networks.devices import autocast, to_tensor
 from training.networks.scale import INSIDE, LEAST_ATTRIBUTE_SIDE, MOST_PIXELS, field_side
 from training.similarity.novelty import Novelty
@@ -102,59 +105,168 @@ def propose_raw(
     """
     model.evaluating()
     results: list[RawProposals] = []
+    engine = engine_of(model, len(fields))
     sides: list[float | None] = list(cell_sides) if cell_sides is not None else [None] * len(fields)
     for start in range(0, len(fields), batch):
-        images = [load() for load in fields[start : start + batch]]
         some = slice(start, start + batch)
-        moved = [0.0] * len(images) if moves is None else moves[some]
-        results += _propose_batch(model, images, sides[some], moved, min_score, describe=describe)
+        seen, engine = _see(model, engine, fields[some], sides[some], min_score, describe=describe)
+        moved = [0.0] * len(seen) if moves is None else moves[some]
+        results += _described(model, seen, moved, describe=describe)
         if on_field is not None:
             on_field(len(results))
     return results
 
 
-def _propose_batch(
+class _Seen(NamedTuple):
+    """What the networks give of a field.
+
+    Attributes
+    ----------
+    boxes, scores, vector
+        As `RawProposals` has them.
+    features
+        ``(n, F)`` of all boxes; ``None`` if they are not to be described.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    vector: np.ndarray
+    features: torch.Tensor | None = None
+
+
+def _see(
     model: LearnedModel,
-    images: Sequence[np.ndarray],
+    engine: Engine | None,
+    fields: Sequence[Pixels],
     cell_sides: Sequence[float | None],
-    moves: Sequence[Move],
     min_score: float,
     *,
     describe: bool,
-) -> list[RawProposals]:
-    kept = _find(model, images, cell_sides, min_score)
+) -> tuple[list[_Seen], Engine | None]:
+    """Run both networks over fields, and return what they give and the engine, unless that failed."""
+    images: list[np.ndarray] = []
+    if engine is not None:
+        alone = len(fields) < engine.threads
+
+        def tasks(engine: Engine) -> Iterator[Callable[[], _Seen]]:
+            for load, side in zip(fields, cell_sides, strict=True):
+                images.append(load())
+                yield partial(
+                    _see_with, engine, model, images[-1], side, min_score, describe=describe, alone=alone
+                )
+
+        try:
+            return engine.each(tasks(engine)), engine
+        except _EngineFailedError:
+            forget(model)
+    images += [load() for load in fields[len(images) :]]
+    found = _find(model, images, cell_sides, min_score)
+    return (_with_features(model, images, cell_sides, found) if describe else found), None
+
+
+class _EngineFailedError(Exception):
+    """ONNX Runtime gave up on a field."""
+
+
+def _see_with(
+    engine: Engine,
+    model: LearnedModel,
+    image: np.ndarray,
+    side: float | None,
+    min_score: float,
+    *,
+    describe: bool,
+    alone: bool,
+) -> _Seen:
+    """Run an engine's networks over a field."""
+    canvas, scale = letterbox(image, model.size, side, model.sides)
+    try:
+        decoded, vector = engine.decode(canvas, alone=alone)
+    except Exception as error:  # whatever ONNX Runtime raises
+        raise _EngineFailedError from error
+    seen = _Seen(*_in_field(image, choose(decoded, min_score=min_score, most=MOST_PER_FIELD), scale), vector)
     if not describe:
-        heads = model.vocabulary.heads
+        return seen
+    crops, sizes = _crops_of(image, side, seen.boxes)
+    features = np.zeros((len(crops), model.describer.features), np.float32)
+    for once, rows in _by_score(seen.scores):
+        try:
+            features[rows] = engine.features([crops[i] for i in rows], [sizes[i] for i in rows], once=once)
+        except Exception as error:
+            raise _EngineFailedError from error
+    return seen._replace(features=torch.from_numpy(features))
+
+
+def _described(
+    model: LearnedModel, seen: Sequence[_Seen], moves: Sequence[Move], *, describe: bool
+) -> list[RawProposals]:
+    """Return what the heads say of the boxes that were seen."""
+    heads = model.vocabulary.heads
+    if not describe:
         return [
-            RawProposals(*one[:2], [np.zeros((len(one[0]), len(v))) for v in heads], one[2]) for one in kept
+            RawProposals(
+                one.boxes, one.scores, [np.zeros((len(one.boxes), len(v))) for v in heads], one.vector
+            )
+            for one in seen
         ]
-    crops, sizes = [], []
-    for image, side, (boxes, _, _) in zip(images, cell_sides, kept, strict=True):
-        height, width = image.shape[:2]
-        against = field_side(width, height, side)
-        crops += [cut_crop(image, tuple(box)) for box in boxes]
-        sizes += [size_feature(float(max(box[2:])), against) for box in boxes]
-    scores = np.concatenate([scores for _, scores, _ in kept])
-    moved = [move for move, (boxes, _, _) in zip(moves, kept, strict=True) for _ in boxes]
-    features = _features_by_score(model, crops, sizes, scores)
+    features = torch.cat([one.features for one in seen if one.features is not None])
+    moved = [move for move, one in zip(moves, seen, strict=True) for _ in one.boxes]
     logits, places, unlike = describe_features(model, features, moved)
     results, start = [], 0
-    for boxes, scores, vector in kept:
+    for boxes, scores, vector, _ in seen:
         some = slice(start, start + len(boxes))
         start = some.stop
-        seen = features[some][: int((scores >= FAINT).sum())].half().cpu().numpy()
+        clear = features[some][: int((scores >= FAINT).sum())].half().cpu().numpy()
         of_heads = [head[some] for head in logits]
-        new = RawProposals(boxes, scores, of_heads, vector, features=seen)
+        new = RawProposals(boxes, scores, of_heads, vector, features=clear)
         if places is not None and unlike is not None:
             new.places, new.novelty = places[some], unlike[some]
         results.append(new)
     return results
 
 
+def _with_features(
+    model: LearnedModel,
+    images: Sequence[np.ndarray],
+    cell_sides: Sequence[float | None],
+    found: Sequence[_Seen],
+) -> list[_Seen]:
+    """Add what torch's trunk sees of the boxes."""
+    crops, sizes = [], []
+    for image, side, one in zip(images, cell_sides, found, strict=True):
+        of_crops, of_sizes = _crops_of(image, side, one.boxes)
+        crops += of_crops
+        sizes += of_sizes
+    describer = model.describer
+    features = torch.zeros((len(crops), describer.features), device=next(describer.parameters()).device)
+    for once, rows in _by_score(np.concatenate([one.scores for one in found])):
+        some, of = [crops[i] for i in rows], [sizes[i] for i in rows]
+        features[rows] = features_of(describer, some, of, once=once)
+    parts = torch.split(features, [len(one.boxes) for one in found])
+    return [one._replace(features=part) for one, part in zip(found, parts, strict=True)]
+
+
+def _by_score(scores: np.ndarray) -> Iterator[tuple[bool, list[int]]]:
+    """Yield rows that are looked at alike: what is `FAINT` once, and not from eight sides."""
+    for once, rows in ((False, np.flatnonzero(scores >= FAINT)), (True, np.flatnonzero(scores < FAINT))):
+        if len(rows):
+            yield once, rows.tolist()
+
+
+def _crops_of(
+    image: np.ndarray, side: float | None, boxes: np.ndarray
+) -> tuple[list[np.ndarray], list[float]]:
+    """Cut boxes ``(n, 4)`` out of a field, and return their sizes too, as the describer takes both."""
+    height, width = image.shape[:2]
+    against = field_side(width, height, side)
+    crops = [cut_crop(image, tuple(box)) for box in boxes]
+    return crops, [size_feature(float(max(box[2:])), against) for box in boxes]
+
+
 def _find(
     model: LearnedModel, images: Sequence[np.ndarray], cell_sides: Sequence[float | None], min_score: float
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Detect on fields: per field boxes ``(n, 4)`` x, y, w, h in its pixels, raw scores, and its vector."""
+) -> list[_Seen]:
+    """Detect on fields with torch."""
     device = next(model.detector.parameters()).device
     boxed = [
         letterbox(image, model.size, side, model.sides)
@@ -177,14 +289,19 @@ def _find(
             for i, one in zip(some, detections, strict=True):
                 found[i] = one
             vectors.update(zip(some, pooled, strict=True))
-    kept = []
-    for i, (image, (_, scale), one) in enumerate(zip(images, boxed, found, strict=True)):
-        height, width = image.shape[:2]
-        corners = (one[:, :4] / scale).clip(0, [width, height, width, height])
-        boxes = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), 1)
-        inside = (boxes[:, 2:] >= 1).all(1)
-        kept.append((boxes[inside], one[inside, 4], vectors[i]))
-    return kept
+    return [
+        _Seen(*_in_field(image, one, scale), vectors[i])
+        for i, (image, (_, scale), one) in enumerate(zip(images, boxed, found, strict=True))
+    ]
+
+
+def _in_field(image: np.ndarray, found: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return boxes ``(n, 4)`` x, y, w, h inside a field, in its pixels, and scores, of what was detected."""
+    height, width = image.shape[:2]
+    corners = (found[:, :4] / scale).clip(0, [width, height, width, height])
+    boxes = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), 1)
+    inside = (boxes[:, 2:] >= 1).all(1)
+    return boxes[inside], found[inside, 4]
 
 
 def seen_side(model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
@@ -217,11 +334,12 @@ def _sides_seen(
     model: LearnedModel, images: Sequence[np.ndarray], cell_sides: Sequence[float | None]
 ) -> tuple[list[float], list[float]]:
     """Return the sides of likely cells over the fields' longer sides, and in pixels."""
-    found = _find(model, images, cell_sides, model.calibration.raw(0.5))
+    pixels = [partial(_same, image) for image in images]
+    found, _ = _see(model, engine_of(model), pixels, cell_sides, model.calibration.raw(0.5), describe=False)
     both = [
         (float(side), max(image.shape[:2]))
-        for image, (boxes, _, _) in zip(images, found, strict=True)
-        for side in boxes[:, 2:].max(1)
+        for image, one in zip(images, found, strict=True)
+        for side in one.boxes[:, 2:].max(1)
     ]
     return [side / longer for side, longer in both], [side for side, _ in both]
 
@@ -250,17 +368,8 @@ def cell_sides(
     return sides
 
 
-def _features_by_score(
-    model: LearnedModel, crops: Sequence[np.ndarray], sizes: Sequence[float], scores: np.ndarray
-) -> torch.Tensor:
-    """Return features ``(n, F)``; what is `FAINT` is looked at once and not from eight sides."""
-    describer = model.describer
-    features = torch.zeros((len(crops), describer.features), device=next(describer.parameters()).device)
-    for once, rows in ((False, np.flatnonzero(scores >= FAINT)), (True, np.flatnonzero(scores < FAINT))):
-        if len(rows):
-            some, of = [crops[i] for i in rows.tolist()], [sizes[i] for i in rows.tolist()]
-            features[torch.from_numpy(rows)] = features_of(describer, some, of, once=once)
-    return features
+def _same(image: np.ndarray) -> np.ndarray:
+    return image
 
 
 @torch.inference_mode()

@@ -160,6 +160,13 @@ class LearnedModel:
             digest.update(stored.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:32]
 
+    @torch.no_grad()
+    def round_as_written(self) -> None:
+        """Round the weights as `write_model` does, so that this is what `read_model` returns."""
+        for name, tensor in self.tensors():
+            if tensor.is_floating_point() and _LINES not in name:
+                tensor.copy_(tensor.half().to(tensor.dtype))
+
     def clone(self) -> LearnedModel:
         """Copy the weights too."""
         return copy.deepcopy(self)

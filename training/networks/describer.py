@@ -27,7 +27,7 @@ CONTEXT = 1.3
 TRUNK_LAYERS = 9
 """Layers 0 to 8 of the detector's backbone."""
 
-_TAPS = {2: 64, 4: 128, 6: 128, 8: 256}
+TAPS = {2: 64, 4: 128, 6: 128, 8: 256}
 """Layers whose maps are pooled (strides 4, 8, 16, 32), and their channels."""
 
 _HIDDEN = 256
@@ -103,7 +103,7 @@ class Describer(nn.Module):
         super().__init__()
         layers: Sequence[nn.Module] = detector.model  # type: ignore[assignment]
         self.trunk = nn.ModuleList(copy.deepcopy(layer) for layer in list(layers)[:TRUNK_LAYERS])
-        self.features = 1 + 2 * sum(_TAPS.values())
+        self.features = 1 + 2 * sum(TAPS.values())
         self.norm = nn.LayerNorm(self.features)
         self.hidden = nn.Linear(self.features, _HIDDEN)
         self.dropout = nn.Dropout(0.2)
@@ -116,7 +116,7 @@ class Describer(nn.Module):
         x = crops
         for number, layer in enumerate(self.trunk):
             x = layer(x)
-            if number in _TAPS:
+            if number in TAPS:
                 pooled += [x.mean((2, 3)).float(), x.amax((2, 3)).float()]
         return torch.cat([*pooled, sizes.float().view(-1, 1)], 1)
 

@@ -145,6 +145,20 @@ def detect_and_pool(
     tuple
         What `detect` gives, and ``(B, channels)`` float32: the backbone's last map, averaged over the image.
     """
+    decoded, vectors = decode(model, pixels)
+    return [choose(one, min_score=min_score, iou=iou, most=most) for one in decoded], vectors
+
+
+@torch.inference_mode()
+def decode(model: nn.Module, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return all boxes of images, and each image in one vector.
+
+    Returns
+    -------
+    tuple
+        ``(B, A, 5)`` float32 x1, y1, x2, y2 in working pixels and raw score, and ``(B, channels)`` as
+        `detect_and_pool` gives it.
+    """
     maps: list[torch.Tensor] = []
     detector = cast(Any, model)
     last = detector.model[len(detector.yaml["backbone"]) - 1]  # neck and head follow
@@ -153,15 +167,24 @@ def detect_and_pool(
         decoded = model(pixels)[0].float()  # (B, 5, A): centre x, centre y, width, height, score
     finally:
         hook.remove()
-    vectors = maps[0].float().mean((2, 3)).cpu().numpy()
-    found = []
-    for one in decoded.permute(0, 2, 1):
-        one = one[one[:, 4] >= min_score]
-        one = one[one[:, 4].argsort(descending=True, stable=True)[:CANDIDATES]]
-        half = one[:, 2:4] / 2
-        boxes = torch.cat((one[:, :2] - half, one[:, :2] + half, one[:, 4:5]), 1).cpu().numpy()
-        found.append(boxes[suppress(boxes[:, :4], iou, most)].astype(np.float32))
-    return found, vectors
+    half = decoded[:, 2:4] / 2
+    corners = torch.cat((decoded[:, :2] - half, decoded[:, :2] + half, decoded[:, 4:5]), 1)
+    return corners.transpose(1, 2).cpu().numpy(), maps[0].float().mean((2, 3)).cpu().numpy()
+
+
+def choose(boxes: np.ndarray, *, min_score: float = 0.01, iou: float = IOU, most: int = 300) -> np.ndarray:
+    """Choose of all boxes of an image those that count: ``(n, 5)`` float32 of ``(A, 5)``, best first.
+
+    Parameters
+    ----------
+    boxes
+        As `decode` gives them.
+    min_score, iou, most
+        See `detect`.
+    """
+    some = boxes[boxes[:, 4] >= min_score]
+    some = some[np.argsort(-some[:, 4], kind="stable")[:CANDIDATES]]
+    return some[suppress(some[:, :4], iou, most)].astype(np.float32)
 
 
 def suppress(boxes: np.ndarray, iou: float, most: int) -> list[int]:

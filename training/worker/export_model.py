@@ -19,7 +19,7 @@ def check_export(request: ExportModelRequest) -> None:
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
         raise LLDError(
-            f"Writing ONNX needs {' and '.join(missing)}: install it with: pip install 'napari-lld[onnx]'"
+            f"Writing ONNX needs {' and '.join(missing)}: install it with: pip install {' '.join(missing)}"
         )
     check_output(Path(request.out), overwrite=request.overwrite)
 

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from annotation_store.files.layout import ENGINE, inside
+from training.inference.engine import remember_files
 from training.models.calibration import Calibration
 from training.models.memory import source_of
 from training.models.model import LearnedModel, ModelError, adapted, new_model, read_model, starter_place
@@ -49,11 +51,12 @@ def resolve(project: Project, choice: str | int) -> tuple[LearnedModel, int | No
         raise ModelError(f"'{choice}' is not a model: give active, starter or a number.")
     if number is not None and number not in {model.id for model in project.models.all()}:
         raise ModelError(f"The project has no model {number}.")
+    place = starter_place() if number is None else project.models.folder(number)
     if number is None:
-        model = read_model(starter_place())
+        model = read_model(place)
     else:
         try:
-            model = read_model(project.models.folder(number))
+            model = read_model(place)
         except ModelError as error:
             raise DamagedModelError(f"Model {number} cannot be used: {error}") from error
     vocabulary = Vocabulary.from_schema(project.schema)
@@ -64,6 +67,7 @@ def resolve(project: Project, choice: str | int) -> tuple[LearnedModel, int | No
         model.calibration, model.size = calibration, size
     else:
         model.vocabulary = vocabulary  # its groups and digest may have changed
+    remember_files(model, place, inside(project.path, ENGINE))
     return model.evaluating(), number
 
 

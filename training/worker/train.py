@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from annotation_store.errors import LLDError
+from annotation_store.files.layout import ENGINE, inside
 from annotation_store.project import Project
 from training.engine.data import TrainingField, cut_patches, labelled_cells
 from training.engine.keep import SHARES, keep_share
@@ -31,6 +32,7 @@ from training.evaluation.extra_metrics import SUGGESTED
 from training.evaluation.metrics import FieldResult, summarise
 from training.evaluation.patient_split import count_fields, held_out
 from training.evaluation.prediction_sets import fit_sets
+from training.inference.engine import remember_files
 from training.inference.measure import (
     cross_fitted,
     finding_f1,
@@ -518,6 +520,8 @@ class _Training:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)  # half a model is none
             raise
+        model.round_as_written()  # its graphs are made of its files
+        remember_files(model, folder, inside(self.project.path, ENGINE))
         return number
 
     def _films_of(self, training: Sequence[AnnotatedField]) -> dict[str, int]:
