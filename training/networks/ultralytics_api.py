@@ -25,6 +25,7 @@ os.environ.update(
     YOLO_CONFIG_DIR=_folder,
     MPLCONFIGDIR=_folder,
 )
+_threads_asked_for = "OMP_NUM_THREADS" in os.environ
 
 import ultralytics  # noqa: E402
 from ultralytics.nn.tasks import DetectionModel  # noqa: E402
@@ -32,6 +33,9 @@ from ultralytics.utils import LOGGER, SETTINGS  # noqa: E402
 from ultralytics.utils.loss import v8DetectionLoss  # noqa: E402
 from ultralytics.utils.tal import make_anchors  # noqa: E402
 
+if not _threads_asked_for:
+    # it asks for one thread in the name of the user, which the next task of this process would heed
+    os.environ.pop("OMP_NUM_THREADS", None)
 LOGGER.setLevel(logging.ERROR)
 for _name, _value in dict(SETTINGS).items():
     if isinstance(_value, bool) and _value:  # sync and every integration
