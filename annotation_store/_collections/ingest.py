@@ -384,6 +384,11 @@ def free_name(item: Incoming, taken: Callable[[str], bool]) -> str:
     for one in (name, *others):
         if not taken(one):
             return one
+    return numbered(name, taken)
+
+
+def numbered(name: str, taken: Callable[[str], bool]) -> str:
+    """Return a name that is taken with the first free number before its suffix, from 2 on."""
     stem, dot, suffix = name.rpartition(".")
     base, end = (stem, f".{suffix}") if dot else (name, "")
     number = 2

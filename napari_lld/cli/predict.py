@@ -115,10 +115,12 @@ def predict(
 
 def field_named(project: Project, name: str) -> Field:
     """Return the field of a name."""
-    for one in project.fields.all():
-        if one.name == name:
-            return one
-    raise UsageError(f"the project has no field or slide named {name}; see: napari-lld info {project.path}")
+    found = project.fields.named(name)
+    if found is None:
+        raise UsageError(
+            f"the project has no field or slide named {name}; see: napari-lld info {project.path}"
+        )
+    return found
 
 
 def _area(text: str, fields: list[str] | None) -> tuple[float, float, float, float]:

@@ -334,7 +334,7 @@ def _sides_seen(
     model: LearnedModel, images: Sequence[np.ndarray], cell_sides: Sequence[float | None]
 ) -> tuple[list[float], list[float]]:
     """Return the sides of likely cells over the fields' longer sides, and in pixels."""
-    pixels = [partial(_same, image) for image in images]
+    pixels = at_hand(images)
     found, _ = _see(model, engine_of(model), pixels, cell_sides, model.calibration.raw(0.5), describe=False)
     both = [
         (float(side), max(image.shape[:2]))
@@ -366,6 +366,11 @@ def cell_sides(
         for i in rows:
             sides[i] = seen
     return sides
+
+
+def at_hand(images: Sequence[np.ndarray]) -> list[Pixels]:
+    """Return pixels that are in memory as `propose_raw` takes fields."""
+    return [partial(_same, image) for image in images]
 
 
 def _same(image: np.ndarray) -> np.ndarray:

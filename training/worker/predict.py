@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from annotation_store.images import find_images, read_image
 from annotation_store.project import Project
 from annotation_store.records import Field, Proposal, Shape
 from annotation_store.schema import Schema
-from training.inference.predict import calibrated, cell_sides, propose_raw
+from training.inference.predict import at_hand, calibrated, cell_sides, propose_raw
 from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
 from training.models.model import LearnedModel
 from training.protocol import Done, Notice, PredictRequest, Progress, Started, Suggested
@@ -180,7 +179,7 @@ def _to_file(
         some, images = _read(files[start : start + 8], skipped)
         if not some:
             continue
-        pixels = [partial(_same, image) for image in images]
+        pixels = at_hand(images)
         domains = [films.of_size(image.shape[1], image.shape[0]) for image in images]
         seen = cell_sides(model, pixels, domains, [sides.get(domain) for domain in domains])
         sides |= {d: side for d, side in zip(domains, seen, strict=True) if side is not None}
@@ -259,10 +258,6 @@ class OfImage(NamedTuple):
     film: str
     proposals: list[Proposal]
     unchecked: bool = False
-
-
-def _same(image: np.ndarray) -> np.ndarray:
-    return image
 
 
 def coco_object(

@@ -17,7 +17,7 @@ from annotation_store.errors import ImageError
 from annotation_store.images import Slide, open_slide
 from annotation_store.records import Box, Field, Shape
 from training import ranking
-from training.inference.predict import RawProposals, calibrated, propose_raw, seen_side, suggestible
+from training.inference.predict import RawProposals, at_hand, calibrated, propose_raw, seen_side, suggestible
 from training.inference.slide_map import SlideMap, map_slide
 from training.inference.slide_tiles import TIMES, Tiling, in_order, kinds_of, own
 from training.models.model import LearnedModel
@@ -244,7 +244,7 @@ class _Run:
             started = time.monotonic()
             raws = propose_raw(
                 model,
-                [partial(_same, pixels) for _, pixels in whole],
+                at_hand([pixels for _, pixels in whole]),
                 cell_sides=[self.tiling.side] * len(whole),
                 moves=[by.films.move(film)] * len(whole),
                 min_score=least,
@@ -396,10 +396,6 @@ def _widened(model: LearnedModel) -> LearnedModel:
 
 def _moved(raw: RawProposals, x: float, y: float) -> RawProposals:
     return RawProposals(raw.boxes + np.array([x, y, 0, 0]), raw.scores, raw.logits, features=raw.features)
-
-
-def _same(pixels: np.ndarray) -> np.ndarray:
-    return pixels
 
 
 def _bare(slide: Slide) -> Field:
