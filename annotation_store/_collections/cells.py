@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -42,6 +42,10 @@ class Cells:
     def all(self, field_id: int | None = None) -> list[Cell]:
         """List the cells of one field, or of all fields, in the current reading (one statement)."""
         return self.marks.all(field_id)
+
+    def pick(self, field_id: int, holds: Callable[[Box], bool]) -> list[Cell]:
+        """List the cells of a field whose box passes a test: of a slide not all are read whole."""
+        return self.marks.pick(field_id, holds)
 
     def get(self, cell_id: int) -> Cell:
         """Return one cell.

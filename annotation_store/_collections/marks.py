@@ -11,9 +11,11 @@ from annotation_store import validation
 from annotation_store._db.history import Change
 from annotation_store._db.session import DatabaseSession, only_differences
 from annotation_store.errors import EditError
-from annotation_store.records import Keep, Origin, Shape
+from annotation_store.records import Box, Keep, Origin, Shape
 
 Mark = TypeVar("Mark")
+
+_AT_ONCE = 10_000
 
 
 class MarkTable(Generic[Mark]):
@@ -44,6 +46,14 @@ class MarkTable(Generic[Mark]):
             query = query.where(self._table.c.field_id == field_id)
         return [self._read(row) for row in self._db.rows(query)]
 
+    def pick(self, field_id: int, holds: Callable[[Box], bool]) -> list[Mark]:
+        """Return the marks of a field whose box passes a test, in the order in which they were made.
+
+        Of a slide with tens of thousands only those are read whole.
+        """
+        query = self._live().order_by(self._table.c.id)
+        return [self._read(row) for row in picked(self._db, query, self._table, field_id, holds)]
+
     def get(self, mark_id: int) -> Mark:
         """Return one mark; see `row` for what it raises."""
         return self._read(self.row(mark_id))
@@ -71,8 +81,8 @@ class MarkTable(Generic[Mark]):
             One of them is not in the current reading, or was deleted.
         """
         found: dict[int, Any] = {}
-        for start in range(0, len(mark_ids), 10_000):
-            query = self._live().where(self._table.c.id.in_(mark_ids[start : start + 10_000]))
+        for start in range(0, len(mark_ids), _AT_ONCE):
+            query = self._live().where(self._table.c.id.in_(mark_ids[start : start + _AT_ONCE]))
             found.update({row.id: row for row in connection.execute(query)})
         for mark_id in mark_ids:
             if mark_id not in found:
@@ -103,6 +113,24 @@ class MarkTable(Generic[Mark]):
         return sa.select(self._table).where(
             self._table.c.reading_id == self._db.reading.id, sa.not_(self._table.c.deleted)
         )
+
+
+def picked(
+    db: DatabaseSession,
+    query: sa.Select[Any],
+    table: sa.Table,
+    field_id: int,
+    holds: Callable[[Box], bool],
+) -> list[Any]:
+    """Return the rows of a query on a table with boxes that are on a field and whose box passes a test."""
+    c = table.c
+    here = query.where(c.field_id == int(field_id))
+    boxes = db.rows(here.with_only_columns(c.id, c.x, c.y, c.w, c.h))
+    ids = [row.id for row in boxes if holds((row.x, row.y, row.w, row.h))]
+    rows: list[Any] = []
+    for start in range(0, len(ids), _AT_ONCE):
+        rows += db.rows(here.where(c.id.in_(ids[start : start + _AT_ONCE])))
+    return rows
 
 
 class CellRows:

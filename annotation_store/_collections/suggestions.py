@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation_store import validation
-from annotation_store._collections.marks import CellRows
+from annotation_store._collections.marks import CellRows, picked
 from annotation_store._collections.regions import Regions
 from annotation_store._collections.suggestion_rows import OPEN, SuggestionRows
 from annotation_store._db import row_mappers
@@ -148,6 +148,27 @@ class Suggestions:
         if most is not None:
             query = query.limit(max(0, int(most)))
         found = [row_mappers.suggestion(row) for row in self._db.rows(query)]
+        if self._db.reading.blind:
+            uncovered = self._regions.uncovered(field_id)
+            found = [one for one in found if uncovered.shows(one.field_id, one.box)]
+        return found
+
+    def pick(self, field_id: int, holds: Callable[[Box], bool], *, least: float = 0.0) -> list[Suggestion]:
+        """List the pending suggestions of a field whose box passes a test: of a slide not all are read whole.
+
+        A blind reading sees only those centred in its finished regions.
+
+        Parameters
+        ----------
+        least
+            Only those with at least this confidence.
+        """
+        s = suggestions.c
+        query = sa.select(suggestions).where(
+            s.state == SuggestionState.PENDING.value, s.confidence >= float(least)
+        )
+        rows = picked(self._db, query.order_by(s.id), suggestions, field_id, holds)
+        found = [row_mappers.suggestion(row) for row in rows]
         if self._db.reading.blind:
             uncovered = self._regions.uncovered(field_id)
             found = [one for one in found if uncovered.shows(one.field_id, one.box)]

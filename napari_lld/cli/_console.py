@@ -36,6 +36,7 @@ _STAGES = {
     "suggest": "Suggesting",
     "map": "Mapping the slide",
     "search": "Searching the slide",
+    "count": "Counting white cells",
     "predict": "Predicting",
     "export": "Exporting",
 }

@@ -21,6 +21,7 @@ from napari_lld.controllers.merging import MergeController
 from napari_lld.controllers.napari_preferences import bind
 from napari_lld.controllers.overlap import OverlapController
 from napari_lld.controllers.references import ReferenceController
+from napari_lld.controllers.slide_differential import SlideDifferentialController
 from napari_lld.controllers.slide_map import SlideMapController
 from napari_lld.controllers.window_services import WindowServices
 from napari_lld.i18n.qt import use_qt_language
@@ -122,6 +123,8 @@ class Desk(QObject):
         self.commands.add(self.gallery.commands())
         self.slide_map = SlideMapController(self)
         self.commands.add(self.slide_map.commands())
+        self.slide_differential = SlideDifferentialController(self, self.gallery.open_counted)
+        self.commands.add(self.slide_differential.commands())
         # Another process may write too (the command line, a colleague's window): asking costs nothing.
         self._watch = QTimer(self)
         self._watch.setInterval(_WATCH_MS)
@@ -184,6 +187,7 @@ class Desk(QObject):
         self.session.remember_place()
         self.gallery.close()
         self.slide_map.close()
+        self.slide_differential.close()
         self.process.close()
         self.assistant.close()
         self.jobs.wait(_JOB_SECONDS)

@@ -11,6 +11,7 @@ from napari_lld.session.gallery_order import Order
 from napari_lld.session.session import Session
 
 if TYPE_CHECKING:
+    from napari_lld.session.slide_differential import Counted
     from napari_lld.widgets.base.context import DeskContext
     from napari_lld.widgets.gallery.gallery_window import GalleryWindow
 
@@ -71,6 +72,12 @@ class GalleryController:
         self.open()
         if self.window is not None and key is not None:
             self.window.gallery.sort_by(Order.SIMILAR, key)
+
+    def open_counted(self, counted: Counted) -> None:
+        """Show what a differential on a slide has counted and nobody has reviewed."""
+        self.open()
+        if self.window is not None:
+            self.window.show_counted(counted)
 
     def close(self) -> None:
         """Close it for good."""

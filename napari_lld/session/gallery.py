@@ -23,6 +23,7 @@ from napari_lld.session.gallery_likeness import ClusterRow, Likeness, Ranking, c
 from napari_lld.session.gallery_order import Order, Places, Scope, Show, SortKey, Test, is_sorted, sort_key
 from napari_lld.session.search import EVERYTHING, Query
 from napari_lld.session.session import Session
+from napari_lld.session.slide_differential import Counted
 from napari_lld.session.subscriptions import Subscriptions
 
 MISSING = ""
@@ -46,6 +47,8 @@ class Gallery:
         self.attribute: str | None = None
         self.only_value: str | None = None
         self.query = EVERYTHING
+        self.counted: Counted | None = None
+        """What a differential on a slide has counted, while that alone is listed."""
         self.shown: list[Item] = []
         self.counts: Counter[str] = Counter()
         """How many there are of each class, whichever class is listed alone."""
@@ -90,6 +93,7 @@ class Gallery:
         self._project = None
         self._listening.close()
         self._items, self._batches, self.only_class, self.only_value = {}, [], None, None
+        self.counted = None
         self._leave_likeness()
 
     def read_all(self) -> None:
@@ -112,6 +116,8 @@ class Gallery:
     def _scope_fields(self) -> list[int] | None:
         """Return the ids of the fields of the scope, or ``None`` for all."""
         project, field = self._project, self.session.fields.current
+        if self.counted is not None:
+            return [self.counted.field_id]
         if project is None or self.scope is Scope.ALL:
             return None
         if field is None:
@@ -234,6 +240,8 @@ class Gallery:
         attribute, only = self.attribute, self.only_value
         if attribute is not None and only is not None:
             tests.append(lambda item: (item.value(attribute) or MISSING) == only)
+        if self.counted is not None:
+            tests.append(self.counted.holds)
         if self.query.terms:
             tests.append(self._is_found)
         return tests[0] if len(tests) == 1 else lambda item: all(test(item) for test in tests)
@@ -250,6 +258,16 @@ class Gallery:
         if query != self.query:
             self.query = query
             self.arrange()
+
+    def show_counted(self, counted: Counted | None) -> None:
+        """List what a differential has counted alone, what waits for review, class by class; or all again."""
+        self.counted = counted
+        if counted is not None:
+            self._leave_likeness()
+            self.show, self.order = Show.WAITING, Order.CLASS
+            self.only_class = self.only_value = None
+            self.query = EVERYTHING
+        self.read_all()
 
     def _incomplete(self, item: Item) -> bool:
         entry = item.entry

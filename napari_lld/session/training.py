@@ -72,6 +72,25 @@ class Training:
         )
         self.process.start(request)
 
+    def count_slide(self, field_id: int, to: int) -> bool:
+        """Search the monolayer of a slide until so many white cells are there; False where it could not."""
+        project = self._opened.project
+        if project is None or self.state.busy or self.process is None:
+            return False
+        from training.protocol import DifferentialRequest
+
+        self.state.begin("differential")
+        request = DifferentialRequest(
+            project=str(project.path),
+            field=field_id,
+            to=to,
+            annotator=project.annotator,
+            reading=project.reading.id,
+            device=self._preferences.device,
+        )
+        self.process.start(request)
+        return True
+
     def cancel(self) -> None:
         """Stop the training; the worker is gone within seconds."""
         if self.state.busy and self.process is not None:

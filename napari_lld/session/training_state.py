@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from psygnal import Signal
 
 from napari_lld.i18n.reasons import in_words
-from napari_lld.i18n.translate import later, tr
+from napari_lld.i18n.translate import later, tr, trn
 from napari_lld.i18n.worker_texts import in_the_window
 from training.evaluation.unchecked_films import trust_reasons
 from training.reasons import Reason
@@ -45,6 +45,7 @@ _STAGES = {
     "suggest": later("Looking for cells"),
     "map": later("Mapping the slide"),
     "search": later("Searching the slide"),
+    "count": later("Counting white cells"),
     "predict": later("Looking for cells"),
 }
 
@@ -234,6 +235,9 @@ class TrainingState:
         self.ended.emit()
 
     def _done_sentence(self, message: Any) -> str:
+        if message.task == "differential":
+            counted = message.result.get("counted", 0)
+            return trn("{count} white cell counted.", "{count} white cells counted.", counted)
         if message.model_id is None:
             return self.message or tr("Done.")
         if self._saved_last:

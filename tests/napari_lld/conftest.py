@@ -98,6 +98,22 @@ def session(new_session: Session, small_project: Path) -> Session:
     return new_session
 
 
+@pytest.fixture
+def with_slide(small_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small project with a slide of 600 x 500 pixels as its third field."""
+    import numpy as np
+    import tifffile
+
+    monkeypatch.setattr("annotation_store.images.slide.SLIDE_PIXELS", 400 * 400)
+    pixels = np.random.default_rng(0).integers(0, 255, (500, 600, 3), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "slide.tif") as tiff:
+        tiff.write(pixels, tile=(128, 128), photometric="rgb", subifds=1)
+        tiff.write(pixels[::2, ::2], tile=(128, 128), photometric="rgb", subfiletype=1)
+    with Project.open(small_project, annotator="Ada") as project:
+        project.fields.add([tmp_path / "slide.tif"])
+    return small_project
+
+
 def listen(session: Session) -> list[str]:
     """Give a list that grows by each sentence the session tells from now on."""
     sentences: list[str] = []

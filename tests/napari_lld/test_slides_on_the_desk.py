@@ -6,27 +6,12 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
-import tifffile
 from napari.components import ViewerModel
 
-from annotation_store import Project, Shape
+from annotation_store import Shape
 from napari_lld.commands.registry import Commands, session_commands
 from napari_lld.layers import DeskLayers
 from napari_lld.session.session import Session
-
-
-@pytest.fixture
-def with_slide(small_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The small project with a slide of 600 x 500 pixels as its third field."""
-    monkeypatch.setattr("annotation_store.images.slide.SLIDE_PIXELS", 400 * 400)
-    pixels = np.random.default_rng(0).integers(0, 255, (500, 600, 3), np.uint8)
-    with tifffile.TiffWriter(tmp_path / "slide.tif") as tiff:
-        tiff.write(pixels, tile=(128, 128), photometric="rgb", subifds=1)
-        tiff.write(pixels[::2, ::2], tile=(128, 128), photometric="rgb", subfiletype=1)
-    with Project.open(small_project, annotator="Ada") as project:
-        project.fields.add([tmp_path / "slide.tif"])
-    return small_project
 
 
 def test_switching_between_fields_and_a_slide(new_session: Session, with_slide: Path) -> None:

@@ -23,6 +23,8 @@ from annotation_store.geometry import iou_matrix
 from annotation_store.images import Slide
 from annotation_store.records import Shape
 from training.inference.predict import RawProposals
+from training.inference.slide_count import Places
+from training.inference.slide_count import count as count_in
 from training.inference.slide_map import SlideMap
 from training.inference.slide_tiles import Tiling, own
 from training.protocol import DifferentialRequest, PredictRequest
@@ -430,6 +432,13 @@ def test_it_stops_when_enough_are_there_and_goes_on_where_it_was(
     assert 0 < some["share_read"] < 0.6
     um = 13 / SIDE
     assert some["area_mm2"] == pytest.approx(some["pixels_judged"] * um * um / 1e6, abs=1e-3)
+    places = Places([tuple(box) for box in some["places"]])
+    assert places.pixels == some["pixels_judged"]
+    now = count_in(  # as the window counts while one reviews
+        project.cells.pick(1, places.holds), project.suggestions.pick(1, places.holds), places.holds
+    )
+    assert now.white(project.schema).total() == some["counted"]
+    assert len(now.suggestions) == some["unreviewed"] == some["counted"]
     again = count(project, to=60)
     assert again["searched_tiles"] == 0, "what was read is not read again"
     assert again["counts"] == some["counts"]

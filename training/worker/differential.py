@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,19 +12,15 @@ import torch
 from annotation_store.errors import LLDError
 from annotation_store.project import Project
 from annotation_store.records import Box, Field
-from annotation_store.schema import Schema
-from annotation_store.schema.reserved import UNSURE
+from training.inference.slide_count import LIKELY, Places, SlideCount, count
 from training.inference.slide_map import SlideMap
 from training.inference.slide_tiles import Tiling, kinds_of
-from training.protocol import DifferentialRequest, Done, Started, Suggested
+from training.protocol import DifferentialRequest, Done, Progress, Started, Suggested
 from training.worker.annotated_fields import knowledge
 from training.worker.channel import Channel
 from training.worker.films import Films
 from training.worker.models import resolve
 from training.worker.search import Searcher, search_notice
-
-_LIKELY = 0.5
-"""Least confidence of a suggestion that is counted."""
 
 _BLOCKS = 16
 """Parts of the monolayer that are taken in turn, so that what is read is spread over all of it."""
@@ -41,15 +36,15 @@ def differential(request: DifferentialRequest, channel: Channel, device: torch.d
         model.to(device)
         channel.send(Started(task="differential", device=str(device), fields=1))
         films = Films(project, model, knowledge(project))
-        count = _Count(project, slide, request.to, request.seed)
+        wanted = _Wanted(project, slide, request.to, request.seed, channel)
         searcher = Searcher(project, model, number, films, channel, request.min_confidence)
-        found = searcher.search(slide, order=count.order, enough=count.enough, anew=False)
+        found = searcher.search(slide, order=wanted.order, enough=wanted.enough, anew=False)
         if found.damaged:
             channel.send(search_notice(slide, found.damaged))
         channel.send(
             Suggested(field_ids=[slide.id], count=found.count, unknown=found.unknown, **films.trust())
         )
-        result = {**count.result(), "searched_tiles": found.tiles, **films.trust()}
+        result = {**wanted.result(), "searched_tiles": found.tiles, **films.trust()}
     return Done(task="differential", model_id=number, result=result)
 
 
@@ -80,16 +75,18 @@ def fair_order(tiles: Sequence[int], columns: int, seed: int) -> list[int]:
 
 
 @dataclass
-class _Count:
-    """White cells in the tiles that were searched, in their order."""
+class _Wanted:
+    """White cells in the tiles that were searched, in their order, until there are enough."""
 
     project: Project
     slide: Field
     to: int
     seed: int
+    channel: Channel
     _tiling: Tiling | None = None
     _seen: SlideMap | None = None
     _tiles: Sequence[int] = ()
+    _places: dict[int, list[Box]] = field(default_factory=dict)
 
     def order(self, tiling: Tiling, seen: SlideMap) -> list[int]:
         """Return the tiles of the monolayer in a fair order."""
@@ -105,55 +102,50 @@ class _Count:
         return list(self._tiles)
 
     def enough(self) -> bool:
-        """Return whether so many white cells are there."""
-        return sum(self._counts()[0].values()) >= self.to
+        """Return whether so many white cells are there, and tell how many there are."""
+        counted = self._count(self._read_in(self._searched())).white(self.project.schema).total()
+        self.channel.send(Progress(stage="count", done=min(counted, self.to), total=self.to))
+        return counted >= self.to
 
     def result(self) -> dict[str, Any]:
         """Return counts, and what was read."""
-        counts, apart, tiles = self._counts()
         assert self._tiling is not None
         assert self._seen is not None
-        pixels = sum(self._single(tile) for tile in tiles)
+        tiles = self._searched()
+        places = self._read_in(tiles)
+        found, schema = self._count(places), self.project.schema
+        counts = found.white(schema)
         whole = self.slide.width * self.slide.height
         boxes = [self._tiling.box(tile) for tile in tiles]
         read = min(whole, sum(int(box[2] * box[3]) for box in boxes))
         um = self.slide.pixel_size_um
         return {
             "slide": self.slide.name,
+            "field": self.slide.id,
             "to": self.to,
             "seed": self.seed,
-            "counted": sum(counts.values()),
-            "reached": sum(counts.values()) >= self.to,
-            "counts": [[name, count] for name, count in counts.items()],
-            "unclassified": apart["unclassified"],
-            "unknown": apart["unknown"],
-            "artefacts": apart["artefacts"],
+            "counted": counts.total(),
+            "reached": counts.total() >= self.to,
+            "counts": [[name, number] for name, number in counts.items()],
+            "unclassified": found.unclassified(),
+            "unknown": found.unknown,
+            "artefacts": found.artefacts(schema),
+            "unreviewed": len(found.suggestions),
             "tiles": len(tiles),
             "monolayer_tiles": len(self._tiles),
-            "pixels_judged": pixels,
+            "pixels_judged": places.pixels,
             "pixels_read": read,
             "share_read": round(read / whole, 5),
             "map_share_read": round(self._seen.read_share, 5),
-            "area_mm2": None if um is None else round(pixels * um * um / 1e6, 4),
+            "area_mm2": None if um is None else round(places.pixels * um * um / 1e6, 4),
+            "places": [[round(v) for v in box] for box in places.boxes],
         }
 
-    def _counts(self) -> tuple[Counter[str], Counter[str], list[int]]:
-        """Count what stands in the searched tiles: cells of the reading, and suggestions that are likely."""
-        tiles = self._searched()
-        counts: Counter[str] = Counter()
-        apart: Counter[str] = Counter()
-        among = set(tiles)
-        schema = self.project.schema
-        for cell in self.project.cells.all(self.slide.id):
-            if self._counts_here(cell.box, among):
-                _add(counts, apart, schema, cell.cell_class)
-        for one in self.project.suggestions.find(self.slide.id):
-            if one.confidence >= _LIKELY and self._counts_here(one.box, among):
-                if one.is_unknown:
-                    apart["unknown"] += 1
-                else:
-                    _add(counts, apart, schema, one.stated_class)
-        return counts, apart, tiles
+    def _count(self, places: Places) -> SlideCount:
+        """Count what stands in some places: cells of the reading, and suggestions that are likely."""
+        cells = self.project.cells.pick(self.slide.id, places.holds)
+        suggestions = self.project.suggestions.pick(self.slide.id, places.holds, least=LIKELY)
+        return count(cells, suggestions, places.holds)
 
     def _searched(self) -> list[int]:
         """Return the tiles from the first of the order on that were searched, without a gap."""
@@ -167,40 +159,31 @@ class _Count:
                 tiles.append(tile)
         return tiles
 
-    def _counts_here(self, box: Box, tiles: set[int]) -> bool:
-        """Return whether a box is centred in the monolayer of these tiles."""
-        assert self._tiling is not None
-        assert self._seen is not None
-        x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
-        if self._tiling.at(x, y) not in tiles:
-            return False
-        rows, columns = self._seen.kinds.shape
-        row, column = min(int(y // self._seen.side), rows - 1), min(int(x // self._seen.side), columns - 1)
-        return bool(self._seen.kinds[row, column] == SlideMap.MONOLAYER)
+    def _read_in(self, tiles: Sequence[int]) -> Places:
+        """Return the monolayer of some tiles' cores."""
+        for tile in tiles:
+            if tile not in self._places:
+                self._places[tile] = self._single(tile)
+        return Places([box for tile in tiles for box in self._places[tile]])
 
-    def _single(self, tile: int) -> int:
-        """Return how many pixels of a tile's core are monolayer."""
+    def _single(self, tile: int) -> list[Box]:
+        """Return where a tile's core is monolayer: a box for each run of areas in a row of the map."""
         assert self._tiling is not None
         assert self._seen is not None
         x, y, w, h = self._tiling.core_of(tile)
-        side = self._seen.side
-        pixels = 0.0
+        side, kinds = self._seen.side, self._seen.kinds
+        boxes: list[Box] = []
         for row in range(int(y // side), -int(-(y + h) // side)):
-            for column in range(int(x // side), -int(-(x + w) // side)):
-                if self._seen.kinds[row, column] == SlideMap.MONOLAYER:
-                    width = min(x + w, (column + 1) * side) - max(x, column * side)
-                    height = min(y + h, (row + 1) * side) - max(y, row * side)
-                    pixels += width * height
-        return int(pixels)
-
-
-def _add(counts: Counter[str], apart: Counter[str], schema: Schema, name: str | None) -> None:
-    if name is None or name == UNSURE:
-        apart["unclassified"] += 1
-    elif schema.is_class(name) and schema.class_named(name).artefact:
-        apart["artefacts"] += 1
-    else:
-        counts[name] += 1
+            top, bottom = max(y, row * side), min(y + h, (row + 1) * side)
+            run: tuple[float, float] | None = None
+            for column in range(int(x // side), -int(-(x + w) // side) + 1):
+                left, right = max(x, column * side), min(x + w, (column + 1) * side)
+                if left < right and kinds[row, column] == SlideMap.MONOLAYER:
+                    run = (left if run is None else run[0], right)
+                elif run is not None:
+                    boxes.append((run[0], float(top), run[1] - run[0], float(bottom - top)))
+                    run = None
+        return boxes
 
 
 def counted(result: Mapping[str, Any]) -> list[tuple[str, int]]:

@@ -236,7 +236,8 @@ class _Run:
         done = 0
         if enough is not None and enough():
             return
-        by.channel.send(Progress(stage="search", done=passed, total=passed + len(tiles)))
+        if enough is None:  # else whoever knows what is enough tells how far it is
+            by.channel.send(Progress(stage="search", done=passed, total=passed + len(tiles)))
         for some in self._read(tiles):
             by.channel.check()
             whole = [(tile, pixels) for tile, pixels in some if pixels is not None]
@@ -266,10 +267,11 @@ class _Run:
                     boxes=[self.tiling.core_of(tile) for tile, _ in whole],
                 )
             )
-            by.channel.send(
-                Progress(stage="search", done=passed + done, total=passed + len(tiles), seconds_left=left)
-            )
-            if enough is not None and enough():
+            if enough is None:
+                by.channel.send(
+                    Progress(stage="search", done=passed + done, total=passed + len(tiles), seconds_left=left)
+                )
+            elif enough():
                 found.stopped = done < len(tiles)
                 break
         self._embed()

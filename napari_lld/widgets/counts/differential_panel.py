@@ -91,8 +91,11 @@ class DifferentialPanel(Part):
             choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             choice.setMinimumContentsLength(4)
             choice.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._slide = self.tool_button("slide.differential", tr("Slide …"), hint=False)
+        self._slide.setProperty("others", True)
         what = row(self._scope, self._target)
-        layout.addWidget(FoldingRow(what, row(overlap, self._copy, self._csv, 1), stretch=0))
+        acts = row(self._slide, overlap, self._copy, self._csv, 1)
+        layout.addWidget(FoldingRow(what, acts, stretch=0))
         counted = row(self._sum, self._progress)
         counted.setStretch(0, 1)
         layout.addLayout(counted)
@@ -123,6 +126,7 @@ class DifferentialPanel(Part):
             return
         self._found = self._count()
         found = self._found
+        self._slide.setVisible(self.commands["slide.differential"].when(self.session))
         for button in (self._copy, self._csv):
             button.setEnabled(
                 found is not None and bool(found.counted or found.unclassified or found.unknown)

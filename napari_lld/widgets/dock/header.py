@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QMenu, QToolButton, QWidget
 
 from napari_lld.commands.registry import Commands
@@ -38,6 +39,8 @@ _MENU = (
     "",
     "gallery.open",
     "references.show",
+    "slide.map",
+    "slide.differential",
     "",
     "project.close",
     "",
@@ -71,11 +74,15 @@ class Header(Part):
         menu_button.setAccessibleName(tr("Menu"))
         menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._menu = QMenu(menu_button)
+        self._of_slides: list[tuple[QAction, str]] = []
         for command_id in _MENU:
             if not command_id:
                 self._menu.addSeparator()
             elif command_id in commands:
-                self.menu_action(self._menu, command_id)
+                action = self.menu_action(self._menu, command_id)
+                if command_id.startswith("slide."):
+                    self._of_slides.append((action, command_id))
+        self._menu.aboutToShow.connect(self._on_menu)
         menu_button.setMenu(self._menu)
         top = row(self.tool_button("gallery.open"), self.button("project.export", hint=False), menu_button)
         top.insertWidget(0, self._title, 1)
@@ -111,6 +118,11 @@ class Header(Part):
                 total=duration(all_of_it, in_minutes=True),
             )
         )
+
+    def _on_menu(self) -> None:
+        """Offer what is done with a slide only on one."""
+        for action, command_id in self._of_slides:
+            action.setVisible(self.commands[command_id].when(self.session))
 
     def _show_reading(self) -> None:
         """Show the reading and its reader, once there are several or it is another's."""

@@ -14,6 +14,7 @@ from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.gallery import MISSING, Gallery
 from napari_lld.session.gallery_order import Order, Scope, Show
 from napari_lld.session.session import Session
+from napari_lld.session.slide_differential import Counted
 from napari_lld.tasks.gallery_reader import Crop, GalleryReader, Wanted
 from napari_lld.widgets.base.keys import KeyRouter
 from napari_lld.widgets.base.parts import Part, column, label, row
@@ -129,6 +130,16 @@ class GalleryWindow(Part):
         self.search_line.searched.connect(self.gallery.search)
         self.search_line.left.connect(self.grid.setFocus)
         layout.addWidget(self.search_line)
+        self._counted = label(gives_way=True)
+        self._counted.setObjectName("lld_gallery_counted")
+        self._all = QToolButton()
+        self._all.setObjectName("lld_gallery_all")
+        self._all.setText(tr("Show all"))
+        self._all.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._all.clicked.connect(lambda *_: self.gallery.show_counted(None))
+        counted = row(self._counted, self._all)
+        counted.setStretch(0, 1)
+        layout.addLayout(counted)
         back = self.tool_button("gallery.close", tr("Back"))
         back.setObjectName("lld_gallery_back")
         self.likeness = LikenessBar(self.gallery, self.grid.model_, self.commands.spelled, back)
@@ -372,6 +383,7 @@ class GalleryWindow(Part):
         order = self.gallery.likeness.waiting or self.gallery.order
         self._order.setCurrentIndex(self._order.findData(order))
         self.likeness.refresh()
+        self._show_counted()
         self.classes.show_counts(self.gallery.counts, self.gallery.only_class)
         self._again.setVisible(self.gallery.outdated)
         self._chosen.setText(
@@ -384,6 +396,27 @@ class GalleryWindow(Part):
         for button in (self._set_class, self._set_value, self._reject):
             button.setEnabled(bool(chosen))
 
+    def _show_counted(self) -> None:
+        """Show whether only what a differential counted is listed, and the way back to all."""
+        counted = self.gallery.counted
+        for widget in (self._counted, self._all):
+            widget.setVisible(counted is not None)
+        self._scope.setEnabled(counted is None)
+        if counted is not None:
+            sentence = tr(
+                "Counted on {slide}: what waits for review, class by class. The differential follows.",
+                slide=counted.name,
+            )
+            self._counted.setText(sentence)
+            self._counted.setToolTip(sentence)
+
+    def show_counted(self, counted: Counted) -> None:
+        """List what a differential has counted and nobody has reviewed."""
+        self.search_line.forget()
+        self._value.setCurrentIndex(0)
+        self._show.setCurrentIndex(self._show.findData(Show.WAITING))
+        self.gallery.show_counted(counted)
+
     def _on_notice(self, _level: str, sentence: str) -> None:
         self._hint.setText(self.commands.spelled(self._desk_commands.spelled(sentence)))
 
@@ -395,6 +428,8 @@ class GalleryWindow(Part):
             self.gallery.show_cluster(None)
         elif self.gallery.in_likeness:
             self.gallery.leave_likeness()
+        elif self.gallery.counted is not None:
+            self.gallery.show_counted(None)
         else:
             self.close()
 

@@ -80,6 +80,11 @@ class SearchLine(QWidget):
         self.line.setFocus()
         self.line.selectAll()
 
+    def forget(self) -> None:
+        """Search for nothing any more."""
+        self.line.clear()
+        self.apply()
+
     def apply(self) -> None:
         """Search for what is written."""
         self._pause.stop()
@@ -124,8 +129,7 @@ class SearchLine(QWidget):
     def keyPressEvent(self, event: Any) -> None:
         """Clear the line by Esc, and leave it by Esc or the arrow down."""
         if event.key() == Qt.Key.Key_Escape:
-            self.line.clear()
-            self.apply()
+            self.forget()
             self.left.emit()
         elif event.key() == Qt.Key.Key_Down:
             self.left.emit()

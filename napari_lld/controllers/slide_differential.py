@@ -1,0 +1,204 @@
+"""A differential on the slide that is shown: searched by the worker, counted anew while it is reviewed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+
+from annotation_store.records import Edit
+from napari_lld.commands.registry import Command
+from napari_lld.i18n.translate import tr
+from napari_lld.session.session import Session
+from napari_lld.session.slide_differential import Counted, ReadPlaces, SlideDifferential
+from napari_lld.session.subscriptions import Subscriptions
+from napari_lld.tasks.latest_task import LatestTask
+from napari_lld.tasks.slide_recount import recount
+
+if TYPE_CHECKING:
+    from napari_lld.widgets.base.context import DeskContext
+    from napari_lld.widgets.counts.slide_differential_window import SlideDifferentialWindow
+    from training.inference.slide_count import SlideCount
+
+_SOON_MS = 300
+"""Many edits in a row are counted as one."""
+
+
+def _on_slide(session: Session) -> bool:
+    return session.fields.current is not None and session.fields.current.is_slide
+
+
+class SlideDifferentialController:
+    """Opens the window, has the slide searched, and keeps the counts what they are.
+
+    Parameters
+    ----------
+    review
+        Shows what was counted in the gallery.
+    """
+
+    def __init__(self, desk: DeskContext, review: Callable[[Counted], None]) -> None:
+        self._desk = desk
+        self._review = review
+        self.window: SlideDifferentialWindow | None = None
+        self._task = LatestTask("slide-count")
+        self._soon = QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_SOON_MS)
+        self._soon.timeout.connect(self._recount)
+        self._asked: int | None = None
+        """The slide that the last search was asked for."""
+        self._shown: int | None = None
+        self._read: dict[int, ReadPlaces] = {}
+        self._listening = Subscriptions()
+        session = desk.session
+        self._listening.add(session.project_changed, self._on_project)
+        self._listening.add(session.readings.changed, self._recount_soon)
+        self._listening.add(session.fields.current_changed, self._on_field)
+        self._listening.add(session.fields.summaries_changed, self._recount_soon)
+        self._listening.add(session.training.state.changed, self._on_training)
+        self._listening.add(session.training.state.received, self._on_message)
+
+    def commands(self) -> Iterator[Command]:
+        """Make the command that opens it."""
+        yield Command(
+            "slide.differential",
+            "Differential of the slide …",
+            self.open,
+            ("Ctrl+Shift+D",),
+            "Fields",
+            _on_slide,
+            "Search the monolayer until 200 white cells are there: counts, shares, 95% intervals.",
+        )
+
+    def open(self) -> None:
+        """Show it, or bring it to the front."""
+        from napari_lld.widgets.base.theme import colours
+        from napari_lld.widgets.counts.slide_differential_window import SlideDifferentialWindow
+
+        desk = self._desk
+        if self.window is None:
+            window = self.window = SlideDifferentialWindow(colours(str(desk.viewer.theme)), desk.window)
+            window.asked.connect(self.start)
+            window.stopped.connect(desk.session.training.cancel)
+            window.review_asked.connect(self.review)
+            window.copied.connect(
+                lambda: desk.session.tell("hint", tr("The differential is on the clipboard."))
+            )
+            desk.viewer.events.theme.connect(self._on_theme)
+        self.window.show()
+        self.window.raise_()
+        self.window.count.setFocus()
+        self._fill()
+
+    def close(self) -> None:
+        """Close it for good."""
+        self._listening.close()
+        self._soon.stop()
+        self._task.close(1.0)
+        window, self.window = self.window, None
+        if window is not None:
+            self._desk.viewer.events.theme.disconnect(self._on_theme)
+            window.close()
+            window.deleteLater()
+
+    # ------------------------------------------------------------------ what is asked for
+
+    def start(self, to: int) -> None:
+        """Have the slide searched."""
+        session = self._desk.session
+        field = session.fields.current
+        if field is not None and field.is_slide:
+            self._asked = field.id
+            session.training.count_slide(field.id, to)
+
+    def review(self) -> None:
+        """Show what was counted in the gallery."""
+        session = self._desk.session
+        read = None if self._shown is None else self._read.get(self._shown)
+        if read is not None and session.project is not None:
+            name = session.project.fields.get(read.field_id).name
+            self._review(Counted(read.field_id, name, read.boxes))
+
+    # ------------------------------------------------------------------ what is shown
+
+    @property
+    def _visible(self) -> bool:
+        return self.window is not None and self.window.isVisible()
+
+    def _fill(self) -> None:
+        field, window = self._desk.session.fields.current, self.window
+        if window is None or field is None or not field.is_slide:
+            return
+        if self._shown != field.id:
+            self._shown = field.id
+            window.begin(field.name)
+        self._on_training()
+        self._recount()
+
+    def _on_project(self) -> None:
+        self._task.drop()
+        self._read.clear()
+        self._shown = self._asked = None
+        if self.window is not None:
+            self.window.hide()
+
+    def _on_field(self) -> None:
+        if not self._visible:
+            return
+        if _on_slide(self._desk.session):
+            self._fill()
+        elif self.window is not None:
+            self.window.hide()
+
+    def _on_training(self) -> None:
+        session = self._desk.session
+        if self.window is not None and self._visible:
+            own = session.training.state.task == "differential" and self._asked == self._shown
+            self.window.show_training(session.training.state, own=own, forbidden=session.why_no_edits)
+
+    def _on_message(self, message: Any) -> None:
+        if message.type != "done" or message.task != "differential":
+            return
+        read = ReadPlaces.of(message.result, message.model_id)
+        self._read[read.field_id] = read
+        if read.field_id == self._shown:
+            self._recount()
+        if not self._visible:
+            self._desk.session.tell(
+                "info", tr("{slide} is counted: see [slide.differential].", slide=message.result["slide"])
+            )
+
+    def _recount_soon(self, _edit: Edit | None = None) -> None:
+        if self._visible and self._shown in self._read:
+            self._soon.start()
+
+    def _recount(self) -> None:
+        """Count anew in a thread what stands in the places that were read."""
+        project = self._desk.session.project
+        read = None if self._shown is None else self._read.get(self._shown)
+        if project is None or read is None or not self._visible:
+            return
+        path, reading = project.path, project.reading.id
+
+        def done(found: SlideCount) -> None:
+            session = self._desk.session
+            schema = session.schema
+            if self.window is None or session.project is None or schema is None:
+                return
+            if self._shown == read.field_id and self._read.get(read.field_id) is read:
+                slide = session.project.fields.get(read.field_id)
+                self.window.show_counts(SlideDifferential(read, found, schema, slide))
+
+        def failed(sentence: str) -> None:
+            if self.window is not None:
+                self.window.tell(sentence)
+
+        self._task.start(lambda: recount(path, reading, read), done, failed)
+
+    def _on_theme(self, *_args: object) -> None:
+        from napari_lld.widgets.base.theme import colours
+
+        if self.window is not None:
+            self.window.use_colours(colours(str(self._desk.viewer.theme)))
