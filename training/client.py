@@ -98,6 +98,8 @@ def worker_environment(*, window: bool = False, waited_for: bool = False) -> dic
     """
     environment = dict(os.environ)
     environment.update(PYTHONUNBUFFERED="1", PYTHONUTF8="1", YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false")
+    # numpy and scipy bring an OpenBLAS each, whose threads spin while the other's and torch's work
+    environment.setdefault("OPENBLAS_NUM_THREADS", "1")
     if window:
         environment["NAPARI_LLD_WINDOW"] = WAITED_FOR if waited_for else "1"
     return environment

@@ -35,15 +35,19 @@ os.environ.update(
     YOLO_AUTOINSTALL="false",
     YOLO_VERBOSE="false",
 )
+_threads_asked_for = "OMP_NUM_THREADS" in os.environ
 
-from ultralytics import YOLO
-from ultralytics.data.dataset import YOLODataset
-from ultralytics.models.yolo.detect import DetectionTrainer
-from ultralytics.nn.tasks import DetectionModel
-from ultralytics.utils import LOGGER, SETTINGS, USER_CONFIG_DIR
-from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
-from ultralytics.utils.nms import non_max_suppression
+from ultralytics import YOLO  # noqa: E402
+from ultralytics.data.dataset import YOLODataset  # noqa: E402
+from ultralytics.models.yolo.detect import DetectionTrainer  # noqa: E402
+from ultralytics.nn.tasks import DetectionModel  # noqa: E402
+from ultralytics.utils import LOGGER, SETTINGS, USER_CONFIG_DIR  # noqa: E402
+from ultralytics.utils.loss import E2ELoss, v8DetectionLoss  # noqa: E402
+from ultralytics.utils.nms import non_max_suppression  # noqa: E402
 
+if not _threads_asked_for:
+    # it asks for one thread, which the workers that a benchmark starts would heed
+    os.environ.pop("OMP_NUM_THREADS", None)
 LOGGER.setLevel(logging.ERROR)
 for _name, _value in dict(SETTINGS).items():
     if isinstance(_value, bool) and _value:  # sync and every integration

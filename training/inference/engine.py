@@ -165,7 +165,8 @@ class Remembered:
 
     place: Path
     folder: Path
-    state: tuple[tuple[int, int], ...]
+    tensors: list[torch.Tensor]
+    state: list[tuple[int, int]]
     digest: str
 
 
@@ -195,7 +196,12 @@ def remember_files(model: LearnedModel, place: Path, folder: Path) -> None:
     folder
         Where graphs are kept, in a project that is there.
     """
-    remembered[model.detector] = Remembered(place.absolute(), folder, _state(model), digest_of(model))
+    networks = (model.detector, model.describer.trunk)
+    # kept, since to find them takes longer than to look at them
+    tensors = [one for network in networks for one in (*network.parameters(), *network.buffers())]
+    remembered[model.detector] = Remembered(
+        place.absolute(), folder, tensors, _state(tensors), digest_of(model)
+    )
 
 
 def engine_of(model: LearnedModel, fields: int = 0) -> Engine | None:
@@ -212,7 +218,7 @@ def engine_of(model: LearnedModel, fields: int = 0) -> Engine | None:
         return None
     if known.digest in this_process.refused:
         return None
-    if known.state != _state(model) or next(model.detector.parameters()).device.type != "cpu":
+    if known.state != _state(known.tensors) or next(model.detector.parameters()).device.type != "cpu":
         return None  # it has learnt something, or lies on a graphics card
     digest, threads = known.digest, torch.get_num_threads()
     engine = this_process.open.get(digest)
@@ -302,11 +308,9 @@ def give_way(pid: int) -> None:
         psutil.Process(pid).nice(psutil.IDLE_PRIORITY_CLASS if sys.platform == "win32" else 19)
 
 
-def _state(model: LearnedModel) -> tuple[tuple[int, int], ...]:
+def _state(tensors: Sequence[torch.Tensor]) -> list[tuple[int, int]]:
     """Return what changes when a weight does: where each lies, and how often it was written to."""
-    networks = (model.detector, model.describer.trunk)
-    tensors = (one for network in networks for one in (*network.parameters(), *network.buffers()))
-    return tuple((one.data_ptr(), -1 if one.is_inference() else one._version) for one in tensors)
+    return [(one.data_ptr(), -1 if one.is_inference() else one._version) for one in tensors]
 
 
 @torch.inference_mode()

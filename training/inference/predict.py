@@ -30,6 +30,8 @@ FAINT = 0.1
 """Raw score under which a proposal is hardly ever shown."""
 
 _MAGNIFIED = 3.0
+_TRIED = 2
+"""How many of them are magnified first: nine times the pixels take nine times as long."""
 
 _DIGITS = 4
 """Of p-values."""
@@ -307,9 +309,10 @@ def _in_field(image: np.ndarray, found: np.ndarray, scale: float) -> tuple[np.nd
 def seen_side(model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
     """Estimate the size of a white cell on fields of one domain of which nothing is known.
 
-    A few of them are searched at the ordinary scale. Where that finds fewer than a cell a field, or cells of
-    sides the model does not know, they are searched three times magnified too, as under a low magnification;
-    that is believed only where it finds far more, since a magnified platelet resembles a small cell.
+    A few of them are searched at the ordinary scale. Where that finds less than a cell on two fields, or
+    cells of sides the model does not know, they are searched three times magnified too, as under a low
+    magnification; that is believed only where it finds far more, since a magnified platelet resembles a small
+    cell. Where the first two show no more, the others are not magnified.
 
     Returns
     -------
@@ -319,29 +322,32 @@ def seen_side(model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
     model.evaluating()
     step = max(1, len(fields) // _LOOKED_AT)
     images = [load() for load in fields[::step][:_LOOKED_AT]]
-    shown, sides = _sides_seen(model, images, [None] * len(images))
-    known = len(shown) >= len(images) and model.sides[0] <= float(np.median(shown)) <= model.sides[1]
+    found = _sides_seen(model, images, [None] * len(images))
+    sides = [side for of in found for side in of]
+    shown = [side / max(image.shape[:2]) for image, of in zip(images, found, strict=True) for side in of]
+    known = (
+        len(shown) >= max(1, len(images) / 2) and model.sides[0] <= float(np.median(shown)) <= model.sides[1]
+    )
     if not known:
         # sides that make a field be magnified by just so much
         small = [max(image.shape[:2]) * model.sides[0] * INSIDE / _MAGNIFIED for image in images]
-        _, more = _sides_seen(model, images, small)
-        if len(more) >= 3 * max(1, len(sides)):
-            sides = more
+        more = _sides_seen(model, images[:_TRIED], small[:_TRIED])
+        if sum(map(len, more)) > sum(map(len, found[:_TRIED])):
+            more += _sides_seen(model, images[_TRIED:], small[_TRIED:])
+            if sum(map(len, more)) >= 3 * max(1, len(sides)):
+                sides = [side for of in more for side in of]
     return float(np.median(sides)) if sides else None
 
 
 def _sides_seen(
     model: LearnedModel, images: Sequence[np.ndarray], cell_sides: Sequence[float | None]
-) -> tuple[list[float], list[float]]:
-    """Return the sides of likely cells over the fields' longer sides, and in pixels."""
+) -> list[list[float]]:
+    """Return the sides of likely cells on each field, in pixels."""
+    if not images:
+        return []
     pixels = at_hand(images)
     found, _ = _see(model, engine_of(model), pixels, cell_sides, model.calibration.raw(0.5), describe=False)
-    both = [
-        (float(side), max(image.shape[:2]))
-        for image, one in zip(images, found, strict=True)
-        for side in one.boxes[:, 2:].max(1)
-    ]
-    return [side / longer for side, longer in both], [side for side, _ in both]
+    return [[float(side) for side in one.boxes[:, 2:].max(1)] for one in found]
 
 
 def cell_sides(

@@ -32,7 +32,7 @@ def differential(request: DifferentialRequest, channel: Channel, device: torch.d
         slide = project.fields.get(request.field)
         if not slide.is_slide:
             raise LLDError(f"{slide.name} is not a whole slide: count the cells of fields in the window.")
-        model, number = resolve(project, request.model)
+        model, number = resolve(project, request.model, keep=True)
         model.to(device)
         channel.send(Started(task="differential", device=str(device), fields=1))
         films = Films(project, model, knowledge(project))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotation_store.files.layout import ENGINE, inside
 from training.inference.engine import remember_files
 from training.models.calibration import Calibration
+from training.models.folder import model_files
 from training.models.memory import source_of
 from training.models.model import LearnedModel, ModelError, adapted, new_model, read_model, starter_place
 from training.models.pretrained import take_weights
@@ -31,10 +33,27 @@ class DamagedModelError(ModelError):
     )
 
 
-def resolve(project: Project, choice: str | int) -> tuple[LearnedModel, int | None]:
+@dataclass
+class Kept:
+    """The model with which this process predicted last, and of what it was made."""
+
+    of: tuple[object, ...] = ()
+    model: LearnedModel | None = None
+
+
+kept = Kept()
+
+
+def resolve(project: Project, choice: str | int, *, keep: bool = False) -> tuple[LearnedModel, int | None]:
     """Return the model that a request names, speaking the project's words, and its number.
 
-    ``"active"`` (the starter where the project has none), ``"starter"``, or a number.
+    Parameters
+    ----------
+    choice
+        ``"active"`` (the starter where the project has none), ``"starter"``, or a number.
+    keep
+        Whether it is only predicted with: a process that stays keeps it for its next task, with what was
+        worked out of it (`Novelty.of`), as long as its files and the project's words stay the same.
 
     Raises
     ------
@@ -52,6 +71,10 @@ def resolve(project: Project, choice: str | int) -> tuple[LearnedModel, int | No
     if number is not None and number not in {model.id for model in project.models.all()}:
         raise ModelError(f"The project has no model {number}.")
     place = starter_place() if number is None else project.models.folder(number)
+    vocabulary = Vocabulary.from_schema(project.schema)
+    of = (project.path, project.uid, vocabulary, *map(_stamp, model_files(place)))
+    if keep and kept.model is not None and kept.of == of and None not in of:
+        return kept.model.evaluating(), number
     if number is None:
         model = read_model(place)
     else:
@@ -59,7 +82,6 @@ def resolve(project: Project, choice: str | int) -> tuple[LearnedModel, int | No
             model = read_model(place)
         except ModelError as error:
             raise DamagedModelError(f"Model {number} cannot be used: {error}") from error
-    vocabulary = Vocabulary.from_schema(project.schema)
     if not model.vocabulary.same_words(vocabulary):
         calibration = model.calibration
         size = model.size
@@ -68,7 +90,18 @@ def resolve(project: Project, choice: str | int) -> tuple[LearnedModel, int | No
     else:
         model.vocabulary = vocabulary  # its groups and digest may have changed
     remember_files(model, place, inside(project.path, ENGINE))
+    if keep:
+        kept.of, kept.model = of, model
     return model.evaluating(), number
+
+
+def _stamp(file: Path) -> tuple[int, ...] | None:
+    """Return what tells whether a file was written to; ``None`` if it cannot be told."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def beginning(

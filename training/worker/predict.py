@@ -22,6 +22,7 @@ from training.inference.predict import at_hand, calibrated, cell_sides, propose_
 from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
 from training.models.model import LearnedModel
 from training.protocol import Done, Notice, PredictRequest, Progress, Started, Suggested
+from training.worker.ahead import ahead
 from training.worker.annotated_fields import knowledge, readable
 from training.worker.channel import Channel
 from training.worker.films import Films
@@ -41,7 +42,7 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         reading=request.reading,
         read_only=request.images is not None,
     ) as project:
-        model, number = resolve(project, request.model)
+        model, number = resolve(project, request.model, keep=True)
         model.to(device)
         known = knowledge(project)
         films = Films(project, model, known)
@@ -174,9 +175,9 @@ def _to_file(
     skipped: list[dict[str, str]] = []
     least = max(0.001, model.calibration.raw(request.min_confidence))
     sides: dict[str, float] = {}  # of images of one size: what was seen on the first that show a cell
-    for start in range(0, len(files), 8):
+    parts = [files[start : start + 8] for start in range(0, len(files), 8)]
+    for some, images in ahead(parts, lambda part: _read(part, skipped)):
         channel.check()
-        some, images = _read(files[start : start + 8], skipped)
         if not some:
             continue
         pixels = at_hand(images)
