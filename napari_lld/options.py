@@ -230,6 +230,20 @@ MODEL = About(
     metavar="ID|active|starter",
     window="panel",
 )
+SCHEDULER = About(
+    later("Scheduler of a cluster"),
+    later("Address of a dask scheduler whose workers compute, such as tcp://host:8786."),
+    metavar="ADDRESS",
+    window="default",
+)
+WORKERS = About(
+    later("Processes"),
+    later("Compute in so many processes of this computer instead of one."),
+    metavar="N",
+    least=1,
+    most=256,
+    window="default",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +263,8 @@ class PredictOptions:
         ),
     ] = 0.25
     device: Annotated[str, DEVICE] = "auto"
+    scheduler: Annotated[str | None, SCHEDULER] = None
+    workers: Annotated[int | None, WORKERS] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,6 +98,9 @@ class PredictRequest(_Record):
         The COCO file to write.
     reading
         The number of the reading whose cells are known already; ``None`` = the annotator's.
+    scheduler, workers
+        The address of a scheduler whose workers predict, or else how many processes of this computer do
+        (`training.cluster`); ``None`` = the task's own process.
     """
 
     task: Literal["predict"] = "predict"
@@ -112,6 +115,8 @@ class PredictRequest(_Record):
     device: str = "auto"
     annotator: str | None = None
     reading: int | None = None
+    scheduler: str | None = None
+    workers: int | None = Field(default=None, ge=1, le=256)
 
 
 class DifferentialRequest(_Record):

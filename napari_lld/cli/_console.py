@@ -27,6 +27,7 @@ INCOMPLETE = 3
 """The exit code of a command that did what it could and left something out that it was asked for."""
 
 _STAGES = {
+    "connect": "Connecting to the cluster",
     "prepare": "Preparing",
     "train": "Training",
     "evaluate": "Measuring",

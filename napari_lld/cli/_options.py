@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_lld.cli._console import UsageError
-from napari_lld.options import DEVICE, MODEL
+from napari_lld.options import DEVICE, MODEL, SCHEDULER, WORKERS
 
 if TYPE_CHECKING:
     from annotation_store import Project
@@ -21,6 +22,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it already exists.")]
 Device = Annotated[str, typer.Option(metavar=DEVICE.metavar, help=DEVICE.help)]
 Model = Annotated[str, typer.Option(metavar=MODEL.metavar, help=MODEL.help)]
+Scheduler = Annotated[str | None, typer.Option(metavar=SCHEDULER.metavar, help=SCHEDULER.help)]
+Workers = Annotated[int | None, typer.Option(metavar=WORKERS.metavar, help=WORKERS.help, min=1, max=256)]
 
 
 Annotator = Annotated[
@@ -118,6 +121,18 @@ def device_of(text: str) -> str:
     if (text in ("auto", "cpu", "mps", "cuda")) or (kind == "cuda" and rest.isascii() and rest.isdigit()):
         return text
     raise UsageError(f"--device {text}: give auto, cpu, cuda:N or mps")
+
+
+def check_cluster(scheduler: str | None, workers: int | None) -> None:
+    """Check ``--scheduler`` and ``--workers``, before a process is started for them."""
+    if scheduler is None and workers is None:
+        return
+    if scheduler is not None and workers is not None:
+        raise UsageError("--scheduler has workers of its own: leave out --workers")
+    if not find_spec("distributed"):
+        from training.cluster.errors import MissingExtraError
+
+        raise MissingExtraError
 
 
 def existing_file(path: Path, what: str) -> Path:

@@ -26,6 +26,7 @@ from napari_lld.cli._options import (
     Overwrite,
     ProjectPath,
     ReadingName,
+    check_cluster,
     device_of,
     model_of,
     open_project,
@@ -68,6 +69,7 @@ def predict(
 
     which = model_of(options.model)
     device_of(options.device)
+    check_cluster(options.scheduler, options.workers)
     if (out is None) != (not images):
         raise UsageError("--images and --out go together: give both, or neither to suggest in the project")
     if images and (field or area):
@@ -97,6 +99,8 @@ def predict(
                 area=where,
                 min_confidence=options.min_confidence,
                 device=options.device,
+                scheduler=options.scheduler,
+                workers=options.workers,
             ),
             on_message=show,
         )

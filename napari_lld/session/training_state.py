@@ -37,6 +37,7 @@ class Trainer(Protocol):
 
 
 _STAGES = {
+    "connect": later("Connecting to the cluster"),
     "prepare": later("Preparing the fields"),
     "train": later("Training"),
     "evaluate": later("Measuring on held-out cells"),

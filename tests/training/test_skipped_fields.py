@@ -19,13 +19,14 @@ Told = list[Any]
 @pytest.fixture
 def one_cell_each(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Any, Told]:
     """Stand in for a model that finds one cell on each field it gets; with films, channel and messages."""
+    from training.inference import predictor
     from training.worker import suggest
 
     def propose(_model: object, pixels: Any, **_: object) -> list[Any]:
         return [SimpleNamespace(vector=None, features=None) for load in pixels if load() is not None]
 
-    monkeypatch.setattr(suggest, "seen_side", lambda *_: None)
-    monkeypatch.setattr(suggest, "propose_raw", propose)
+    monkeypatch.setattr(predictor, "seen_side", lambda *_: None)
+    monkeypatch.setattr(predictor, "propose_raw", propose)
     monkeypatch.setattr(
         suggest, "calibrated", lambda *_args, **_more: [Proposal((5.0, 5.0, 20.0, 20.0), 0.9)]
     )

@@ -36,7 +36,14 @@ _TRIED = 2
 _DIGITS = 4
 """Of p-values."""
 
+LIKELY = 0.5
+"""Least confidence of cells by which the scale of fields is judged."""
+
 Pixels = Callable[[], np.ndarray]
+
+Find = Callable[[Sequence[Pixels], Sequence[float | None]], list[tuple[int, np.ndarray]]]
+"""Takes fields and the median side of a white cell on each, if known; gives of each its longer side in
+pixels, and the boxes ``(n, 4)`` of likely cells."""
 
 
 @dataclass
@@ -306,7 +313,7 @@ def _in_field(image: np.ndarray, found: np.ndarray, scale: float) -> tuple[np.nd
     return boxes[inside], found[inside, 4]
 
 
-def seen_side(model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
+def seen_side(model: LearnedModel, fields: Sequence[Pixels], find: Find | None = None) -> float | None:
     """Estimate the size of a white cell on fields of one domain of which nothing is known.
 
     A few of them are searched at the ordinary scale. Where that finds less than a cell on two fields, or
@@ -314,40 +321,52 @@ def seen_side(model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
     magnification; that is believed only where it finds far more, since a magnified platelet resembles a small
     cell. Where the first two show no more, the others are not magnified.
 
+    Parameters
+    ----------
+    find
+        Finds likely cells elsewhere; ``None`` = here.
+
     Returns
     -------
     float
         The median side in the fields' pixels, or ``None``.
     """
-    model.evaluating()
     step = max(1, len(fields) // _LOOKED_AT)
-    images = [load() for load in fields[::step][:_LOOKED_AT]]
-    found = _sides_seen(model, images, [None] * len(images))
-    sides = [side for of in found for side in of]
-    shown = [side / max(image.shape[:2]) for image, of in zip(images, found, strict=True) for side in of]
+    some = fields[::step][:_LOOKED_AT]
+    if find is None:
+        some, find = at_hand([load() for load in some]), partial(_likely, model)
+    found = find(some, [None] * len(some))
+    sides = _sides_of(found)
+    shown = [side / longer for longer, boxes in found for side in _sides_of([(longer, boxes)])]
     known = (
-        len(shown) >= max(1, len(images) / 2) and model.sides[0] <= float(np.median(shown)) <= model.sides[1]
+        len(shown) >= max(1, len(some) / 2) and model.sides[0] <= float(np.median(shown)) <= model.sides[1]
     )
     if not known:
         # sides that make a field be magnified by just so much
-        small = [max(image.shape[:2]) * model.sides[0] * INSIDE / _MAGNIFIED for image in images]
-        more = _sides_seen(model, images[:_TRIED], small[:_TRIED])
-        if sum(map(len, more)) > sum(map(len, found[:_TRIED])):
-            more += _sides_seen(model, images[_TRIED:], small[_TRIED:])
-            if sum(map(len, more)) >= 3 * max(1, len(sides)):
-                sides = [side for of in more for side in of]
+        small = [longer * model.sides[0] * INSIDE / _MAGNIFIED for longer, _ in found]
+        more = _sides_of(find(some[:_TRIED], small[:_TRIED]))
+        if len(more) > len(_sides_of(found[:_TRIED])):
+            more += _sides_of(find(some[_TRIED:], small[_TRIED:]))
+            if len(more) >= 3 * max(1, len(sides)):
+                sides = more
     return float(np.median(sides)) if sides else None
 
 
-def _sides_seen(
-    model: LearnedModel, images: Sequence[np.ndarray], cell_sides: Sequence[float | None]
-) -> list[list[float]]:
-    """Return the sides of likely cells on each field, in pixels."""
-    if not images:
+def _sides_of(found: Sequence[tuple[int, np.ndarray]]) -> list[float]:
+    """Return the longer sides of boxes, in pixels."""
+    return [float(side) for _, boxes in found for side in boxes[:, 2:].max(1)]
+
+
+def _likely(
+    model: LearnedModel, fields: Sequence[Pixels], cell_sides: Sequence[float | None]
+) -> list[tuple[int, np.ndarray]]:
+    """Find likely cells, as `Find` does."""
+    if not fields:
         return []
-    pixels = at_hand(images)
-    found, _ = _see(model, engine_of(model), pixels, cell_sides, model.calibration.raw(0.5), describe=False)
-    return [[float(side) for side in one.boxes[:, 2:].max(1)] for one in found]
+    model.evaluating()
+    least = model.calibration.raw(LIKELY)
+    found, _ = _see(model, engine_of(model), fields, cell_sides, least, describe=False)
+    return [(max(load().shape[:2]), one.boxes) for load, one in zip(fields, found, strict=True)]
 
 
 def cell_sides(

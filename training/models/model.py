@@ -237,6 +237,16 @@ def adapted(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = N
     return child
 
 
+def in_words(model: LearnedModel, vocabulary: Vocabulary) -> LearnedModel:
+    """Return a model that predicts in the words of a project: itself, or one adapted to them."""
+    if model.vocabulary.same_words(vocabulary):
+        model.vocabulary = vocabulary  # its groups and digest may have changed
+        return model
+    spoken = adapted(model, vocabulary)
+    spoken.calibration, spoken.size = model.calibration, model.size
+    return spoken
+
+
 def _in_words(taught: Taught, vocabulary: Vocabulary) -> Taught:
     return {
         name: {v: n for v, n in taught.get(name, {}).items() if v in values}

@@ -12,7 +12,15 @@ from training.inference.engine import remember_files
 from training.models.calibration import Calibration
 from training.models.folder import model_files
 from training.models.memory import source_of
-from training.models.model import LearnedModel, ModelError, adapted, new_model, read_model, starter_place
+from training.models.model import (
+    LearnedModel,
+    ModelError,
+    adapted,
+    in_words,
+    new_model,
+    read_model,
+    starter_place,
+)
 from training.models.pretrained import take_weights
 from training.models.ultralytics_checkpoints import is_checkpoint, read_checkpoint
 from training.networks.architectures import SIZES, Size
@@ -82,13 +90,7 @@ def resolve(project: Project, choice: str | int, *, keep: bool = False) -> tuple
             model = read_model(place)
         except ModelError as error:
             raise DamagedModelError(f"Model {number} cannot be used: {error}") from error
-    if not model.vocabulary.same_words(vocabulary):
-        calibration = model.calibration
-        size = model.size
-        model = adapted(model, vocabulary)
-        model.calibration, model.size = calibration, size
-    else:
-        model.vocabulary = vocabulary  # its groups and digest may have changed
+    model = in_words(model, vocabulary)
     remember_files(model, place, inside(project.path, ENGINE))
     if keep:
         kept.of, kept.model = of, model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from training.worker.ahead import ahead
 from training.worker.annotated_fields import knowledge, readable
 from training.worker.channel import Channel
 from training.worker.films import Films
+from training.worker.many import predictor_for
 from training.worker.models import resolve
 from training.worker.out_of_fold import Checked, check_labels, trunk_for
 from training.worker.search import Searcher, search_notice
@@ -36,16 +38,20 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
     """Propose cells; see `PredictRequest`."""
     if (request.images is None) != (request.out is None):
         raise LLDError("Give both the images and the file to write (--images and --out), or neither.")
-    with Project.open(
-        request.project,
-        annotator=request.annotator,
-        reading=request.reading,
-        read_only=request.images is not None,
-    ) as project:
+    with (
+        Project.open(
+            request.project,
+            annotator=request.annotator,
+            reading=request.reading,
+            read_only=request.images is not None,
+        ) as project,
+        ExitStack() as held,
+    ):
         model, number = resolve(project, request.model, keep=True)
         model.to(device)
         known = knowledge(project)
         films = Films(project, model, known)
+        predictor = held.enter_context(predictor_for(request, project, channel))
         if request.images is not None and request.out is not None:
             return _to_file(request, channel, project.schema, model, number, films, Path(request.out))
         fields = [one for one in known if one.window is None]
@@ -78,6 +84,7 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
                 films=films,
                 min_confidence=request.min_confidence,
                 checked=checked,
+                predictor=predictor,
             )
             result |= {"count": outcome.count, "unknown": outcome.unknown}
             result["from_stain"] = len(outcome.from_stain)

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from annotation_store import BoxFeatures, Embedding, Proposal, box_key
-from annotation_store.errors import ProjectError
+from annotation_store.errors import ImageError, ProjectError
 from training import ranking
-from training.inference.predict import (
-    Pixels,
-    RawProposals,
-    calibrated,
-    propose_raw,
-    seen_side,
-    suggestible,
-)
+from training.inference.predict import Pixels, RawProposals, calibrated, suggestible
+from training.inference.predictor import Predictor, ThisProcess, View
+from training.inference.sources import StoredField
 from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
 from training.models.model import LearnedModel
 from training.networks.scale import domain_of
@@ -33,8 +27,6 @@ from training.worker.films import Films
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
-
-_BATCH = 8
 
 
 def suggest_on(
@@ -49,6 +41,7 @@ def suggest_on(
     ready: Mapping[int, RawProposals] | None = None,
     checked: Mapping[int, Mapping[int, Proposal]] | None = None,
     budget: Budget | None = None,
+    predictor: Predictor | None = None,
 ) -> Suggested:
     """Propose cells in the unknown area of fields and put them into the project; skipped fields get none.
 
@@ -66,6 +59,8 @@ def suggest_on(
         What `check_labels` found; ``None`` = keep what is known.
     budget
         ``None`` = no limit.
+    predictor
+        Who runs the model; ``None`` = this process.
 
     Returns
     -------
@@ -82,32 +77,44 @@ def suggest_on(
     place = {one.field_id: i for i, one in enumerate(ranking.order(project))}
     known.sort(key=lambda one: place.get(one.field.id, len(place)))
     asked = [one for one in known if one.field.id not in ready]
-    sides = Sides(project, model, asked)
+    predictor = predictor or ThisProcess()
+    sides = Sides(project, model, asked, predictor)
     least = max(0.001, model.calibration.raw(min_confidence))
     trunk = model.trunk_digest()
     channel.send(Progress(stage="suggest", done=0, total=len(known)))
     done: list[int] = []
     damaged: dict[int, str] = {}
-    for some in chain(
-        budget.batches([one for one in known if one.field.id in ready], None, _BATCH),
-        budget.batches(asked, budget.until("suggest"), _BATCH),
-    ):
+
+    def batches() -> Iterator[tuple[Sequence[AnnotatedField], list[View]]]:
+        for some in chain(
+            budget.batches([one for one in known if one.field.id in ready], None, predictor.batch),
+            budget.batches(asked, budget.until("suggest"), predictor.batch),
+        ):
+            missing = [one for one in some if one.field.id not in ready]
+            yield (
+                some,
+                [
+                    View(
+                        StoredField(project.path, one.field.id),
+                        sides.on(one),
+                        films.move(domain_of(one.field)),
+                    )
+                    for one in missing
+                ],
+            )
+
+    for some, raws in predictor.propose(model, batches(), min_score=least):
         channel.check()
         missing = [one for one in some if one.field.id not in ready]
-        images = _images(project, missing, damaged)
-        missing = [one for one in missing if one.field.id in images]
+        new: dict[int, RawProposals] = {}
+        for one, proposals in zip(missing, raws, strict=True):
+            if proposals is None:
+                project.check_present()  # then it is all of the project, not one field
+                damaged[one.field.id] = one.field.name
+            else:
+                films.note(domain_of(one.field), proposals)
+                new[one.field.id] = proposals
         some = [one for one in some if one.field.id not in damaged]
-        of = [domain_of(one.field) for one in missing]
-        raw = propose_raw(
-            model,
-            [partial(images.pop, one.field.id) for one in missing],
-            cell_sides=[sides.on(one) for one in missing],
-            moves=[films.move(film) for film in of],
-            min_score=least,
-        )
-        for film, proposals in zip(of, raw, strict=True):
-            films.note(film, proposals)
-        new = {one.field.id: proposals for one, proposals in zip(missing, raw, strict=True)}
         looks: dict[int, Embedding] = {}
         features: dict[int, BoxFeatures] = {}
         for one in some:
@@ -225,15 +232,24 @@ class Sides:
     ----------
     known
         All fields that will be asked for.
+    predictor
+        Who looks; ``None`` = this process.
     """
 
-    def __init__(self, project: Project, model: LearnedModel, known: Sequence[AnnotatedField]) -> None:
+    def __init__(
+        self,
+        project: Project,
+        model: LearnedModel,
+        known: Sequence[AnnotatedField],
+        predictor: Predictor | None = None,
+    ) -> None:
         self._model = model
+        self._predictor = predictor or ThisProcess()
         self._pixels: dict[str, list[Pixels]] = defaultdict(list)
         self._seen: dict[str, float | None] = {}
         for one in known:
             if one.cell_side is None:
-                self._pixels[domain_of(one.field)].append(partial(project.pixels.read, one.field.id))
+                self._pixels[domain_of(one.field)].append(StoredField(project.path, one.field.id))
 
     def on(self, one: AnnotatedField) -> float | None:
         """Return the side on a field, in its pixels."""
@@ -242,7 +258,10 @@ class Sides:
         domain = domain_of(one.field)
         if domain not in self._seen:
             try:
-                self._seen[domain] = seen_side(self._model, self._pixels[domain])
-            except ProjectError:  # one of them is damaged: the others are searched at the ordinary scale
+                self._seen[domain] = self._predictor.seen_side(self._model, self._pixels[domain])
+            except (
+                ProjectError,
+                ImageError,
+            ):  # damaged: the ordinary scale serves
                 self._seen[domain] = None
         return self._seen[domain]

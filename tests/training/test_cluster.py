@@ -1,0 +1,325 @@
+"""Fields predicted by the workers of a cluster: as one process does, whoever of them dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from PIL import Image
+
+from annotation_store import Project, SuggestionState
+from napari_lld import sample
+from training.cluster import connection, remote, versions
+from training.cluster.connection import connected
+from training.cluster.errors import ClusterError
+from training.cluster.predictor import ClusterPredictor
+from training.cluster.results import GarbageError, read_proposals
+from training.cluster.sending import Sender, proof_in, samples_of
+from training.inference.predictor import ThisProcess, View
+from training.inference.sources import ImageFile, StoredField
+from training.protocol import PredictRequest, Progress
+from training.worker.channel import CancelledError
+from training.worker.models import resolve
+from training.worker.predict import predict
+
+from .conftest import Heard
+
+distributed = pytest.importorskip("distributed")
+CPU = torch.device("cpu")
+QUIET: dict[str, Any] = {"protocol": "tcp", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+FIELDS = 10
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A scheduler and two worker processes, each with one thread."""
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, **QUIET) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cluster") / "project.lld"
+    with Project.create(folder, annotator="Ada") as project:
+        project.fields.add(sample.fields()[:FIELDS])
+    return folder
+
+
+@pytest.fixture
+def project(_template: Path, tmp_path: Path) -> Path:
+    import shutil
+
+    return Path(shutil.copytree(_template, tmp_path / "project.lld"))
+
+
+class Follower(Heard):
+    """A channel on which something happens when so many fields are done."""
+
+    def __init__(self, then: Callable[[], None] | None = None, after: int = 1) -> None:
+        super().__init__()
+        self.then, self._after = then, after
+
+    def send(self, message: Any) -> None:
+        super().send(message)
+        if isinstance(message, Progress) and message.stage == "suggest" and message.done >= self._after:
+            then, self.then = self.then, None
+            if then is not None:
+                then()
+
+
+def pending(folder: Path) -> dict[int, list[Any]]:
+    with Project.open(folder, read_only=True) as project:
+        found = project.suggestions.find(states=tuple(SuggestionState))
+    assert all(one.state is SuggestionState.PENDING for one in found)  # nothing was written twice
+    of_field: dict[int, list[Any]] = {}
+    for one in sorted(found, key=lambda one: (one.field_id, *one.proposal.box)):
+        of_field.setdefault(one.field_id, []).append(one.proposal)
+    return of_field
+
+
+@pytest.fixture(scope="module")
+def expected(_template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Any]]:
+    """What one process suggests."""
+    import shutil
+
+    folder = Path(shutil.copytree(_template, tmp_path_factory.mktemp("alone") / "project.lld"))
+    torch.set_num_threads(1)
+    predict(PredictRequest(project=str(folder), device="cpu"), Heard(), CPU)  # type: ignore[arg-type]
+    return pending(folder)
+
+
+def same(found: dict[int, list[Any]], expected: dict[int, list[Any]]) -> None:
+    assert {i: len(some) for i, some in found.items()} == {i: len(some) for i, some in expected.items()}
+    assert found
+    for field_id, some in found.items():
+        for one, other in zip(some, expected[field_id], strict=True):
+            assert one.box == pytest.approx(other.box, abs=0.01)
+            assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
+            assert one.class_probabilities == pytest.approx(other.class_probabilities, abs=1e-4)
+            assert one.novelty == other.novelty
+
+
+def ask(folder: Path, cluster: Any, channel: Heard | None = None) -> Any:
+    request = PredictRequest(project=str(folder), device="cpu", scheduler=cluster.scheduler_address)
+    return predict(request, channel or Heard(), CPU)  # type: ignore[arg-type]
+
+
+def on_workers(cluster: Any, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
+    with distributed.Client(cluster, set_as_default=False) as client:
+        return dict(client.run(function, *args))
+
+
+def test_two_workers_suggest_what_one_process_does(
+    project: Path, cluster: Any, expected: dict[int, list[Any]]
+) -> None:
+    heard = Heard()
+    done = ask(project, cluster, heard)
+    same(pending(project), expected)
+    assert done.result["fields"] == FIELDS
+    steps = [m.done for m in heard.messages if isinstance(m, Progress) and m.stage == "suggest"]
+    assert steps == sorted(steps)
+    assert steps[-1] == FIELDS
+    assert not list((project / "runs").glob("shared-*"))
+
+
+def test_a_worker_that_is_killed_midway_costs_nothing_and_doubles_nothing(
+    project: Path, cluster: Any, expected: dict[int, list[Any]]
+) -> None:
+    before = on_workers(cluster, os.getpid)
+    victim = next(iter(before.values()))
+    ask(project, cluster, Follower(lambda: os.kill(victim, signal.SIGKILL)))
+    same(pending(project), expected)
+    assert victim not in on_workers(cluster, os.getpid).values()
+
+
+def test_pixels_are_sent_where_workers_do_not_see_the_files(project: Path, cluster: Any) -> None:
+    with (
+        Project.open(project) as opened,
+        distributed.Client(cluster, set_as_default=False) as client,
+        proof_in(project, read_only=False) as proof,
+    ):
+        model, _ = resolve(opened, "active")
+        assert proof is not None
+        wrong = proof[0], "another project"
+        image = project.parent / "image.png"
+        Image.fromarray(opened.pixels.read(2)).save(image)
+        views = [
+            View(StoredField(project, 1)),
+            View(ImageFile(image)),
+            View(lambda: opened.pixels.read(3)),
+            View(StoredField(project, 99)),
+        ]
+        sender = Sender(proof=wrong)
+        there = ClusterPredictor(client, sender, lambda: None, "here")
+        ((_, given),) = there.propose(model, [(None, views)], min_score=0.3)
+        ((_, here),) = ThisProcess().propose(model, [(None, views)], min_score=0.3)
+    assert not sender.by_place  # from then on all are sent at once
+    for one, other in zip(given[:3], here[:3], strict=True):
+        assert one is not None
+        assert other is not None
+        assert len(one.boxes)
+        assert one.boxes == pytest.approx(other.boxes, abs=0.01)
+    assert given[3] is None
+    assert here[3] is None
+
+
+def _age(version: str) -> None:
+    remote.own_versions = lambda: {**versions.own_versions(), "napari-lld": version}  # type: ignore[assignment]
+
+
+def test_a_worker_of_another_version_is_refused_and_nothing_is_written(project: Path, cluster: Any) -> None:
+    on_workers(cluster, _age, "0.0.1")
+    try:
+        with pytest.raises(ClusterError, match=r"runs another program \(napari-lld 0\.0\.1 instead of"):
+            ask(project, cluster)
+    finally:
+        on_workers(cluster, _age, versions.own_versions()["napari-lld"])
+    assert pending(project) == {}
+
+
+def test_a_cancel_ends_what_waits_and_keeps_what_is_done(project: Path, cluster: Any) -> None:
+    class Cancelled(Follower):
+        stopped = False
+
+        def check(self) -> None:
+            if self.stopped:
+                raise CancelledError
+
+    channel = Cancelled()
+    channel.then = lambda: setattr(channel, "stopped", True)
+    with pytest.raises(CancelledError):
+        ask(project, cluster, channel)
+    assert 0 < len(pending(project)) < FIELDS
+    with distributed.Client(cluster, set_as_default=False) as client:
+        assert not any("lld-unit" in str(key) for key in client.run_on_scheduler(_tasks))
+
+
+def _tasks(dask_scheduler: Any) -> list[str]:
+    return [str(key) for key, task in dask_scheduler.tasks.items() if task.state != "processing"]
+
+
+@pytest.fixture
+def threads() -> Iterator[Any]:
+    """A cluster in this process, which is up at once."""
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **QUIET) as made:
+        yield made
+
+
+def test_a_scheduler_that_goes_away_ends_the_task_and_what_was_done_is_kept(
+    project: Path, threads: Any
+) -> None:
+    channel = Follower(lambda: threads.close())
+    with pytest.raises(ClusterError, match=r"was lost.*What was done until then is kept"):
+        ask(project, threads, channel)
+    assert 0 < len(pending(project)) < FIELDS
+
+
+def _garbage(*_: Any) -> dict[str, Any]:
+    return {"results": [{"boxes": "many"}] * 4}
+
+
+def test_garbage_from_a_worker_is_refused_before_it_is_written(
+    project: Path, threads: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "compute", _garbage)
+    with pytest.raises(GarbageError, match="no prediction"):
+        ask(project, threads)
+    assert pending(project) == {}
+
+
+def test_what_a_worker_gives_back_is_checked(project: Path) -> None:
+    with Project.open(project) as opened:
+        model, _ = resolve(opened, "active")
+        ((_, (raw,)),) = ThisProcess().propose(model, [(0, [View(StoredField(project, 1))])], min_score=0.3)
+    assert raw is not None
+    assert len(raw.boxes)
+    good = {"size": [2000, 2000], "boxes": raw.boxes, "scores": raw.scores, "logits": raw.logits}
+    good |= {"vector": raw.vector, "features": raw.features, "places": raw.places, "novelty": raw.novelty}
+    size, read = read_proposals(good, model)
+    assert size == (2000, 2000)
+    assert read.boxes is raw.boxes
+    nan = raw.scores.copy()
+    nan[0] = np.nan
+    for bad in (
+        None,
+        {},
+        good | {"size": [2000]},
+        good | {"boxes": raw.boxes.tolist()},
+        good | {"boxes": raw.boxes + 10_000},
+        good | {"boxes": raw.boxes[:, :3]},
+        good | {"boxes": np.zeros((500, 4)), "scores": np.zeros(500)},
+        good | {"scores": nan},
+        good | {"scores": raw.scores + 3},
+        good | {"logits": raw.logits[1:]},
+        good | {"logits": [one[:, :-1] for one in raw.logits]},
+        good | {"features": np.zeros((1, 3), np.float16)},
+        good | {"vector": np.array([object()])},
+        good | {"novelty": np.full(len(raw.boxes), -1.0)},
+    ):
+        with pytest.raises(GarbageError):
+            read_proposals(bad, model)
+
+
+def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "CONNECT", 0.5)
+    for address, words in (
+        ("tcp://127.0.0.1:9", "does not answer"),
+        ("somewhere", "not a scheduler's address"),
+        ("tcp://:8786", "not a scheduler's address"),
+        ("host:port", "not a scheduler's address"),
+    ):
+        with pytest.raises(ClusterError, match=words), connected(address, None, lambda: None):
+            pass
+
+
+def test_a_scheduler_without_workers_is_not_waited_for_for_ever() -> None:
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, **QUIET) as made,
+        pytest.raises(ClusterError, match=r"No worker has come to the scheduler .* within 0 seconds"),
+        connected(made.scheduler_address, None, lambda: None, patience=0.3),
+    ):
+        pass
+
+
+def test_processes_of_this_computer_listen_to_nobody_else() -> None:
+    with connected(None, 1, lambda: None) as client:
+        assert client.scheduler.address.startswith("tls://127.0.0.1:")
+        here = psutil.Process()
+        processes = [here, *here.children(recursive=True)]
+        heard = [one for process in processes for one in process.net_connections() if one.status == "LISTEN"]
+    assert heard
+    assert {one.laddr.ip for one in heard} == {"127.0.0.1"}
+
+
+def test_without_the_extra_one_sentence_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ClusterError, match=r"napari-lld\[cluster\]"), connected(None, 2, lambda: None):
+        pass
+
+
+def test_samples_tell_one_slide_from_another(tmp_path: Path) -> None:
+    one, other = tmp_path / "a" / "slide.tif", tmp_path / "b" / "slide.tif"
+    content = np.random.default_rng(0).bytes(3_000_000)
+    for file in (one, other):
+        file.parent.mkdir()
+        file.write_bytes(content)
+    assert samples_of(one) == samples_of(other)
+    other.write_bytes(content[:-1] + b"x")
+    assert samples_of(one) != samples_of(other)
+
+
+def test_a_project_that_is_only_read_gets_no_file(project: Path) -> None:
+    before = sorted(project.rglob("*"))
+    with proof_in(project, read_only=True) as proof:
+        assert proof is None
+        assert sorted(project.rglob("*")) == before
+    assert replace(Sender(), proof=proof).place_of(StoredField(project, 1)) is None

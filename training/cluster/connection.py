@@ -1,0 +1,168 @@
+"""A cluster: one that runs somewhere, or processes of this computer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+from training.cluster import remote
+from training.cluster.errors import ClusterError, MissingExtraError
+from training.cluster.versions import difference
+
+PATIENCE = 60.0
+"""Seconds to wait for a first worker."""
+CONNECT = 10.0
+"""Seconds to wait for a scheduler."""
+_POLL = 0.2
+_LEAVE = 3.0
+
+
+@contextmanager
+def connected(
+    scheduler: str | None, workers: int | None, check: Callable[[], None], *, patience: float = PATIENCE
+) -> Iterator[Any]:
+    """Connect to a scheduler, or start processes here; yields dask's client.
+
+    Parameters
+    ----------
+    scheduler
+        Its address, such as ``tcp://host:8786``; ``None`` = start `workers` processes.
+    check
+        Called while waiting; what it raises ends the wait.
+    patience
+        Seconds to wait for a first worker.
+
+    Raises
+    ------
+    ClusterError
+        The scheduler does not answer, no worker comes, or one is of another version.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise MissingExtraError from error
+    with ExitStack() as held:
+        if scheduler is None:
+            where = "this computer"
+            place: Any = held.enter_context(_processes(max(1, workers or 1)))
+        else:
+            where, place = f"the scheduler {scheduler}", _address(scheduler)
+        try:
+            client = distributed.Client(place, timeout=CONNECT, set_as_default=False, name="napari-lld")
+        except Exception as error:  # TLS, version, network: whatever dask raises
+            raise ClusterError(
+                f"The scheduler {scheduler} does not answer ({_brief(error)}). Start it (dask scheduler), or "
+                "check its address and, with TLS, its certificates."
+            ) from error
+        held.callback(_leave, client)
+        _wait_for_workers(client, where, check, patience)
+        refuse_strangers(client)
+        yield client
+
+
+def _address(scheduler: str) -> str:
+    address = scheduler if "://" in scheduler else f"tcp://{scheduler}"
+    host, _, port = address.partition("://")[2].rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ClusterError(f"{scheduler} is not a scheduler's address: give one such as tcp://host:8786.")
+    return address
+
+
+@contextmanager
+def _processes(count: int) -> Iterator[Any]:
+    """Start workers on this computer, which only this account can talk to."""
+    import dask
+    import distributed
+
+    try:
+        security: Any = distributed.Security.temporary()
+    except ImportError as error:
+        raise MissingExtraError from error
+    quiet = {
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.system-monitor.gil.enabled": False,
+        # dask's web server, which nobody needs, has nothing to show
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
+    }
+    with dask.config.set(quiet):
+        cluster = distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=max(1, _cores() // count),
+            processes=True,
+            host="127.0.0.1",
+            security=security,
+            protocol="tls://",
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        )
+        try:
+            yield cluster
+        finally:
+            with suppress(Exception):
+                cluster.close(timeout=_LEAVE)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def _leave(client: Any) -> None:
+    with suppress(Exception):
+        client.close(timeout=_LEAVE)
+
+
+def _wait_for_workers(client: Any, where: str, check: Callable[[], None], patience: float) -> None:
+    end = time.monotonic() + patience
+    while not threads_of(client):
+        check()
+        if time.monotonic() > end:
+            raise ClusterError(
+                f"No worker has come to {where} within {patience:.0f} seconds. Start some (dask worker), "
+                "then start again."
+            )
+        time.sleep(_POLL)
+
+
+def threads_of(client: Any) -> dict[str, int]:
+    """Return the workers there are, by address, with their threads; none if the scheduler is away."""
+    try:
+        return {str(address): int(threads) for address, threads in client.nthreads().items()}
+    except Exception:  # the connection was lost: whoever waits for results hears of it
+        return {}
+
+
+def refuse_strangers(client: Any) -> None:
+    """Make sure that all workers are of this very version.
+
+    Raises
+    ------
+    ClusterError
+        One is not.
+    """
+    for address, answer in client.run(remote.about, on_error="return").items():
+        if isinstance(answer, Exception):
+            raise stranger(str(address), _brief(answer))
+        versions = answer.get("versions") if isinstance(answer, dict) else None
+        how = difference(versions if isinstance(versions, dict) else {})
+        if how is not None:
+            raise stranger(str(address), how)
+
+
+def stranger(address: str, how: str) -> ClusterError:
+    """Return the error for a worker that cannot be used."""
+    return ClusterError(
+        f"The worker {address} runs another program ({how}). Install the same napari-lld on all computers, "
+        "then start its worker again."
+    )
+
+
+def _brief(error: BaseException) -> str:
+    text = str(error).strip().split("\n")[0].rstrip(".")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

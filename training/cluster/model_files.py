@@ -1,0 +1,71 @@
+"""A model as it is sent: its card, its hash, and what its files do not say; no dask."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.cluster.errors import ClusterError
+from training.inference.engine import remembered
+from training.models.folder import model_files
+from training.models.model import LearnedModel, starter_place
+
+
+@dataclass(frozen=True)
+class SentModel:
+    """A model's files.
+
+    Attributes
+    ----------
+    described
+        As `training.cluster.remote.compute` takes it.
+    weights
+        The file's bytes; ``None`` for the starter, which workers have.
+    """
+
+    described: dict[str, Any]
+    weights: bytes | None
+
+    @property
+    def key(self) -> str:
+        """What it is known by: the hash of its files and words."""
+        return str(self.described["key"])
+
+
+def read_files(model: LearnedModel, *, device: str, proof: tuple[str, str] | None) -> SentModel:
+    """Read the files of which a model was read.
+
+    Parameters
+    ----------
+    proof
+        Shows a worker that it sees the project, and may use the graphs that lie there.
+
+    Raises
+    ------
+    ClusterError
+        They are no longer there.
+    """
+    known = remembered.get(model.detector)
+    if known is None:
+        raise ClusterError("A model that has no files cannot be used on a cluster.")
+    weights_file, card_file = model_files(known.place)
+    try:
+        card = card_file.read_bytes()
+        weights = None if known.place == starter_place().absolute() else weights_file.read_bytes()
+    except OSError as error:
+        raise ClusterError(f"{error.filename or known.place} cannot be read: {error.strerror}.") from error
+    digest = hashlib.sha256(card)
+    digest.update(weights or b"")
+    words = model.vocabulary.to_dict()
+    digest.update(f"{model.vocabulary.fingerprint()} {device}".encode())
+    described: dict[str, Any] = {
+        "key": digest.hexdigest(),
+        "card": card,
+        "vocabulary": words,
+        "device": device,
+    }
+    if proof is not None:
+        described |= {"graphs": str(Path(known.folder).absolute()), "proof": proof}
+    return SentModel(described, weights)

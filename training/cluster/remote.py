@@ -1,0 +1,291 @@
+"""What a worker of a cluster does: it gets pixels and a model's files, and gives back numbers.
+
+It never opens a project. Whatever it keeps, models by their hash and graphs for the engine, lies in its own
+folder or in memory, and is made again where it is missing.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annotation_store.errors import ImageError, ProjectError
+from annotation_store.files.temporary import keep_until_exit
+from annotation_store.images import Slide, SlideOptions, decode, open_slide, read_pixels
+from training.cluster.sending import samples_of
+from training.cluster.versions import difference, own_versions
+
+if TYPE_CHECKING:
+    from training.models.model import LearnedModel
+
+_MOST_MODELS, _MOST_SLIDES = 3, 4
+
+_at_work = threading.Lock()
+"""Networks compute one unit at a time, with all threads of the worker; pixels are read meanwhile."""
+_opening = threading.Lock()
+_models: OrderedDict[str, LearnedModel] = OrderedDict()
+_slides: OrderedDict[tuple[str, str, str], Slide] = OrderedDict()
+_seen: set[tuple[str, str]] = set()
+
+
+class UnreadError(Exception):
+    """The pixels do not lie where they were said to lie: they are to be sent."""
+
+
+def about() -> dict[str, Any]:
+    """Return the worker's versions."""
+    return {"versions": own_versions()}
+
+
+def hand_over(content: bytes) -> bytes:
+    """Return what is given: a task whose result workers fetch once each, from each other."""
+    return content
+
+
+def compute(
+    kind: str,
+    versions: Mapping[str, str],
+    model: Mapping[str, Any],
+    weights: bytes | None,
+    items: Sequence[Mapping[str, Any]],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Do one unit of work.
+
+    Parameters
+    ----------
+    kind
+        ``"propose"``.
+    versions
+        The client's.
+    model
+        As `training.cluster.model_files.described` gives it.
+    weights
+        Its file; ``None`` for the starter, which comes with the program.
+    items
+        Of each field ``sent`` (its pixels, as `training.cluster.sending` has them), and what else is to be
+        known.
+
+    Returns
+    -------
+    dict
+        ``results``: for each item a dictionary of arrays, ``"unread"``, or ``"damaged"``; or ``refused``:
+        this worker's versions.
+    """
+    if difference(versions) is not None:
+        return {"refused": own_versions()}
+    images = [_image(item["sent"]) for item in items]
+    with _at_work:
+        learned = _learned(model, weights)
+        whole = [i for i, image in enumerate(images) if isinstance(image, np.ndarray)]
+        found = _KINDS[kind](learned, [images[i] for i in whole], [items[i] for i in whole], options)
+    by_item = dict(zip(whole, found, strict=True))
+    return {"results": [by_item.get(i, image) for i, image in enumerate(images)]}
+
+
+def _propose(
+    model: LearnedModel,
+    images: Sequence[np.ndarray],
+    items: Sequence[Mapping[str, Any]],
+    options: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    from training.inference.predict import at_hand, propose_raw
+
+    raws = propose_raw(
+        model,
+        at_hand(images),
+        cell_sides=[item["side"] for item in items],
+        moves=[item["move"] for item in items],
+        min_score=float(options["min_score"]),
+        describe=bool(options["describe"]),
+    )
+    return [
+        {
+            "size": [image.shape[1], image.shape[0]],
+            "boxes": raw.boxes,
+            "scores": raw.scores,
+            "logits": raw.logits,
+            "vector": raw.vector,
+            "places": raw.places,
+            "novelty": raw.novelty,
+            "features": raw.features,
+        }
+        for image, raw in zip(images, raws, strict=True)
+    ]
+
+
+_KINDS: dict[str, Callable[..., list[dict[str, Any]]]] = {"propose": _propose}
+
+
+# --- pixels ----------------------------------------------------------------------------------------------
+
+
+def _image(sent: Mapping[str, Any]) -> np.ndarray | str:
+    try:
+        return read_pixels_of(sent)
+    except UnreadError:
+        return "unread"
+    except (ProjectError, ImageError):
+        return "damaged"
+
+
+def read_pixels_of(sent: Mapping[str, Any]) -> np.ndarray:
+    """Read pixels where they lie, or out of what was sent.
+
+    Raises
+    ------
+    UnreadError
+        They do not lie there for this worker.
+    ProjectError, ImageError
+        They are damaged.
+    """
+    match sent["kind"]:
+        case "field":
+            _prove(*sent["proof"])
+            return np.asarray(read_pixels(Path(sent["folder"])))
+        case "slide":
+            slide = _slide(sent["path"], sent["samples"], SlideOptions(**sent["options"]))
+            return np.asarray(slide.read(tuple(sent["box"])))
+        case "stored":
+            return _from_files(sent["files"])
+        case "file":
+            return np.asarray(decode(sent["data"], Path(sent["name"])))
+        case "pixels":
+            return np.asarray(sent["pixels"])
+        case kind:
+            raise ImageError(f"There are no pixels of the kind {kind}.")
+
+
+def _prove(file: str, word: str) -> None:
+    """Make sure that this worker sees the client's project."""
+    if (file, word) in _seen:
+        return
+    try:
+        same = Path(file).read_text(encoding="ascii") == word
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        raise UnreadError
+    _seen.add((file, word))
+
+
+def _slide(path: str, samples: str, options: SlideOptions) -> Slide:
+    """Open a slide, once, where it is the client's."""
+    key = (path, samples, repr(options))
+    with _opening:
+        if (slide := _slides.pop(key, None)) is None:
+            try:
+                same = samples_of(Path(path)) == samples
+            except Exception:  # not there, no slide, unreadable
+                same = False
+            if not same:
+                raise UnreadError
+            slide = open_slide(Path(path), options)
+        _slides[key] = slide
+        while len(_slides) > _MOST_SLIDES:
+            _slides.popitem(last=False)[1].close()
+        return slide
+
+
+def _from_files(files: Mapping[str, bytes]) -> np.ndarray:
+    with tempfile.TemporaryDirectory(dir=_own_folder(), ignore_cleanup_errors=True) as folder:
+        for name, content in files.items():
+            inner = PurePosixPath(name)
+            if inner.is_absolute() or ".." in inner.parts or "\\" in name:
+                raise ImageError("The files of a field lead out of its folder.")
+            place = Path(folder).joinpath("field", *inner.parts)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        return np.asarray(read_pixels(Path(folder) / "field"))
+
+
+# --- models ----------------------------------------------------------------------------------------------
+
+
+def _learned(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
+    """Return a model in the client's words; read once, then kept by its hash."""
+    _set_up(_threads())
+    key = str(model["key"])
+    if (learned := _models.pop(key, None)) is None:
+        learned = _read_model(model, weights)
+    _models[key] = learned
+    while len(_models) > _MOST_MODELS:
+        _models.popitem(last=False)
+    # whole slides are searched with a wider view of the same weights
+    shown = copy.copy(learned)
+    shown.size, shown.sides = int(model["size"]), (float(model["sides"][0]), float(model["sides"][1]))
+    return shown
+
+
+def _read_model(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
+    from training.inference.engine import remember_files
+    from training.models.model import CARD, WEIGHTS, in_words, read_model, starter_place
+    from training.networks.devices import choose_device
+    from training.networks.vocabulary import Vocabulary
+
+    own = _own_folder()
+    if weights is None:
+        place = starter_place()
+    else:
+        place = own / hashlib.sha256(str(model["key"]).encode()).hexdigest()[:32]
+        place.mkdir(exist_ok=True)
+        (place / WEIGHTS).write_bytes(weights)
+        (place / CARD).write_bytes(bytes(model["card"]))
+    learned = in_words(read_model(place), Vocabulary.from_dict(model["vocabulary"]))
+    graphs = own / "engine"
+    if model.get("graphs") is not None:
+        try:
+            _prove(*model["proof"])
+            graphs = Path(model["graphs"])
+        except UnreadError:
+            pass
+    remember_files(learned, place, graphs)
+    learned.to(choose_device(str(model.get("device", "auto"))))
+    return learned.evaluating()
+
+
+@functools.cache
+def _own_folder() -> Path:
+    return keep_until_exit("cluster")
+
+
+def _threads() -> int:
+    """Return how many threads the worker was given."""
+    try:
+        from distributed import get_worker
+
+        return max(1, int(get_worker().state.nthreads))
+    except (ImportError, ValueError):  # called otherwise, as by a test
+        return 1
+
+
+_repeatable = False
+
+
+def _set_up(threads: int) -> None:
+    """Let torch use the worker's threads, which it is told in each thread anew."""
+    global _repeatable
+    import torch
+
+    from training.networks.devices import be_repeatable
+
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    if not _repeatable:
+        be_repeatable()
+        _repeatable = True
+
+
+def process() -> int:
+    """Return the number of the worker's process."""
+    return os.getpid()

@@ -1,0 +1,66 @@
+"""Where pixels come from, so that another process can be told instead of being sent them; no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from annotation_store.files.layout import PIXELS, inside
+from annotation_store.images import Slide, read_image, read_pixels
+
+
+@dataclass(frozen=True)
+class StoredField:
+    """A field's pixels as its project keeps them; called, it reads them: ``(H, W, 3)`` uint8.
+
+    Attributes
+    ----------
+    project
+        The project's folder.
+    """
+
+    project: Path
+    field_id: int
+
+    @property
+    def folder(self) -> Path:
+        """The OME-Zarr image."""
+        return inside(self.project, PIXELS, str(int(self.field_id)))
+
+    def __call__(self) -> np.ndarray:
+        """Read the pixels."""
+        return read_pixels(self.folder)
+
+
+@dataclass(frozen=True)
+class SlideArea:
+    """An area of a whole slide that is open here; called, it reads it.
+
+    Attributes
+    ----------
+    box
+        x, y, width, height in pixels of the slide.
+    """
+
+    slide: Slide = field(repr=False)
+    box: tuple[float, float, float, float]
+
+    def __call__(self) -> np.ndarray:
+        """Read the pixels."""
+        return np.asarray(self.slide.read(self.box))
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A file that is an image; called, it reads it."""
+
+    path: Path
+
+    def __call__(self) -> np.ndarray:
+        """Read the pixels."""
+        return np.asarray(read_image(self.path))
+
+
+Source = StoredField | SlideArea | ImageFile

@@ -1,0 +1,51 @@
+"""Who runs the model for a task: its own process, or a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from training.inference.predictor import Predictor, ThisProcess
+from training.protocol import Progress
+from training.worker.channel import Channel
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+
+class _Asks(Protocol):
+    """A request that may name a cluster."""
+
+    @property
+    def scheduler(self) -> str | None: ...
+    @property
+    def workers(self) -> int | None: ...
+    @property
+    def device(self) -> str: ...
+
+
+@contextmanager
+def predictor_for(request: _Asks, project: Project, channel: Channel) -> Iterator[Predictor]:
+    """Connect to the cluster that a request names, if it names one.
+
+    Raises
+    ------
+    training.cluster.errors.ClusterError
+        It cannot be used.
+    """
+    if request.scheduler is None and request.workers is None:
+        yield ThisProcess()
+        return
+    channel.send(Progress(stage="connect", done=0, total=0))
+    from training.cluster.predictor import on_cluster  # dask takes half a second
+
+    with on_cluster(
+        request.scheduler,
+        request.workers,
+        project=project.path,
+        read_only=project.read_only,
+        check=channel.check,
+        device=request.device,
+    ) as predictor:
+        yield predictor
