@@ -68,7 +68,7 @@ def _shares(result: dict[str, Any], schema: Any) -> Any:
 
     counts = [ClassCount(str(name), None, int(count)) for name, count in result["counts"]]
     counts.append(ClassCount(None, None, int(result["unclassified"])))
-    return counted(counts, schema, unknown=int(result["unknown"]))
+    return counted(counts, schema, unknown=int(result["unknown"]), worth=result["worth"])
 
 
 def _say(result: dict[str, Any], found: Any) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from annotation_store import ClassCount
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.translate import tr
-from training.evaluation.statistics import wilson
+from training.evaluation.statistics import exact, wilson
 
 BLAST = "blast"
 """The class group whose share is told as blast %."""
@@ -69,13 +69,22 @@ class Differential:
         return 100 * self.nucleated_red / self.counted if self.counted else None
 
 
-def differential(found: Iterable[ClassCount], schema: Schema, *, unknown: int = 0) -> Differential:
+def differential(
+    found: Iterable[ClassCount],
+    schema: Schema,
+    *,
+    unknown: int = 0,
+    worth: Mapping[str, float] | None = None,
+) -> Differential:
     """Make a differential of counts by class and kind (`Project.cells.count_by_class`).
 
     Parameters
     ----------
     unknown
         See `Project.suggestions.count_unknown`.
+    worth
+        Of cells that were counted in places of a slide: see `training.evaluation.statistics.worth`. By class
+        or group; the intervals are then exact ones, else Wilson's.
     """
     counts: Counter[str] = Counter()
     unclassified = nucleated_red = 0
@@ -90,7 +99,8 @@ def differential(found: Iterable[ClassCount], schema: Schema, *, unknown: int = 
     counted = counts.total()
 
     def share(name: str, title: str, count: int) -> Share:
-        low, high = wilson(count, counted)
+        each = None if worth is None else worth.get(name, min(worth.values(), default=1.0))
+        low, high = wilson(count, counted) if each is None else exact(count, counted, each)
         return Share(name, title, count, count / counted if counted else 0.0, low, high)
 
     names = [*schema.class_names, *(group.name for group in schema.groups)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +33,8 @@ class ReadPlaces:
         Of the slide's pixels.
     model
         The model's number; ``None`` = the starter.
+    worth
+        See `napari_lld.session.differential.differential`.
     """
 
     field_id: int
@@ -42,6 +44,7 @@ class ReadPlaces:
     share_read: float
     exhausted: bool
     model: int | None
+    worth: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, result: Mapping[str, Any], model: int | None) -> ReadPlaces:
@@ -54,6 +57,7 @@ class ReadPlaces:
             float(result["share_read"]),
             int(result["tiles"]) >= int(result["monolayer_tiles"]),
             model,
+            {str(name): float(each) for name, each in result["worth"].items()},
         )
 
     def count(self, project: Project) -> SlideCount:
@@ -99,7 +103,8 @@ class SlideDifferential:
     @cached_property
     def counts(self) -> Differential:
         """Classes with shares and intervals."""
-        return differential(self.found.found, self.schema, unknown=self.found.unknown)
+        found, worth = self.found, self.read.worth
+        return differential(found.found, self.schema, unknown=found.unknown, worth=worth)
 
     @property
     def unreviewed(self) -> int:

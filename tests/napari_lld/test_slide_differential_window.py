@@ -45,6 +45,7 @@ def result(to: int = 200) -> dict[str, Any]:
         "monolayer_tiles": 9,
         "share_read": 0.0625,
         "places": PLACES,
+        "worth": {"Neutrophil": 1.0},
     }
 
 
@@ -104,7 +105,7 @@ def test_it_is_asked_for_counted_and_said_what_is_not_reviewed(
     assert trainer.cancelled == 1
     session.training.state.receive(Done(task="differential", model_id=7, result=result(150)))
     qtbot.waitUntil(lambda: bool(rows(window)), timeout=5000)
-    assert rows(window)[0] == ["Neutrophil", "3", "75.0%", "30.1–95.4%"]
+    assert rows(window)[0] == ["Neutrophil", "3", "75.0%", "19.4–99.4%"]
     assert [row[:2] for row in rows(window)[1:]] == [["Lymphocyte", "1"]]
     assert "4 of 150" in window.heading.text()
     assert "1 unknown, 1 artefact" in window.apart.text()
@@ -113,7 +114,7 @@ def test_it_is_asked_for_counted_and_said_what_is_not_reviewed(
     window.copy.click()
     clipboard = QApplication.clipboard()
     assert clipboard is not None
-    assert "Neutrophil\t3\t75.0\t30.1\t95.4" in clipboard.text()
+    assert "Neutrophil\t3\t75.0\t19.4\t99.4" in clipboard.text()
     assert "not reviewed\t6" in clipboard.text()
     assert "slide.tif" not in clipboard.text(), "a file's name may name a patient"
     session.fields.describe(pixel_size_um=0.5)

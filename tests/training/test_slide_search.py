@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -219,6 +220,62 @@ def test_all_searched_begins_anew_and_replaces_what_was_pending(project: Project
     assert project.cells.get(cell).box == pytest.approx(kept[0].box)
 
 
+def test_the_network_does_not_wait_until_a_tile_is_stored(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = threading.Semaphore(0)
+    searches: Any = type(project.searches)
+    propose, add = worker_search.propose_raw, searches.add
+
+    def proposing(*given: Any, **options: Any) -> Any:
+        seen.release()
+        return propose(*given, **options)
+
+    def adding(self: Any, *given: Any, **options: Any) -> Any:
+        if self.stored == 0:
+            assert all(seen.acquire(timeout=20) for _ in range(2)), "the second batch is at the network"
+        self.stored += 1
+        return add(self, *given, **options)
+
+    monkeypatch.setattr(worker_search, "propose_raw", proposing)
+    monkeypatch.setattr(searches, "stored", 0, raising=False)
+    monkeypatch.setattr(searches, "add", adding)
+    result = search(project)["slides"]
+    assert_each_once(pending(project))
+    assert 0 <= result["seconds_preparing"] <= result["seconds"]
+
+
+def test_very_large_tiles_are_read_one_by_one(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_search, "_BATCH_PIXELS", 1)
+    listener = Listener()
+    search(project, listener)
+    assert_each_once(pending(project))
+    assert all(len(one.boxes) == 1 for one in listener.messages if one.type == "searched")
+
+
+def test_a_pixel_size_that_was_taken_away_is_not_read_from_the_file(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.full((900, 900, 3), 230, np.uint8)
+    with tifffile.TiffWriter(tmp_path / "wrong.tif") as tiff:
+        per_cm = {"resolution": (1e4 / 0.05, 1e4 / 0.05), "resolutionunit": "CENTIMETER"}
+        tiff.write(pixels, tile=(64, 64), photometric="rgb", **per_cm)
+    monkeypatch.setattr(worker_search, "seen_side", lambda *_given: None)
+    monkeypatch.setattr(worker_search, "propose_raw", lambda _model, some, **_: [nothing() for _ in some])
+    (slide,) = project.fields.add([tmp_path / "wrong.tif"]).added
+    assert project.fields.get(slide).pixel_size_um == pytest.approx(0.05)
+    for stated, side in ((None, 13 / 0.25), (0.1, 13 / 0.1)):
+        project.fields.update(slide, pixel_size_um=stated)
+        run(PredictRequest(project=str(project.path), device="cpu", fields=[slide]), Listener(), 0.0)  # type: ignore[arg-type]
+        latest = project.searches.latest(slide)
+        assert latest is not None
+        assert latest.about["tiling"]["side"] == pytest.approx(side)
+
+
+def nothing() -> RawProposals:
+    return RawProposals(np.zeros((0, 4)), np.zeros(0), [])
+
+
 def test_only_an_area_is_searched_and_a_region_keeps_its_own(project: Project) -> None:
     project.regions.add(1, Shape.rectangle(0, 0, 100, 100))
     result = search(project, area=(10.0, 10.0, 200.0, 200.0))
@@ -426,7 +483,11 @@ def test_it_stops_when_enough_are_there_and_goes_on_where_it_was(
         ]
 
     monkeypatch.setattr(worker_search, "calibrated", named)
+    read: list[Any] = []
+    pixels = Slide.read
+    monkeypatch.setattr(Slide, "read", lambda *given: read.append(given[1]) or pixels(*given))
     some = count(project, to=60)
+    assert len(read) <= some["tiles"] + 1, "no more is read than is probably needed"
     assert some["reached"]
     assert 60 <= some["counted"] < 200
     assert 0 < some["share_read"] < 0.6
@@ -446,6 +507,12 @@ def test_it_stops_when_enough_are_there_and_goes_on_where_it_was(
     assert not more["reached"]
     assert more["tiles"] == len(Tiling.of(WIDTH, HEIGHT, SIDE))
     assert more["share_read"] <= 1
+    back = count(project, to=60)
+    assert back["counts"] == some["counts"], "what else was searched has no say"
+    assert back["intervals"] == some["intervals"]
+    for name, number in back["counts"]:
+        low, high = back["intervals"][name]
+        assert low < number / back["counted"] < high
 
 
 def test_neither_thick_nor_sparse_zones_are_counted(

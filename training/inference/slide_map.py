@@ -23,6 +23,8 @@ _TARGET_UM = 1.0
 """Size of a pixel at which nuclei (6 to 10 µm) are still spots of their own."""
 _ASSUMED_UM = 0.25
 """Size of a pixel of slides that do not state it: a 40x scan."""
+_COARSER = 1.3
+"""A level that is so much coarser will do: the next finer one is four times the pixels, or sixteen times."""
 _CELL_UM = 50.0
 _MOST_PIXELS = 40_000_000
 """Of the coarse image that is held: 120 MB."""
@@ -36,6 +38,8 @@ _SPARSE, _THICK = 0.3, 0.92
 """Layers of red cells: below, they are far apart; above, they lie on each other."""
 _NUCLEAR = 2.0
 """Nuclear stain of a nucleus over that of one layer of red cells, or of what surrounds it."""
+
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 
 Counts = npt.NDArray[np.float32]
 Kinds = npt.NDArray[np.uint8]
@@ -147,7 +151,7 @@ def map_slide(
 def _coarse(slide: Slide, um: float, tick: Callable[[float], None]) -> tuple[Pixels, float, float]:
     """Read a level whole, by strips; return its pixels, how many full ones each spans, the share read."""
     wanted = max(1.0, _TARGET_UM / um, math.sqrt(slide.width * slide.height / _MOST_PIXELS))
-    level = slide.level_for(wanted)
+    level = slide.level_for(_COARSER * wanted)
     shrink = max(1, int(wanted / slide.scale(level) + 1e-6))
     scale = slide.scale(level) * shrink
     width, height = math.ceil(slide.width / scale), math.ceil(slide.height / scale)
@@ -188,7 +192,9 @@ def _densities(pixels: Pixels) -> Counts:
 
 def _stain(pixels: Pixels, densities: Counts) -> tuple[Counts, Counts]:
     """Return density, and what nuclei have more of than red cells, of ``(H, W, 3)`` pixels."""
-    red, green, blue = (densities[k][pixels[..., k]] for k in range(3))
+    import cv2
+
+    red, green, blue = cv2.split(cv2.LUT(pixels, np.ascontiguousarray(densities.T)[None]))
     return green, np.clip(green + 0.5 * red - 0.5 * blue, 0, None)
 
 
@@ -217,6 +223,8 @@ def _nuclei(
     pixels: Pixels, densities: Counts, red: float, um: float, tick: Callable[[float], None]
 ) -> npt.NDArray[np.float64]:
     """List dark spots of the size of nuclei: row, column, about how many lie in one."""
+    import cv2  # several times as fast as scipy's filters
+
     height = pixels.shape[0]
     blur, reach, around = max(0.5, 0.8 / um), max(1, round(1.5 / um)), max(5, round(30 / um))
     halo = around + 4 * reach
@@ -224,19 +232,17 @@ def _nuclei(
     for top in range(0, height, _STRIP):
         begin, end = max(0, top - halo), min(height, top + _STRIP + halo)
         _, purple = _stain(pixels[begin:end], densities)
-        purple = ndimage.gaussian_filter(purple, blur)
-        nearby = ndimage.uniform_filter(np.minimum(purple, 3 * red), around)
-        spots = purple > _NUCLEAR * np.maximum(nearby, red)
-        spots = ndimage.binary_closing(spots, iterations=reach)  # lobes of one nucleus
-        labels, count = ndimage.label(spots)
-        if count:
-            areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-            centres = np.array(ndimage.center_of_mass(spots, labels, np.arange(1, count + 1)))
-            centres[:, 0] += begin
-            own = (centres[:, 0] >= top) & (centres[:, 0] < top + _STRIP)
-            found.append(np.column_stack([centres, areas])[own])
+        purple = cv2.GaussianBlur(purple, (0, 0), blur)
+        nearby = cv2.blur(np.minimum(purple, 3 * red), (around, around))
+        spots = (purple > _NUCLEAR * np.maximum(nearby, red)).astype(np.uint8)
+        spots = cv2.morphologyEx(spots, cv2.MORPH_CLOSE, _CROSS, iterations=reach)  # lobes of one nucleus
+        _, _, stats, centroids = cv2.connectedComponentsWithStats(spots, connectivity=4)
+        rows = centroids[1:, 1] + begin
+        own = (rows >= top) & (rows < top + _STRIP)
+        areas = stats[1:, cv2.CC_STAT_AREA]
+        found.append(np.column_stack([rows, centroids[1:, 0], areas])[own])
         tick(0.8 + 0.2 * min(1.0, (top + _STRIP) / height))
-    spots_found = np.concatenate(found) if found else np.empty((0, 3))
+    spots_found = np.concatenate(found)
     if not len(spots_found):
         return spots_found
     areas = np.sort(spots_found[:, 2])

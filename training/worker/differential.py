@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +13,8 @@ import torch
 
 from annotation_store.errors import LLDError
 from annotation_store.project import Project
-from annotation_store.records import Box, Field
+from annotation_store.records import Box, Cell, Field, Suggestion
+from training.evaluation.statistics import exact, worth
 from training.inference.slide_count import LIKELY, Places, SlideCount, count
 from training.inference.slide_map import SlideMap
 from training.inference.slide_tiles import Tiling, kinds_of
@@ -21,6 +24,9 @@ from training.worker.channel import Channel
 from training.worker.films import Films
 from training.worker.models import resolve
 from training.worker.search import Searcher, search_notice
+
+_FIRST = 4
+"""Tiles by which one learns how many cells they hold."""
 
 _BLOCKS = 16
 """Parts of the monolayer that are taken in turn, so that what is read is spread over all of it."""
@@ -38,13 +44,15 @@ def differential(request: DifferentialRequest, channel: Channel, device: torch.d
         films = Films(project, model, knowledge(project))
         wanted = _Wanted(project, slide, request.to, request.seed, channel)
         searcher = Searcher(project, model, number, films, channel, request.min_confidence)
-        found = searcher.search(slide, order=wanted.order, enough=wanted.enough, anew=False)
+        found = searcher.search(
+            slide, order=wanted.order, enough=wanted.enough, still=wanted.still, anew=False
+        )
         if found.damaged:
             channel.send(search_notice(slide, found.damaged))
         channel.send(
             Suggested(field_ids=[slide.id], count=found.count, unknown=found.unknown, **films.trust())
         )
-        result = {**wanted.result(), "searched_tiles": found.tiles, **films.trust()}
+        result = {**wanted.result(found.read), "searched_tiles": found.tiles, **films.trust()}
     return Done(task="differential", model_id=number, result=result)
 
 
@@ -86,6 +94,7 @@ class _Wanted:
     _tiling: Tiling | None = None
     _seen: SlideMap | None = None
     _tiles: Sequence[int] = ()
+    _so_far: tuple[int, int] = (0, 0)
     _places: dict[int, list[Box]] = field(default_factory=dict)
 
     def order(self, tiling: Tiling, seen: SlideMap) -> list[int]:
@@ -103,20 +112,35 @@ class _Wanted:
 
     def enough(self) -> bool:
         """Return whether so many white cells are there, and tell how many there are."""
-        counted = self._count(self._read_in(self._searched())).white(self.project.schema).total()
+        tiles = self._searched()
+        counted = sum(one.total() for one in self._by_tile(tiles))
+        self._so_far = len(tiles), counted
         self.channel.send(Progress(stage="count", done=min(counted, self.to), total=self.to))
         return counted >= self.to
 
-    def result(self) -> dict[str, Any]:
-        """Return counts, and what was read."""
+    def still(self) -> int:
+        """Return how many tiles are probably needed yet, by what those so far hold."""
+        tiles, counted = self._so_far
+        if not counted:
+            return max(_FIRST, tiles)
+        return math.ceil((self.to - counted) * tiles / counted)
+
+    def result(self, read_now: Collection[int]) -> dict[str, Any]:
+        """Return counts, and what was read.
+
+        Parameters
+        ----------
+        read_now
+            Tiles that were read this time, some perhaps in vain.
+        """
         assert self._tiling is not None
         assert self._seen is not None
-        tiles = self._searched()
+        tiles = self._that_count()
         places = self._read_in(tiles)
         found, schema = self._count(places), self.project.schema
         counts = found.white(schema)
         whole = self.slide.width * self.slide.height
-        boxes = [self._tiling.box(tile) for tile in tiles]
+        boxes = [self._tiling.box(tile) for tile in {*tiles, *read_now}]
         read = min(whole, sum(int(box[2] * box[3]) for box in boxes))
         um = self.slide.pixel_size_um
         return {
@@ -127,6 +151,7 @@ class _Wanted:
             "counted": counts.total(),
             "reached": counts.total() >= self.to,
             "counts": [[name, number] for name, number in counts.items()],
+            **self._certainty(self._by_tile(tiles)),
             "unclassified": found.unclassified(),
             "unknown": found.unknown,
             "artefacts": found.artefacts(schema),
@@ -146,6 +171,43 @@ class _Wanted:
         cells = self.project.cells.pick(self.slide.id, places.holds)
         suggestions = self.project.suggestions.pick(self.slide.id, places.holds, least=LIKELY)
         return count(cells, suggestions, places.holds)
+
+    def _by_tile(self, tiles: Sequence[int]) -> list[Counter[str]]:
+        """Count white cells in each of some tiles."""
+        assert self._tiling is not None
+        places, schema = self._read_in(tiles), self.project.schema
+        cells: dict[int, list[Cell]] = defaultdict(list)
+        for cell in self.project.cells.pick(self.slide.id, places.holds):
+            cells[self._tiling.at(*_centre(cell.box))].append(cell)
+        suggestions: dict[int, list[Suggestion]] = defaultdict(list)
+        for one in self.project.suggestions.pick(self.slide.id, places.holds, least=LIKELY):
+            suggestions[self._tiling.at(*_centre(one.box))].append(one)
+        return [count(cells[tile], suggestions[tile], places.holds).white(schema) for tile in tiles]
+
+    def _that_count(self) -> list[int]:
+        """Return the tiles that count: so many of those searched, in their order, as hold enough white cells.
+
+        Whether more were searched, before or beside, has no say in the result.
+        """
+        tiles, counted = self._searched(), 0
+        for place, white in enumerate(self._by_tile(tiles), 1):
+            counted += white.total()
+            if counted >= self.to:
+                return tiles[:place]
+        return tiles
+
+    def _certainty(self, by_tile: Sequence[Counter[str]]) -> dict[str, Any]:
+        """Return the interval of each class and class group, and what a counted cell is worth for it."""
+        schema = self.project.schema
+        names = {name: [name] for name in schema.class_names if not schema.class_named(name).artefact}
+        names |= {group.name: [group.name, *schema.members(group.name)] for group in schema.groups}
+        totals = [one.total() for one in by_tile]
+        each, intervals = {}, {}
+        for name, members in names.items():
+            hits = [sum(one[member] for member in members) for one in by_tile]
+            each[name] = round(worth(hits, totals), 5)
+            intervals[name] = [round(v, 5) for v in exact(sum(hits), sum(totals), each[name])]
+        return {"intervals": intervals, "worth": each}
 
     def _searched(self) -> list[int]:
         """Return the tiles from the first of the order on that were searched, without a gap."""
@@ -184,6 +246,10 @@ class _Wanted:
                     boxes.append((run[0], float(top), run[1] - run[0], float(bottom - top)))
                     run = None
         return boxes
+
+
+def _centre(box: Box) -> tuple[float, float]:
+    return box[0] + box[2] / 2, box[1] + box[3] / 2
 
 
 def counted(result: Mapping[str, Any]) -> list[tuple[str, int]]:

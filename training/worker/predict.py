@@ -141,6 +141,7 @@ def _search(
         "pixels": found.pixels,
         "damaged": [[round(v) for v in box] for box in found.damaged],
         "seconds": round(found.seconds, 2),
+        "seconds_preparing": round(found.preparing, 2),
         "seconds_in_model": round(found.predicting, 2),
     }
 

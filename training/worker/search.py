@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,11 +18,19 @@ from annotation_store.errors import ImageError
 from annotation_store.images import Slide, open_slide
 from annotation_store.records import Box, Field, Shape
 from training import ranking
-from training.inference.predict import RawProposals, at_hand, calibrated, propose_raw, seen_side, suggestible
+from training.inference.predict import (
+    Move,
+    RawProposals,
+    at_hand,
+    calibrated,
+    propose_raw,
+    seen_side,
+    suggestible,
+)
 from training.inference.slide_map import SlideMap, map_slide
 from training.inference.slide_tiles import TIMES, Tiling, in_order, kinds_of, own
 from training.models.model import LearnedModel
-from training.networks.scale import VIEW, domain_of
+from training.networks.scale import VIEW, CellSides, domain_of
 from training.protocol import Notice, Progress, Searched
 from training.reasons import Reason
 from training.worker.annotated_fields import cells_seen
@@ -33,14 +42,18 @@ if TYPE_CHECKING:
     from annotation_store.project import Project
 
 _BATCH = 4
-_AHEAD = 3
-"""Batches that are read while the network is at work."""
+_BATCH_PIXELS = 32_000_000
+"""Most that is read for a batch: where cells are very large, a tile is a batch."""
+_AHEAD = 4
+"""Batches that are read or predicted, while another is stored."""
 _REFRESHED = 5.0
 """Seconds after which cells and regions are read again, if somebody wrote: who labels meanwhile is heeded."""
 _LOOKED_AT = 6
 """Places that show how large cells are on a slide of which nothing is known."""
 _GUESSED_AT = 1.5
 """Such places are so many ordinary fields wide, should cells be larger than guessed."""
+
+_Read = tuple[int, np.ndarray | None]
 
 
 @dataclass
@@ -73,6 +86,7 @@ class Searcher:
         *,
         order: Callable[[Tiling, SlideMap], Sequence[int]] | None = None,
         enough: Callable[[], bool] | None = None,
+        still: Callable[[], int] | None = None,
         anew: bool = True,
     ) -> Outcome:
         """Search a slide, or an area of it, and store what is found tile by tile.
@@ -85,6 +99,8 @@ class Searcher:
             Chooses the tiles and their order; ``None`` = all that are not glass, the monolayer first.
         enough
             Asked at first and after each batch: whether to stop.
+        still
+            How many tiles are probably wanted yet: no more are read ahead.
         anew
             Whether to begin anew where all of it was searched.
 
@@ -95,7 +111,7 @@ class Searcher:
         """
         path = self.project.slides.open(slide.id).path
         with open_slide(path) as opened:  # its own: it stays open while others are looked at
-            return self._search(slide, opened, area, order, enough, anew)
+            return self._search(slide, opened, area, order, enough, still, anew)
 
     def _search(
         self,
@@ -104,8 +120,10 @@ class Searcher:
         area: Shape | None,
         order: Callable[[Tiling, SlideMap], Sequence[int]] | None,
         enough: Callable[[], bool] | None,
+        still: Callable[[], int] | None,
         anew: bool,
     ) -> Outcome:
+        begun = time.monotonic()
         self.channel.send(Progress(stage="map", done=0, total=0))
         seen = map_slide(opened, progress=lambda _share: self.channel.check())
         plan, tiling, done = self._plan(slide, opened, seen, area, anew)
@@ -116,8 +134,11 @@ class Searcher:
         if order is not None:
             chosen = list(order(tiling, seen))
         left = [t for t in chosen if t not in done or done[t].state is TileState.DAMAGED]
-        run = _Run(self, slide, opened, plan, tiling, done, self._earlier(plan, tiling))
+        run = _Run(self, slide, opened, plan, tiling, done, self._earlier(plan, tiling), still)
         run.passed_over(glass if order is None else [])
+        prepared = time.monotonic() - begun
+        self.found.preparing += prepared
+        self.found.seconds += prepared
         run.search(left, passed=len(chosen) - len(left), enough=enough)
         self.found.glass += len(glass)
         return self.found
@@ -141,16 +162,17 @@ class Searcher:
                 return latest, tiling, done
         side, largest = cells_seen(self.project, slide)
         if side is None:
-            side = self._side(opened, seen)
+            side = self._side(slide, opened, seen)
         tiling = Tiling.of(slide.width, slide.height, side, largest)
         about["tiling"] = tiling.stored()
         return self.project.searches.begin(slide.id, model_id=self.number, about=about), tiling, {}
 
-    def _side(self, opened: Slide, seen: SlideMap) -> float:
-        """Estimate how large a white cell is on a slide of which nothing is known."""
-        from training.networks.scale import CellSides
+    def _side(self, slide: Field, opened: Slide, seen: SlideMap) -> float:
+        """Estimate how large a white cell is on a slide of which nothing is known.
 
-        guess = CellSides().on_slide(_bare(opened))
+        The project's pixel size counts, not the file's: somebody may have taken away a wrong one.
+        """
+        guess = CellSides().on_slide(slide)
         reach = _GUESSED_AT * VIEW * guess
         places = [seen.box(*place) for place in seen.order() if seen.nuclei[place] >= 1][:200]
         step = max(1, len(places) // _LOOKED_AT)
@@ -186,10 +208,12 @@ class Outcome:
         Tiles searched, tiles passed over as empty glass, and boxes of those that could not be read.
     pixels
         Of the cores of the tiles that were searched: what was judged.
-    seconds, predicting
-        Of the search, and of those in the model.
+    seconds, preparing, predicting
+        Of the search, and of those for the map of the slide and in the model.
     stopped
         Whether tiles are left.
+    read
+        Tiles of the last slide that were read, some of them perhaps in vain: nobody waited for the model.
     """
 
     count: int = 0
@@ -198,9 +222,11 @@ class Outcome:
     glass: int = 0
     pixels: int = 0
     seconds: float = 0.0
+    preparing: float = 0.0
     predicting: float = 0.0
     stopped: bool = False
     damaged: list[Box] = field(default_factory=list)
+    read: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -214,6 +240,7 @@ class _Run:
     tiling: Tiling
     done: dict[int, SearchedTile]
     earlier: dict[int, list[int]]
+    still: Callable[[], int] | None = None
     vectors: list[np.ndarray] = field(default_factory=list)
     _stamp: object = None
     _read_at: float = 0.0
@@ -238,21 +265,11 @@ class _Run:
             return
         if enough is None:  # else whoever knows what is enough tells how far it is
             by.channel.send(Progress(stage="search", done=passed, total=passed + len(tiles)))
-        for some in self._read(tiles):
+        for some in self._predicted(tiles, model, least):
             by.channel.check()
-            whole = [(tile, pixels) for tile, pixels in some if pixels is not None]
-            self._damaged([tile for tile, pixels in some if pixels is None])
-            started = time.monotonic()
-            raws = propose_raw(
-                model,
-                at_hand([pixels for _, pixels in whole]),
-                cell_sides=[self.tiling.side] * len(whole),
-                moves=[by.films.move(film)] * len(whole),
-                min_score=least,
-                batch=_BATCH,
-            )
-            found.predicting += time.monotonic() - started
-            for (tile, _), raw in zip(whole, raws, strict=True):
+            whole = [(tile, raw) for tile, raw in some if raw is not None]
+            self._damaged([tile for tile, raw in some if raw is None])
+            for tile, raw in whole:
                 by.films.note(film, raw)
                 self._keep(tile, raw, trunk)
             done += len(some)
@@ -276,26 +293,67 @@ class _Run:
                 break
         self._embed()
 
-    def _read(self, tiles: Sequence[int]) -> Iterator[list[tuple[int, np.ndarray | None]]]:
-        """Read tiles ahead, in another thread; ``None`` for one that cannot be read."""
+    def _predicted(
+        self, tiles: Sequence[int], model: LearnedModel, least: float
+    ) -> Iterator[list[tuple[int, RawProposals | None]]]:
+        """Yield tiles with what the model gives, batch by batch; ``None`` for one that cannot be read.
+
+        One thread reads, another predicts, and whoever takes a batch stores it meanwhile: the network waits
+        for neither.
+        """
         if not tiles:
             return
-        with ThreadPoolExecutor(1, thread_name_prefix="slide") as pool:
-            waiting: list[Future[list[tuple[int, np.ndarray | None]]]] = []
-            starts = list(range(0, len(tiles), _BATCH))
+        width, height = self.tiling.box(tiles[0])[2:]
+        batch = max(1, min(_BATCH, int(_BATCH_PIXELS // (width * height))))
+        waiting: deque[Future[list[tuple[int, RawProposals | None]]]] = deque()
+        with (
+            ThreadPoolExecutor(1, thread_name_prefix="slide") as reader,
+            ThreadPoolExecutor(1, thread_name_prefix="network") as network,
+        ):
+            start = taken = 0
             try:
-                for number in range(len(starts)):
-                    while len(waiting) < _AHEAD and number + len(waiting) < len(starts):
-                        start = starts[number + len(waiting)]
-                        waiting.append(pool.submit(self._pixels, tiles[start : start + _BATCH]))
-                    yield waiting.pop(0).result()
+                while True:
+                    most = len(tiles) if self.still is None else taken + max(1, self.still())
+                    while start < min(most, len(tiles)) and len(waiting) < _AHEAD:
+                        some = tiles[start : min(start + batch, most)]
+                        start += len(some)
+                        move = self.by.films.move(domain_of(self.slide))
+                        read = reader.submit(self._pixels, some)
+                        waiting.append(network.submit(self._predict, read, model, move, least))
+                    if not waiting:
+                        return
+                    found = waiting.popleft().result()
+                    taken += len(found)
+                    yield found
             finally:
+                reader.shutdown(wait=False, cancel_futures=True)
                 for one in waiting:
                     one.cancel()
 
-    def _pixels(self, tiles: Sequence[int]) -> list[tuple[int, np.ndarray | None]]:
-        read: list[tuple[int, np.ndarray | None]] = []
+    def _predict(
+        self, read: Future[list[_Read]], model: LearnedModel, move: Move, least: float
+    ) -> list[tuple[int, RawProposals | None]]:
+        """Let the model look at tiles once they are read."""
+        tiles = read.result()
+        whole = [(tile, pixels) for tile, pixels in tiles if pixels is not None]
+        started = time.monotonic()
+        raws = propose_raw(
+            model,
+            at_hand([pixels for _, pixels in whole]),
+            cell_sides=[self.tiling.side] * len(whole),
+            moves=[move] * len(whole),
+            min_score=least,
+            batch=_BATCH,
+        )
+        self.by.found.predicting += time.monotonic() - started
+        found = {tile: raw for (tile, _), raw in zip(whole, raws, strict=True)}
+        return [(tile, found.get(tile)) for tile, _ in tiles]
+
+    def _pixels(self, tiles: Sequence[int]) -> list[_Read]:
+        """Read tiles; ``None`` for one that cannot be read."""
+        read: list[_Read] = []
         for tile in tiles:
+            self.by.found.read.add(tile)
             try:
                 read.append((tile, np.asarray(self.opened.read(self.tiling.box(tile)))))
             except ImageError:
@@ -398,7 +456,3 @@ def _widened(model: LearnedModel) -> LearnedModel:
 
 def _moved(raw: RawProposals, x: float, y: float) -> RawProposals:
     return RawProposals(raw.boxes + np.array([x, y, 0, 0]), raw.scores, raw.logits, features=raw.features)
-
-
-def _bare(slide: Slide) -> Field:
-    return Field(0, "", slide.width, slide.height, "", "", pixel_size_um=slide.facts.pixel_size_um)
