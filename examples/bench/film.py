@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,6 +181,22 @@ def _scaled(crop: np.ndarray, scale: float) -> np.ndarray:
     return np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.LANCZOS), np.float32)
 
 
+def tongue(u: np.ndarray, v: np.ndarray, waves: np.ndarray) -> np.ndarray:
+    """Return the zones at points of a film, 0 to 1 across and down; ``(3, 6)`` phases make its outline."""
+
+    def wave(row: int, along: np.ndarray) -> np.ndarray:
+        return sum(0.012 / k * np.sin(2 * np.pi * (k + 1) * along + waves[row][k]) for k in range(1, 6))
+
+    across = np.abs(v - 0.5 + wave(0, u)) * (1 + 0.5 * u)
+    film = (u > 0.1 + wave(1, v)) & (u < 0.84 + wave(2, v)) & (across < 0.36)
+    zone = np.full(u.shape, GLASS, np.uint8)
+    edge = u + wave(1, v)
+    zone[film] = THICK
+    zone[film & (edge > 0.35)] = MONOLAYER
+    zone[film & (edge > 0.68)] = SPARSE
+    return zone
+
+
 class Film:
     """A square film of `side` pixels: a tongue of blood on glass, thick at its left, thin at its right end.
 
@@ -189,10 +205,28 @@ class Film:
     placed
         One row per cell: x and y of the upper left corner, number of its sprite (white cells first, then red
         ones), which of eight ways it is turned.
+
+    Parameters
+    ----------
+    shares
+        Of the classes; without it `SHARES`.
+    all_of
+        One zone that it is everywhere.
     """
 
-    def __init__(self, cells: Cells, side: int, seed: int, *, source: str, apart: float = 600) -> None:
+    def __init__(
+        self,
+        cells: Cells,
+        side: int,
+        seed: int,
+        *,
+        source: str,
+        apart: float = 600,
+        shares: Mapping[str, float] | None = None,
+        all_of: int | None = None,
+    ) -> None:
         self.cells, self.side = cells, side
+        self._shares, self._all_of = shares or SHARES, all_of
         rng = np.random.default_rng(seed)
         self._waves = rng.uniform(0, 2 * np.pi, (3, 6))
         self._sprites = cells.white + cells.red
@@ -205,20 +239,9 @@ class Film:
 
     def zone(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the zone at points of the film, as a number: see `ZONES`."""
-        u, v = np.asarray(x) / self.side, np.asarray(y) / self.side
-
-        def wave(row: int, along: np.ndarray) -> np.ndarray:
-            phases = self._waves[row]
-            return sum(0.012 / k * np.sin(2 * np.pi * (k + 1) * along + phases[k]) for k in range(1, 6))
-
-        across = np.abs(v - 0.5 + wave(0, u)) * (1 + 0.5 * u)
-        film = (u > 0.1 + wave(1, v)) & (u < 0.84 + wave(2, v)) & (across < 0.36)
-        zone = np.full(u.shape, GLASS, np.uint8)
-        edge = u + wave(1, v)
-        zone[film] = THICK
-        zone[film & (edge > 0.35)] = MONOLAYER
-        zone[film & (edge > 0.68)] = SPARSE
-        return zone
+        if self._all_of is not None:
+            return np.full(np.shape(x), self._all_of, np.uint8)
+        return tongue(np.asarray(x) / self.side, np.asarray(y) / self.side, self._waves)
 
     def _grid(self, rng: np.random.Generator, pitch: float, jitter: float) -> np.ndarray:
         n = max(1, int(self.side / pitch))
@@ -233,7 +256,7 @@ class Film:
         points = points[kept]
         names = sorted({one.name for one in self.cells.white})
         of = {name: [n for n, one in enumerate(self.cells.white) if one.name == name] for name in names}
-        shares = np.array([SHARES.get(name, 0.02) if source == "pbc" else 1.0 for name in names])
+        shares = np.array([self._shares.get(name, 0.02) if source == "pbc" else 1.0 for name in names])
         drawn = rng.choice(len(names), len(points), p=shares / shares.sum())
         number = np.array([of[names[k]][rng.integers(len(of[names[k]]))] for k in drawn], np.int64)
         return self._rows(rng, points, number)

@@ -1,0 +1,82 @@
+"""Whole slides: searched as fields are, and counted on a part of their pixels.
+
+    python examples/build_slide.py --data ../shared/data --side 40000 --out slide
+    python examples/benchmark_slide.py search --slide slide/slide.tif slide/slide.ome.zarr
+    python examples/benchmark_slide.py differential --data ../shared/data [--slides 50] [--budget 300]
+
+`search`: a slide with known cells (``truth.json`` beside it), in an empty project with the defaults, twice in
+one worker. Tells the seconds and what part of them the model takes, the most memory of the worker and all
+it starts, and, of the cells that the model finds on fields cut from the slide (``napari-lld predict
+--images``), how many the search has found with the same box (intersection over union of 0.9), how many
+twice. Run it on a quiet machine.
+
+`differential`: slides of 40,960 x 40,960 pixels, laid from painted blocks (`bench.blocks`), 260 white cells
+in a square millimetre of monolayer as in leukaemia, classes mixed otherwise on each slide and changing along
+it. The model learns on another slide, from other cells. Tells on how many slides the 95% interval of a
+differential to 200 holds the true share of each class: among all cells of the monolayer as this model states
+them, of which the differential is a sample, and as experts do, where the model's errors count too; and what
+part of the slide was read. ``CACHE/slides`` holds the blocks and the project.
+
+``--quick`` does both on a small slide from the bundled sample.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from bench import arguments, blocks, project, slide_counts, slide_search, worker
+from bench.film import GLASS, MONOLAYER, cut_cells
+from build_slide import SAMPLE
+
+from training.protocol import DifferentialRequest
+
+MODES = {"search": slide_search.run, "differential": slide_counts.run}
+
+
+def quickly(folder: Path) -> None:
+    """Search a slide that is small as slides go, all but one block of it glass, and count on it."""
+    side = 1024
+    cells = cut_cells(SAMPLE, "truth.json", "pbc", None)
+    painted = blocks.paint(
+        folder, cells, many={GLASS: 1, MONOLAYER: 1}, apart=side / 4, kinds=("healthy",), side=side
+    )
+    places = np.zeros((6, 6), int)
+    places[2, 2] = 1
+    laid = blocks.Laid(painted, places, side, cells.pixel_size_um)
+    file = folder / "slide.tif"
+    laid.write(file)
+    truth = [one["bbox"] for one in laid.cells()]
+    with project.new(folder / "project") as made:
+        (slide,) = made.fields.add([file]).added
+        searched = slide_search.search(made, slide, worker.ask)
+        print(searched | slide_search.compared(made, slide, truth, 2, worker.ask))
+        done = worker.ask(DifferentialRequest(project=str(made.path), field=slide, to=20, device="cpu"))
+    known = slide_counts.by_experts(laid)
+    print(slide_counts.judged(done.result, known, known))
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    made = arguments.parser(__doc__ or "")
+    made.add_argument("modes", nargs="*", default=[*MODES], metavar="MODE", help=", ".join(MODES))
+    made.add_argument("--slide", type=Path, nargs="*", default=[], help="slides to search")
+    made.add_argument("--fields", type=int, default=150, help="fields to compare a search with")
+    made.add_argument("--slides", type=int, default=50, help="slides to count on")
+    made.add_argument("--budget", type=float, default=300.0, help="seconds of the training")
+    made.add_argument("--run", default="", help="a name, to measure again what is kept")
+    args = arguments.read(made, only_prints=lambda asked: asked.modes == ["search"])
+    for mode in args.modes:
+        if mode not in MODES:
+            made.error(f"There is no mode {mode}: choose among {', '.join(MODES)}.")
+    if args.quick:
+        with tempfile.TemporaryDirectory(prefix="lld-slide-") as place:
+            quickly(Path(place))
+        return
+    for mode in args.modes:
+        MODES[mode](args)
+
+
+if __name__ == "__main__":
+    main()
