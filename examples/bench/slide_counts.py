@@ -125,7 +125,7 @@ def by_model(laid: Laid, seen: Sequence[Counter[str]]) -> Counter[str]:
 
 
 def judged(result: Mapping[str, Any], *truths: Mapping[str, int]) -> dict[str, Any]:
-    """Return, of each class, whether its share among the experts' and the model's cells lies in the interval."""
+    """Return, of each class, whether its share among experts' and model's cells lies in the interval."""
     intervals: Mapping[str, Sequence[float]] = result["intervals"]
     inside: list[dict[str, bool]] = []
     for truth in truths:

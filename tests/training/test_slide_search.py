@@ -246,7 +246,7 @@ def test_the_network_does_not_wait_until_a_tile_is_stored(
 
 
 def test_very_large_tiles_are_read_one_by_one(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_search, "_BATCH_PIXELS", 1)
+    monkeypatch.setattr(worker_search, "BATCH_PIXELS", 1)
     listener = Listener()
     search(project, listener)
     assert_each_once(pending(project))

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from annotation_store.project import Project
 
 _BATCH = 4
-_BATCH_PIXELS = 32_000_000
+BATCH_PIXELS = 32_000_000
 """Most that is read for a batch: where cells are very large, a tile is a batch."""
 _AHEAD = 4
 """Batches that are read or predicted, while another is stored."""
@@ -304,7 +304,7 @@ class _Run:
         if not tiles:
             return
         width, height = self.tiling.box(tiles[0])[2:]
-        batch = max(1, min(_BATCH, int(_BATCH_PIXELS // (width * height))))
+        batch = max(1, min(_BATCH, int(BATCH_PIXELS // (width * height))))
         waiting: deque[Future[list[tuple[int, RawProposals | None]]]] = deque()
         with (
             ThreadPoolExecutor(1, thread_name_prefix="slide") as reader,
