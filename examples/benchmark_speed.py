@@ -1,7 +1,7 @@
 """What takes how long, and how that grows.
 
     python examples/benchmark_speed.py project [--fields 1000 10000 100000] [--window]
-    python examples/benchmark_speed.py predict equal parts --data ../shared/data [--images 48] [--repeats 5]
+    python examples/benchmark_speed.py predict equal parts round --data DATA [--images 48] [--repeats 5]
 
 `project`: projects of many fields, ten cells on each and five pending suggestions on every third, made by the
 public commands (``CACHE/speed/N``, once: 100,000 fields take an hour and 3 GB). Tells what it costs to open
@@ -14,6 +14,7 @@ to a COCO file, against Ultralytics' own ``predict`` as installed, in torch and 
 ``txl`` at 448 px, all arms in turn in one run. Run it on a quiet machine: stock uses one thread of two cores
 and ours both, so that other work costs ours more. `equal`: how far what the engine predicts is from what
 torch predicts, on ``val`` of ``txl`` and ``pbc``. `parts`: where a prediction's time goes, in one thread.
+`round`: where the time of a training from the starter goes, in projects of 12 to 192 fields of ``pbc``.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from bench import arguments, big_project, parts, prediction
+from bench import arguments, big_project, parts, prediction, rounds
 
 MODES: dict[str, Callable[[argparse.Namespace], None]] = {
     "project": big_project.run,
     "predict": prediction.run,
     "equal": prediction.compare,
     "parts": parts.run,
+    "round": rounds.run,
 }
 
 

@@ -1,0 +1,149 @@
+"""Where the time of a round goes, by the stages that the worker tells, and how it grows with the fields."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from bench import project, tables
+from bench.cache import sources
+from bench.data import Field, load_fields, sample, sparsely, studied
+from bench.worker import ask
+from training.models.model import read_model, starter_place
+from training.protocol import Message, PredictRequest, Progress, Started
+
+SIZES = (12, 48, 192)
+"""Fields of the projects."""
+BATCH, WINDOW = 8, 320
+"""Of a step from the starter: see ``training/engine/presets.py``."""
+WORDS = {
+    "start": "read model, project and split",
+    "prepare": "read the fields, look at the labelled cells",
+    "train": "teach the detector, and the heads before and after",
+    "evaluate": "predict held-out and other fields, measure",
+    "check": "check the labels",
+    "suggest": "suggest on all fields, rank them",
+}
+
+
+class Stages:
+    """The seconds of each stage, of the clock and of the worker's processor time."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = {}
+        self.steps = 0
+        self._stage, self._begun = "", (0.0, 0.0)
+
+    def hear(self, message: Message) -> None:
+        """Note when a stage begins."""
+        if isinstance(message, Started):
+            self._next("start")
+        elif isinstance(message, Progress):
+            if message.stage != self._stage:
+                self._next(message.stage)
+            if message.stage == "train":
+                self.steps = message.total
+
+    def end(self) -> None:
+        """End the last stage."""
+        self._next("")
+
+    def _next(self, stage: str) -> None:
+        now = (time.perf_counter(), _processor())
+        if self._stage:
+            spent = self.seconds.setdefault(self._stage, [0.0, 0.0])
+            spent[0] += now[0] - self._begun[0]
+            spent[1] += now[1] - self._begun[1]
+        self._stage, self._begun = stage, now
+
+
+def _processor() -> float:
+    """Return the processor time of the worker that stays, and of what it started."""
+    total = 0.0
+    for child in psutil.Process().children(recursive=True):
+        try:
+            times = child.cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system
+    return total
+
+
+def measure(fields: Sequence[Field], **options: Any) -> dict[str, Any]:
+    """Make a project, let it be trained by a worker that stays, and note where the time went."""
+    with (
+        tempfile.TemporaryDirectory(prefix="lld-round-") as place,
+        project.new(Path(place) / "project") as made,
+    ):
+        project.annotate(made, fields)
+        # the worker has started, and read what it imports
+        ask(PredictRequest(project=str(made.path), fields=[made.fields.all()[0].id]))
+        stages = Stages()
+        outcome = project.train(made, on_message=stages.hear, **options)
+        stages.end()
+    return {"fields": len(fields), **outcome, "steps": stages.steps, "stages": stages.seconds}
+
+
+def floor(repeats: int) -> dict[str, float]:
+    """Return the seconds of the bare detector for a window, forward and with its gradients, in torch."""
+    detector = read_model(starter_place()).detector.train()
+    pixels = torch.rand(BATCH, 3, WINDOW, WINDOW)
+    times: dict[str, list[float]] = {"forward": [], "step": []}
+    for _ in range(repeats + 1):
+        begun = time.perf_counter()
+        with torch.inference_mode():
+            detector(pixels)
+        times["forward"].append((time.perf_counter() - begun) / BATCH)
+        begun = time.perf_counter()
+        torch.stack([one.float().mean() for one in _tensors(detector(pixels))]).sum().backward()
+        times["step"].append((time.perf_counter() - begun) / BATCH)
+    return {name: min(some[1:]) for name, some in times.items()}
+
+
+def _tensors(found: Any) -> list[torch.Tensor]:
+    if isinstance(found, torch.Tensor):
+        return [found]
+    values = found.values() if isinstance(found, dict) else found
+    return [one for value in values for one in _tensors(value)]
+
+
+def table(kept: Sequence[dict[str, Any]], bare: dict[str, float]) -> str:
+    """Write a row for each stage: seconds of the clock and of the processor, by number of fields."""
+    stages = sorted({stage for one in kept for stage in one["stages"]}, key=[*WORDS].index)
+    rows = [
+        [
+            WORDS[stage],
+            *(
+                "{:.1f} ({:.1f})".format(*one["stages"][stage]) if stage in one["stages"] else "–"
+                for one in kept
+            ),
+        ]
+        for stage in stages
+    ]
+    rows.append(["**all**", *(f"{sum(wall for wall, _ in one['stages'].values()):.1f}" for one in kept)])
+    rows.append(["steps of the detector", *(one["steps"] for one in kept)])
+    rows.append(["the floor of these steps", *(f"{one['steps'] * BATCH * bare['step']:.1f}" for one in kept)])
+    head = ["seconds (of the processor)", *(f"{one['fields']} fields" for one in kept)]
+    forward, step = (f"{1000 * bare[name]:.1f} ms" for name in ("forward", "step"))
+    said = f"The bare detector on {WINDOW} × {WINDOW} pixels: {forward}, with gradients {step}."
+    return f"{tables.markdown(head, rows)}\n\n{said} {project.machine()}."
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure rounds from the starter."""
+    if args.quick:
+        print(table([measure(sample(sparse=True)[:4], epochs=1, size=64)], floor(1)))
+        return
+    folder = args.data / "pbc"
+    fields = sparsely(studied(load_fields(folder / "train.json", folder / "images", in_lld=True), 0), folder)
+    kept = [measure(fields[:size]) for size in SIZES]
+    bare = floor(args.repeats)
+    rows = [{"config": {"benchmark": "round"}, "sources": sources(), "result": one} for one in (*kept, bare)]
+    tables.publish(args.cache, "speed-round", table(kept, bare), rows)
