@@ -54,7 +54,8 @@ class Fields:
     def all(self) -> list[Field]:
         """List the fields, in the order in which they were added."""
         query = sa.select(*row_mappers.FIELD).order_by(fields.c.id)
-        found = [row_mappers.field(row) for row in self._db.rows(query)]
+        with row_mappers.many_records():
+            found = [row_mappers.field(row) for row in self._db.rows(query)]
         self._db.cached_fields = {field.id: field for field in found}
         return found
 
@@ -84,6 +85,10 @@ class Fields:
             Only these, in no order; ``None`` = all, as they were added.
         """
         few = None if field_ids is None or len(field_ids) > _FEW else list(field_ids)
+        with row_mappers.many_records():
+            return self._summaries(field_ids, few)
+
+    def _summaries(self, field_ids: Collection[int] | None, few: list[int] | None) -> list[FieldSummary]:
         cells_of = self._cells(few)
         pending = self._pending(few)
         drawn, finished_on = self._regions(few)

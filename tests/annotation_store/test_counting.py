@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -109,3 +110,15 @@ def test_the_fields_of_a_patient_or_slide_are_one_statement(project: Project, st
         assert project.fields.beside(1) == [1, 2]
     assert len(seen) == 1
     assert project.fields.beside(1, slide=True) == [1]
+
+
+def test_reading_many_fields_leaves_the_garbage_collector_as_it_was(project: Project) -> None:
+    with pytest.raises(EditError):
+        project.fields.summaries([99])
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        assert project.fields.summaries()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
