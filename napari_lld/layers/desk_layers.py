@@ -255,9 +255,7 @@ class DeskLayers:
             self._viewer.layers.selection.active = image
         else:
             image.data = shown
-        # Shifted by half a pixel, world coordinates are those of the store: (0, 0) is a corner.
-        image.scale = (scale, scale)
-        image.translate = (scale / 2, scale / 2)
+        _lay(image, scale)
         image.help = ""  # napari would name keys that are ours here
         self._measure(image.data)
 
@@ -321,9 +319,9 @@ class DeskLayers:
                 visible=session.marks.shown,
             ),
         )
-        unknown.data = mask
-        unknown.scale = (scale, scale)
-        unknown.translate = (scale / 2, scale / 2)
+        if not np.array_equal(unknown.data, mask):
+            unknown.data = mask
+        _lay(unknown, scale)
         if self._backdrop is not None:
             self._backdrop.dim(mask, scale, _DIM)
         parts, colours = [], []
@@ -349,15 +347,17 @@ class DeskLayers:
     ) -> None:
         """Draw coloured lines on dark ones; ``None`` = as they are."""
         casing, lines = self._vectors(CASINGS[name]), self._vectors(name)
-        for layer in (casing, lines) if segments is not None else ():
-            layer.data = segments
+        if segments is not None:
+            for layer in (casing, lines):
+                if not np.array_equal(layer.data, segments):
+                    layer.data = segments
         if colours is None or not len(lines.data):
             return
-        lines.edge_color = colours
         shades = np.tile(palette.rgba(palette.CASING), (len(colours), 1))
         shades[:, 3] = colours[:, 3]
-        if not np.array_equal(casing.edge_color, shades):
-            casing.edge_color = shades
+        for layer, shown in ((lines, colours), (casing, shades)):
+            if not np.array_equal(layer.edge_color, shown.astype(layer.edge_color.dtype)):
+                layer.edge_color = shown
 
     def _draw_cells(self) -> None:
         session, schema = self._session, self._session.schema
@@ -597,5 +597,17 @@ class DeskLayers:
         self._zoom = max(float(self._viewer.scene.camera.zoom), 1e-3)
         for name, width in _LINE.items():
             layer = self._layers.get(name)
-            if layer is not None:
+            # napari builds all lines of a layer anew for a width, be it the one that they have
+            if layer is not None and layer.edge_width != width / self._zoom:
                 layer.edge_width = width / self._zoom
+
+
+def _lay(image: Image, scale: float) -> None:
+    """Lay pixels out so that world coordinates are those of the store, (0, 0) a corner: half a pixel further.
+
+    Only what differs is set: for each of both, napari lays out all layers anew.
+    """
+    if tuple(image.scale) != (scale, scale):
+        image.scale = (scale, scale)
+    if tuple(image.translate) != (scale / 2, scale / 2):
+        image.translate = (scale / 2, scale / 2)
