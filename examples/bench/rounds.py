@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 
-from bench import project, tables
+from bench import project, stock, tables
 from bench.cache import sources
 from bench.data import Field, load_fields, sample, sparsely, studied
 from bench.worker import ask
-from training.models.model import read_model, starter_place
 from training.protocol import Message, PredictRequest, Progress, Started
 
 SIZES = (12, 48, 192)
@@ -91,29 +89,6 @@ def measure(fields: Sequence[Field], **options: Any) -> dict[str, Any]:
     return {"fields": len(fields), **outcome, "steps": stages.steps, "stages": stages.seconds}
 
 
-def floor(repeats: int) -> dict[str, float]:
-    """Return the seconds of the bare detector for a window, forward and with its gradients, in torch."""
-    detector = read_model(starter_place()).detector.train()
-    pixels = torch.rand(BATCH, 3, WINDOW, WINDOW)
-    times: dict[str, list[float]] = {"forward": [], "step": []}
-    for _ in range(repeats + 1):
-        begun = time.perf_counter()
-        with torch.inference_mode():
-            detector(pixels)
-        times["forward"].append((time.perf_counter() - begun) / BATCH)
-        begun = time.perf_counter()
-        torch.stack([one.float().mean() for one in _tensors(detector(pixels))]).sum().backward()
-        times["step"].append((time.perf_counter() - begun) / BATCH)
-    return {name: min(some[1:]) for name, some in times.items()}
-
-
-def _tensors(found: Any) -> list[torch.Tensor]:
-    if isinstance(found, torch.Tensor):
-        return [found]
-    values = found.values() if isinstance(found, dict) else found
-    return [one for value in values for one in _tensors(value)]
-
-
 def table(kept: Sequence[dict[str, Any]], bare: dict[str, float]) -> str:
     """Write a row for each stage: seconds of the clock and of the processor, by number of fields."""
     stages = sorted({stage for one in kept for stage in one["stages"]}, key=[*WORDS].index)
@@ -129,21 +104,23 @@ def table(kept: Sequence[dict[str, Any]], bare: dict[str, float]) -> str:
     ]
     rows.append(["**all**", *(f"{sum(wall for wall, _ in one['stages'].values()):.1f}" for one in kept)])
     rows.append(["steps of the detector", *(one["steps"] for one in kept)])
-    rows.append(["the floor of these steps", *(f"{one['steps'] * BATCH * bare['step']:.1f}" for one in kept)])
+    rows.append(["the floor of these steps", *(f"{one['steps'] * bare['step']:.1f}" for one in kept)])
     head = ["seconds (of the processor)", *(f"{one['fields']} fields" for one in kept)]
     forward, step = (f"{1000 * bare[name]:.1f} ms" for name in ("forward", "step"))
-    said = f"The bare detector on {WINDOW} × {WINDOW} pixels: {forward}, with gradients {step}."
+    said = f"The bare network on {BATCH} × {WINDOW} × {WINDOW} pixels: {forward}, with gradients {step}."
     return f"{tables.markdown(head, rows)}\n\n{said} {project.machine()}."
 
 
 def run(args: argparse.Namespace) -> None:
     """Measure rounds from the starter."""
     if args.quick:
-        print(table([measure(sample(sparse=True)[:4], epochs=1, size=64)], floor(1)))
+        print(
+            table([measure(sample(sparse=True)[:4], epochs=1, size=64)], stock.bare(BATCH, WINDOW, repeats=1))
+        )
         return
     folder = args.data / "pbc"
     fields = sparsely(studied(load_fields(folder / "train.json", folder / "images", in_lld=True), 0), folder)
     kept = [measure(fields[:size]) for size in SIZES]
-    bare = floor(args.repeats)
+    bare = stock.bare(BATCH, WINDOW, repeats=args.repeats)
     rows = [{"config": {"benchmark": "round"}, "sources": sources(), "result": one} for one in (*kept, bare)]
     tables.publish(args.cache, "speed-round", table(kept, bare), rows)

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -280,6 +281,30 @@ def as_installed(
             shutil.copy(weights, file)
         model = YOLO(YOLO(file).export(format="onnx", imgsz=size))
     return lambda files: model.predict([str(file) for file in files], imgsz=size, verbose=False)
+
+
+def bare(batch: int, side: int, *, repeats: int) -> dict[str, float]:
+    """Return the least seconds a YOLO26n takes for a batch: ``forward`` alone, a ``step`` with gradients."""
+    network = YOLO("yolo26n.yaml").model.train()
+    pixels = torch.rand(batch, 3, side, side)
+    times: dict[str, list[float]] = {"forward": [], "step": []}
+    for _ in range(repeats + 1):
+        begun = time.perf_counter()
+        with torch.inference_mode():
+            network(pixels)
+        times["forward"].append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        torch.stack([one.mean() for one in _tensors(network(pixels))]).sum().backward()
+        times["step"].append(time.perf_counter() - begun)
+    return {name: min(some[1:]) for name, some in times.items()}
+
+
+def _tensors(found: Any) -> list[torch.Tensor]:
+    if isinstance(found, torch.Tensor):
+        return [found]
+    return [
+        one for value in (found.values() if isinstance(found, dict) else found) for one in _tensors(value)
+    ]
 
 
 def cropped(fields: Sequence[Field]) -> list[Field]:
