@@ -34,13 +34,13 @@ _POLL = 0.1
 
 
 class Watched:
-    """Watches the processes that this one starts: the most memory they held, and the processor's time.
+    """Watches the processes that this one starts: the most memory they and one of them held, and their time.
 
     Memory that processes share is counted for each of them.
     """
 
     def __init__(self) -> None:
-        self.memory, self.seconds = 0, 0.0
+        self.memory, self.largest, self.seconds = 0, 0, 0.0
         self._times: dict[int, float] = {}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -65,10 +65,12 @@ class Watched:
         memory = 0
         for one in psutil.Process().children(recursive=True):
             try:
-                memory += one.memory_info().rss
+                own = one.memory_info().rss
                 times = one.cpu_times()
             except psutil.Error:  # it has ended
                 continue
+            memory += own
+            self.largest = max(self.largest, own)
             self._times[one.pid] = times.user + times.system
         self.memory = max(self.memory, memory)
 
@@ -88,6 +90,7 @@ def search(made: Project, slide: int, ask: Callable[..., Any]) -> dict[str, Any]
         "in_network": round(found["seconds_in_model"] / found["seconds"], 4),
         "processor_seconds": round(watched.seconds, 1),
         "memory_gb": round(watched.memory / 1e9, 3),
+        "largest_gb": round(watched.largest / 1e9, 3),
         "suggestions": found["count"],
     }
 
@@ -213,10 +216,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             written.append(
                 [row["config"]["slide"], n + 1, one["machine"], one["tiles"], f"{one['seconds']:.0f}",
                  f"{one['seconds_preparing']:.1f}", f"{one['processor_seconds']:.0f}",
-                 f"{100 * one['in_network']:.1f}%", f"{one['memory_gb']:.2f}", one["suggestions"],
+                 f"{100 * one['in_network']:.1f}%", f"{one['memory_gb']:.2f} ({one['largest_gb']:.2f})", one["suggestions"],
                  f"{result['share_cells_again']:.4f}", f"{result['cells_found']} of {result['cells']}",
                  result["cells_twice"], result["suggested_twice"]]
             )  # fmt: skip
     head = ["slide", "search", "machine", "tiles", "s", "of them the map", "processor s", "in the network",
-            "GB", "suggestions", "again as on fields", "cells", "twice", "suggested twice"]  # fmt: skip
+            "GB (largest process)", "suggestions", "again as on fields", "cells", "twice", "suggested twice"]  # fmt: skip
     return tables.markdown(head, written) if written else ""

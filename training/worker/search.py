@@ -18,6 +18,7 @@ from annotation_store.errors import ImageError
 from annotation_store.images import Slide, open_slide
 from annotation_store.records import Box, Field, Shape
 from training import ranking
+from training.inference.engine import engine_of
 from training.inference.predict import (
     Move,
     RawProposals,
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
 _BATCH = 4
 BATCH_PIXELS = 32_000_000
 """Most that is read for a batch: where cells are very large, a tile is a batch."""
-_AHEAD = 4
-"""Batches that are read or predicted, while another is stored."""
+_AHEAD = 2
+"""Batches that are read or predicted, while another is stored: a tile of 0.1 µm pixels fills 14 MB."""
 _REFRESHED = 5.0
 """Seconds after which cells and regions are read again, if somebody wrote: who labels meanwhile is heeded."""
 _LOOKED_AT = 6
@@ -265,6 +266,7 @@ class _Run:
             return
         if enough is None:  # else whoever knows what is enough tells how far it is
             by.channel.send(Progress(stage="search", done=passed, total=passed + len(tiles)))
+        engine_of(model, TIMES**2 * len(tiles))  # if there is none yet, its graphs are made from now on
         for some in self._predicted(tiles, model, least):
             by.channel.check()
             whole = [(tile, raw) for tile, raw in some if raw is not None]
