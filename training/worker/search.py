@@ -37,6 +37,7 @@ from training.reasons import Reason
 from training.worker.annotated_fields import cells_seen
 from training.worker.channel import Channel
 from training.worker.films import Films
+from training.worker.machine import give_back_memory, memory
 from training.worker.suggest import seen_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ _AHEAD = 2
 """Batches that are read or predicted, while another is stored: a tile of 0.1 µm pixels fills 14 MB."""
 _REFRESHED = 5.0
 """Seconds after which cells and regions are read again, if somebody wrote: who labels meanwhile is heeded."""
+_MUCH_MEMORY = 1_400_000_000
+_TRIMMED = 20.0
+"""Seconds after which, if the process holds more, what torch and large tiles have left is given back."""
 _LOOKED_AT = 6
 """Places that show how large cells are on a slide of which nothing is known."""
 _GUESSED_AT = 1.5
@@ -245,6 +249,7 @@ class _Run:
     vectors: list[np.ndarray] = field(default_factory=list)
     _stamp: object = None
     _read_at: float = 0.0
+    _trimmed_at: float = 0.0
     _known: tuple[list[Shape], list[Shape], np.ndarray] | None = None
 
     def passed_over(self, tiles: Sequence[int]) -> None:
@@ -274,6 +279,7 @@ class _Run:
             for tile, raw in whole:
                 by.films.note(film, raw)
                 self._keep(tile, raw, trunk)
+            self._trim()
             done += len(some)
             found.seconds = before + time.monotonic() - begun
             left = (time.monotonic() - begun) / done * (len(tiles) - done)
@@ -361,6 +367,13 @@ class _Run:
             except ImageError:
                 read.append((tile, None))
         return read
+
+    def _trim(self) -> None:
+        """Give back memory that nobody uses, now and then."""
+        now = time.monotonic()
+        if now - self._trimmed_at > _TRIMMED and memory() > _MUCH_MEMORY:
+            self._trimmed_at = now
+            give_back_memory()
 
     def _damaged(self, tiles: Sequence[int]) -> None:
         new = [tile for tile in tiles if tile not in self.done]
