@@ -213,13 +213,15 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         result = row["result"]
         for n, one in enumerate(result["searches"]):
+            memory = f"{one['memory_gb']:.2f} ({one['largest_gb']:.2f})"
             written.append(
                 [row["config"]["slide"], n + 1, one["machine"], one["tiles"], f"{one['seconds']:.0f}",
                  f"{one['seconds_preparing']:.1f}", f"{one['processor_seconds']:.0f}",
-                 f"{100 * one['in_network']:.1f}%", f"{one['memory_gb']:.2f} ({one['largest_gb']:.2f})", one["suggestions"],
+                 f"{100 * one['in_network']:.1f}%", memory, one["suggestions"],
                  f"{result['share_cells_again']:.4f}", f"{result['cells_found']} of {result['cells']}",
                  result["cells_twice"], result["suggested_twice"]]
             )  # fmt: skip
     head = ["slide", "search", "machine", "tiles", "s", "of them the map", "processor s", "in the network",
-            "GB (largest process)", "suggestions", "again as on fields", "cells", "twice", "suggested twice"]  # fmt: skip
+            "GB (largest process)", "suggestions", "again as on fields", "cells", "twice",
+            "suggested twice"]  # fmt: skip
     return tables.markdown(head, written) if written else ""
