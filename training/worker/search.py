@@ -369,7 +369,7 @@ class _Run:
         return read
 
     def _trim(self) -> None:
-        """Give back memory that nobody uses, now and then."""
+        """Return memory that nobody uses to the system, now and then."""
         now = time.monotonic()
         if now - self._trimmed_at > _TRIMMED and memory() > _MUCH_MEMORY:
             self._trimmed_at = now
