@@ -14,8 +14,8 @@ from annotation_store._collections.suggestion_rows import OPEN, SuggestionRows
 from annotation_store._db import history
 from annotation_store._db.history import Change
 from annotation_store._db.session import DatabaseSession
-from annotation_store._db.tables import searched_tiles, searches, suggestions
-from annotation_store.records import Box, Proposal, SuggestionState
+from annotation_store._db.tables import fields, searched_tiles, searches, suggestions
+from annotation_store.records import Box, FieldKind, Proposal, SuggestionState
 
 _AT_ONCE = 10_000
 
@@ -74,6 +74,25 @@ class Searches:
             return None
         about = rows[0].about if isinstance(rows[0].about, dict) else {}
         return Search(rows[0].id, rows[0].field_id, rows[0].model_id, about)
+
+    def left(self, model_id: int | None) -> list[int]:
+        """List the slides whose last search was another model's, or that were never searched; none skipped.
+
+        Parameters
+        ----------
+        model_id
+            ``None`` = the starter.
+        """
+        newest = sa.select(sa.func.max(searches.c.id)).group_by(searches.c.field_id)
+        rows = self._db.rows(
+            sa.select(searches.c.field_id, searches.c.model_id).where(searches.c.id.in_(newest))
+        )
+        by = {row.field_id: row.model_id for row in rows}
+        slides = sa.select(fields.c.id).where(
+            fields.c.kind == FieldKind.SLIDE.value, sa.not_(fields.c.skipped)
+        )
+        ids = [row.id for row in self._db.rows(slides.order_by(fields.c.id))]
+        return [one for one in ids if one not in by or by[one] != model_id]
 
     def begin(self, field_id: int, *, model_id: int | None, about: Mapping[str, Any]) -> Search:
         """Begin a search; the tiles of earlier ones of the slide are forgotten, their suggestions stay."""

@@ -146,9 +146,7 @@ def _say(result: Mapping[str, Any], where: str) -> None:
     count = int(result.get("count", 0))
     say(f"{plural(count, 'suggestion')} {where}.")
     if searched := result.get("slides"):
-        tiles, slides = plural(int(searched["tiles"]), "tile"), plural(int(searched["slides"]), "slide")
-        glass = plural(int(searched["glass_tiles"]), "tile")
-        say(f"Searched {tiles} of {slides} in {searched['seconds']:.0f} s; passed over {glass} of glass.")
+        say_searched(searched)
     say_unknown(int(result.get("unknown", 0)))
     for reason in trust_reasons(result):
         say(f"{reason}.")
@@ -156,6 +154,13 @@ def _say(result: Mapping[str, Any], where: str) -> None:
         say(f"Skipped {plural(len(skipped), 'image')}:")
         for line in listed([f"  {one['path']}: {one['why']}" for one in skipped]):
             say(line)
+
+
+def say_searched(found: Mapping[str, Any]) -> None:
+    """Write what was searched of whole slides."""
+    tiles, slides = plural(int(found["tiles"]), "tile"), plural(int(found["slides"]), "slide")
+    glass = plural(int(found["glass_tiles"]), "tile")
+    say(f"Searched {tiles} of {slides} in {found['seconds']:.0f} s; passed over {glass} of glass.")
 
 
 def check_model(path: Path, numbers: list[int], which: int | str) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from napari_lld.cli._console import UsageError, plural, say, say_json, say_unknown, worker_progress
 from napari_lld.cli._faces import asks
 from napari_lld.cli._metrics import say_metrics
 from napari_lld.cli._options import Json, ProjectPath, ReadingName, device_of, open_project
+from napari_lld.cli.predict import say_searched
 from napari_lld.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -22,13 +25,19 @@ if TYPE_CHECKING:
 def train(
     project: ProjectPath,
     options: TrainOptions,
+    search_slides: Annotated[
+        bool,
+        typer.Option(
+            "--search-slides", help="Then search the project's whole slides with it: minutes for each."
+        ),
+    ] = False,
     reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
     """Train a model and put its suggestions on the unknown areas."""
     from training.client import run_worker
     from training.evaluation.unchecked_films import trust_reasons
-    from training.protocol import Saved, Suggested, TrainRequest
+    from training.protocol import PredictRequest, Saved, Suggested, TrainRequest
     from training.reasons import Reason
     from training.start import check_start
     from training.worker.cautions import time_ran_short
@@ -66,6 +75,16 @@ def train(
             ),
             on_message=hear,
         )
+        with open_project(project, read_only=True, reading=reading) as opened:
+            used = opened.models.active()
+            left = opened.searches.left(None if used is None else used.id)
+        slides: dict[str, Any] | None = None
+        if left and search_slides:
+            request = PredictRequest(
+                project=str(project.absolute()), fields=left, device=options.device, reading=number
+            )
+            slides = run_worker(request, on_message=hear).result["slides"]
+            left = []
     active = saved is not None and saved.active
     why = saved.why if saved is not None else None
     resumed = int(done.result.get("resumed_epochs", 0))
@@ -75,7 +94,7 @@ def train(
     if as_json:
         answer: dict[str, Any] = {"project": project.absolute(), "model": done.model_id, "active": active}
         answer |= {"why": why, "suggestions": suggestions, "unknown": unknown, "resumed_epochs": resumed}
-        answer |= {"left_out": left_out, **trust}
+        answer |= {"left_out": left_out, **trust, "slides": slides, "slides_not_searched": len(left)}
         say_json(answer | {"metrics": done.metrics})
         return
     if resumed:
@@ -83,6 +102,13 @@ def train(
     say(f"Model {done.model_id} is {'active' if active else 'saved, but not active'}. {why or ''}".rstrip())
     say(f"{plural(suggestions, 'suggestion')} to review.")
     say_unknown(unknown)
+    if slides is not None:
+        say_searched(slides)
+    if left:
+        say(
+            f"{plural(len(left), 'whole slide')} not searched with the active model; search with: napari-lld "
+            f"predict {project}, or train with --search-slides."
+        )
     if left_out:
         say(time_ran_short(left_out))
     for reason in trust_reasons(trust):

@@ -49,6 +49,16 @@ def model_commands(
         "Run the active model on all fields, without training.",
     )
     yield Command(
+        "slides.search",
+        "Search slides",
+        session.training.search_slides,
+        (),
+        "Model",
+        lambda session: idle(session) and bool(session.training.slides_left),
+        "Search the whole slides that the active model has not searched: a training does not, since it takes "
+        "minutes each. What another model has suggested there is replaced tile by tile.",
+    )
+    yield Command(
         "training.cancel",
         "Stop",
         session.training.cancel,

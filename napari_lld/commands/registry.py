@@ -129,7 +129,14 @@ _WRITING = (
         "suggestion.not_a_cell",
     ),
     *("tool.box", "tool.draft", "tool.ignore", "tool.region", "tool.ring", "candidate."),
-    *("training.start", "training.suggest", "project.import", "project.merge", "project.patients"),
+    *(
+        "training.start",
+        "training.suggest",
+        "slides.search",
+        "project.import",
+        "project.merge",
+        "project.patients",
+    ),
 )
 """How the ids of commands begin that change the project."""
 
@@ -147,6 +154,7 @@ _OPENING = (
     "project.patients",
     "training.start",
     "training.suggest",
+    "slides.search",
 )
 """The ids of commands that open the project anew: whether its folder is there is looked at before."""
 

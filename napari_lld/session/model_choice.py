@@ -19,6 +19,7 @@ class ModelChoice:
 
     def __init__(self, opened: OpenProject) -> None:
         self._opened = opened
+        self._active: tuple[Path, int] | None = None
         self._models_read: dict[tuple[Path, int], Model] = {}
         self.changed.connect(self._on_changed)
 
@@ -38,6 +39,17 @@ class ModelChoice:
 
     def _on_changed(self) -> None:
         self._models_read.clear()
+        self._active = None
+
+    def is_older(self, model_id: int | None) -> bool:
+        """Return whether a suggestion's model, or the starter, came before the active one."""
+        project = self._opened.project
+        if project is None:
+            return False
+        if self._active is None or self._active[0] != project.path:
+            active = project.models.active()
+            self._active = (project.path, 0 if active is None else active.id)
+        return (model_id or 0) < self._active[1]
 
     def get(self, model_id: int | None) -> Model | None:
         """Return a model, read once until the models change: its card is large."""

@@ -116,6 +116,8 @@ class Session(OpenProject):
         self.display = FieldDisplay(self, self.fields)
         self.training = Training(self, self.preferences)
         self.training.state.received.connect(self._on_worker_message)
+        for signal in (self.project_changed, self.models.changed):
+            signal.connect(self.training.look_at_slides)
 
     # ------------------------------------------------------------------ open and closed
 
@@ -173,7 +175,7 @@ class Session(OpenProject):
         user_state.remember_project(project.path)
         for signal, slot in (
             (project.events.edited, self._on_edited),
-            (project.events.fields_added, self.fields.on_fields_added),
+            (project.events.fields_added, self._on_fields_added),
             (project.events.suggestions_changed, self._on_suggestions_changed),
             (project.events.models_changed, self.models.changed.emit),
             (project.events.ranking_changed, self._on_ranking_changed),
@@ -335,6 +337,10 @@ class Session(OpenProject):
         self.label_errors.tell()
         self.instant_learning.on_edited(edit)
 
+    def _on_fields_added(self, ids: list[int]) -> None:
+        self.fields.on_fields_added(ids)
+        self.training.look_at_slides()
+
     def _on_suggestions_changed(self, field_ids: list[int]) -> None:
         self.suggestions.on_suggestions_changed()
         self.marks.on_suggestions_changed(field_ids)
@@ -347,6 +353,10 @@ class Session(OpenProject):
     def _on_worker_message(self, message: Any) -> None:
         if message.type in {"saved", "suggested", "done", "cancelled"}:
             self.refresh()
+        if message.type in {"done", "cancelled"}:
+            self.training.look_at_slides()
+        if message.type == "done" and message.task == "train" and message.result.get("active"):
+            self.training.state.add(self.training.why_search)
         sentence = self.training.state.message
         if message.type == "done":
             self.tell("info", sentence)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from psygnal import Signal
+
 from annotation_store.records import Field
-from napari_lld.i18n.translate import tr
+from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.open_project import OpenProject
 from napari_lld.session.preferences import Preferences
 from napari_lld.session.project_log import log_error
@@ -23,11 +25,15 @@ class Training:
         Who runs the worker; ``None`` where there is no window.
     """
 
+    slides_changed = Signal()
+
     def __init__(self, opened: OpenProject, preferences: Preferences) -> None:
         self._opened = opened
         self._preferences = preferences
         self.process: Trainer | None = None
         self.state = TrainingState()
+        self.slides_left: list[int] = []
+        """Whole slides that the active model has not searched: a training does not, minutes each."""
         self.rounds = Rounds(opened, preferences, self.state, self.start, lambda: self.process is not None)
 
     def start(self, **options: Any) -> bool:
@@ -71,6 +77,36 @@ class Training:
             **{"device": self._preferences.device, **options},
         )
         self.process.start(request)
+
+    def look_at_slides(self) -> None:
+        """Ask which slides the active model has not searched."""
+        project = self._opened.project
+        left: list[int] = []
+        if project is not None:
+            active = project.models.active()
+            left = project.searches.left(None if active is None else active.id)
+        if left != self.slides_left:
+            self.slides_left = left
+            self.slides_changed.emit()
+
+    def search_slides(self) -> None:
+        """Search the slides that the active model has not searched."""
+        self.look_at_slides()
+        if self.slides_left:
+            self.suggest(fields=list(self.slides_left))
+
+    @property
+    def why_search(self) -> str:
+        """How many slides wait for a search with the active model; nothing where none does."""
+        return (
+            trn(
+                "{count} slide was not searched with this model yet: [slides.search] does.",
+                "{count} slides were not searched with this model yet: [slides.search] does.",
+                len(self.slides_left),
+            )
+            if self.slides_left
+            else ""
+        )
 
     def count_slide(self, field_id: int, to: int) -> bool:
         """Search the monolayer of a slide until so many white cells are there; False where it could not."""

@@ -146,6 +146,12 @@ class TrainingState:
         self.started_at = None
         self.changed.emit()
 
+    def add(self, sentence: str) -> None:
+        """Show one more sentence of what has ended; nothing adds nothing."""
+        if sentence:
+            self.message = f"{self.message} {sentence}"
+            self.changed.emit()
+
     def forget(self) -> None:
         """Delete what the last training of another project said."""
         if not self.busy:

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 
 from annotation_store import Project
 from napari_lld import sample
@@ -65,6 +67,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
             return Done(
                 task="export_model", result={"out": request.out, "detector": "YOLO26n", "heads": heads}
             )
+        if isinstance(request, PredictRequest) and request.fields is not None:
+            searched = {"slides": 1, "tiles": 9, "glass_tiles": 2, "seconds": 3.0}
+            return Done(task="predict", model_id=4, result={"count": 5, "slides": searched})
         result = {"fields": 6, "count": 12, "unknown": 3, "unchecked": ["lab A"], "sets": None}
         return Done(task="predict", result=result)
 
@@ -108,6 +113,24 @@ def test_train_passes_its_flags_on_and_prints_the_model_and_its_numbers(
     ):
         assert said in answer.out, said
     assert "nucleolus" not in answer.out, "what was not measured has no number"
+
+
+def test_train_says_what_slides_it_did_not_search_and_searches_them_when_asked(
+    cli, annotated: Path, asked: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annotation_store.images.slide.SLIDE_PIXELS", 100 * 100)
+    with tifffile.TiffWriter(tmp_path / "film.tif") as tiff:
+        tiff.write(np.full((160, 160, 3), 200, np.uint8), tile=(64, 64), photometric="rgb")
+    assert cli("add", annotated, tmp_path / "film.tif").code == 0
+    told = cli("train", annotated)
+    assert "1 whole slide not searched with the active model" in told.out
+    assert "--search-slides" in told.out
+    assert [request.task for request in asked] == ["train"]
+    told = cli("train", annotated, "--search-slides")
+    assert "Searched 9 tiles of 1 slide" in told.out
+    assert "not searched" not in told.out
+    assert isinstance(asked[-1], PredictRequest)
+    assert asked[-1].fields == [7]
 
 
 def test_train_answers_in_json_alone(cli, annotated: Path, asked: list[Request]) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from napari.components import ViewerModel
 
-from annotation_store import Shape
+from annotation_store import Embedding, Project, Proposal, Shape
 from napari_lld.commands.registry import Commands, session_commands
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers import DeskLayers
 from napari_lld.session.session import Session
+from training.protocol import Done, Saved
+
+from .conftest import button, listen
+
+SLIDE = 3
 
 
 def test_switching_between_fields_and_a_slide(new_session: Session, with_slide: Path) -> None:
@@ -82,3 +89,49 @@ def test_a_region_of_a_slide_becomes_a_field_and_is_shown(new_session: Session, 
     assert viewer.layers["Field"].data.shape == (150, 300, 3)
     assert [summary.field.id for summary in new_session.fields.summaries()] == [1, 2, 3, 4]
     layers.close()
+
+
+def test_after_a_round_slides_wait_for_a_search_and_what_is_older_says_so(
+    dock: AnnotateDock, with_slide: Path
+) -> None:
+    class Trainer:
+        requests: ClassVar[list[Any]] = []
+
+        def start(self, request: Any) -> None:
+            self.requests.append(request)
+
+    session, commands = dock.desk.session, dock.desk.commands
+    session.training.process = Trainer()  # type: ignore[assignment]
+    search = button(dock, "slides.search")
+    dock.show_model_tab()
+    with Project.open(with_slide, annotator="Ada") as project:
+        begun = project.searches.begin(SLIDE, model_id=None, about={})
+        project.searches.add(begun, 0, [Proposal((10, 10, 20, 20), 0.9, {"Neutrophil": 1.0})])
+        project.embeddings.save("starter", {SLIDE: Embedding(np.ones(4, np.float32))})
+    session.open(with_slide, annotator="Ada")
+    assert session.training.slides_left == [], "the starter has searched it"
+    assert not commands.run("slides.search")
+    told = listen(session)
+    session.training.state.begin("train")
+    with Project.open(with_slide, annotator="worker") as project:
+        number = project.models.reserve_id()
+        project.models.folder(number).mkdir(parents=True)
+        project.models.add(number, parent="starter", card={}, activate=True)
+    session.training.state.receive(Saved(model_id=1, active=True))
+    session.training.state.receive(Done(task="train", model_id=1, result={"active": True}))
+    assert "1 slide was not searched" in told[-1]
+    assert session.training.slides_left == [SLIDE]
+    dock._training.refresh()
+    assert not search.isHidden()
+    assert "“Search slides”" in dock._training._message.text()
+    session.fields.show(SLIDE)
+    session.review.next()
+    dock._cell.refresh()
+    assert dock._cell._title.text() == "Older: suggestion of the starter · 90%"
+    search.click()
+    (request,) = Trainer.requests
+    assert (request.task, request.fields) == ("predict", [SLIDE])
+    with Project.open(with_slide, annotator="worker") as project:
+        begun = project.searches.begin(SLIDE, model_id=1, about={})
+    session.training.state.receive(Done(task="predict", model_id=1))
+    assert session.training.slides_left == []

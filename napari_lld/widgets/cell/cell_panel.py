@@ -73,6 +73,7 @@ class CellPanel(Part):
         self.bind(session.label_errors.changed, self.refresh_soon)
         self.bind(session.references.changed, self.refresh_soon)
         self.bind(session.candidates.changed, self.refresh_soon)
+        self.bind(session.models.changed, self.refresh_soon)
         self._rebuild()
 
     # ------------------------------------------------------------------ building
@@ -155,6 +156,8 @@ class CellPanel(Part):
         self._title.setText(headline)
         self._title.setToolTip(headline)
         self._facts.setText(self._fact_line(cell, predicted))
+        accepts = target is not None and cell is None and not target.is_unknown
+        self._facts.setToolTip(tr("A class or value key accepts with that change.") if accepts else "")
         probabilities = (
             {name: predicted.score(name) for name in predicted.class_probabilities} if predicted else {}
         )
@@ -243,10 +246,15 @@ class CellPanel(Part):
                 return tr("Box: stain · class: your labels, {sure:.0%}", sure=max(chances.values()))
             if suggestion.renewed:
                 return tr("Predicted from your labels · {sure:.0%}", sure=sure)
+            older = self.session.models.is_older(suggestion.model_id)
             if suggestion.model_id is None and self.session.suggestions.from_starter:
+                if older:
+                    return tr("Older: suggestion of the starter · {sure:.0%}", sure=sure)
                 return tr("Suggestion of the starter · {sure:.0%}", sure=sure)
             if suggestion.model_id is None:  # imported, or made by a program
                 return tr("Suggestion from elsewhere · {sure:.0%}", sure=sure)
+            if older:
+                return tr("Older: suggestion of model {id} · {sure:.0%}", id=suggestion.model_id, sure=sure)
             return tr("Suggestion of model {id} · {sure:.0%}", id=suggestion.model_id, sure=sure)
         region = self.session.selection.region
         if region is not None:
@@ -285,7 +293,7 @@ class CellPanel(Part):
         if predicted is not None and predicted.is_unknown:
             return tr("{key}: without a class", key=key("suggestion.accept"))
         if predicted is not None:
-            return tr("{key} accepts · a value corrects", key=key("suggestion.accept"))
+            return tr("{key} accepts", key=key("suggestion.accept"))
         region = self.session.selection.region
         if region is not None and region.state is RegionState.DRAFT:
             return tr("{key} finishes it", key=key("region.finish"))

@@ -42,6 +42,8 @@ class TrainingPanel(Part):
         layout = column(self, 3, (0, 6, 0, 0))
         self._start = self.button("training.start", primary=True, hint=False)
         self._suggest = self.button("training.suggest")
+        self._slides = self.button("slides.search")
+        self._slides.setProperty("others", True)
         self._cancel = self.button("training.cancel")
         option = option_of(TrainOptions, "budget")
         self._seconds = control(option, _BUDGETS)
@@ -58,7 +60,7 @@ class TrainingPanel(Part):
         menu = RoundsMenu(session, self._plan)
         self._plan.setMenu(menu)
         begin = row(self._start, self.budget, 1)
-        layout.addWidget(FoldingRow(begin, row(self._plan, self._suggest, self._cancel, 1)))
+        layout.addWidget(FoldingRow(begin, row(self._plan, self._suggest, self._slides, self._cancel, 1)))
         self._bar = QProgressBar()
         self._bar.setObjectName("lld_progress")
         self._bar.setTextVisible(False)
@@ -93,6 +95,7 @@ class TrainingPanel(Part):
         self.bind(session.models.changed, self._on_models)
         self.bind(session.training.state.changed, self.refresh_soon)
         self.bind(session.training.rounds.changed, self.refresh_soon)
+        self.bind(session.training.slides_changed, self.refresh_soon)
         self.bind(session.preferences.events.automatic, self.refresh_soon)
         self.bind(session.fields.summaries_changed, self.refresh_soon)
         self._on_models()
@@ -105,6 +108,7 @@ class TrainingPanel(Part):
         busy = training.busy
         self.budget.setCurrentIndex(list(_BUDGETS).index(training.budget))
         self._suggest.setVisible(not busy)
+        self._slides.setVisible(not busy and bool(self.session.training.slides_left))
         waiting = len(self._rounds.queue)
         automatic = self.session.preferences.automatic
         title = tr("Auto {cells}", cells=automatic) if automatic else tr("Rounds")
@@ -125,6 +129,7 @@ class TrainingPanel(Part):
             self._message.style().unpolish(self._message)
             self._message.style().polish(self._message)
         text = self._about() if self._looking and not busy else self._sentence()
+        text = self.commands.spelled(text)
         self._message.setText(text)
         self._message.setToolTip(text)
 
