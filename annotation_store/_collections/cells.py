@@ -39,9 +39,53 @@ class Cells:
         self._db, self._rows = db, rows
         self.marks = MarkTable(db, "cell", cells, row_mappers.cell)
 
-    def all(self, field_id: int | None = None) -> list[Cell]:
-        """List the cells of one field, or of all fields, in the current reading (one statement)."""
-        return self.marks.all(field_id)
+    def all(
+        self, field_id: int | None = None, *, within: Box | None = None, most: int | None = None
+    ) -> list[Cell]:
+        """List the cells of one field, or of all fields, in the current reading (one statement).
+
+        Parameters
+        ----------
+        within
+            Only those whose box touches this area: of a whole slide not all are needed at once.
+        most
+            So many at most, the newest; ``None`` = all.
+        """
+        return self.marks.all(field_id, within=within, most=most)
+
+    def boxes(self, field_id: int) -> list[Box]:
+        """List the boxes of a field's cells, without the rest of them."""
+        c = cells.c
+        query = sa.select(c.x, c.y, c.w, c.h).where(
+            c.field_id == int(field_id), c.reading_id == self._db.reading.id, sa.not_(c.deleted)
+        )
+        return [(row.x, row.y, row.w, row.h) for row in self._db.rows(query)]
+
+    def first_incomplete(
+        self, field_id: int, *, attributes: int, artefacts: Collection[str] = ()
+    ) -> Cell | None:
+        """Return the first cell of a field, from the top, that lacks its class or values; ``None`` = none.
+
+        Parameters
+        ----------
+        attributes
+            How many values a cell has that lacks none.
+        artefacts
+            Classes that have no values.
+        """
+        c = cells.c
+        given = sa.func.json_each(c.attributes).table_valued("key", name="given")
+        values = sa.select(sa.func.count()).select_from(given).correlate(cells).scalar_subquery()
+        lacks = sa.or_(
+            c.cell_class.is_(None), sa.and_(c.cell_class.not_in(list(artefacts)), values < attributes)
+        )
+        query = (
+            sa.select(cells)
+            .where(c.field_id == int(field_id), c.reading_id == self._db.reading.id, sa.not_(c.deleted))
+            .where(lacks)
+        )
+        rows = self._db.rows(query.order_by(c.y, c.x).limit(1))
+        return row_mappers.cell(rows[0]) if rows else None
 
     def pick(self, field_id: int, holds: Callable[[Box], bool]) -> list[Cell]:
         """List the cells of a field whose box passes a test: of a slide not all are read whole."""

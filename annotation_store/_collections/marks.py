@@ -39,12 +39,28 @@ class MarkTable(Generic[Mark]):
         self._db, self._entity, self._table, self._read = db, entity, table, read
         self._title = entity.replace("_", " ")
 
-    def all(self, field_id: int | None = None) -> list[Mark]:
-        """Return the marks of one field, or of all fields, in the order in which they were made."""
-        query = self._live().order_by(self._table.c.id)
+    def all(
+        self, field_id: int | None = None, *, within: Box | None = None, most: int | None = None
+    ) -> list[Mark]:
+        """Return the marks of one field, or of all fields, in the order in which they were made.
+
+        Parameters
+        ----------
+        within
+            Only those whose box touches this area.
+        most
+            So many at most, the newest; ``None`` = all.
+        """
+        c, query = self._table.c, self._live()
         if field_id is not None:
-            query = query.where(self._table.c.field_id == field_id)
-        return [self._read(row) for row in self._db.rows(query)]
+            query = query.where(c.field_id == field_id)
+        if within is not None:
+            x, y, w, h = within
+            query = query.where(c.x < x + w, c.x + c.w > x, c.y < y + h, c.y + c.h > y)
+        if most is None:
+            return [self._read(row) for row in self._db.rows(query.order_by(c.id))]
+        newest = self._db.rows(query.order_by(c.id.desc()).limit(max(0, int(most))))
+        return [self._read(row) for row in reversed(newest)]
 
     def pick(self, field_id: int, holds: Callable[[Box], bool]) -> list[Mark]:
         """Return the marks of a field whose box passes a test, in the order in which they were made.

@@ -153,6 +153,18 @@ class Suggestions:
             found = [one for one in found if uncovered.shows(one.field_id, one.box)]
         return found
 
+    def boxes(self, field_id: int, *, least: float = 0.0) -> list[Box]:
+        """List the boxes of a field's pending suggestions at least so probable; none in a blind reading."""
+        if self._db.reading.blind:
+            return []
+        s = suggestions.c
+        query = sa.select(s.x, s.y, s.w, s.h).where(
+            s.field_id == int(field_id),
+            s.state == SuggestionState.PENDING.value,
+            s.probability >= float(least),
+        )
+        return [(row.x, row.y, row.w, row.h) for row in self._db.rows(query)]
+
     def pick(self, field_id: int, holds: Callable[[Box], bool], *, least: float = 0.0) -> list[Suggestion]:
         """List the pending suggestions of a field whose box passes a test: of a slide not all are read whole.
 

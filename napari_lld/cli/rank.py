@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_lld.cli._console import UsageError, new_table, progress, say, say_json, say_table
+from napari_lld.cli._console import UsageError, new_table, plural, progress, say, say_json, say_table
 from napari_lld.cli._options import Json, ProjectPath, ReadingName, open_project
 from napari_lld.i18n.durations import duration
 
@@ -53,7 +53,7 @@ def rank(
 ) -> None:
     """List what to annotate next, and why."""
     with open_project(project, keeps_if_possible=True, reading=reading) as opened:
-        if not any(not field.is_slide for field in opened.fields.all()):
+        if not opened.fields.all():
             raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
         found, notes = _ranked(opened, what, queue, count, least)
         names = {field.id: field.name for field in opened.fields.all()}
@@ -108,6 +108,9 @@ def _ranked(
     }:  # without a model's embeddings, those of the stain are used
         with progress("Reading the fields") as tick:
             stain = ranking.look_at_stain(project, progress=tick)
+    if opened_slides := project.slides.all():
+        with progress(f"Mapping {plural(len(opened_slides), 'slide')}") as tick:
+            stain = {**stain, **ranking.look_at_slides(project, progress=tick)}
     # an order that is stored is the window's, and is not to change under anybody's hand
     ranked = ranking.update(project, budget=count, store=project.rankings.latest_facts() is None, stain=stain)
     notes = [f"{project.path} is read-only: the ranking was not saved."] if project.read_only else []

@@ -14,7 +14,7 @@ from napari_lld.session.session import Session
 from napari_lld.session.slide_differential import Counted, ReadPlaces, SlideDifferential
 from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.tasks.latest_task import LatestTask
-from napari_lld.tasks.slide_recount import recount
+from napari_lld.tasks.slide_reading import recount
 
 if TYPE_CHECKING:
     from napari_lld.widgets.base.context import DeskContext

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QColor
 
 from annotation_store.images import Slide
@@ -14,6 +15,7 @@ from napari_lld.commands.registry import Command
 from napari_lld.session.session import Session
 from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.tasks.latest_task import LatestTask
+from napari_lld.tasks.slide_reading import Marked, marked
 
 if TYPE_CHECKING:
     from napari_lld.widgets.base.context import DeskContext
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from training.inference.slide_map import SlideMap
 
 _KEPT = 8
+_SOON_MS = 200
+"""Many changes in a row are read as one."""
 _ACROSS = 700.0
 """Pixels of the slide that the canvas shows across at least after going somewhere."""
 _CELL, _SUGGESTION = QColor("#00e5ff"), QColor("#ffd400")
@@ -37,6 +41,11 @@ class SlideMapController:
         self._desk = desk
         self.window: SlideMapWindow | None = None
         self._task = LatestTask("slide-map")
+        self._marks = LatestTask("slide-marks")
+        self._soon = QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_SOON_MS)
+        self._soon.timeout.connect(self._read_marks)
         self._shown: int | None = None
         self._maps: dict[int, SlideMap] = {}
         self._listening = Subscriptions()
@@ -76,6 +85,8 @@ class SlideMapController:
     def close(self) -> None:
         """Close it for good."""
         self._listening.close()
+        self._soon.stop()
+        self._marks.close(1.0)
         self._task.close(1.0)
         window, self.window = self.window, None
         if window is not None:
@@ -128,6 +139,7 @@ class SlideMapController:
 
     def _on_project(self) -> None:
         self._task.drop()
+        self._marks.drop()
         self._maps.clear()
         self._shown = None
         if self.window is not None:
@@ -142,17 +154,24 @@ class SlideMapController:
             self.window.hide()
 
     def _on_marks(self, _kinds: frozenset[str] = frozenset()) -> None:
-        window, marks = self.window, self._desk.session.marks
-        if window is None or not window.isVisible():
+        if self.window is not None and self.window.isVisible():
+            self._soon.start()
+
+    def _read_marks(self) -> None:
+        """Read where cells and suggestions are, of all of the slide, beside the window."""
+        window, session = self.window, self._desk.session
+        project, slide = session.project, session.marks.slide
+        if window is None or not window.isVisible() or project is None or slide is None:
             return
-        areas = [region.shape.bounds for region in marks.regions]
-        window.view.show_marks(
-            [
-                (_SUGGESTION, [one.box for one in marks.suggestions]),
-                (_CELL, [one.box for one in marks.cells]),
-            ],
-            areas,
-        )
+        path, reading, least = project.path, project.reading.id, session.marks.threshold
+
+        def done(found: Marked) -> None:
+            if self.window is not None and session.marks.slide == slide:
+                cells, suggestions = found
+                areas = [region.shape.bounds for region in session.marks.regions]
+                self.window.view.show_marks([(_SUGGESTION, suggestions), (_CELL, cells)], areas)
+
+        self._marks.start(lambda: marked(path, reading, slide, least), done, window.fail)
 
     def _canvas(self) -> tuple[float, float]:
         viewer = self._desk.viewer

@@ -79,7 +79,10 @@ class History:
             ("ignore_area", self._marks.ignore_areas),
         )
         for kind, marks in present:
-            ids = {mark.id for mark in marks}.intersection(edit.touched.get(kind, ()))
+            touched = edit.touched.get(kind, ())
+            ids = {mark.id for mark in marks}.intersection(touched)
+            if not ids and kind == "cell":  # of a slide only those in sight are listed
+                ids = {one for one in sorted(touched)[:1] if self._marks.cell(one) is not None}
             if ids:
                 self._selection.select(kind, min(ids))
                 return

@@ -186,7 +186,17 @@ class Labels:
         order = sorted(self._marks.cells, key=lambda c: (round(c.box[1] / 64), c.box[0]))
         ids = [c.id for c in order]
         start = ids.index(cell.id) + 1 if cell is not None and cell.id in ids else 0
-        return next((c for c in [*order[start:], *order[:start]] if self._opened.is_incomplete(c)), None)
+        here = next((c for c in [*order[start:], *order[:start]] if self._opened.is_incomplete(c)), None)
+        return here or self._incomplete_out_of_sight()
+
+    def _incomplete_out_of_sight(self) -> Cell | None:
+        """Return the first cell of a slide that lacks something: where none in sight does."""
+        project, slide, schema = self._opened.project, self._marks.slide, self._opened.schema
+        if project is None or slide is None or schema is None:
+            return None
+        artefacts = [item.name for item in schema.classes if item.artefact]
+        number = len(self._opened.attributes)
+        return project.cells.first_incomplete(slide, attributes=number, artefacts=artefacts)
 
     def next_missing(self) -> None:
         """Go to the next missing value: in this cell, else in the next incomplete one."""
@@ -201,11 +211,12 @@ class Labels:
             if cell is not None and following.id == cell.id:
                 self._selection.set_caret(self._opened.missing_row(following, 0))
             self._selection.select("cell", following.id)
+            self._selection.went_on.emit()
             return
         self._opened.tell(
             "hint",
             tr("Nothing is missing on this field.")
-            if self._marks.cells
+            if self._marks.cells or self._marks.slide is not None
             else tr("No cell on this field yet."),
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -15,7 +16,7 @@ import numpy as np
 from psygnal import Signal
 
 from annotation_store.errors import LLDError
-from annotation_store.records import Box, Cell, Edit, IgnoreArea, Region, Suggestion, SuggestionState
+from annotation_store.records import Box, Cell, Edit, IgnoreArea, Region, Shape, Suggestion, SuggestionState
 from napari_lld.session import user_state
 from napari_lld.session.fields import Fields
 from napari_lld.session.open_project import OpenProject
@@ -29,7 +30,10 @@ Boxed = TypeVar("Boxed", Cell, Suggestion)
 
 DEFAULT_THRESHOLD = 0.2
 MOST_IN_SIGHT = 1000
-"""Suggestions of a whole slide that are read at once: the most probable of those in sight."""
+"""Marks of a whole slide that are read at once, of those in sight: the most probable suggestions, the newest
+cells."""
+IN_SIGHT = frozenset({"suggestion", "cell"})
+"""Kinds of marks that are read of a whole slide for what is in sight."""
 _AROUND = 0.5
 """Part of the area in sight that is read on each side beyond it."""
 _STEP = 0.05
@@ -64,11 +68,13 @@ class FieldMarks:
         self.field_id = field_id
         self.is_slide = is_slide
         self._read_area: Box | None = None
-        self._cut_off = False
+        self._cut_off = self._cells_cut_off = False
         self._pending: int | None = None
         self._regions: list[Region] | None = None
         self._ignore_areas: list[IgnoreArea] | None = None
         self._cells: list[Cell] | None = None
+        self._far: dict[int, Cell | None] = {}
+        """Cells out of sight that were asked for."""
         self._suggestions: list[Suggestion] | None = None
         self._held: Suggestion | None = None
         self._outdated = False
@@ -91,10 +97,38 @@ class FieldMarks:
 
     @property
     def cells(self) -> list[Cell]:
-        """Cells of the current reading."""
+        """Cells of the current reading; of a whole slide those in sight."""
         if self._cells is None:
-            self._cells = self._project.cells.all(self.field_id)
+            most = MOST_IN_SIGHT if self.is_slide else None
+            found = self._project.cells.all(self.field_id, within=self._read_area, most=most)
+            self._cells, self._cells_cut_off = found, most is not None and len(found) == most
         return self._cells
+
+    def cell(self, cell_id: int) -> Cell | None:
+        """Return a cell of the field, in sight or not."""
+        known = next((cell for cell in self.cells if cell.id == cell_id), None)
+        if known is not None or not self.is_slide:
+            return known
+        if cell_id not in self._far:
+            found: Cell | None = None
+            with suppress(LLDError):
+                found = self._project.cells.get(cell_id)
+            self._far[cell_id] = found if found is not None and found.field_id == self.field_id else None
+        return self._far[cell_id]
+
+    def cells_in(self, shape: Shape) -> list[Cell]:
+        """Return the cells centred in an area, in sight or not."""
+        among = self._project.cells.all(self.field_id, within=shape.bounds) if self.is_slide else self.cells
+        return [cell for cell in among if shape.contains_centre(cell.box)]
+
+    def suggestions_in(self, shape: Shape) -> list[Suggestion]:
+        """Return the pending suggestions centred in an area, in sight or not."""
+        among = (
+            self._project.suggestions.find(self.field_id, within=shape.bounds)
+            if self.is_slide
+            else self.suggestions
+        )
+        return [one for one in among if shape.contains_centre(one.box)]
 
     @property
     def suggestions(self) -> list[Suggestion]:
@@ -136,7 +170,7 @@ class FieldMarks:
         return one.field_id == self.field_id and one.state is SuggestionState.PENDING
 
     def look_at(self, area: Box) -> bool:
-        """Take up which area of a slide is in sight; return whether other suggestions are read for it."""
+        """Take up which area of a slide is in sight; return whether other marks are read for it."""
         if not self.is_slide:
             return False
         x, y, w, h = area
@@ -147,10 +181,11 @@ class FieldMarks:
                 and x + w <= known[0] + known[2]
                 and y + h <= known[1] + known[3]
             )
-            if inside and not (self._cut_off and w * h < 0.25 * known[2] * known[3]):
+            cut_off = self._cut_off or self._cells_cut_off
+            if inside and not (cut_off and w * h < 0.25 * known[2] * known[3]):
                 return False
         self._read_area = (x - _AROUND * w, y - _AROUND * h, (1 + 2 * _AROUND) * w, (1 + 2 * _AROUND) * h)
-        self.forget({"suggestion"})
+        self.forget(IN_SIGHT)
         return True
 
     def hold(self, suggestion_id: int | None) -> bool:
@@ -183,6 +218,7 @@ class FieldMarks:
             self._ignore_areas = None
         if "cell" in kinds:
             self._cells = self._cell_index = None
+            self._far.clear()
         if "suggestion" in kinds:
             self._suggestions = self._suggestion_index = self._pending = None
 
@@ -220,6 +256,11 @@ class Marks:
     # ------------------------------------------------------------------ marks of the field
 
     @property
+    def slide(self) -> int | None:
+        """The id of the current field if it is a whole slide."""
+        return self._memo.field_id if self._memo is not None and self._memo.is_slide else None
+
+    @property
     def regions(self) -> Sequence[Region]:
         """Regions of the current field."""
         return self._memo.regions if self._memo else ()
@@ -231,8 +272,20 @@ class Marks:
 
     @property
     def cells(self) -> Sequence[Cell]:
-        """Cells of the current field."""
+        """Cells of the current field; of a whole slide those in sight."""
         return self._memo.cells if self._memo else ()
+
+    def cell(self, cell_id: int) -> Cell | None:
+        """Return a cell of the current field, in sight or not."""
+        return self._memo.cell(cell_id) if self._memo else None
+
+    def cells_in(self, shape: Shape) -> list[Cell]:
+        """Return the cells centred in an area of the current field, in sight or not."""
+        return self._memo.cells_in(shape) if self._memo else []
+
+    def waiting_in(self, shape: Shape) -> list[Suggestion]:
+        """Return the pending suggestions centred in an area, whatever the threshold, in sight or not."""
+        return self._memo.suggestions_in(shape) if self._memo and not self.blind else []
 
     @property
     def waiting(self) -> Sequence[Suggestion]:
@@ -263,9 +316,9 @@ class Marks:
         return self._memo.suggestion(suggestion_id) if self._memo else None
 
     def look_at(self, area: Box) -> None:
-        """Take up which area of the field is in sight: of a whole slide only its suggestions are read."""
+        """Take up which area of the field is in sight: of a whole slide only its marks are read."""
         if self._memo is not None and self._memo.look_at(area):
-            self.changed.emit(frozenset({"suggestion"}))
+            self.changed.emit(IN_SIGHT)
 
     def hold(self, suggestion_id: int | None) -> None:
         """Keep a suggestion as it is seen now, whatever is predicted of it meanwhile; ``None`` = none."""

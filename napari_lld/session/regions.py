@@ -55,12 +55,13 @@ class Regions:
         """
         from shapely import box as rectangle
 
-        inside = [cell for cell in self._marks.cells if shape.contains_centre(cell.box)]
+        inside = self._marks.cells_in(shape)
         outline = shape.geometry
         across = sum(
             not outline.covers(rectangle(x, y, x + w, y + h)) for x, y, w, h in (c.box for c in inside)
         )
-        waiting = sum(shape.contains_centre(one.box) for one in self._unreviewed())
+        least = self._marks.threshold  # also those that an unclear class hides
+        waiting = sum(one.confidence >= least for one in self._marks.waiting_in(shape))
         classless = sum(cell.cell_class is None for cell in inside)
         incomplete = sum(self._opened.is_incomplete(cell) for cell in inside) - classless
         found = (

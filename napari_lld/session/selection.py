@@ -79,7 +79,7 @@ class Selection:
     def cell(self) -> Cell | None:
         """The current cell."""
         current = self._id_of("cell")
-        return next((cell for cell in self._marks.cells if cell.id == current), None)
+        return self._marks.cell(current) if current is not None else None
 
     @property
     def suggestion(self) -> Suggestion | None:
@@ -143,8 +143,9 @@ class Selection:
             return self._missed is not None
         if wanted.kind == "suggestion":
             return marks.suggestion(wanted.id) is not None
+        if wanted.kind == "cell":
+            return marks.cell(wanted.id) is not None
         found: Sequence[Any] = {
-            "cell": marks.cells,
             "region": marks.regions,
             "ignore_area": marks.ignore_areas,
         }[wanted.kind]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 from napari.components import ViewerModel
 
 from annotation_store import Embedding, Project, Proposal, Shape
@@ -135,3 +136,33 @@ def test_after_a_round_slides_wait_for_a_search_and_what_is_older_says_so(
         begun = project.searches.begin(SLIDE, model_id=1, about={})
     session.training.state.receive(Done(task="predict", model_id=1))
     assert session.training.slides_left == []
+
+
+def test_of_a_slide_the_cells_in_sight_are_read_and_others_when_asked_for(
+    session: Session, with_slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.open(with_slide, annotator="Ada")
+    project = session.project
+    assert project is not None
+    near = project.cells.add(SLIDE, (10, 10, 20, 20), cell_class="Neutrophil")
+    far = project.cells.add(SLIDE, (500, 400, 20, 20))
+    several = [project.cells.add(SLIDE, (100 + 20 * i, 100, 10, 10), cell_class="None") for i in range(4)]
+    session.fields.show(SLIDE)
+    assert len(session.marks.cells) == 6
+    session.marks.look_at((0, 0, 40, 40))
+    assert [cell.id for cell in session.marks.cells] == [near]
+    assert session.marks.at(510, 410) == []
+    session.selection.select("cell", far)
+    session.marks.look_at((0, 0, 10, 10))
+    assert session.selection.cell is not None
+    assert session.selection.cell.id == far, "what is current stays so out of sight"
+    session.labels.set_class("Monocyte")
+    assert session.selection.cell.cell_class == "Monocyte"
+    monkeypatch.setattr("napari_lld.session.marks.MOST_IN_SIGHT", 2)
+    session.marks.look_at((0, 0, 600, 500))
+    assert [cell.id for cell in session.marks.cells] == several[-2:], "the newest, where there are too many"
+    assert len(session.regions.doubts(Shape.rectangle(0, 0, 600, 500))) == 1
+    assert "2 cells lack an attribute" in session.regions.doubts(Shape.rectangle(0, 0, 600, 500))[0]
+    session.selection.select(None)
+    session.labels.next_missing()
+    assert session.selection.cell.id == near, "the first that lacks something, in sight or not"

@@ -11,6 +11,7 @@ from training.ranking.cost import CostModel, cost_model
 from training.ranking.items import Ranked
 from training.ranking.label_errors import LabelErrors, label_errors
 from training.ranking.project import STAIN, STARTER, best_regions, order, regions, update
+from training.ranking.slides import look_at_slides
 
 __all__ = [
     "STAIN",
@@ -24,6 +25,7 @@ __all__ = [
     "cost_model",
     "information",
     "label_errors",
+    "look_at_slides",
     "look_at_stain",
     "order",
     "regions",

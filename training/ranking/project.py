@@ -36,6 +36,7 @@ from training.ranking.fields import (
     rank_fields,
 )
 from training.ranking.items import Ranked
+from training.ranking.slides import NOT_LOOKED_AT, OF_A_VIEW, not_searched, of_best_place, region_on_slide
 from training.ranking.windows import GRID, best_windows
 from training.reasons import Reason
 
@@ -48,12 +49,6 @@ STARTER = "starter"
 
 SHARE = 0.2
 """Share of a field that a proposed region covers, before the project has regions of its own."""
-
-_IN_A_REGION = 6
-"""Cells along the side of a region that is proposed on a whole slide."""
-
-_MOST_STEPS = 600
-"""Places along a slide's longer side where such a region may begin."""
 
 _FEWEST_REGIONS = 3
 _WHOLE = 0.8
@@ -91,7 +86,8 @@ def update(
     views = _views(project, source, stain or {}, cells)
     keeps = not project.read_only and not project.reading.blind
     drawn = project.random_sample.fields()
-    new = draw(views, drawn, seed=seed)
+    slides = {field.id for field in project.slides.all()}
+    new = draw([view for view in views if view.id not in slides], drawn, seed=seed)
     if keeps:
         project.random_sample.add(new)
     schema = project.schema
@@ -105,10 +101,28 @@ def update(
         random_sample={*drawn, *new},
         budget=budget,
     )
+    if slides:
+        searched = set() if source in (None, STAIN) else set(project.embeddings.fields(str(source)))
+        ranked = [
+            _said_of_slide(project, one, stain or {})
+            if one.field_id in slides and one.field_id not in searched
+            else one
+            for one in ranked
+        ]
     if keeps and store:
         about = {**labels.stored(), "region": _usual_region(project)}
         project.rankings.store(source or "", [_stored(one) for one in ranked], about=about)
     return ranked
+
+
+def _said_of_slide(project: Project, one: Ranked, stain: Mapping[int, Embedding]) -> Ranked:
+    """Describe what is known of a slide that was not searched."""
+    if project.reading.blind or project.suggestions.count(one.field_id):
+        return one
+    seen = project.embeddings.of(STAIN, field_id=one.field_id, predictions=True).get(one.field_id)
+    seen = seen or stain.get(one.field_id)
+    reason = NOT_LOOKED_AT if seen is None else not_searched(len(seen.predictions))
+    return dataclasses.replace(one, reasons=(reason,))
 
 
 def order(project: Project, summaries: Iterable[FieldSummary] | None = None) -> list[Ranked]:
@@ -125,7 +139,7 @@ def order(project: Project, summaries: Iterable[FieldSummary] | None = None) -> 
     open_fields = {
         s.field.id
         for s in (project.fields.summaries() if summaries is None else summaries)
-        if s.state is not FieldState.REVIEWED and not s.field.is_slide and not s.field.skipped
+        if s.state is not FieldState.REVIEWED and not s.field.skipped
     }
     stored = project.rankings.latest()
     ranked = [] if stored is None else [one for item in stored.items if (one := _read(item)) is not None]
@@ -194,22 +208,32 @@ def _views(
         if suggested or project.reading.blind
         else {**stain, **project.embeddings.of(STAIN, predictions=True)}
     )
+    every_field = [field for field in project.fields.all() if not field.skipped]
+    searched = set() if source in (None, STAIN) else set(looks)
+    unsearched = [f.id for f in every_field if f.is_slide and f.id not in searched.union(suggested)]
+    if unsearched and not stained and not project.reading.blind:
+        looked_at = {**stain, **project.embeddings.of(STAIN, predictions=True)}
+        stained = {one: looked_at[one] for one in unsearched if one in looked_at}
+    words = Labels.of(project.schema, every)
+    groups = groups_of(project.schema)
     views = []
-    for field in project.fields.all():
-        if field.is_slide or field.skipped:
-            continue
+    for field in every_field:
         own = regions.get(field.id, [])
         finished = [r.shape for r in own if r.finished]
         known = [*finished, *ignored.get(field.id, [])]
         look, from_stain = looks.get(field.id), stained.get(field.id)
         found = suggested.get(field.id) or (list(from_stain.predictions) if from_stain is not None else [])
         taken = [*cells.get(field.id, []), *rejected.get(field.id, [])]
+        some, unknown = candidates(found, known, taken), unknown_share(field, known)
+        if field.is_slide and unknown > 0:  # nobody looks at all of it
+            worths = [acquisition_value(one, words, groups) for one in some]
+            some, unknown = of_best_place(field, some, worths, known), OF_A_VIEW
         views.append(
             FieldView(
                 field.id,
                 field.content_hash,
-                unknown_share(field, known),
-                tuple(candidates(found, known, taken)),
+                unknown,
+                tuple(some),
                 look.vector if look is not None else None,
                 bool(own or cells.get(field.id)),
             )
@@ -262,8 +286,8 @@ def regions(
 ) -> list[Ranked]:
     """Propose the regions of a field to annotate next, best first; cheap enough to be called from a window.
 
-    Empty if the field is known already, and on a whole slide where nothing is suggested. On a field drawn at
-    random the region is drawn at random too.
+    Empty if the field is known already, and on a whole slide that was neither searched nor looked at. On a
+    field drawn at random the region is drawn at random too.
 
     Parameters
     ----------
@@ -296,9 +320,7 @@ def regions(
     window = _window(field, about.get("region"), [*boxes, *(p.box for p in some)])
     steps = GRID
     if field.is_slide:  # as wide as a field of view, wherever it lies
-        side = _IN_A_REGION * float(np.median([max(box[2:]) for box in (*boxes, *(p.box for p in some))]))
-        window = (side, side)
-        steps = min(_MOST_STEPS, max(GRID, round(2 * max(field.width, field.height) / side)))
+        window, steps = region_on_slide(field, [*boxes, *(p.box for p in some)])
     items = []
     attributes = len(project.schema.attributes)
     for box, _ in best_windows(

@@ -22,7 +22,7 @@ from training.protocol import Notice, Progress, Suggested
 from training.reasons import Reason
 from training.worker.annotated_fields import AnnotatedField
 from training.worker.budget import SUGGESTIONS, Budget
-from training.worker.channel import Channel
+from training.worker.channel import CancelledError, Channel
 from training.worker.films import Films
 
 if TYPE_CHECKING:
@@ -216,7 +216,10 @@ def rank_again(project: Project, channel: Channel, *, keep: str | None = None) -
     try:
         if keep is not None:
             project.embeddings.delete(keep=[keep])
+        ranking.look_at_slides(project, progress=lambda *_: channel.check())
         ranking.update(project)
+    except CancelledError:
+        raise
     except Exception as error:
         cause = str(error).rstrip(".")
         reason = Reason("The order of the fields could not be worked out: {error}", error=cause)

@@ -156,7 +156,7 @@ class CellPanel(Part):
         self._title.setText(headline)
         self._title.setToolTip(headline)
         self._facts.setText(self._fact_line(cell, predicted))
-        accepts = target is not None and cell is None and not target.is_unknown
+        accepts = cell is None and predicted is not None and not predicted.is_unknown
         self._facts.setToolTip(tr("A class or value key accepts with that change.") if accepts else "")
         probabilities = (
             {name: predicted.score(name) for name in predicted.class_probabilities} if predicted else {}
