@@ -55,8 +55,10 @@ EACH = [
 ]
 NOT_OF_THE_ACTION = {
     *("project", "file", "out", "annotator", "overwrite", "reading", "help", "as_json", "field", "area"),
+    "search_slides",
 }
-"""What says where from, where to, on which fields, in whose reading, and how the answer is printed."""
+"""What says where from, where to, on which fields, in whose reading, what follows, and how the answer is
+printed."""
 
 
 def _parameters(command: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -152,6 +152,15 @@ class Suggestions:
             uncovered = self._regions.uncovered(field_id)
             found = [one for one in found if uncovered.shows(one.field_id, one.box)]
         return found
+
+    def batches(self, field_id: int, size: int) -> Iterator[list[Suggestion]]:
+        """Yield the pending suggestions of a field by id, a few at a time; none in a blind reading."""
+        s, last = suggestions.c, 0
+        pending = s.state == SuggestionState.PENDING.value
+        query = sa.select(suggestions).where(s.field_id == int(field_id), pending).order_by(s.id).limit(size)
+        while not self._db.reading.blind and (rows := self._db.rows(query.where(s.id > last))):
+            last = rows[-1].id
+            yield [row_mappers.suggestion(row) for row in rows]
 
     def boxes(self, field_id: int, *, least: float = 0.0) -> list[Box]:
         """List the boxes of a field's pending suggestions at least so probable; none in a blind reading."""

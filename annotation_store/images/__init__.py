@@ -9,7 +9,7 @@ from annotation_store.images.read import (
     read_bytes,
     read_image,
 )
-from annotation_store.images.slide import Slide, SlideLevel, SlideOptions, open_slide
+from annotation_store.images.slide import Slide, SlideLevel, SlideOptions, find_slide, open_slide
 from annotation_store.images.zarr_reader import is_zarr
 from annotation_store.images.zarr_writer import read_pixels, write_pixels
 
@@ -22,6 +22,7 @@ __all__ = [
     "check_image",
     "decode",
     "find_images",
+    "find_slide",
     "is_zarr",
     "open_slide",
     "read_bytes",

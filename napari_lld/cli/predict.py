@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,7 +58,9 @@ def predict(
     ] = None,
     area: Annotated[
         str | None,
-        typer.Option(metavar="X,Y,W,H", help="Search this area of the one slide of --field, in its pixels."),
+        typer.Option(
+            metavar="X,Y,W,H", help="Search this area of the one slide that is given, in its pixels."
+        ),
     ] = None,
     reading: ReadingName = None,
     as_json: Json = False,
@@ -72,9 +74,9 @@ def predict(
     check_cluster(options.scheduler, options.workers)
     if (out is None) != (not images):
         raise UsageError("--images and --out go together: give both, or neither to suggest in the project")
-    if images and (field or area):
-        raise UsageError("--field and --area choose fields of the project: leave out --images and --out")
-    where = None if area is None else _area(area, field)
+    if images and field:
+        raise UsageError("--field chooses fields of the project: leave out --images and --out")
+    where = None if area is None else _area(area, images or field)
     for path in images or []:
         if not path.exists():
             raise UsageError(f"--images {path} does not exist; give images or folders of images")
@@ -127,10 +129,10 @@ def field_named(project: Project, name: str) -> Field:
     return found
 
 
-def _area(text: str, fields: list[str] | None) -> tuple[float, float, float, float]:
+def _area(text: str, slides: Sequence[object] | None) -> tuple[float, float, float, float]:
     """Read ``--area``."""
-    if not fields or len(fields) != 1:
-        raise UsageError("--area is on one slide: name it with --field")
+    if not slides or len(slides) != 1:
+        raise UsageError("--area is on one slide: name it with --field, or with --images")
     try:
         x, y, w, h = (float(part) for part in text.split(","))
     except ValueError:

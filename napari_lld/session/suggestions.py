@@ -17,8 +17,8 @@ from napari_lld.session.open_project import OpenProject
 from napari_lld.session.selection import Selection
 from training.ranking.cells import Queue, rank_cells
 from training.ranking.explanations import Words
-from training.ranking.items import Ranked
-from training.ranking.project import STARTER, groups_of, stored_words
+from training.ranking.items import STARTER, Ranked
+from training.ranking.project import groups_of, stored_words
 
 
 class Suggestions:

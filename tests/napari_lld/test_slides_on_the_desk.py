@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QLabel
 
 from annotation_store import Embedding, Project, Proposal, Shape
 from napari_lld.commands.registry import Commands, session_commands
@@ -93,7 +95,7 @@ def test_a_region_of_a_slide_becomes_a_field_and_is_shown(new_session: Session, 
 
 
 def test_after_a_round_slides_wait_for_a_search_and_what_is_older_says_so(
-    dock: AnnotateDock, with_slide: Path
+    dock: AnnotateDock, with_slide: Path, qtbot: QtBot
 ) -> None:
     class Trainer:
         requests: ClassVar[list[Any]] = []
@@ -122,13 +124,14 @@ def test_after_a_round_slides_wait_for_a_search_and_what_is_older_says_so(
     session.training.state.receive(Done(task="train", model_id=1, result={"active": True}))
     assert "1 slide was not searched" in told[-1]
     assert session.training.slides_left == [SLIDE]
-    dock._training.refresh()
-    assert not search.isHidden()
-    assert "“Search slides”" in dock._training._message.text()
+    message = dock.findChild(QLabel, "lld_told")
+    assert message is not None
+    qtbot.waitUntil(lambda: not search.isHidden(), timeout=3000)
+    assert "“Search slides”" in message.text()
     session.fields.show(SLIDE)
     session.review.next()
-    dock._cell.refresh()
-    assert dock._cell._title.text() == "Older: suggestion of the starter · 90%"
+    headline = "Older: suggestion of the starter · 90%"
+    qtbot.waitUntil(lambda: headline in [one.text() for one in dock.findChildren(QLabel)], timeout=3000)
     search.click()
     (request,) = Trainer.requests
     assert (request.task, request.fields) == ("predict", [SLIDE])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -368,6 +371,37 @@ def test_a_full_disk_is_one_sentence_and_what_was_found_is_kept(
     assert len(project.searches.tiles(search_of)) == 2
     search(project)
     assert_each_once(pending(project))
+
+
+def test_a_slide_of_no_project_is_searched_into_a_file(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_search, "seen_side", lambda *_: SIDE)
+    (tmp_path / "elsewhere").mkdir()
+    slide, out = tmp_path / "elsewhere" / "film.tif", tmp_path / "found.json"
+    shutil.copyfile(project.fields.get(1).source_path, slide)
+    field = tmp_path / "elsewhere" / "field.png"
+    Image.fromarray(np.full((60, 60, 3), 200, np.uint8)).save(field)
+    known = {"project": str(project.path), "model": "starter", "out": str(out), "device": "cpu"}
+    result = run(PredictRequest(**known, images=[str(slide.parent)]), Listener(), 0.0).result  # type: ignore[arg-type]
+    content = json.loads(out.read_text("utf-8"))
+    assert [one["file_name"] for one in content["images"]] == ["field.png", "film.tif"]
+    of_slide = [one for one in content["annotations"] if one["image_id"] == 2]
+    assert_each_once(np.array([one["bbox"] for one in of_slide]))
+    assert [one["id"] for one in content["annotations"]] == list(range(1, result["count"] + 1))
+    assert result["slides"]["tiles"] > 1
+    assert not project.suggestions.find(), "nothing of it comes into the project"
+    area = {"area": (10.0, 10.0, 200.0, 200.0), "overwrite": True}
+    run(PredictRequest(**known, **area, images=[str(slide)]), Listener(), 0.0)  # type: ignore[arg-type]
+    some = json.loads(out.read_text("utf-8"))["annotations"]
+    assert 0 < len(some) < len(of_slide)
+    before = out.read_text("utf-8")
+    with pytest.raises(CancelledError):
+        run(PredictRequest(**known, images=[str(slide)], overwrite=True), Listener(stop_after=1), 0.0)  # type: ignore[arg-type]
+    assert out.read_text("utf-8") == before, "a stopped search leaves what was there"
+    with pytest.raises(LLDError, match="give that slide alone"):
+        run(PredictRequest(**known, **area, images=[str(slide), str(field)]), Listener(), 0.0)  # type: ignore[arg-type]
+    assert not list(Path(tempfile.gettempdir()).glob("napari-lld-slide-*")), "nothing is left behind"
 
 
 def test_another_model_begins_anew(project: Project) -> None:

@@ -8,9 +8,9 @@ from training.evaluation.uncertainty import information
 from training.ranking.cells import Queue, cells
 from training.ranking.cold_start import look_at_stain
 from training.ranking.cost import CostModel, cost_model
-from training.ranking.items import Ranked
+from training.ranking.items import STAIN, STARTER, Ranked
 from training.ranking.label_errors import LabelErrors, label_errors
-from training.ranking.project import STAIN, STARTER, best_regions, order, regions, update
+from training.ranking.project import best_regions, order, regions, update
 from training.ranking.slides import look_at_slides
 
 __all__ = [

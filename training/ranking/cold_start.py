@@ -11,7 +11,7 @@ from annotation_store import Embedding
 from annotation_store.errors import LLDError
 from annotation_store.records import Field, Proposal
 from training.ranking.diversity import colour_features
-from training.ranking.project import STAIN
+from training.ranking.items import STAIN
 
 if TYPE_CHECKING:
     from annotation_store.project import Project

@@ -9,6 +9,10 @@ from typing import Any
 from annotation_store.records import Box, Proposal
 from training.reasons import Reason
 
+STAIN = "stain"
+STARTER = "starter"
+"""Whose embeddings are no model's of the project: those of the stain alone, those of the bundled starter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ranked:

@@ -27,8 +27,8 @@ from training.evaluation.metrics import FieldTruth, match
 from training.models.lineage import Lineage
 from training.ranking.cost import CostModel
 from training.ranking.explanations import Words
-from training.ranking.items import Ranked
-from training.ranking.project import STAIN, by_field, newest_source
+from training.ranking.items import STAIN, Ranked
+from training.ranking.project import by_field, newest_source
 from training.reasons import Reason
 
 if TYPE_CHECKING:

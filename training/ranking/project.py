@@ -35,7 +35,7 @@ from training.ranking.fields import (
     draw_key,
     rank_fields,
 )
-from training.ranking.items import Ranked
+from training.ranking.items import STAIN, STARTER, Ranked
 from training.ranking.slides import NOT_LOOKED_AT, OF_A_VIEW, not_searched, of_best_place, region_on_slide
 from training.ranking.windows import GRID, best_windows
 from training.reasons import Reason
@@ -43,9 +43,6 @@ from training.reasons import Reason
 if TYPE_CHECKING:
     from annotation_store import Embedding
     from annotation_store.project import Project
-
-STAIN = "stain"
-STARTER = "starter"
 
 SHARE = 0.2
 """Share of a field that a proposed region covers, before the project has regions of its own."""

@@ -13,6 +13,7 @@ from annotation_store.images import Slide
 from annotation_store.records import Box, Field, Proposal, Shape
 from training.networks.scale import VIEW, CellSides
 from training.ranking.diversity import colour_features
+from training.ranking.items import STAIN
 from training.ranking.windows import GRID, best_windows
 from training.reasons import Reason
 
@@ -73,8 +74,6 @@ def look_at_slides(
     What is found is stored as what the stain shows of a field, so that it is looked for once; of a project
     that is open for reading only it is returned alone. A slide that cannot be read is passed over.
     """
-    from training.ranking.project import STAIN
-
     seen = set(project.embeddings.of(STAIN))
     missing = [slide for slide in project.slides.all() if not slide.skipped and slide.id not in seen]
     looked: dict[int, Embedding] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from training.worker.many import predictor_for
 from training.worker.models import resolve
 from training.worker.out_of_fold import Checked, check_labels, trunk_for
 from training.worker.search import Searcher, search_notice
+from training.worker.slides_to_file import Found, SlideFiles, is_slide
 from training.worker.suggest import rank_again, suggest_on
 
 
@@ -169,14 +170,18 @@ def _to_file(
     films: Films,
     out: Path,
 ) -> Done:
-    files = image_files(request.images or [])
+    every = image_files(request.images or [])
+    slides = [file for file in every if is_slide(file)]
+    files = [file for file in every if file not in slides]
+    if request.area is not None and (len(slides) != 1 or files):
+        raise LLDError("An area is searched on one whole slide: give that slide alone.")
     if not out.parent.is_dir():
         raise LLDError(f"The folder {out.parent} does not exist; create it first.")
     check_output(out, overwrite=request.overwrite)
-    if out.exists() and any(file.exists() and file.samefile(out) for file in files):
+    if out.exists() and any(file.exists() and file.samefile(out) for file in every):
         raise LLDError(f"{out} is one of the images: choose another file to write.")
     channel.send(
-        Started(task="predict", device=str(next(model.detector.parameters()).device), fields=len(files))
+        Started(task="predict", device=str(next(model.detector.parameters()).device), fields=len(every))
     )
     found: list[OfImage] = []
     from_stain: list[Path] = []
@@ -204,34 +209,37 @@ def _to_file(
                 from_stain += [file] if one else []
             found.append(OfImage(file, image.shape[1], image.shape[0], film, one, films.is_unchecked(film)))
         channel.send(Progress(stage="predict", done=len(found) + len(skipped), total=len(files)))
-    if not found:
-        more = f" ({len(skipped) - 1} more likewise)" if len(skipped) > 1 else ""
-        raise LLDError(f"No image could be read, so nothing was written. {skipped[0]['why']}{more}")
-    if from_stain:
-        channel.send(Notice(reason=stain_reason(len(from_stain)).stored()))
-    trust = films.trust()
-    if trust["unlike"]:
-        found = [
-            one._replace(proposals=[replace(p, sets={}) for p in one.proposals])
-            if one.film in trust["unlike"]
-            else one
-            for one in found
-        ]
-    content = coco_object(schema, found, set(from_stain))
-    channel.check()
-    write_file(out, json.dumps(content, indent=1, ensure_ascii=False))
-    count = len(content["annotations"])
-    unknown = sum(one.is_unknown for of_image in found for one in of_image.proposals)
+    with SlideFiles(schema, model, films, channel, request.min_confidence) as searched:
+        area = None if request.area is None else Shape.rectangle(*request.area)
+        for file in slides:
+            try:
+                one_slide = searched.search(file, area)
+            except ImageError as error:
+                skipped.append({"path": str(file), "why": str(error)})
+                continue
+            film, size = one_slide.film, (one_slide.width, one_slide.height)
+            found.append(OfImage(file, *size, film, one_slide.found, films.is_unchecked(film)))
+        if not found:
+            more = f" ({len(skipped) - 1} more likewise)" if len(skipped) > 1 else ""
+            raise LLDError(f"No image could be read, so nothing was written. {skipped[0]['why']}{more}")
+        if from_stain:
+            channel.send(Notice(reason=stain_reason(len(from_stain)).stored()))
+        trust = films.trust()
+        found = [_without_sets(one) if one.film in trust["unlike"] else one for one in found]
+        channel.check()
+        write_file(out, coco_chunks(schema, found, set(from_stain)))
+        unknown = [one.is_unknown for of_image in found for one in of_image.proposals]
     return Done(
         task="predict",
         model_id=number,
         result={
             "fields": len(found),
             "skipped": skipped,
-            "count": count,
-            "unknown": unknown,
+            "count": len(unknown),
+            "unknown": sum(unknown),
             "out": str(out),
             "from_stain": len(from_stain),
+            **({"slides": searched.result()} if slides else {}),
             **trust,
             "sets": model.sets.summary(),
         },
@@ -265,8 +273,15 @@ class OfImage(NamedTuple):
     width: int
     height: int
     film: str
-    proposals: list[Proposal]
+    proposals: Iterable[Proposal]
     unchecked: bool = False
+
+
+def _without_sets(one: OfImage) -> OfImage:
+    found = one.proposals
+    if isinstance(found, Found):
+        return one._replace(proposals=replace(found, sets=False))
+    return one._replace(proposals=[replace(proposal, sets={}) for proposal in found])
 
 
 def coco_object(
@@ -281,46 +296,59 @@ def coco_object(
     from_stain
         Images where the model found nothing: their proposals are marked ``"source": "stain"``.
     """
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    stained = set(from_stain)
-    for number, of_image in enumerate(found, 1):
-        images.append(
-            {
-                "id": number,
-                "file_name": of_image.file.name,
-                "width": of_image.width,
-                "height": of_image.height,
-                "annotated_regions": [],
-                "ignore_areas": [],
-                **({"unchecked": True} if of_image.unchecked else {}),
-            }
-        )
-        for one in of_image.proposals:
-            x, y, w, h = (round(v, 2) for v in one.box)
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": category_of(one.stated_class, schema),
-                    "bbox": [x, y, w, h],
-                    "area": round(w * h, 2),
-                    "iscrowd": 0,
-                    "attributes": one.best_attributes,
-                    **({"source": "stain"} if of_image.file in stained else {}),
-                    "score": round(one.confidence, 5),
-                    "class_probabilities": {k: round(p, 5) for k, p in one.class_probabilities.items()},
-                    "attribute_probabilities": {
-                        name: {k: round(p, 5) for k, p in values.items()}
-                        for name, values in one.attribute_probabilities.items()
-                    },
-                    **trust_out(one),
-                }
-            )
-    return {
+    content: dict[str, Any] = json.loads("".join(coco_chunks(schema, found, from_stain)))
+    return content
+
+
+def coco_chunks(schema: Schema, found: Sequence[OfImage], from_stain: Collection[Path] = ()) -> Iterator[str]:
+    """Yield the text of a COCO object, proposal by proposal: those of a slide are not held at once."""
+    images = [
+        {
+            "id": number,
+            "file_name": of_image.file.name,
+            "width": of_image.width,
+            "height": of_image.height,
+            "annotated_regions": [],
+            "ignore_areas": [],
+            **({"unchecked": True} if of_image.unchecked else {}),
+        }
+        for number, of_image in enumerate(found, 1)
+    ]
+    stated = {p.stated_class for one in found for p in one.proposals}
+    head = {
         "info": {"description": "White cells proposed by napari-lld. Research use only, not for diagnosis."},
         "napari_lld": {"schema": json.loads(schema.model_dump_json())},
-        "categories": categories_out(schema, {p.stated_class for one in found for p in one.proposals}),
+        "categories": categories_out(schema, stated),
         "images": images,
-        "annotations": annotations,
+    }
+    yield json.dumps(head, indent=1, ensure_ascii=False).removesuffix("\n}") + ',\n "annotations": ['
+    number, before = 0, "\n  "
+    for image, of_image in enumerate(found, 1):
+        stain = of_image.file in from_stain
+        for one in of_image.proposals:
+            number += 1
+            annotation = _annotation(number, image, one, schema, stain=stain)
+            yield before + json.dumps(annotation, ensure_ascii=False)
+            before = ",\n  "
+    yield "\n ]\n}"
+
+
+def _annotation(number: int, image: int, one: Proposal, schema: Schema, *, stain: bool) -> dict[str, Any]:
+    x, y, w, h = (round(v, 2) for v in one.box)
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": category_of(one.stated_class, schema),
+        "bbox": [x, y, w, h],
+        "area": round(w * h, 2),
+        "iscrowd": 0,
+        "attributes": one.best_attributes,
+        **({"source": "stain"} if stain else {}),
+        "score": round(one.confidence, 5),
+        "class_probabilities": {k: round(p, 5) for k, p in one.class_probabilities.items()},
+        "attribute_probabilities": {
+            name: {k: round(p, 5) for k, p in values.items()}
+            for name, values in one.attribute_probabilities.items()
+        },
+        **trust_out(one),
     }

@@ -1,0 +1,129 @@
+"""Whole slides that belong to no project: searched into projects of their own, which are thrown away.
+
+So a slide is searched as in a project, each cell once, and what is found lies on the disk, not in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from annotation_store.errors import ImageError
+from annotation_store.files.temporary import temporary_folder
+from annotation_store.images import find_slide
+from annotation_store.project import Project
+from annotation_store.records import Proposal, Shape
+from annotation_store.schema import Schema
+from training.models.model import LearnedModel
+from training.networks.scale import domain_of
+from training.worker.channel import Channel
+from training.worker.films import Films
+from training.worker.search import Outcome, Searcher, search_notice
+
+_AT_ONCE = 2000
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found on a slide, read from the disk whenever it is gone through.
+
+    Attributes
+    ----------
+    sets
+        Whether to claim sets of values (`Proposal.sets`).
+    """
+
+    project: Project
+    field_id: int
+    sets: bool = True
+
+    def __iter__(self) -> Iterator[Proposal]:
+        for some in self.project.suggestions.batches(self.field_id, _AT_ONCE):
+            for one in some:
+                yield one.proposal if self.sets else replace(one.proposal, sets={})
+
+
+@dataclass(frozen=True)
+class SearchedSlide:
+    """A slide that was searched."""
+
+    path: Path
+    width: int
+    height: int
+    film: str
+    found: Found
+
+
+class SlideFiles:
+    """Searches slides one after the other; what was found is there until it is closed."""
+
+    def __init__(
+        self, schema: Schema, model: LearnedModel, films: Films, channel: Channel, least: float
+    ) -> None:
+        self._held = ExitStack()
+        self._schema, self._model, self._films = schema, model, films
+        self._channel, self._least = channel, least
+        self._outcome = Outcome()
+        self._searched = 0
+
+    def __enter__(self) -> SlideFiles:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+
+    def search(self, path: Path, area: Shape | None) -> SearchedSlide:
+        """Search a slide, or an area of it.
+
+        Raises
+        ------
+        ImageError
+            It cannot be read.
+        """
+        folder = self._held.enter_context(temporary_folder("slide"))
+        project = self._held.enter_context(Project.create(folder / "project", self._schema))
+        report = project.fields.add([path])
+        if not report.added:
+            raise ImageError(next((why for _, why in report.skipped), f"{path.name} is not a whole slide."))
+        field = project.fields.get(report.added[0])
+        film = self._films.of_size(field.width, field.height)
+        if film != domain_of(field):
+            project.fields.update(field.id, domain=film)
+            field = project.fields.get(field.id)
+        searcher = Searcher(project, self._model, None, self._films, self._channel, self._least)
+        searcher.found = self._outcome
+        damaged = len(self._outcome.damaged)
+        searcher.search(field, area)
+        self._searched += 1
+        if new := self._outcome.damaged[damaged:]:
+            self._channel.send(search_notice(field, new))
+        return SearchedSlide(path, field.width, field.height, film, Found(project, field.id))
+
+    def result(self) -> dict[str, Any]:
+        """Return what a search of slides in a project returns too."""
+        found = self._outcome
+        return {
+            "slides": self._searched,
+            "count": found.count,
+            "unknown": found.unknown,
+            "tiles": found.tiles,
+            "glass_tiles": found.glass,
+            "pixels": found.pixels,
+            "damaged": [[round(v) for v in box] for box in found.damaged],
+            "seconds": round(found.seconds, 2),
+            "seconds_in_model": round(found.predicting, 2),
+        }
+
+
+def is_slide(path: Path) -> bool:
+    """Return whether a file is a whole slide; one of a kind that is not read is none."""
+    try:
+        opened = find_slide(path)
+    except ImageError:
+        return False
+    if opened is not None:
+        opened.close()
+    return opened is not None
