@@ -1,7 +1,7 @@
 """What takes how long, and how that grows.
 
     python examples/benchmark_speed.py project [--fields 1000 10000 100000] [--window]
-    python examples/benchmark_speed.py predict equal parts round --data DATA [--images 48] [--repeats 5]
+    python examples/benchmark_speed.py predict equal parts round cluster --data DATA [--images 48]
 
 `project`: projects of many fields, ten cells on each and five pending suggestions on every third, made by the
 public commands (``CACHE/speed/N``, once: 100,000 fields take an hour and 3 GB). Tells what it costs to open
@@ -15,6 +15,8 @@ to a COCO file, against Ultralytics' own ``predict`` as installed, in torch and 
 and ours both, so that other work costs ours more. `equal`: how far what the engine predicts is from what
 torch predicts, on ``val`` of ``txl`` and ``pbc``. `parts`: where a prediction's time goes, in one thread.
 `round`: where the time of a training from the starter goes, in projects of 12 to 192 fields of ``pbc``.
+`cluster`: two workers of a dask cluster, one thread each, against one, through the public request; then one
+of two is killed midway, and what is lost or doubled is counted. Run it on a quiet machine.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from bench import arguments, big_project, parts, prediction, rounds
+from bench import arguments, big_project, machines, parts, prediction, rounds
 
 MODES: dict[str, Callable[[argparse.Namespace], None]] = {
     "project": big_project.run,
@@ -30,6 +32,7 @@ MODES: dict[str, Callable[[argparse.Namespace], None]] = {
     "equal": prediction.compare,
     "parts": parts.run,
     "round": rounds.run,
+    "cluster": machines.run,
 }
 
 

@@ -132,6 +132,8 @@ class DifferentialRequest(_Record):
         White cells with a class: cells of the reading, and suggestions with a confidence of 0.5 and more.
     seed
         Another seed, another order.
+    scheduler, workers
+        See `PredictRequest`.
     """
 
     task: Literal["differential"] = "differential"
@@ -144,6 +146,8 @@ class DifferentialRequest(_Record):
     device: str = "auto"
     annotator: str | None = None
     reading: int | None = None
+    scheduler: str | None = None
+    workers: int | None = Field(default=None, ge=1, le=256)
 
 
 class RenewRequest(_Record):
@@ -240,6 +244,8 @@ class EmbeddingsRequest(_Record):
         The file to write: ``.h5ad`` (AnnData) or ``.parquet``.
     names
         Whether patients, slides and files keep their names; else they have keyed hashes.
+    scheduler, workers
+        See `PredictRequest`.
     """
 
     task: Literal["embeddings"] = "embeddings"
@@ -251,6 +257,8 @@ class EmbeddingsRequest(_Record):
     device: str = "cpu"
     annotator: str | None = None
     reading: int | None = None
+    scheduler: str | None = None
+    workers: int | None = Field(default=None, ge=1, le=256)
 
 
 class EvaluateRequest(_Record):
@@ -268,6 +276,8 @@ class EvaluateRequest(_Record):
         File names of the truth's images to measure on; ``None`` = all.
     reading
         The number of the reading whose held-out regions count; ``None`` = the account's.
+    scheduler, workers
+        See `PredictRequest`.
     """
 
     task: Literal["evaluate"] = "evaluate"
@@ -279,6 +289,8 @@ class EvaluateRequest(_Record):
     fields: list[str] | None = None
     device: str = "auto"
     reading: int | None = None
+    scheduler: str | None = None
+    workers: int | None = Field(default=None, ge=1, le=256)
 
 
 class ExportModelRequest(_Record):

@@ -7,7 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from napari_lld.cli._console import UsageError, new_table, plural, say, say_json, say_table, worker_progress
-from napari_lld.cli._options import Json, ProjectPath, ReadingName, device_of, model_of, open_project
+from napari_lld.cli._options import (
+    Json,
+    ProjectPath,
+    ReadingName,
+    Scheduler,
+    Workers,
+    check_cluster,
+    device_of,
+    model_of,
+    open_project,
+)
 from napari_lld.cli.predict import check_model, field_named
 
 
@@ -20,6 +30,8 @@ def differential(
         str, typer.Option(metavar="active|starter|ID", help="The model that searches.")
     ] = "active",
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda:N|mps", help="Where it runs.")] = "auto",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
@@ -29,6 +41,7 @@ def differential(
 
     which = model_of(model)
     device_of(device)
+    check_cluster(scheduler, workers)
     with open_project(project, reading=reading) as opened:
         number, schema = opened.reading.id, opened.schema
         check_model(opened.path, [made.id for made in opened.models.all()], which)
@@ -45,6 +58,8 @@ def differential(
                 model=which,
                 device=device,
                 reading=number,
+                scheduler=scheduler,
+                workers=workers,
             ),
             on_message=show,
         )

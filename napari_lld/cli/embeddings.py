@@ -15,6 +15,9 @@ from napari_lld.cli._options import (
     Overwrite,
     ProjectPath,
     ReadingName,
+    Scheduler,
+    Workers,
+    check_cluster,
     device_of,
     model_of,
     open_project,
@@ -36,6 +39,8 @@ def embeddings(
     model: Model = "active",
     device: Device = "cpu",
     overwrite: Overwrite = False,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
@@ -44,6 +49,7 @@ def embeddings(
     from training.protocol import EMBEDDINGS_SUFFIXES, EmbeddingsRequest
 
     which, device = model_of(model), device_of(device)
+    check_cluster(scheduler, workers)
     if out.suffix.lower() not in EMBEDDINGS_SUFFIXES:
         raise UsageError(f"{out}: give a file name that ends with {' or '.join(EMBEDDINGS_SUFFIXES)}")
     check_out(out, overwrite=overwrite)
@@ -58,6 +64,8 @@ def embeddings(
         model=which,
         device=device,
         reading=number,
+        scheduler=scheduler,
+        workers=workers,
     )
     with worker_progress() as show:
         done = run_worker(request, on_message=show)

@@ -15,6 +15,9 @@ from napari_lld.cli._options import (
     Model,
     ProjectPath,
     ReadingName,
+    Scheduler,
+    Workers,
+    check_cluster,
     device_of,
     existing_file,
     model_of,
@@ -40,6 +43,8 @@ def evaluate(
         ),
     ] = None,
     device: Device = "auto",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
@@ -54,6 +59,7 @@ def evaluate(
 
     which = model_of(model)
     device = device_of(device)
+    check_cluster(scheduler, workers)
     if images is not None and truth is None:
         raise UsageError("--images requires --truth; give the annotated COCO file too")
     if images is not None and not images.is_dir():
@@ -72,6 +78,8 @@ def evaluate(
                 truth=None if truth is None else str(truth.absolute()),
                 images=None if images is None else str(images.absolute()),
                 device=device,
+                scheduler=scheduler,
+                workers=workers,
             ),
             on_message=show,
         )

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_lld.cli._console import UsageError, new_table, plural, progress, say, say_json, say_table
-from napari_lld.cli._options import Json, ProjectPath, ReadingName, open_project
+from napari_lld.cli._console import Tick, UsageError, new_table, plural, progress, say, say_json, say_table
+from napari_lld.cli._options import (
+    Json,
+    ProjectPath,
+    ReadingName,
+    Scheduler,
+    Workers,
+    check_cluster,
+    open_project,
+)
 from napari_lld.i18n.durations import duration
 
 if TYPE_CHECKING:
@@ -48,14 +56,17 @@ def rank(
     least: Annotated[
         float, typer.Option(min=0, max=1, help="For label-errors: minimum probability of an error.")
     ] = 0.5,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     reading: ReadingName = None,
     as_json: Json = False,
 ) -> None:
     """List what to annotate next, and why."""
+    check_cluster(scheduler, workers)
     with open_project(project, keeps_if_possible=True, reading=reading) as opened:
         if not opened.fields.all():
             raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
-        found, notes = _ranked(opened, what, queue, count, least)
+        found, notes = _ranked(opened, what, queue, count, least, scheduler, workers)
         names = {field.id: field.name for field in opened.fields.all()}
     if as_json:
         say_json([one.as_json(names[one.field_id]) for one in found])
@@ -86,7 +97,13 @@ _NOTHING = {
 
 
 def _ranked(
-    project: Project, what: What, queue: Queue, count: int, least: float
+    project: Project,
+    what: What,
+    queue: Queue,
+    count: int,
+    least: float,
+    scheduler: str | None,
+    workers: int | None,
 ) -> tuple[list[Ranked], list[str]]:
     """Return the first of an order, and its notes."""
     from training import ranking
@@ -107,7 +124,7 @@ def _ranked(
         ranking.STAIN
     }:  # without a model's embeddings, those of the stain are used
         with progress("Reading the fields") as tick:
-            stain = ranking.look_at_stain(project, progress=tick)
+            stain = _look_at_stain(project, tick, scheduler, workers)
     if opened_slides := project.slides.all():
         with progress(f"Mapping {plural(len(opened_slides), 'slide')}") as tick:
             stain = {**stain, **ranking.look_at_slides(project, progress=tick)}
@@ -117,3 +134,25 @@ def _ranked(
     if what is What.FIELDS:
         return ranked[:count], notes
     return ranking.best_regions(project, ranked, count, stain=stain), notes
+
+
+def _look_at_stain(
+    project: Project, tick: Tick, scheduler: str | None, workers: int | None
+) -> Mapping[int, Embedding]:
+    """Read the stain of the fields here, or on a cluster."""
+    from training import ranking
+
+    if scheduler is None and workers is None:
+        return ranking.look_at_stain(project, progress=tick)
+    from training.cluster.stain import look_on
+    from training.cluster.units import on_cluster
+
+    with on_cluster(
+        scheduler,
+        workers,
+        project=project.path,
+        read_only=project.read_only,
+        check=lambda: None,
+        device="cpu",
+    ) as cluster:
+        return look_on(cluster, project, tick)

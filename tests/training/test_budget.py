@@ -13,9 +13,10 @@ from PIL import Image
 
 from annotation_store.project import Project
 from training.engine import loop
+from training.inference import predictor
 from training.protocol import Done, TrainRequest
 from training.reasons import Reason
-from training.worker import budget, proposing, stages, suggest, train
+from training.worker import budget, proposing, stages, train
 from training.worker.budget import HELD_OUT, Budget
 from training.worker.cautions import time_ran_short
 from training.worker.channel import Channel
@@ -120,7 +121,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
         monkeypatch.setattr(module, name, done)
 
-    for module in (proposing, suggest):
+    for module in (proposing, predictor):
         costs(module, "propose_raw", lambda raws: A_FIELD * len(raws))
     costs(train, "look_at_cells", lambda cells: A_CELL * len(cells.units))
     for module in (loop, stages):  # learning by steps goes by the same clock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -11,23 +12,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
-from annotation_store import Project, SuggestionState
+from annotation_store import Project, Shape, SuggestionState
 from napari_lld import sample
+from training import ranking
 from training.cluster import connection, remote, versions
 from training.cluster.connection import connected
-from training.cluster.errors import ClusterError
+from training.cluster.errors import ClusterError, GarbageError
 from training.cluster.predictor import ClusterPredictor
-from training.cluster.results import GarbageError, read_proposals
+from training.cluster.results import read_proposals
 from training.cluster.sending import Sender, proof_in, samples_of
+from training.cluster.stain import look_on
+from training.cluster.units import Cluster, on_cluster
 from training.inference.predictor import ThisProcess, View
 from training.inference.sources import ImageFile, StoredField
-from training.protocol import PredictRequest, Progress
+from training.protocol import EmbeddingsRequest, EvaluateRequest, PredictRequest, Progress
 from training.worker.channel import CancelledError
+from training.worker.embeddings import write_embeddings
+from training.worker.evaluate import evaluate
 from training.worker.models import resolve
 from training.worker.predict import predict
 
@@ -56,8 +64,6 @@ def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(_template: Path, tmp_path: Path) -> Path:
-    import shutil
-
     return Path(shutil.copytree(_template, tmp_path / "project.lld"))
 
 
@@ -89,8 +95,6 @@ def pending(folder: Path) -> dict[int, list[Any]]:
 @pytest.fixture(scope="module")
 def expected(_template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Any]]:
     """What one process suggests."""
-    import shutil
-
     folder = Path(shutil.copytree(_template, tmp_path_factory.mktemp("alone") / "project.lld"))
     torch.set_num_threads(1)
     predict(PredictRequest(project=str(folder), device="cpu"), Heard(), CPU)  # type: ignore[arg-type]
@@ -118,10 +122,12 @@ def on_workers(cluster: Any, function: Callable[..., Any], *args: Any) -> dict[s
         return dict(client.run(function, *args))
 
 
-def test_two_workers_suggest_what_one_process_does(
+def test_a_worker_that_is_killed_midway_costs_nothing_and_doubles_nothing(
     project: Path, cluster: Any, expected: dict[int, list[Any]]
 ) -> None:
-    heard = Heard()
+    before = on_workers(cluster, os.getpid)
+    victim = next(iter(before.values()))
+    heard = Follower(lambda: os.kill(victim, signal.SIGKILL))
     done = ask(project, cluster, heard)
     same(pending(project), expected)
     assert done.result["fields"] == FIELDS
@@ -129,15 +135,6 @@ def test_two_workers_suggest_what_one_process_does(
     assert steps == sorted(steps)
     assert steps[-1] == FIELDS
     assert not list((project / "runs").glob("shared-*"))
-
-
-def test_a_worker_that_is_killed_midway_costs_nothing_and_doubles_nothing(
-    project: Path, cluster: Any, expected: dict[int, list[Any]]
-) -> None:
-    before = on_workers(cluster, os.getpid)
-    victim = next(iter(before.values()))
-    ask(project, cluster, Follower(lambda: os.kill(victim, signal.SIGKILL)))
-    same(pending(project), expected)
     assert victim not in on_workers(cluster, os.getpid).values()
 
 
@@ -159,7 +156,7 @@ def test_pixels_are_sent_where_workers_do_not_see_the_files(project: Path, clust
             View(StoredField(project, 99)),
         ]
         sender = Sender(proof=wrong)
-        there = ClusterPredictor(client, sender, lambda: None, "here")
+        there = ClusterPredictor(Cluster(client, sender, lambda: None, "here"))
         ((_, given),) = there.propose(model, [(None, views)], min_score=0.3)
         ((_, here),) = ThisProcess().propose(model, [(None, views)], min_score=0.3)
     assert not sender.by_place  # from then on all are sent at once
@@ -205,6 +202,105 @@ def test_a_cancel_ends_what_waits_and_keeps_what_is_done(project: Path, cluster:
 
 def _tasks(dask_scheduler: Any) -> list[str]:
     return [str(key) for key, task in dask_scheduler.tasks.items() if task.state != "processing"]
+
+
+def _small_slides(pixels: int) -> None:
+    from annotation_store.images import slide
+
+    slide.SLIDE_PIXELS = pixels
+
+
+def test_a_slide_is_searched_by_workers_as_by_one_process(
+    tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = 150_000
+    monkeypatch.setattr("annotation_store.images.slide.SLIDE_PIXELS", small)
+    on_workers(cluster, _small_slides, small)
+    fields = [np.asarray(Image.open(path).convert("RGB").resize((200, 200))) for path in sample.fields()[:4]]
+    with tifffile.TiffWriter(tmp_path / "slide.tif") as tiff:
+        tiff.write(
+            np.tile(
+                np.concatenate([np.concatenate(fields[:2], 1), np.concatenate(fields[2:], 1)]), (3, 3, 1)
+            ),
+            tile=(128, 128),
+            photometric="rgb",
+            compression="zlib",
+        )
+    found = []
+    for name, address in (("alone", None), ("together", cluster.scheduler_address)):
+        with Project.create(tmp_path / name, annotator="Ada") as opened:
+            opened.fields.add([tmp_path / "slide.tif"])
+        request = PredictRequest(project=str(tmp_path / name), device="cpu", scheduler=address)
+        result = predict(request, Heard(), CPU).result["slides"]  # type: ignore[arg-type]
+        assert result["tiles"] > 1
+        assert result["damaged"] == []
+        found.append(pending(tmp_path / name))
+    same(found[1], found[0])
+
+
+@pytest.fixture
+def labelled(project: Path) -> Path:
+    """The project with the first cells that the starter finds as labelled cells in finished regions."""
+    with Project.open(project, annotator="Ada") as opened:
+        model, _ = resolve(opened, "active")
+        fields = opened.fields.all()[:4]
+        views = [View(StoredField(project, field.id), None) for field in fields]
+        ((_, raws),) = ThisProcess().propose(model, [(None, views)], min_score=0.5)
+        for field, raw in zip(fields, raws, strict=True):
+            assert raw is not None
+            opened.regions.add(field.id, Shape.rectangle(0, 0, field.width, field.height))
+            for box in raw.boxes[:2].tolist():
+                opened.cells.add(field.id, tuple(box), cell_class="Neutrophil")
+    return project
+
+
+def test_embeddings_evaluation_and_ranking_are_those_of_one_process(
+    labelled: Path, cluster: Any, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(labelled, tmp_path / "other.lld"))
+    at = cluster.scheduler_address
+    # what a cluster computes of cells
+    vectors = []
+    for folder, address in ((labelled, at), (other, None)):
+        request = EmbeddingsRequest(
+            project=str(folder), out=str(folder.parent / f"{folder.name}.parquet"), scheduler=address
+        )
+        done = write_embeddings(request, Heard(), CPU)  # type: ignore[arg-type]
+        assert done.result["damaged"] == []
+        table = pd.read_parquet(done.result["out"])
+        assert len(table) == done.result["cells"] > 0
+        vectors.append(table.filter(like="feature_").to_numpy())
+    assert vectors[0] == pytest.approx(vectors[1], abs=1e-2, rel=1e-2)
+    # of labels, before suggestions
+    for folder, address in ((labelled, at), (other, None)):
+        request_ = PredictRequest(project=str(folder), device="cpu", scheduler=address)
+        predict(request_, Heard(), CPU)  # type: ignore[arg-type]
+    same(pending(labelled), pending(other))
+    # against a file with full truth, of images that lie elsewhere
+    metrics = []
+    for address in (at, None):
+        asked = EvaluateRequest(
+            project=str(other),
+            truth=str(sample.truth()),
+            images=str(sample.fields()[0].parent),
+            fields=[path.name for path in sample.fields()[:3]],
+            device="cpu",
+            scheduler=address,
+        )
+        metrics.append(evaluate(asked, Heard(), CPU).metrics)  # type: ignore[arg-type]
+    assert metrics[0]["proposals"] == metrics[1]["proposals"] > 0
+    assert metrics[0]["map50"] == pytest.approx(metrics[1]["map50"], abs=1e-3)
+    # by the stain
+    with (
+        Project.open(labelled) as one,
+        Project.open(other) as two,
+        on_cluster(at, None, project=labelled, read_only=False, check=lambda: None, device="cpu") as there,
+    ):
+        looked, expected = look_on(there, one), ranking.look_at_stain(two)
+    assert looked.keys() == expected.keys()
+    for i, look in looked.items():
+        assert look.vector == pytest.approx(expected[i].vector, abs=1e-3)
+        assert len(look.predictions) == len(expected[i].predictions)
 
 
 @pytest.fixture

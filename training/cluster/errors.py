@@ -19,3 +19,13 @@ class MissingExtraError(ClusterError):
             "To compute in several processes or on several computers, install the extra: "
             'pip install "napari-lld[cluster]", or in a clone: uv sync.'
         )
+
+
+class GarbageError(ClusterError):
+    """What a worker gave back is not what it was asked for."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"A worker of the cluster gave back something that is no prediction ({what}). {KEPT} Check which "
+            "program the scheduler's workers run, then start again."
+        )

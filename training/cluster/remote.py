@@ -22,6 +22,7 @@ import numpy as np
 from annotation_store.errors import ImageError, ProjectError
 from annotation_store.files.temporary import keep_until_exit
 from annotation_store.images import Slide, SlideOptions, decode, open_slide, read_pixels
+from training.cluster.errors import ClusterError
 from training.cluster.sending import samples_of
 from training.cluster.versions import difference, own_versions
 
@@ -65,7 +66,7 @@ def compute(
     Parameters
     ----------
     kind
-        ``"propose"``.
+        ``"propose"``, ``"features"`` or ``"stain"``, which needs no model.
     versions
         The client's.
     model
@@ -86,7 +87,7 @@ def compute(
         return {"refused": own_versions()}
     images = [_image(item["sent"]) for item in items]
     with _at_work:
-        learned = _learned(model, weights)
+        learned = _learned(model, weights) if model else None
         whole = [i for i, image in enumerate(images) if isinstance(image, np.ndarray)]
         found = _KINDS[kind](learned, [images[i] for i in whole], [items[i] for i in whole], options)
     by_item = dict(zip(whole, found, strict=True))
@@ -124,7 +125,46 @@ def _propose(
     ]
 
 
-_KINDS: dict[str, Callable[..., list[dict[str, Any]]]] = {"propose": _propose}
+def _features(
+    model: LearnedModel,
+    images: Sequence[np.ndarray],
+    items: Sequence[Mapping[str, Any]],
+    _options: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    from training.inference.predictor import boxes_seen
+
+    model.evaluating()
+    found = []
+    for image, item in zip(images, items, strict=True):
+        boxes = [(float(x), float(y), float(w), float(h)) for x, y, w, h in item["boxes"]]
+        seen = boxes_seen(model, image, boxes, against=item["against"], side=item["side"])
+        found.append({"features": seen, "count": len(boxes)})
+    return found
+
+
+def _stain(
+    _model: None,
+    images: Sequence[np.ndarray],
+    _items: Sequence[Mapping[str, Any]],
+    _options: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    from training.ranking.cold_start import look_at
+
+    found = []
+    for image in images:
+        look = look_at(image)
+        boxes = np.array([one.box for one in look.predictions], float).reshape(-1, 4)
+        confidences = np.array([one.confidence for one in look.predictions], float)
+        size = [image.shape[1], image.shape[0]]
+        found.append({"size": size, "vector": look.vector, "boxes": boxes, "scores": confidences})
+    return found
+
+
+_KINDS: dict[str, Callable[..., list[dict[str, Any]]]] = {
+    "propose": _propose,
+    "features": _features,
+    "stain": _stain,
+}
 
 
 # --- pixels ----------------------------------------------------------------------------------------------
@@ -224,6 +264,10 @@ def _learned(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
     # whole slides are searched with a wider view of the same weights
     shown = copy.copy(learned)
     shown.size, shown.sides = int(model["size"]), (float(model["sides"][0]), float(model["sides"][1]))
+    if model.get("by_appearance"):
+        from training.networks.appearance import AppearanceDescriber
+
+        shown.describer = AppearanceDescriber(shown.vocabulary).eval()
     return shown
 
 
@@ -236,6 +280,8 @@ def _read_model(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel
     own = _own_folder()
     if weights is None:
         place = starter_place()
+        if place.with_suffix(".json").read_bytes() != model["card"]:
+            raise ClusterError("A worker's starter model is another one: install the same napari-lld there.")
     else:
         place = own / hashlib.sha256(str(model["key"]).encode()).hexdigest()[:32]
         place.mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,9 +23,9 @@ from annotation_store.files.layout import RUNS, inside
 from annotation_store.images import read_bytes
 from annotation_store.images.slide_files import parts
 from annotation_store.images.zarr_reader import is_zarr
-from training.inference.predict import Pixels
 from training.inference.sources import ImageFile, SlideArea, StoredField
 
+Pixels = Callable[[], np.ndarray]
 Sent = dict[str, Any]
 """Pixels, as `training.cluster.remote.read_pixels_of` takes them."""
 

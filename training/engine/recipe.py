@@ -75,15 +75,23 @@ def look_at_cells(
     most: int = MOST_A_VALUE,
     seed: int = 0,
     on_field: Callable[[int], None] | None = None,
+    look: Callable[[Sequence[tuple[TrainingField, list[int]]]], list[np.ndarray]] | None = None,
 ) -> Cells:
     """Return the features of all labelled cells, or of `most` of each value if there are more.
 
     Pixels of one field at a time are held in memory.
+
+    Parameters
+    ----------
+    look
+        Gives the features of the cells of fields by their places; ``None`` = they are computed here.
     """
     model.evaluating()  # batch norms of a few cells would say something of the others
     places, labels = labelled_cells(fields, model.vocabulary, most=most, seed=seed)
     features = [np.zeros((0, model.describer.features), np.float32)]
-    for i, field in enumerate(fields):
+    if look is not None:
+        features += look(list(zip(fields, places, strict=True)))
+    for i, field in enumerate(fields if look is None else ()):
         cells = list(each_cell(field, places[i], cut_crop))
         seen = features_of(model.describer, [crop for crop, _ in cells], [size for _, size in cells])
         features.append(seen.cpu().numpy())

@@ -374,6 +374,8 @@ def cell_sides(
     fields: Sequence[Pixels],
     domains: Sequence[str],
     known: Sequence[float | None] | None = None,
+    *,
+    look: Callable[[LearnedModel, Sequence[Pixels]], float | None] | None = None,
 ) -> list[float | None]:
     """Return the median side of a white cell on each field: what is known, else what the model sees.
 
@@ -383,11 +385,14 @@ def cell_sides(
         Fields of one domain are taken to be of one scale: see `training.networks.scale.domain_of`.
     known
         What the project knows: see `training.networks.scale.CellSides`.
+    look
+        Who looks, as `seen_side` does; ``None`` = this process.
     """
+    look = look or seen_side
     sides: list[float | None] = list(known) if known is not None else [None] * len(fields)
     for domain in sorted({d for d, side in zip(domains, sides, strict=True) if side is None}):
         rows = [i for i, d in enumerate(domains) if d == domain and sides[i] is None]
-        seen = seen_side(model, [fields[i] for i in rows])
+        seen = look(model, [fields[i] for i in rows])
         for i in rows:
             sides[i] = seen
     return sides

@@ -12,8 +12,11 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from annotation_store.errors import ImageError, ProjectError
+from annotation_store.records import Box
 from training.inference.predict import Move, Pixels, RawProposals, at_hand, propose_raw, seen_side
 from training.models.model import LearnedModel
+from training.networks.describer import cut_crop, features_of, size_feature
+from training.networks.scale import field_side
 
 T = TypeVar("T")
 
@@ -34,6 +37,26 @@ class View(NamedTuple):
     pixels: Pixels
     side: float | None = None
     move: Move = 0.0
+
+
+class Boxes(NamedTuple):
+    """Boxes on a field that are to be looked at.
+
+    Attributes
+    ----------
+    boxes
+        x, y, width, height in its pixels.
+    against
+        What their sizes are measured against, as `training.networks.scale.field_side` gives it; ``None`` = as
+        it does of the size of the pixels and `side`.
+    side
+        Median side of a white cell there, if known.
+    """
+
+    pixels: Pixels
+    boxes: Sequence[Box]
+    against: float | None = None
+    side: float | None = None
 
 
 class Predictor(Protocol):
@@ -60,6 +83,11 @@ class Predictor(Protocol):
             Something that stands for each, which is given back, and what is to be predicted. Taken as there
             is room for them, not all at first.
         """
+
+    def features(
+        self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[Boxes]]]
+    ) -> Iterator[tuple[T, list[np.ndarray | None]]]:
+        """Yield features ``(n, F)`` of boxes, batches in their order; ``None`` for what cannot be read."""
 
     def seen_side(self, model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
         """Estimate the size of a white cell, as `training.inference.predict.seen_side` does."""
@@ -88,9 +116,39 @@ class ThisProcess:
             del images
             yield what, [found.get(i) for i in range(len(views))]
 
+    def features(
+        self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[Boxes]]]
+    ) -> Iterator[tuple[T, list[np.ndarray | None]]]:
+        """Describe the boxes of one batch after the other."""
+        model.evaluating()
+        for what, some in batches:
+            yield what, [_features(model, one) for one in some]
+
     def seen_side(self, model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
         """Search a few of the fields here."""
         return seen_side(model, fields)
+
+
+def _features(model: LearnedModel, one: Boxes) -> np.ndarray | None:
+    if (image := read(one.pixels)) is None:
+        return None
+    return boxes_seen(model, image, one.boxes, against=one.against, side=one.side)
+
+
+def boxes_seen(
+    model: LearnedModel,
+    image: np.ndarray,
+    boxes: Sequence[Box],
+    *,
+    against: float | None,
+    side: float | None,
+) -> np.ndarray:
+    """Return the features ``(n, F)`` float32 of boxes on an image; see `Boxes`."""
+    if against is None:
+        against = field_side(image.shape[1], image.shape[0], side)
+    crops = [cut_crop(image, box) for box in boxes]
+    sizes = [size_feature(max(box[2:]), against) for box in boxes]
+    return np.asarray(features_of(model.describer, crops, sizes).float().cpu().numpy())
 
 
 def read(pixels: Callable[[], np.ndarray]) -> np.ndarray | None:

@@ -17,6 +17,7 @@ from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, Shape
 from annotation_store.splits import units_of_fields
 from training.agreement.votes import Votes, true_cell, votes
 from training.evaluation.metrics import FieldTruth
+from training.inference.sources import StoredField
 from training.models.lineage import still_held_out
 from training.networks.scale import CellSides, domain_of
 from training.reasons import Reason
@@ -79,7 +80,7 @@ class AnnotatedField:
     def pixels(self, project: Project) -> Callable[[], np.ndarray]:
         """Return what reads the pixels, ``(height, width, 3)`` uint8."""
         if self.window is None:
-            return partial(project.pixels.read, self.field.id)
+            return StoredField(project.path, self.field.id)
         return partial(project.pixels.read_area, self.field.id, self.window)
 
     @property

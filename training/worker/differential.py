@@ -22,6 +22,7 @@ from training.protocol import DifferentialRequest, Done, Progress, Started, Sugg
 from training.worker.annotated_fields import knowledge
 from training.worker.channel import Channel
 from training.worker.films import Films
+from training.worker.many import elsewhere, predictor_for
 from training.worker.models import resolve
 from training.worker.search import Searcher, search_notice
 
@@ -43,10 +44,12 @@ def differential(request: DifferentialRequest, channel: Channel, device: torch.d
         channel.send(Started(task="differential", device=str(device), fields=1))
         films = Films(project, model, knowledge(project))
         wanted = _Wanted(project, slide, request.to, request.seed, channel)
-        searcher = Searcher(project, model, number, films, channel, request.min_confidence)
-        found = searcher.search(
-            slide, order=wanted.order, enough=wanted.enough, still=wanted.still, anew=False
-        )
+        with predictor_for(request, project, channel) as predictor:
+            searcher = Searcher(project, model, number, films, channel, request.min_confidence)
+            searcher.predictor = elsewhere(predictor)
+            found = searcher.search(
+                slide, order=wanted.order, enough=wanted.enough, still=wanted.still, anew=False
+            )
         if found.damaged:
             channel.send(search_notice(slide, found.damaged))
         channel.send(

@@ -17,6 +17,8 @@ import numpy as np
 from annotation_store import BoxFeatures, Entry, KnownEntries, box_key
 from annotation_store.errors import ImageError, ProjectError
 from annotation_store.records import Box, Field, SuggestionState
+from training.inference.predictor import Boxes, Predictor
+from training.inference.sources import SlideArea, StoredField
 from training.models.memory import Memory
 from training.models.model import LearnedModel
 from training.networks.appearance import AppearanceDescriber
@@ -37,6 +39,16 @@ _BOXES_AT_ONCE = 64
 
 _ROW = 1024
 """Boxes of a slide are read in stripes of so many pixels, from left to right."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Boxes of a field that are looked at together, by their keys."""
+
+    field_id: int
+    name: str
+    boxes: list[Box]
+    view: Boxes
 
 
 class Vectors:
@@ -66,6 +78,7 @@ class Vectors:
         *,
         sides: Mapping[int, float | None] | None = None,
         on_field: Callable[[int, int], None] | None = None,
+        predictor: Predictor | None = None,
     ) -> np.ndarray:
         """Return the vectors ``(n, F)`` float32 of boxes; a row of NaN for one that cannot be looked at.
 
@@ -78,6 +91,8 @@ class Vectors:
             box's size is measured against it.
         on_field
             Called with the number of fields looked at and of those to look at; what it raises ends it.
+        predictor
+            Who looks; ``None`` = this process.
         """
         keys = [(field_id, box_key(box)) for field_id, box in boxes]
         self._read(project, {field_id for field_id, _ in keys})
@@ -85,7 +100,10 @@ class Vectors:
         for (field_id, box), key in zip(boxes, keys, strict=True):
             if key[1] not in self._known.get(field_id, {}):
                 missing[field_id][key[1]] = box
-        self._look(project, model, missing, sides or {}, on_field)
+        if predictor is None:
+            self._look(project, model, missing, sides or {}, on_field)
+        else:
+            self._have_looked(project, model, missing, sides or {}, on_field, predictor)
         none = np.full(model.describer.features, np.nan, np.float16)
         found = np.stack([self._known.get(i, {}).get(key, none) for i, key in keys] or [none])[: len(keys)]
         vectors = found.astype(np.float32)
@@ -135,6 +153,72 @@ class Vectors:
             if on_field is not None:
                 on_field(done, len(missing))
         project.features.save(self._trunk, new)
+
+    def _have_looked(
+        self,
+        project: Project,
+        model: LearnedModel,
+        missing: Mapping[int, Mapping[Box, Box]],
+        sides: Mapping[int, float | None],
+        on_field: Callable[[int, int], None] | None,
+        predictor: Predictor,
+    ) -> None:
+        """Have boxes looked at elsewhere; store what was seen batch by batch."""
+        parts = [
+            part for field_id in sorted(missing) for part in self._parts(project, field_id, missing, sides)
+        ]
+
+        def batches() -> Iterator[tuple[list[_Part], list[Boxes]]]:
+            for start in range(0, len(parts), _AT_ONCE):
+                some = parts[start : start + _AT_ONCE]
+                yield some, [part.view for part in some]
+
+        done: set[int] = set()
+        for some, found in predictor.features(model, batches()):
+            new: dict[int, list[tuple[Box, np.ndarray]]] = defaultdict(list)
+            for part, seen in zip(some, found, strict=True):
+                if seen is None:
+                    project.check_present()  # then it is all of the project, not one field
+                    self.damaged.add(part.name)
+                else:
+                    new[part.field_id] += zip(part.boxes, seen, strict=True)
+            for field_id, rows in new.items():
+                boxes = missing[field_id]
+                vectors = np.stack([vector for _, vector in rows])
+                known = self._known.setdefault(field_id, {})
+                known.update(zip((key for key, _ in rows), vectors.astype(np.float16), strict=True))
+                of = np.array([boxes[key] for key, _ in rows], np.float32)
+                project.features.save(self._trunk, {field_id: BoxFeatures(of, vectors)})
+                self.computed += len(rows)
+            done |= {part.field_id for part in some}
+            if on_field is not None:
+                on_field(len(done), len(missing))
+
+    def _parts(
+        self,
+        project: Project,
+        field_id: int,
+        missing: Mapping[int, Mapping[Box, Box]],
+        sides: Mapping[int, float | None],
+    ) -> list[_Part]:
+        """Return what is to be looked at of a field: all its boxes together, those of a slide one by one."""
+        field = project.fields.get(field_id)
+        against = field_side(field.width, field.height, sides.get(field_id))
+        boxes = missing[field_id]
+        if not field.is_slide:
+            view = Boxes(StoredField(project.path, field_id), list(boxes.values()), against)
+            return [_Part(field_id, field.name, list(boxes), view)]
+        try:
+            slide = project.slides.open(field_id)
+        except ImageError:
+            self.damaged.add(field.name)
+            return []
+        parts = []
+        for key, box in boxes.items():
+            area = around_on_slide(box)
+            inside = (box[0] - area[0], box[1] - area[1], box[2], box[3])
+            parts.append(_Part(field_id, field.name, [key], Boxes(SlideArea(slide, area), [inside], against)))
+        return parts
 
     def _crops(
         self, project: Project, field: Field, boxes: Mapping[Box, Box]
@@ -186,12 +270,18 @@ def crop_of_slide(project: Project, slide: Field, box: Box) -> np.ndarray:
     ImageError
         The slide cannot be read there.
     """
+    area = around_on_slide(box)
+    pixels = project.pixels.read_area(slide.id, area)
+    return cut_crop(pixels, (box[0] - area[0], box[1] - area[1], box[2], box[3]))
+
+
+def around_on_slide(box: Box) -> Box:
+    """Return the area of a slide that is read to look at a box."""
     x, y, w, h = box
     reach = max(w, h, 1.0)  # more than a crop shows, so that an edge is repeated only where the slide ends
-    left, top = max(0.0, np.floor(x + w / 2 - reach)), max(0.0, np.floor(y + h / 2 - reach))
-    right, bottom = np.ceil(x + w / 2 + reach), np.ceil(y + h / 2 + reach)
-    pixels = project.pixels.read_area(slide.id, (left, top, right - left, bottom - top))
-    return cut_crop(pixels, (x - left, y - top, w, h))
+    left, top = max(0.0, float(np.floor(x + w / 2 - reach))), max(0.0, float(np.floor(y + h / 2 - reach)))
+    right, bottom = float(np.ceil(x + w / 2 + reach)), float(np.ceil(y + h / 2 + reach))
+    return left, top, right - left, bottom - top
 
 
 def _content(field: Field | None) -> str:
@@ -256,7 +346,11 @@ class Embedded:
 
 
 def embedded(
-    project: Project, channel: Channel | None = None, model: str | int = "active", device: str = "cpu"
+    project: Project,
+    channel: Channel | None = None,
+    model: str | int = "active",
+    device: str = "cpu",
+    predictor: Predictor | None = None,
 ) -> Embedded:
     """Return the project's cells and pending suggestions with their vectors; those lacking are computed.
 
@@ -268,6 +362,8 @@ def embedded(
         Hears of the progress, and is asked whether to stop.
     model
         As `training.worker.models.resolve` takes it.
+    predictor
+        Who looks at cells; ``None`` = this process.
     """
     global _newest
     stamp = project.write_stamp
@@ -292,7 +388,8 @@ def embedded(
         return seen
     sides = _sides(fields, entries)
     vectors = vectors_of(project, learned)
-    found = vectors.of(project, learned, [(e.field_id, e.box) for e in entries], sides=sides, on_field=looked)
+    boxes = [(entry.field_id, entry.box) for entry in entries]
+    found = vectors.of(project, learned, boxes, sides=sides, on_field=looked, predictor=predictor)
     whole = np.isfinite(found).all(1)
     if not whole.all():
         entries = [entry for entry, is_whole in zip(entries, whole, strict=True) if is_whole]

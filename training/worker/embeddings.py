@@ -17,6 +17,7 @@ from training.protocol import EMBEDDINGS_SUFFIXES, Done, EmbeddingsRequest, Prog
 from training.worker.channel import Channel
 from training.worker.embedded import Embedded, embedded
 from training.worker.likeness import open_to_look
+from training.worker.many import elsewhere, predictor_for
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -35,7 +36,8 @@ def write_embeddings(request: EmbeddingsRequest, channel: Channel, device: torch
         raise LLDError(f"{out}: give a file name that ends with {' or '.join(EMBEDDINGS_SUFFIXES)}.")
     with open_to_look(request) as project:
         channel.send(Started(task="embeddings", device=str(device), fields=len(project.fields.all())))
-        seen = embedded(project, channel, request.model, str(device))
+        with predictor_for(request, project, channel) as predictor:
+            seen = embedded(project, channel, request.model, str(device), elsewhere(predictor))
         if not seen.entries:
             why = f" Damaged images: {', '.join(seen.damaged)}." if seen.damaged else ""
             raise LLDError(f"There is nothing to write: the project has no cell and no suggestion.{why}")

@@ -7,7 +7,6 @@ What is judged is what prediction shows: the labels of a film move its cells and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +14,13 @@ import torch
 
 from annotation_store.errors import LLDError
 from annotation_store.formats._exchange.images import Images
-from annotation_store.images import read_image
 from annotation_store.project import Project
 from training.evaluation.metrics import FieldTruth
 from training.evaluation.patient_split import FEWEST_CELLS
 from training.inference.measure import measured
-from training.inference.predict import Pixels, cell_sides, propose_raw
+from training.inference.predict import Pixels, RawProposals, cell_sides
+from training.inference.predictor import View
+from training.inference.sources import ImageFile, StoredField
 from training.models.lineage import Lineage
 from training.networks.scale import domain_of, domain_of_size
 from training.protocol import Done, EvaluateRequest, Metrics, Notice, Progress, Started
@@ -28,8 +28,10 @@ from training.worker.annotated_fields import AnnotatedField, held_before, knowle
 from training.worker.channel import Channel
 from training.worker.films import Films
 from training.worker.full_truth import outside_regions, read_truth
+from training.worker.many import predictor_for
 from training.worker.models import resolve
 
+_LEAST_SCORE = 0.01
 _TOLD = 3  # sentences about what was left out of a file
 
 
@@ -51,20 +53,24 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
         cells = sum(truth.covers(cell.box) for truth in truths for cell in truth.cells)
         channel.send(Started(task="evaluate", device=str(device), fields=len(truths), cells=cells))
 
-        def tell(done: int) -> None:
-            channel.check()
-            channel.send(Progress(stage="evaluate", done=done, total=len(truths)))
-
         of = [one.film for one in shown]
-        raw = propose_raw(
-            model,
-            pixels,
-            cell_sides=cell_sides(model, pixels, of, [one.side for one in shown]),
-            moves=[films.move(film) for film in of],
-            on_field=tell,
-        )
-        for film, proposals in zip(of, raw, strict=True):
-            films.note(film, proposals)
+        with predictor_for(request, project, channel) as predictor:
+            sides = cell_sides(model, pixels, of, [one.side for one in shown], look=predictor.seen_side)
+            views = [
+                View(one.pixels, side, films.move(one.film)) for one, side in zip(shown, sides, strict=True)
+            ]
+            size = predictor.batch
+            batches = ((start, views[start : start + size]) for start in range(0, len(views), size))
+            raw: list[RawProposals] = []
+            for start, some in predictor.propose(model, batches, min_score=_LEAST_SCORE):
+                channel.check()
+                for i, one in enumerate(some, start):
+                    if one is None:
+                        pixels[i]()  # raises what is wrong
+                        raise LLDError(f"The image of {truths[i].name} cannot be read.")
+                    films.note(of[i], one)
+                    raw.append(one)
+                channel.send(Progress(stage="evaluate", done=len(raw), total=len(truths)))
         metrics: dict[str, Any] = {
             "on": on,
             "outside_regions": request.outside_regions,
@@ -135,9 +141,9 @@ def _against_file(
     shown = []
     for one in found:
         if one.path is not None:
-            pixels: Pixels = partial(read_image, one.path)
+            pixels: Pixels = ImageFile(one.path)
         elif one.field is not None:
-            pixels = partial(project.pixels.read, one.field.id)
+            pixels = StoredField(project.path, one.field.id)
         field = one.field or fields.known(one.truth.name)
         there = None if field is None else of_project.get(field.id)
         shown.append(_of_image(one.truth, pixels, there, films))

@@ -38,7 +38,8 @@ def predictor_for(request: _Asks, project: Project, channel: Channel) -> Iterato
         yield ThisProcess()
         return
     channel.send(Progress(stage="connect", done=0, total=0))
-    from training.cluster.predictor import on_cluster  # dask takes half a second
+    from training.cluster.predictor import ClusterPredictor
+    from training.cluster.units import on_cluster  # dask takes half a second
 
     with on_cluster(
         request.scheduler,
@@ -47,5 +48,10 @@ def predictor_for(request: _Asks, project: Project, channel: Channel) -> Iterato
         read_only=project.read_only,
         check=channel.check,
         device=request.device,
-    ) as predictor:
-        yield predictor
+    ) as cluster:
+        yield ClusterPredictor(cluster)
+
+
+def elsewhere(predictor: Predictor) -> Predictor | None:
+    """Return a predictor that is not the task's own process; ``None`` if it is."""
+    return None if isinstance(predictor, ThisProcess) else predictor

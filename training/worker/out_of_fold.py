@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from annotation_store.errors import ImageError
 from annotation_store.records import Proposal
+from training.engine.data import TrainingField
 from training.engine.recipe import Cells, joined, look_at_cells, out_of_fold
+from training.inference.predictor import Boxes, Predictor
 from training.models.lineage import Lineage
 from training.models.memory import source_of
 from training.models.model import LearnedModel
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
     from annotation_store.project import Project
 
 _BATCH = 8
+_MANY = 256
+"""Fields that others look at before what they saw is joined to the rest."""
 _PART = 0.3
 """Part of the time left that looking at cells may take."""
 
@@ -49,6 +57,7 @@ def check_labels(
     *,
     ready: tuple[Sequence[AnnotatedField], Cells] | None = None,
     budget: Budget | None = None,
+    predictor: Predictor | None = None,
 ) -> Checked:
     """Predict each labelled cell from the cells of other patients.
 
@@ -62,16 +71,19 @@ def check_labels(
         Fields whose cells the model has looked at, and what it saw.
     budget
         ``None`` = no limit.
+    predictor
+        Who looks at cells; ``None`` = this process.
     """
+    look = None if predictor is None else partial(_looked, predictor, model)
     budget = budget or Budget(None, 0.0)
     channel.send(Progress(stage="check", done=0, total=len(known)))
     fields = list(ready[0]) if ready is not None else []
     cells = ready[1] if ready is not None else look_at_cells(model, [])
     there = {one.field.id for one in fields}
     rest = [one for one in known if one.cells and one.field.id not in there]
-    for some in budget.batches(rest, budget.share(_PART), _BATCH):
+    for some in budget.batches(rest, budget.share(_PART), _BATCH if look is None else _MANY):
         channel.check()
-        more = look_at_cells(model, [one.training_field(project) for one in some])
+        more = look_at_cells(model, [one.training_field(project) for one in some], look=look)
         cells = joined(cells, more, len(fields))
         fields += some
         channel.send(Progress(stage="check", done=len(fields), total=len(known)))
@@ -95,3 +107,29 @@ def check_labels(
         if classes or attributes:
             found[cell.field_id][cell.id] = Proposal(cell.box, 1.0, classes, attributes)
     return dict(found)
+
+
+def _looked(
+    predictor: Predictor, model: LearnedModel, asked: Sequence[tuple[TrainingField, list[int]]]
+) -> list[np.ndarray]:
+    """Have cells looked at elsewhere.
+
+    Raises
+    ------
+    ImageError
+        The image of one cannot be read.
+    """
+
+    def views() -> Iterator[tuple[TrainingField, list[Boxes]]]:
+        for field, places in asked:
+            if places:
+                boxes = [field.cells[i].box for i in places]
+                yield field, [Boxes(field.pixels, boxes, side=field.cell_side)]
+
+    found = []
+    for field, (seen,) in predictor.features(model, views()):
+        if seen is None:
+            field.pixels()  # raises what is wrong
+            raise ImageError(f"The image of {field.name} cannot be read.")
+        found.append(seen)
+    return found

@@ -19,7 +19,8 @@ from annotation_store.images import find_images, read_image
 from annotation_store.project import Project
 from annotation_store.records import Field, Proposal, Shape
 from annotation_store.schema import Schema
-from training.inference.predict import at_hand, calibrated, cell_sides, propose_raw
+from training.inference.predict import at_hand, calibrated, cell_sides
+from training.inference.predictor import Predictor, View
 from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
 from training.models.model import LearnedModel
 from training.protocol import Done, Notice, PredictRequest, Progress, Started, Suggested
@@ -27,9 +28,9 @@ from training.worker.ahead import ahead
 from training.worker.annotated_fields import knowledge, readable
 from training.worker.channel import Channel
 from training.worker.films import Films
-from training.worker.many import predictor_for
+from training.worker.many import elsewhere, predictor_for
 from training.worker.models import resolve
-from training.worker.out_of_fold import Checked, check_labels, trunk_for
+from training.worker.out_of_fold import check_labels, trunk_for
 from training.worker.search import Searcher, search_notice
 from training.worker.slides_to_file import Found, SlideFiles, is_slide
 from training.worker.suggest import rank_again, suggest_on
@@ -54,7 +55,7 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         films = Films(project, model, known)
         predictor = held.enter_context(predictor_for(request, project, channel))
         if request.images is not None and request.out is not None:
-            return _to_file(request, channel, project.schema, model, number, films, Path(request.out))
+            return _to_file(request, channel, project.schema, (model, number), films, predictor)
         fields = [one for one in known if one.window is None]
         slides = [slide for slide in project.slides.all() if not slide.skipped]
         every = request.fields is None
@@ -73,7 +74,8 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         checked = None
         if every:  # of a few fields what was found before is kept
             readable_ones, _ = readable(project, known)
-            checked = check_labels(project, trunk_for(project, model, number), readable_ones, channel)
+            trunk = trunk_for(project, model, number)
+            checked = check_labels(project, trunk, readable_ones, channel, predictor=elsewhere(predictor))
         result: dict[str, Any] = {"fields": len(fields), "count": 0, "unknown": 0, "from_stain": 0}
         if fields:
             outcome = suggest_on(
@@ -90,7 +92,17 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
             result |= {"count": outcome.count, "unknown": outcome.unknown}
             result["from_stain"] = len(outcome.from_stain)
         if slides:
-            found = _search(project, slides, request, (model, number), channel, films, checked)
+            searcher = Searcher(
+                project,
+                model,
+                number,
+                films,
+                channel,
+                request.min_confidence,
+                checked,
+                elsewhere(predictor),
+            )
+            found = _search(searcher, slides, request)
             result["count"] += found["count"]
             result["unknown"] += found["unknown"]
             result["slides"] = found
@@ -99,17 +111,9 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
     return Done(task="predict", model_id=number, result=result)
 
 
-def _search(
-    project: Project,
-    slides: Sequence[Field],
-    request: PredictRequest,
-    using: tuple[LearnedModel, int | None],
-    channel: Channel,
-    films: Films,
-    checked: Checked | None,
-) -> dict[str, Any]:
+def _search(searcher: Searcher, slides: Sequence[Field], request: PredictRequest) -> dict[str, Any]:
     """Search slides one after the other; one that cannot be opened is named, and the others are searched."""
-    searcher = Searcher(project, *using, films, channel, request.min_confidence, checked)
+    channel = searcher.channel
     area = None if request.area is None else Shape.rectangle(*request.area)
     lost = 0
     for slide in slides:
@@ -123,14 +127,14 @@ def _search(
             channel.send(Notice(reason=str(error).removesuffix(".")))
         if new := searcher.found.damaged[damaged:]:
             channel.send(search_notice(slide, new))
-    rank_again(project, channel)
+    rank_again(searcher.project, channel)
     found = searcher.found
     channel.send(
         Suggested(
             field_ids=[slide.id for slide in slides],
             count=found.count,
             unknown=found.unknown,
-            **films.trust(),
+            **searcher.films.trust(),
         )
     )
     return {
@@ -165,11 +169,11 @@ def _to_file(
     request: PredictRequest,
     channel: Channel,
     schema: Schema,
-    model: LearnedModel,
-    number: int | None,
+    using: tuple[LearnedModel, int | None],
     films: Films,
-    out: Path,
+    predictor: Predictor,
 ) -> Done:
+    (model, number), out = using, Path(str(request.out))
     every = image_files(request.images or [])
     slides = [file for file in every if is_slide(file)]
     files = [file for file in every if file not in slides]
@@ -188,18 +192,26 @@ def _to_file(
     skipped: list[dict[str, str]] = []
     least = max(0.001, model.calibration.raw(request.min_confidence))
     sides: dict[str, float] = {}  # of images of one size: what was seen on the first that show a cell
-    parts = [files[start : start + 8] for start in range(0, len(files), 8)]
-    for some, images in ahead(parts, lambda part: _read(part, skipped)):
+    few = predictor.batch
+    parts = [files[start : start + few] for start in range(0, len(files), few)]
+
+    def batches() -> Iterator[tuple[_Read, list[View]]]:
+        for some, images in ahead(parts, lambda part: _read(part, skipped)):
+            pixels = at_hand(images)
+            domains = [films.of_size(image.shape[1], image.shape[0]) for image in images]
+            known = [sides.get(domain) for domain in domains]
+            seen = cell_sides(model, pixels, domains, known, look=predictor.seen_side)
+            sides.update({d: side for d, side in zip(domains, seen, strict=True) if side is not None})
+            views = [
+                View(one, side, films.move(domain))
+                for one, side, domain in zip(pixels, seen, domains, strict=True)
+            ]
+            yield (some, images, domains), views
+
+    for (some, images, domains), raws in predictor.propose(model, batches(), min_score=least):
         channel.check()
-        if not some:
-            continue
-        pixels = at_hand(images)
-        domains = [films.of_size(image.shape[1], image.shape[0]) for image in images]
-        seen = cell_sides(model, pixels, domains, [sides.get(domain) for domain in domains])
-        sides |= {d: side for d, side in zip(domains, seen, strict=True) if side is not None}
-        moves = [films.move(domain) for domain in domains]
-        raws = propose_raw(model, pixels, cell_sides=seen, moves=moves, min_score=least)
         for file, image, film, raw in zip(some, images, domains, raws, strict=True):
+            assert raw is not None  # its pixels are at hand
             films.note(film, raw)
             one = calibrated(model, raw, min_confidence=request.min_confidence)
             if not one and request.min_confidence <= STAIN_CONFIDENCE:
@@ -210,6 +222,7 @@ def _to_file(
             found.append(OfImage(file, image.shape[1], image.shape[0], film, one, films.is_unchecked(film)))
         channel.send(Progress(stage="predict", done=len(found) + len(skipped), total=len(files)))
     with SlideFiles(schema, model, films, channel, request.min_confidence) as searched:
+        searched.predictor = elsewhere(predictor)
         area = None if request.area is None else Shape.rectangle(*request.area)
         for file in slides:
             try:
@@ -244,6 +257,10 @@ def _to_file(
             "sets": model.sets.summary(),
         },
     )
+
+
+_Read = tuple[list[Path], list[np.ndarray], list[str]]
+"""Files, their pixels, and the film that each is taken to be of."""
 
 
 def _read(files: Sequence[Path], skipped: list[dict[str, str]]) -> tuple[list[Path], list[np.ndarray]]:

@@ -28,8 +28,10 @@ from training.inference.predict import (
     seen_side,
     suggestible,
 )
+from training.inference.predictor import Predictor, View
 from training.inference.slide_map import SlideMap, map_slide
 from training.inference.slide_tiles import TIMES, Tiling, in_order, kinds_of, own
+from training.inference.sources import SlideArea
 from training.models.model import LearnedModel
 from training.networks.scale import VIEW, CellSides, domain_of
 from training.protocol import Notice, Progress, Searched
@@ -73,6 +75,8 @@ class Searcher:
         How the project's films look to the model.
     checked
         What `check_labels` found; ``None`` = keep what is known.
+    predictor
+        Who runs the model; ``None`` = this process.
     """
 
     project: Project
@@ -82,6 +86,7 @@ class Searcher:
     channel: Channel
     min_confidence: float
     checked: Mapping[int, Mapping[int, Proposal]] | None = None
+    predictor: Predictor | None = None
     found: Outcome = field(default_factory=lambda: Outcome())
 
     def search(
@@ -309,6 +314,9 @@ class _Run:
         One thread reads, another predicts, and whoever takes a batch stores it meanwhile: the network waits
         for neither.
         """
+        if self.by.predictor is not None:
+            yield from self._predicted_elsewhere(tiles, model, least, self.by.predictor)
+            return
         if not tiles:
             return
         width, height = self.tiling.box(tiles[0])[2:]
@@ -337,6 +345,27 @@ class _Run:
                 reader.shutdown(wait=False, cancel_futures=True)
                 for one in waiting:
                     one.cancel()
+
+    def _predicted_elsewhere(
+        self, tiles: Sequence[int], model: LearnedModel, least: float, predictor: Predictor
+    ) -> Iterator[list[tuple[int, RawProposals | None]]]:
+        """Yield what others give, in the order of the tiles."""
+
+        def batches(some: Sequence[int]) -> Iterator[tuple[Sequence[int], list[View]]]:
+            for first in range(0, len(some), predictor.batch):
+                few = some[first : first + predictor.batch]
+                self.by.found.read.update(few)
+                move = self.by.films.move(domain_of(self.slide))
+                areas = [SlideArea(self.opened, self.tiling.box(tile)) for tile in few]
+                yield few, [View(area, self.tiling.side, move) for area in areas]
+
+        start = 0
+        while start < len(tiles):
+            wanted = len(tiles) if self.still is None else max(1, self.still())
+            some = tiles[start : start + wanted]
+            start += len(some)
+            for few, raws in predictor.propose(model, batches(some), min_score=least):
+                yield list(zip(few, raws, strict=True))
 
     def _predict(
         self, read: Future[list[_Read]], model: LearnedModel, move: Move, least: float

@@ -17,6 +17,7 @@ from annotation_store.images import find_slide
 from annotation_store.project import Project
 from annotation_store.records import Proposal, Shape
 from annotation_store.schema import Schema
+from training.inference.predictor import Predictor
 from training.models.model import LearnedModel
 from training.networks.scale import domain_of
 from training.worker.channel import Channel
@@ -58,7 +59,13 @@ class SearchedSlide:
 
 
 class SlideFiles:
-    """Searches slides one after the other; what was found is there until it is closed."""
+    """Searches slides one after the other; what was found is there until it is closed.
+
+    Attributes
+    ----------
+    predictor
+        Who runs the model; ``None`` = this process.
+    """
 
     def __init__(
         self, schema: Schema, model: LearnedModel, films: Films, channel: Channel, least: float
@@ -68,6 +75,7 @@ class SlideFiles:
         self._channel, self._least = channel, least
         self._outcome = Outcome()
         self._searched = 0
+        self.predictor: Predictor | None = None
 
     def __enter__(self) -> SlideFiles:
         return self
@@ -94,7 +102,7 @@ class SlideFiles:
             project.fields.update(field.id, domain=film)
             field = project.fields.get(field.id)
         searcher = Searcher(project, self._model, None, self._films, self._channel, self._least)
-        searcher.found = self._outcome
+        searcher.found, searcher.predictor = self._outcome, self.predictor
         damaged = len(self._outcome.damaged)
         searcher.search(field, area)
         self._searched += 1

@@ -1,0 +1,149 @@
+"""Two workers of a cluster against one, and one of two killed midway."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import distributed
+
+from annotation_store import Project, SuggestionState
+from annotation_store.files.layout import ENGINE
+from bench import project, tables
+from bench.cache import sources
+from bench.data import load_fields, studied
+from training.client import StayingWorker
+from training.protocol import Message, PredictRequest, Progress, Started
+
+_GRAPHS = 5
+"""Runs in which graphs are waited for."""
+
+
+@dataclass
+class _Task:
+    """A prediction that is followed: when it began, and what happens when half of it is done."""
+
+    half: Callable[[], None] | None = None
+    begun: float = 0.0
+    heard: list[int] = field(default_factory=list)
+
+    def hear(self, message: Message) -> None:
+        """Take a message."""
+        if isinstance(message, Started):
+            self.begun = time.perf_counter()
+        elif isinstance(message, Progress) and message.stage == "suggest":
+            self.heard.append(message.done)
+            if self.half is not None and 2 * message.done >= message.total:
+                half, self.half = self.half, None
+                half()
+
+
+def _suggested(folder: Path) -> Counter[tuple[int, tuple[int, ...]]]:
+    """Return the pending suggestions of a project: field and box, to the pixel."""
+    with Project.open(folder, read_only=True) as opened:
+        found = opened.suggestions.find(states=(SuggestionState.PENDING,))
+    return Counter((one.field_id, tuple(round(v) for v in one.proposal.box)) for one in found)
+
+
+def measure(files: Sequence[Path], *, repeats: int) -> list[dict[str, Any]]:
+    """Predict the same project by one worker and by two, in turn, and by two of which one is killed.
+
+    Returns
+    -------
+    list
+        Per arm its name, the seconds of each run, ``lost`` and ``doubled`` suggestions against the first run.
+    """
+    counts = (1, 2)
+    with ExitStack() as kept, tempfile.TemporaryDirectory(prefix="lld-machines-") as place:
+        folder = Path(place) / "project"
+        made = project.new(folder)
+        made.fields.add(list(files))
+        made.close()
+        client = kept.enter_context(StayingWorker())
+        clusters = {n: kept.enter_context(_workers(n)) for n in counts}
+
+        def predict(n: int, half: Callable[[], None] | None = None) -> float:
+            task = _Task(half)
+            request = PredictRequest(project=str(folder), scheduler=clusters[n].scheduler_address)
+            client.ask(request, on_message=task.hear)
+            return time.perf_counter() - task.begun
+
+        for _ in range(_GRAPHS):  # the first runs import, read the model, and have graphs made
+            for n in counts:
+                predict(n)
+            if list((folder / ENGINE).glob("*.graphs")):
+                break
+        for n in counts:
+            predict(n)
+        expected = _suggested(folder)
+        arms: dict[str, list[float]] = {f"{n} worker{'s' * (n > 1)}": [] for n in counts}
+        found = dict.fromkeys(arms, expected)
+        for _ in range(repeats):
+            for n, name in zip(counts, list(arms), strict=True):
+                arms[name].append(predict(n))
+                found[name] = _suggested(folder)
+        killed = "2 workers, one killed midway"
+        arms[killed] = [predict(2, lambda: _kill_one(clusters[2]))]
+        found[killed] = _suggested(folder)
+        return [
+            {
+                "arm": name,
+                "fields": len(files),
+                "seconds": seconds,
+                "suggestions": sum(expected.values()),
+                "lost": sum((expected - found[name]).values()),
+                "doubled": sum((found[name] - expected).values()),
+            }
+            for name, seconds in arms.items()
+        ]
+
+
+def _workers(count: int) -> Any:
+    return distributed.LocalCluster(
+        n_workers=count,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": False},
+        memory_limit=0,
+    )
+
+
+def _kill_one(cluster: Any) -> None:
+    with distributed.Client(cluster, set_as_default=False) as client:
+        os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+
+
+def table(kept: Sequence[dict[str, Any]]) -> str:
+    """Write a row for each arm."""
+    alone = statistics.median(kept[0]["seconds"])
+    head = ["", "seconds, median", "least", "ms a field", "× one worker", "lost", "doubled"]
+    rows = []
+    for one in kept:
+        median = statistics.median(one["seconds"])
+        times = f"{median:.2f}", f"{min(one['seconds']):.2f}", f"{1000 * median / one['fields']:.1f}"
+        rows.append([one["arm"], *times, f"{alone / median:.2f}", str(one["lost"]), str(one["doubled"])])
+    about = f"{kept[0]['fields']} fields, {kept[0]['suggestions']} suggestions; {project.machine()}."
+    return tables.markdown(head, rows) + f"\n\n{about}"
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure one worker against two; not quickly, since workers take seconds to start."""
+    if args.quick:
+        return
+    folder = args.data / "txl"
+    fields = studied(load_fields(folder / "val.json", folder / "images"), 0)[: args.images]
+    kept = measure([one.file for one in fields], repeats=args.repeats)
+    rows = [{"config": {"benchmark": "cluster"}, "sources": sources(), "result": one} for one in kept]
+    tables.publish(args.cache, "speed-cluster", table(kept), rows)

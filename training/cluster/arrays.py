@@ -1,0 +1,48 @@
+"""Arrays that workers give back, looked at before they are believed; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from training.cluster.errors import GarbageError
+
+_MOST_NUMBERS = 65_536
+"""Of a vector: far more than any network here has."""
+
+
+def array_of(
+    given: Mapping[str, Any], name: str, shape: tuple[int | None, ...], *, optional: bool = False
+) -> Any:
+    """Return an array of what was given back; see `checked`."""
+    if given.get(name) is None and optional:
+        return None
+    return checked(given.get(name), name, shape)
+
+
+def checked(array: Any, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """Return an array of numbers, if it is that.
+
+    Parameters
+    ----------
+    shape
+        ``None`` = of any length.
+
+    Raises
+    ------
+    GarbageError
+        It is of another kind or shape, or holds what is not finite.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+        raise GarbageError(f"{name} are not numbers")
+    fits = array.ndim == len(shape) and all(
+        size == wanted or (wanted is None and size <= _MOST_NUMBERS)
+        for size, wanted in zip(array.shape, shape, strict=False)
+    )
+    if not fits:
+        raise GarbageError(f"{name} of the shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise GarbageError(f"{name} that are not finite")
+    return array

@@ -1,0 +1,66 @@
+"""Fields seen by their stain, on a cluster; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annotation_store import Embedding, Proposal
+from annotation_store.records import Field
+from training.cluster.arrays import array_of
+from training.cluster.errors import GarbageError
+from training.cluster.units import Cluster
+from training.inference.sources import StoredField
+from training.ranking.cold_start import look_at_stain
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+_BATCH = 8
+_AT_ONCE = 512
+"""Fields that are looked at before what was seen is stored."""
+
+
+def look_on(
+    cluster: Cluster, project: Project, progress: Callable[[int, int], None] | None = None
+) -> dict[int, Embedding]:
+    """Have the fields without embeddings looked at; see `training.ranking.look_at_stain`."""
+    look = partial(_look, cluster, project)
+    return look_at_stain(project, progress=progress, look=look, batch=_AT_ONCE)
+
+
+def _look(cluster: Cluster, project: Project, fields: Sequence[Field]) -> Mapping[int, Embedding]:
+    def batches() -> Iterator[tuple[Sequence[Field], list[Any]]]:
+        for start in range(0, len(fields), _BATCH):
+            some = fields[start : start + _BATCH]
+            yield some, [(StoredField(project.path, field.id), {}) for field in some]
+
+    found = {}
+    for some, looks in cluster.run("stain", batches(), _read):
+        found.update({f.id: look for f, look in zip(some, looks, strict=True) if look is not None})
+    return found
+
+
+def _read(given: Any) -> Embedding:
+    """Read what was seen on a field.
+
+    Raises
+    ------
+    GarbageError
+        It is not that.
+    """
+    if not isinstance(given, Mapping):
+        raise GarbageError("not what is seen on a field")
+    vector = array_of(given, "vector", (None,))
+    boxes, scores = array_of(given, "boxes", (None, 4)), array_of(given, "scores", (None,))
+    if len(boxes) != len(scores):
+        raise GarbageError("boxes without a score")
+    if not ((boxes >= 0).all() and (scores >= 0).all() and (scores <= 1).all()):
+        raise GarbageError("boxes outside the field")
+    proposals = (
+        Proposal((x, y, w, h), p) for (x, y, w, h), p in zip(boxes.tolist(), scores.tolist(), strict=True)
+    )
+    return Embedding(np.asarray(vector, np.float32), tuple(proposals))

@@ -1,0 +1,360 @@
+"""Units of work given out to a cluster: bounded, put in order, each taken once; no torch."""
+
+from __future__ import annotations
+
+import queue
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from training.cluster import remote
+from training.cluster.connection import PATIENCE, connected, stranger, threads_of
+from training.cluster.errors import KEPT, ClusterError, GarbageError
+from training.cluster.sending import Sender, proof_in, size_of
+from training.cluster.versions import difference, own_versions
+
+T = TypeVar("T")
+Items = Sequence[tuple[Callable[[], np.ndarray], dict[str, Any]]]
+"""Pixels, and what else is to be known of each."""
+
+_WAITING_FOR = 3
+"""Units for each thread that are given out at a time: one is computed, the next lie ready."""
+_DONE_AHEAD = 32
+"""Units that may be done before one that came earlier is."""
+_MOST_BYTES = 256_000_000
+"""Of pixels that are given out at a time."""
+_POLL = 0.2
+_LOOK_AGAIN = 2.0
+"""Seconds without an answer after which the workers are counted."""
+
+
+@dataclass
+class _Unit:
+    """Some work that is given out as one.
+
+    Attributes
+    ----------
+    attempt
+        How often it was given out.
+    found
+        What is known of each item.
+    """
+
+    number: int
+    what: Any
+    items: Items
+    attempt: int = 0
+    bytes: int = 0
+    found: dict[int, Any] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> list[int]:
+        """The items of which nothing is known."""
+        return [i for i in range(len(self.items)) if i not in self.found]
+
+
+@dataclass
+class Cluster:
+    """A cluster, for one task.
+
+    Attributes
+    ----------
+    client
+        Dask's.
+    check
+        Called several times a second; what it raises ends the work.
+    where
+        The cluster, in words.
+    device
+        Where workers compute.
+    patience
+        Seconds without any worker after which the work ends.
+    """
+
+    client: Any
+    sender: Sender
+    check: Callable[[], None]
+    where: str
+    device: str = "auto"
+    patience: float = PATIENCE
+    _run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    _count: int = 0
+
+    def run(
+        self,
+        kind: str,
+        batches: Iterable[tuple[T, Items]],
+        read: Callable[[Any], Any],
+        *,
+        model: tuple[dict[str, Any], Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> Iterator[tuple[T, list[Any]]]:
+        """Run units as there is room for them, and yield them in their order, each once.
+
+        Parameters
+        ----------
+        kind
+            See `training.cluster.remote.compute`.
+        batches
+            What stands for each unit, which is given back, and its items.
+        read
+            Checks what came back for an item.
+        model
+            As it is described to workers, and what holds its file.
+
+        Yields
+        ------
+        tuple
+            What stands for the unit, and what was read of each item; ``None`` for one that cannot be read.
+        """
+        work = _Work(self, kind, model or ({}, None), options or {}, read)
+        try:
+            yield from work.run(batches)
+        finally:
+            work.leave()
+
+    def hold(self, content: bytes, name: str) -> Any:
+        """Return what stands for bytes on the cluster; workers fetch them once each.
+
+        It is a task and not data: where the worker that holds them dies, the scheduler makes them again.
+        """
+        return self.client.submit(remote.hand_over, content, key=f"lld-{name}-{self._run}", pure=False)
+
+    def next_key(self, number: int) -> str:
+        """Return a key that no other unit has."""
+        self._count += 1
+        return f"lld-unit-{self._run}-{number}-{self._count}"
+
+
+@dataclass
+class _Work:
+    """One kind of work that is being done."""
+
+    by: Cluster
+    kind: str
+    model: tuple[dict[str, Any], Any]
+    options: dict[str, Any]
+    read: Callable[[Any], Any]
+    out: dict[str, tuple[_Unit, Any, list[int]]] = field(default_factory=dict)
+    done: dict[int, _Unit] = field(default_factory=dict)
+    threads: int = 1
+    _heard: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
+    _alone_since: float | None = None
+    _counted: float = 0.0
+
+    def run(self, batches: Iterable[tuple[T, Items]]) -> Iterator[tuple[T, list[Any]]]:
+        """Do all of it."""
+        waiting, more = iter(batches), True
+        taken = given = 0
+        self._count_workers()
+        while True:
+            while self._hear(wait=False):  # what has come makes room
+                pass
+            while more and self._room():
+                try:
+                    what, items = next(waiting)
+                except StopIteration:
+                    more = False
+                    break
+                self._give(_Unit(taken, what, items))
+                taken += 1
+            if given in self.done:
+                unit = self.done.pop(given)
+                given += 1
+                yield unit.what, [unit.found[i] for i in range(len(unit.items))]
+            elif self.out:
+                self._hear(wait=True)
+            elif not more:
+                return
+
+    def _room(self) -> bool:
+        if len(self.done) >= _DONE_AHEAD:
+            return False
+        bytes_out = sum(unit.bytes for unit, _, _ in self.out.values())
+        return len(self.out) < _WAITING_FOR * self.threads and (not self.out or bytes_out < _MOST_BYTES)
+
+    def _give(self, unit: _Unit) -> None:
+        """Submit what of a unit is not known yet."""
+        by, unit.attempt, unit.bytes = self.by, unit.attempt + 1, 0
+        sent: list[dict[str, Any]] = []
+        rows = []
+        for i in unit.missing:
+            pixels, more = unit.items[i]
+            place = by.sender.place_of(pixels) if unit.attempt == 1 else None
+            content = place or by.sender.content_of(pixels)
+            if content is None:  # it cannot be read here either
+                unit.found[i] = None
+                continue
+            unit.bytes += size_of(content)
+            sent.append({"sent": content, **more})
+            rows.append(i)
+        if not rows:
+            self.done[unit.number] = unit
+            return
+        described, weights = self.model
+        future = by.client.submit(
+            remote.compute,
+            self.kind,
+            own_versions(),
+            described,
+            weights,
+            sent,
+            self.options,
+            key=by.next_key(unit.number),
+            pure=False,
+        )
+        self.out[future.key] = (unit, future, rows)
+        future.add_done_callback(self._heard.put)
+
+    def _hear(self, *, wait: bool) -> bool:
+        """Take an answer, if there is one or comes within a moment; return whether one was there."""
+        if wait:
+            self.by.check()
+        try:
+            future = self._heard.get(timeout=_POLL) if wait else self._heard.get_nowait()
+        except queue.Empty:
+            self._count_workers()
+            return False
+        self._alone_since = None
+        if (known := self.out.get(future.key)) is None:
+            return True  # it was taken already
+        unit, _, rows = known
+        answer = self._answer(future)
+        if answer is None:  # it was lost on its way, and is made again
+            future.add_done_callback(self._heard.put)
+            return False
+        del self.out[future.key]
+        for i, given in zip(rows, results_of(answer, len(rows)), strict=True):
+            if given == "unread":
+                self.by.sender.by_place = False  # the next ones are sent at once
+            else:
+                unit.found[i] = None if given == "damaged" else self.read(given)
+        if not unit.missing:
+            self.done[unit.number] = unit
+        elif unit.attempt > 1:
+            raise ClusterError(f"A worker of {self.by.where} cannot read pixels that were sent to it. {KEPT}")
+        else:
+            self._give(unit)
+        return True
+
+    def _answer(self, future: Any) -> Any:
+        """Return what a unit gave; ``None`` if its worker has died before it could be fetched."""
+        import distributed
+
+        status = future.status
+        if status == "finished":
+            try:
+                answer = future.result(timeout=_LOOK_AGAIN)
+            except (TimeoutError, distributed.TimeoutError):
+                return None
+            except Exception as error:
+                raise self._lost(error) from error
+            finally:
+                self.by.check()
+            if isinstance(answer, dict) and isinstance(answer.get("refused"), dict):
+                how = difference(answer["refused"])
+                raise stranger("that did this", f"{how}" if how else "it says so") from None
+            return answer
+        if status == "error":
+            failed = future.exception()
+            raise self._failed(failed) from failed
+        raise self._lost(None)
+
+    def _lost(self, error: BaseException | None) -> ClusterError:
+        why = f" ({error})" if error is not None and str(error) else ""
+        return ClusterError(
+            f"The connection to {self.by.where} was lost{why}. {KEPT} Start again when the scheduler runs."
+        )
+
+    def _failed(self, error: BaseException) -> ClusterError:
+        import distributed
+
+        if isinstance(error, distributed.KilledWorker):
+            return ClusterError(
+                f"Several workers of {self.by.where} died of the same fields, often out of memory. "
+                f"{KEPT} Give the workers more memory, or look into their logs."
+            )
+        if isinstance(error, ClusterError):
+            return error
+        if isinstance(error, ImportError | AttributeError):
+            return stranger("that was asked", str(error))
+        if isinstance(error, MemoryError):
+            return ClusterError(f"A worker of {self.by.where} ran out of memory. {KEPT}")
+        return ClusterError(f"A worker of {self.by.where} failed: {type(error).__name__}: {error}. {KEPT}")
+
+    def _count_workers(self) -> None:
+        """Count the workers now and then; some may come, and all may go."""
+        now = time.monotonic()
+        if now - self._counted < _LOOK_AGAIN:
+            return
+        self._counted = now
+        threads = sum(threads_of(self.by.client).values())
+        if threads:
+            self.threads, self._alone_since = threads, None
+            return
+        self._alone_since = now if self._alone_since is None else self._alone_since
+        if now - self._alone_since > self.by.patience:
+            raise ClusterError(
+                f"{self.by.where.capitalize()} has had no worker for {self.by.patience:.0f} seconds. {KEPT} "
+                "Start some (dask worker), then start again."
+            )
+
+    def leave(self) -> None:
+        """Take back what was given out."""
+        futures = [future for _, future, _ in self.out.values()]
+        self.out.clear()
+        if futures:
+            try:
+                self.by.client.cancel(futures, force=True)
+            except Exception:  # the scheduler is away, and with it the work
+                return
+
+
+def results_of(answer: Any, count: int) -> list[Any]:
+    """Return what was given back for each item of a unit.
+
+    Raises
+    ------
+    GarbageError
+        It is not that.
+    """
+    results = answer.get("results") if isinstance(answer, dict) else None
+    if not isinstance(results, list) or len(results) != count:
+        raise GarbageError("another number of fields than asked for")
+    return results
+
+
+@contextmanager
+def on_cluster(
+    scheduler: str | None,
+    workers: int | None,
+    *,
+    project: Path,
+    read_only: bool,
+    check: Callable[[], None],
+    device: str,
+) -> Iterator[Cluster]:
+    """Connect to a cluster for one task on a project.
+
+    Parameters
+    ----------
+    read_only
+        Whether nothing may be written into the project: pixels are always sent then.
+
+    Raises
+    ------
+    ClusterError
+        See `training.cluster.connection.connected`.
+    """
+    where = "this computer" if scheduler is None else f"the scheduler {scheduler}"
+    with (
+        connected(scheduler, workers, check) as client,
+        proof_in(project, read_only=read_only) as proof,
+    ):
+        yield Cluster(client, Sender(proof=proof), check, where, device)
