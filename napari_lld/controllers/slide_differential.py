@@ -159,7 +159,7 @@ class SlideDifferentialController:
             self.window.show_training(session.training.state, own=own, forbidden=session.why_no_edits)
 
     def _on_message(self, message: Any) -> None:
-        if message.type != "done" or message.task != "differential":
+        if message.type != "done" or self._desk.session.training.state.task != "differential":
             return
         read = ReadPlaces.of(message.result, message.model_id)
         self._read[read.field_id] = read

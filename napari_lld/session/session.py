@@ -355,7 +355,7 @@ class Session(OpenProject):
             self.refresh()
         if message.type in {"done", "cancelled"}:
             self.training.look_at_slides()
-        if message.type == "done" and message.task == "train" and message.result.get("active"):
+        if message.type == "done" and self.training.state.task == "train" and message.result.get("active"):
             self.training.state.add(self.training.why_search)
         sentence = self.training.state.message
         if message.type == "done":

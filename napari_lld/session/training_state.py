@@ -242,7 +242,7 @@ class TrainingState:
         self.ended.emit()
 
     def _done_sentence(self, message: Any) -> str:
-        if message.task == "differential":
+        if self.task == "differential":
             counted = message.result.get("counted", 0)
             return trn("{count} white cell counted.", "{count} white cells counted.", counted)
         if message.model_id is None:
