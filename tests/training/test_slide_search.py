@@ -29,7 +29,7 @@ from annotation_store.records import Shape
 from training.inference.predict import RawProposals
 from training.inference.slide_count import Places
 from training.inference.slide_count import count as count_in
-from training.inference.slide_map import SlideMap
+from training.inference.slide_map import SlideMap, map_slide
 from training.inference.slide_tiles import Tiling, own
 from training.protocol import DifferentialRequest, PredictRequest
 from training.reasons import Reason
@@ -273,6 +273,24 @@ def test_a_pixel_size_that_was_taken_away_is_not_read_from_the_file(
         latest = project.searches.latest(slide)
         assert latest is not None
         assert latest.about["tiling"]["side"] == pytest.approx(side)
+
+
+def test_of_a_focus_stack_the_plane_of_the_project_is_searched(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = np.stack([np.full((900, 900, 3), shade, np.uint8) for shade in (200, 210, 220)])
+    file = tmp_path / "stack.ome.tif"
+    tifffile.imwrite(file, stack, tile=(64, 64), photometric="rgb", metadata={"axes": "ZYXS"})
+    seen: list[float] = []
+
+    def look(opened: Slide, **given: Any) -> SlideMap:
+        seen.append(float(opened.read((0, 0, 10, 10)).mean()))
+        return map_slide(opened, **given)
+
+    monkeypatch.setattr(worker_search, "map_slide", look)
+    (slide,) = project.fields.add([file], plane=2).added
+    run(PredictRequest(project=str(project.path), device="cpu", fields=[slide]), Listener(), 0.0)  # type: ignore[arg-type]
+    assert seen == [220]
 
 
 def nothing() -> RawProposals:

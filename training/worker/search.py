@@ -119,8 +119,9 @@ class Searcher:
         ImageError
             The slide is not there, or cannot be read at all.
         """
-        path = self.project.slides.open(slide.id).path
-        with open_slide(path) as opened:  # its own: it stays open while others are looked at
+        known = self.project.slides.open(slide.id)
+        # its own: it stays open while others are looked at; its colours and plane are those of the project
+        with open_slide(known.path, known.options) as opened:
             return self._search(slide, opened, area, order, enough, still, anew)
 
     def _search(
