@@ -62,11 +62,6 @@ class _Shares(LoadScopeScheduling):  # type: ignore[misc]
         return "desk" if _shows_widgets(nodeid) else nodeid.split("::")[0]
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than cores: the tests wait for windows and processes a quarter of their time."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     return _Shares(config, log)
 

@@ -220,7 +220,7 @@ def test_a_slide_is_searched_by_workers_as_by_one_process(
     with tifffile.TiffWriter(tmp_path / "slide.tif") as tiff:
         tiff.write(
             np.tile(
-                np.concatenate([np.concatenate(fields[:2], 1), np.concatenate(fields[2:], 1)]), (3, 3, 1)
+                np.concatenate([np.concatenate(fields[:2], 1), np.concatenate(fields[2:], 1)]), (1, 3, 1)
             ),
             tile=(128, 128),
             photometric="rgb",

@@ -287,7 +287,12 @@ def staying_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[StayingWorker]:
 
 def processes() -> list[psutil.Process]:
     """Give those of `staying_worker`."""
-    return [one for one in psutil.Process().children() if one.cmdline()[-1:] == ["61"]]
+    found = []
+    for one in psutil.Process().children():
+        with suppress(psutil.Error):  # others that have ended meanwhile
+            if one.cmdline()[-1:] == ["61"]:
+                found.append(one)
+    return found
 
 
 def test_the_command_line_starts_one_process_for_request_after_request(

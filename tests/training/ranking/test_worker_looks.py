@@ -16,8 +16,8 @@ from training.protocol import PredictRequest, TrainRequest, parse_message
 from training.worker.channel import CancelledError, Channel
 from training.worker.run import run
 
-LOOK = 12
-"""Six fields of a domain are searched at two scales first, where nobody has said how large a cell is."""
+LOOK = 6 + 2
+"""Six fields of a domain are searched first, and two magnified, where nobody has said how large a cell is."""
 
 
 class Quiet(Channel):
