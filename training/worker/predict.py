@@ -139,15 +139,8 @@ def _search(searcher: Searcher, slides: Sequence[Field], request: PredictRequest
     )
     return {
         "slides": len(slides) - lost,
-        "count": found.count,
-        "unknown": found.unknown,
-        "tiles": found.tiles,
-        "glass_tiles": found.glass,
-        "pixels": found.pixels,
-        "damaged": [[round(v) for v in box] for box in found.damaged],
-        "seconds": round(found.seconds, 2),
+        **found.counts(),
         "seconds_preparing": round(found.preparing, 2),
-        "seconds_in_model": round(found.predicting, 2),
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -238,6 +238,19 @@ class Outcome:
     stopped: bool = False
     damaged: list[Box] = field(default_factory=list)
     read: set[int] = field(default_factory=set)
+
+    def counts(self) -> dict[str, Any]:
+        """Return what a task says of its searches, for JSON."""
+        return {
+            "count": self.count,
+            "unknown": self.unknown,
+            "tiles": self.tiles,
+            "glass_tiles": self.glass,
+            "pixels": self.pixels,
+            "damaged": [[round(v) for v in box] for box in self.damaged],
+            "seconds": round(self.seconds, 2),
+            "seconds_in_model": round(self.predicting, 2),
+        }
 
 
 @dataclass

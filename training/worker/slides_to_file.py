@@ -112,18 +112,7 @@ class SlideFiles:
 
     def result(self) -> dict[str, Any]:
         """Return what a search of slides in a project returns too."""
-        found = self._outcome
-        return {
-            "slides": self._searched,
-            "count": found.count,
-            "unknown": found.unknown,
-            "tiles": found.tiles,
-            "glass_tiles": found.glass,
-            "pixels": found.pixels,
-            "damaged": [[round(v) for v in box] for box in found.damaged],
-            "seconds": round(found.seconds, 2),
-            "seconds_in_model": round(found.predicting, 2),
-        }
+        return {"slides": self._searched, **self._outcome.counts()}
 
 
 def is_slide(path: Path) -> bool:
