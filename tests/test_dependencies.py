@@ -9,9 +9,12 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -138,3 +141,29 @@ def test_modules_that_the_architecture_lists_exist() -> None:
             if not list((ROOT / section).glob(name.rstrip("/"))):
                 missing.append(f"{section}/{name}")
     assert not missing
+
+
+def test_the_constraints_fit_what_is_declared_and_name_no_registry() -> None:
+    text = (ROOT / "install" / "constraints.txt").read_text("utf-8")
+    assert "://" not in text
+    pinned: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            requirement = Requirement(line)
+            version = str(requirement.specifier).removeprefix("==")
+            pinned.setdefault(normal(requirement.name), []).append(version)
+    project = PYPROJECT["project"]
+    for line in chain(project["dependencies"], *project["optional-dependencies"].values()):
+        requirement = Requirement(line)
+        if normal(requirement.name) != "napari-lld":
+            assert pinned[normal(requirement.name)], line
+            for version in pinned[normal(requirement.name)]:
+                assert requirement.specifier.contains(version, prereleases=True), (
+                    f"{line}: pinned to {version}"
+                )
+
+
+def test_the_citation_is_of_this_version() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert cited["version"] == PYPROJECT["project"]["version"]
+    assert cited["license"] == PYPROJECT["project"]["license"]
