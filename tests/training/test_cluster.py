@@ -44,7 +44,7 @@ from .conftest import Heard
 distributed = pytest.importorskip("distributed")
 CPU = torch.device("cpu")
 QUIET: dict[str, Any] = {"protocol": "tcp", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
-FIELDS = 10
+FIELDS = 6
 
 
 @pytest.fixture(scope="module")
