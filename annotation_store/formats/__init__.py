@@ -11,6 +11,7 @@ from annotation_store.formats._exchange.losses import (
 from annotation_store.formats._exchange.recognise import recognise
 from annotation_store.formats._io.option import Option
 from annotation_store.formats.registry import FORMATS, Format, names, preview, read, targets, write
+from annotation_store.formats.standalone import Contents, Marked, Picture, read_standalone
 
 __all__ = [
     "FORMATS",
@@ -18,12 +19,16 @@ __all__ = [
     "NO_SUGGESTIONS",
     "NO_UNKNOWN_AREA",
     "REGIONS_OF_OUR_OWN",
+    "Contents",
     "Format",
+    "Marked",
     "Option",
+    "Picture",
     "Survey",
     "names",
     "preview",
     "read",
+    "read_standalone",
     "recognise",
     "survey",
     "targets",

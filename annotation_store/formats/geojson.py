@@ -153,6 +153,25 @@ def parse(data: Any, file: Path, schema: Schema, document: Document, pairing: Pa
     _keep_from_background(nameless, field)
 
 
+def features_of(data: Any) -> Iterator[Any]:
+    """Yield the features of a GeoJSON object, those nested in others too; none of what is not GeoJSON."""
+    features = data.get("features", [data]) if isinstance(data, dict) else data
+    yield from _flat(features if isinstance(features, list) else [])
+
+
+def label_and_words(feature: Any) -> tuple[str | None, dict[str, str]]:
+    """Return the class of a feature as it is spelled, and the values of its attributes."""
+    properties = feature.get("properties") if isinstance(feature, dict) else None
+    given = properties if isinstance(properties, dict) else {}
+    metadata = given.get("metadata")
+    words = {str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else {}
+    try:
+        label = _label(given.get("classification"), "a feature")
+    except FormatError:
+        label = None
+    return label, {n: v for n, v in words.items() if n not in _FLAGS and n.casefold() not in CONFIDENCES}
+
+
 def _read(
     feature: Any, at: str, field: FieldIn, schema: Schema, document: Document, nameless: list[Box]
 ) -> None:

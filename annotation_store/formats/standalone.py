@@ -1,0 +1,225 @@
+"""Read annotations without a project, in the words of their own file: for viewers that only show them.
+
+An import brings a file into the words of a project's schema and leaves out what that lacks. A viewer shows
+what the file says: each class and value as the file spells it, the boxes of every class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from annotation_store.errors import FormatError, SchemaError
+from annotation_store.files.json_reader import read_json
+from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._exchange.images import Images, image_size, walk
+from annotation_store.formats._exchange.matching import matching_images
+from annotation_store.formats._exchange.pairing import Pairing
+from annotation_store.formats._io.labels import UNCLASSIFIED
+from annotation_store.formats.coco.reader import from_coco
+from annotation_store.formats.geojson import IGNORE, REGION, features_of, label_and_words, parse
+from annotation_store.formats.yolo import yolo
+from annotation_store.formats.yolo.names import data_set_of
+from annotation_store.images import read_image
+from annotation_store.records import Box, Proposal, Shape
+from annotation_store.schema import Schema, load_schema
+from annotation_store.schema.from_coco import schema_from_coco
+from annotation_store.schema.reserved import RESERVED
+
+Kind = Literal["coco", "geojson", "yolo"]
+
+MOST_BYTES = 100_000_000
+"""Of a JSON file: Python takes ten times as much memory, and a viewer stands still while it reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A cell as a file states it.
+
+    Attributes
+    ----------
+    cell_class
+        Empty if missing.
+    certainty
+        0 to 1, of what a machine found; ``None`` for what a person drew.
+    cell_id
+        The cell of a project that it is; 0 = none.
+    """
+
+    box: Box
+    cell_class: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    certainty: float | None = None
+    kind: str = ""
+    comment: str = ""
+    cell_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image and what is marked on it.
+
+    Attributes
+    ----------
+    image
+        Its file; ``None`` if it was not found.
+    size
+        Width and height; ``None`` if unknown.
+    """
+
+    name: str
+    image: Path | None
+    size: tuple[int, int] | None
+    cells: tuple[Marked, ...] = ()
+    regions: tuple[Shape, ...] = ()
+    ignore_areas: tuple[Shape, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a file or folder holds, in its own words; `notes` holds a sentence for each thing left out."""
+
+    pictures: tuple[Picture, ...]
+    schema: Schema
+    notes: tuple[str, ...] = ()
+
+
+def read_standalone(kind: Kind, path: Path) -> Contents:
+    """Read a COCO file, a GeoJSON file or folder, or a YOLO folder, and find its images.
+
+    A GeoJSON file may lack its image: QuPath's belong to one that is open already.
+
+    Raises
+    ------
+    FormatError
+        It cannot be read, it holds nothing, or none of its images was found.
+    """
+    readers = {"coco": _coco, "geojson": _geojson, "yolo": _yolo}
+    document, schema, images = readers[kind](path)
+    if not document.fields:
+        raise FormatError(f"{path.name} names no images, so there is nothing to show: export it again.")
+    alone = kind == "geojson" and len(document.fields) == 1
+    return Contents(_pictures(document, images, path, alone=alone), schema, _notes(document, images))
+
+
+def _coco(path: Path) -> tuple[Document, Schema, Images]:
+    data = _json(path)
+    schema = _schema(data, path)
+    return from_coco(data, schema, source=path.name), schema, Images.of(path, None)
+
+
+def _yolo(path: Path) -> tuple[Document, Schema, Images]:
+    data_set = data_set_of(path)
+    categories = [{"id": number, "name": name} for number, name in data_set.names.items()]
+    schema = _schema({"categories": categories}, path)
+    images = Images.of(data_set.root, None)
+    return yolo.from_folder(data_set, schema, images), schema, images
+
+
+def _geojson(path: Path) -> tuple[Document, Schema, Images]:
+    files = [path] if path.is_file() else [p for p in walk(path) if p.suffix.lower() == ".geojson"]
+    contents = [(file, _json(file)) for file in files]
+    schema = _schema(_as_coco([data for _, data in contents]), path)
+    images = Images.of(path, None)
+    pairing = Pairing.of_files(images, path, files)
+    document = Document(path.name, [], Skipped())
+    for file, data in contents:
+        parse(data, file, schema, document, pairing)
+    return document, schema, images
+
+
+def _json(path: Path) -> Any:
+    if path.is_file() and path.stat().st_size > MOST_BYTES:
+        raise FormatError(
+            f"The file {path.name} is larger than {MOST_BYTES // 1_000_000} MB, too large for layers: "
+            "make a project of it with napari-lld new and napari-lld import."
+        )
+    return read_json(path, nan_as_null=True)
+
+
+def _schema(document: Any, path: Path) -> Schema:
+    try:
+        return schema_from_coco(document, source=str(path))
+    except SchemaError:
+        return load_schema("lld")  # what it lacks is shown all the same, by its label
+
+
+def _as_coco(contents: Iterable[Any]) -> dict[str, Any]:
+    """Gather classes and values of GeoJSON as a COCO file states them."""
+    names: dict[str, None] = {}
+    annotations = []
+    for data in contents:
+        for feature in features_of(data):
+            label, words = label_and_words(feature)
+            plain = (label or "").strip().lower()
+            if plain and label not in (REGION, IGNORE) and plain not in RESERVED | {UNCLASSIFIED}:
+                names.setdefault(str(label))
+            annotations.append({"attributes": words})
+    categories = [{"id": number, "name": name} for number, name in enumerate(names)]
+    return {"categories": categories, "annotations": annotations}
+
+
+def _pictures(document: Document, images: Images, path: Path, *, alone: bool) -> tuple[Picture, ...]:
+    try:
+        matches = matching_images(document, images)
+    except FormatError as error:
+        if not alone:
+            count = len(document.fields)
+            missing = "The image it names was" if count == 1 else f"The {count} images it names were"
+            raise FormatError(
+                f"{path.name} holds annotations, but no images. {missing} not found in {images.where()}: put "
+                "the images beside it, or into a folder named images there, and open it again."
+            ) from error
+        matches = {}
+    found = []
+    for index, given in enumerate(document.fields):
+        match = matches.get(index)
+        image = None if match is None else match.path
+        if image is None and not alone:
+            continue
+        found.append(_picture(given, image))
+    return tuple(found)
+
+
+def _picture(given: FieldIn, image: Path | None) -> Picture:
+    size = image_size(image) if image is not None else None
+    if size is None and image is not None:
+        height, width = read_image(image).shape[:2]  # a format that tells its size only when it is read
+        size = (width, height)
+    if size is None and given.width and given.height:
+        size = (given.width, given.height)
+    return Picture(
+        given.name,
+        image,
+        size,
+        (
+            *(_cell(cell) for cell in given.cells),
+            *(Marked(box, label) for label, box in given.strangers),
+            *(_proposed(proposal) for _, proposal in given.proposals),
+        ),
+        tuple(Shape(tuple(map(float, coords))) for coords in given.regions or ()),
+        tuple(Shape(tuple(map(float, coords))) for coords in given.ignore_areas),
+    )
+
+
+def _cell(cell: CellIn) -> Marked:
+    values = {name: value for name, value in cell.attributes.items() if value is not None}
+    kind, comment = (str(cell.flags.get(name) or "") for name in ("kind", "comment"))
+    return Marked(cell.box, cell.cell_class or "", values, None, kind, comment)
+
+
+def _proposed(proposal: Proposal) -> Marked:
+    """Show a suggestion as accepting would write it, with how probable that is."""
+    return Marked(proposal.box, proposal.stated_class or "", proposal.best_attributes, proposal.probability)
+
+
+def _notes(document: Document, images: Images) -> tuple[str, ...]:
+    missing = len(document.skipped.listed("images not found"))
+    if not missing:
+        return ()
+    noun = "image was" if missing == 1 else "images were"
+    return (
+        f"{missing} {noun} not found in {images.where()}: put them there, and open {document.source} again.",
+    )
