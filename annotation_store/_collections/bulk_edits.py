@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -260,6 +261,48 @@ class BulkEdits:
             ]
         self._db.announce(written)
         return written
+
+    def take(
+        self,
+        field_id: int,
+        command: str,
+        *,
+        new: Sequence[Mapping[str, Any]] = (),
+        changed: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> Edit | None:
+        """Add and change cells of one field as one edit, all or nothing; ``None`` if nothing is new.
+
+        Parameters
+        ----------
+        command
+            What history calls the edit.
+        new
+            What `Cells.add` takes of each: ``box``, ``cell_class``, ``attributes``, ``kind``, ``comment``.
+        changed
+            The cells to change, each with what changes: ``box``, ``cell_class``, ``attributes``.
+
+        Raises
+        ------
+        EditError
+            A box is empty or outside the field, the schema lacks a class or value, or a cell is gone.
+        """
+        rows = [self._rows.new(field_id, **cell, origin=Origin.IMPORTED) for cell in new]
+        given: dict[int, dict[str, Any]] = {}
+        for cell_id, change in changed.items():
+            place = self._rows.box(field_id, change["box"]) if "box" in change else {}
+            labels = self._rows.given(change.get("cell_class", KEEP), change.get("attributes"))
+            given[cell_id] = {**place, **labels}
+
+        def build(connection: sa.Connection) -> tuple[int, list[Change]]:
+            found = [Change("cell", None, None, row) for row in rows]
+            for row in self._cells.marks.rows(list(given), connection):
+                if row.field_id != field_id:
+                    raise EditError(f"The cell {row.id} lies on another field. Nothing was changed.")
+                change = self._rows.change(row, given[row.id])
+                found += [] if change is None else [change]
+            return field_id, found
+
+        return self._db.edit(command, build)
 
     def undo(self, edit_ids: Iterable[int]) -> list[Edit]:
         """Undo edits of several fields in one transaction, each the latest of its field.

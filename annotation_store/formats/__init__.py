@@ -11,7 +11,7 @@ from annotation_store.formats._exchange.losses import (
 from annotation_store.formats._exchange.recognise import recognise
 from annotation_store.formats._io.option import Option
 from annotation_store.formats.registry import FORMATS, Format, names, preview, read, targets, write
-from annotation_store.formats.standalone import Contents, Marked, Picture, read_standalone
+from annotation_store.formats.standalone import Contents, Marked, Picture, read_standalone, write_standalone
 
 __all__ = [
     "FORMATS",
@@ -33,4 +33,5 @@ __all__ = [
     "survey",
     "targets",
     "write",
+    "write_standalone",
 ]

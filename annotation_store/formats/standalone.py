@@ -1,4 +1,4 @@
-"""Read annotations without a project, in the words of their own file: for viewers that only show them.
+"""Read and write annotations without a project, in their own words: for viewers that only show them.
 
 An import brings a file into the words of a project's schema and leaves out what that lacks. A viewer shows
 what the file says: each class and value as the file spells it, the boxes of every class.
@@ -6,24 +6,41 @@ what the file says: each class and value as the file spells it, the boxes of eve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from annotation_store.errors import FormatError, SchemaError
 from annotation_store.files.json_reader import read_json
+from annotation_store.files.outputs import check_output, write_file
+from annotation_store.formats._exchange import export
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
 from annotation_store.formats._exchange.images import Images, image_size, walk
 from annotation_store.formats._exchange.matching import matching_images
 from annotation_store.formats._exchange.pairing import Pairing
+from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import UNCLASSIFIED
+from annotation_store.formats.coco.coco import to_coco
 from annotation_store.formats.coco.reader import from_coco
-from annotation_store.formats.geojson import IGNORE, REGION, features_of, label_and_words, parse
+from annotation_store.formats.geojson import IGNORE, REGION, features_of, label_and_words, parse, to_geojson
 from annotation_store.formats.yolo import yolo
 from annotation_store.formats.yolo.names import data_set_of
 from annotation_store.images import read_image
-from annotation_store.records import Box, Proposal, Shape
+from annotation_store.records import (
+    Box,
+    Cell,
+    Field,
+    IgnoreArea,
+    Proposal,
+    Region,
+    RegionState,
+    Shape,
+    Suggestion,
+    SuggestionState,
+)
 from annotation_store.schema import Schema, load_schema
 from annotation_store.schema.from_coco import schema_from_coco
 from annotation_store.schema.reserved import RESERVED
@@ -102,6 +119,91 @@ def read_standalone(kind: Kind, path: Path) -> Contents:
         raise FormatError(f"{path.name} names no images, so there is nothing to show: export it again.")
     alone = kind == "geojson" and len(document.fields) == 1
     return Contents(_pictures(document, images, path, alone=alone), schema, _notes(document, images))
+
+
+def write_standalone(kind: Literal["coco", "geojson"], path: Path, pictures: Sequence[Picture]) -> None:
+    """Write pictures' annotations to a new file or over one, in one step; read back they are the same.
+
+    What a machine found (a certainty, and no cell of a project) is written as a suggestion.
+
+    Raises
+    ------
+    FormatError
+        There is nothing to write, or GeoJSON is asked to hold several images.
+    OutputError
+        It cannot be written there.
+    """
+    if not any(picture.cells or picture.regions for picture in pictures):
+        raise FormatError("There are no boxes, points or regions in the layers: nothing was written.")
+    if kind == "geojson" and len(pictures) != 1:
+        raise FormatError(
+            f"A GeoJSON file is of one image, and the layers hold boxes on {len(pictures)}: "
+            "save them as COCO (.json)."
+        )
+    check_output(path, overwrite=True)
+    schema = _schema_of(pictures, path)
+    fields, cells, suggestions, regions, ignored = _records(pictures)
+    if kind == "coco":
+        document = to_coco(
+            schema, fields, regions=regions, ignore_areas=ignored, cells=cells, suggestions=suggestions
+        )
+    else:
+        number = fields[0].id
+        contents = export.Contents(
+            schema, fields, {number: regions}, {number: ignored}, {number: cells}, {number: suggestions}
+        )
+        document = to_geojson(contents, fields[0], Names())
+    write_file(path, json.dumps(document, ensure_ascii=False, allow_nan=False))
+
+
+def _schema_of(pictures: Sequence[Picture], path: Path) -> Schema:
+    marked = [cell for picture in pictures for cell in picture.cells]
+    words = dict.fromkeys(
+        c.cell_class for c in marked if c.cell_class and c.cell_class.lower() not in RESERVED
+    )
+    categories = [{"id": number, "name": name} for number, name in enumerate(words)]
+    annotations = [{"attributes": dict(cell.attributes)} for cell in marked]
+    try:
+        return schema_from_coco({"categories": categories, "annotations": annotations}, source=str(path))
+    except SchemaError as error:
+        if categories:
+            raise FormatError(str(error)) from error
+        return load_schema("lld")
+
+
+def _records(
+    pictures: Sequence[Picture],
+) -> tuple[list[Field], list[Cell], list[Suggestion], list[Region], list[IgnoreArea]]:
+    fields: list[Field] = []
+    cells: list[Cell] = []
+    suggestions: list[Suggestion] = []
+    regions: list[Region] = []
+    ignored: list[IgnoreArea] = []
+    for place, picture in enumerate(pictures, start=1):
+        width, height = picture.size or _extent(picture)
+        fields.append(Field(place, picture.name, width, height, "", ""))
+        for mark in picture.cells:
+            number = len(cells) + len(suggestions) + 1
+            if mark.certainty is None or mark.cell_id:
+                cell = Cell(number, place, 0, mark.box, mark.cell_class or None, mark.attributes)
+                cells.append(replace(cell, comment=mark.comment))
+                continue
+            classes = {mark.cell_class: 1.0} if mark.cell_class else {}
+            values = {name: {value: 1.0} for name, value in mark.attributes.items()}
+            proposal = Proposal(mark.box, mark.certainty, classes, values)
+            suggestions.append(Suggestion(number, place, None, proposal, SuggestionState.PENDING))
+        for shape in picture.regions:
+            regions.append(Region(len(regions) + 1, place, 0, shape, RegionState.FINISHED))
+        for shape in picture.ignore_areas:
+            ignored.append(IgnoreArea(len(ignored) + 1, place, 0, shape))
+    return fields, cells, suggestions, regions, ignored
+
+
+def _extent(picture: Picture) -> tuple[int, int]:
+    """Return the size that holds everything marked, where the image is not known."""
+    boxes = [*(c.box for c in picture.cells), *(s.bounds for s in (*picture.regions, *picture.ignore_areas))]
+    right, bottom = (max((math.ceil(box[i] + box[i + 2]) for box in boxes), default=1) for i in (0, 1))
+    return max(1, right), max(1, bottom)
 
 
 def _coco(path: Path) -> tuple[Document, Schema, Images]:

@@ -130,6 +130,7 @@ _WRITING = (
     ),
     *("tool.box", "tool.draft", "tool.ignore", "tool.region", "tool.ring", "candidate."),
     *(
+        "layers.take",
         "training.start",
         "training.suggest",
         "slides.search",

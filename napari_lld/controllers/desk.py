@@ -17,6 +17,7 @@ from napari_lld.controllers.display import display_commands, take_ring
 from napari_lld.controllers.fields import FieldController
 from napari_lld.controllers.gallery import GalleryController
 from napari_lld.controllers.importing import ImportController
+from napari_lld.controllers.layer_cells import LayerCellsController
 from napari_lld.controllers.merging import MergeController
 from napari_lld.controllers.napari_preferences import bind
 from napari_lld.controllers.overlap import OverlapController
@@ -114,6 +115,8 @@ class Desk(QObject):
         self.commands.add(self.services.commands())
         self.commands.add(self.imports.commands())
         self.commands.add(self.merging.commands())
+        self.layer_cells = LayerCellsController(self)
+        self.commands.add(self.layer_cells.commands())
         self.commands.add(display_commands(self))
         self.overlap = OverlapController(self)
         self.commands.add(self.overlap.commands())

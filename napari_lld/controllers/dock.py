@@ -135,6 +135,14 @@ class AnnotateDock(QWidget):
         self._back.clicked.connect(lambda *_: self.desk.layers.select())
         self._back.hide()
         foot_layout.addWidget(self._back, 0, 2)
+        self._take = QToolButton()
+        self._take.setObjectName("lld_layers.take")
+        self._take.setText(tr("Take cells"))
+        self._take.setToolTip(self.desk.commands.tooltip("layers.take"))
+        self._take.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._take.clicked.connect(lambda *_: self.desk.commands.run("layers.take"))
+        self._take.hide()
+        foot_layout.addWidget(self._take, 0, 3)
         foot.setFixedHeight(25)
         outer.addWidget(foot)
         self._message = MessageBar(self, self._message_top)
@@ -328,6 +336,7 @@ class AnnotateDock(QWidget):
         foreign = self.desk.session.project is not None and self.desk.layers.foreign is not None
         if foreign or not self._back.isHidden():
             self._back.setVisible(foreign)
+            self._take.setVisible(foreign and self.desk.layer_cells.can_take)
             self._fading.stop()
             self._rest_hint()
 

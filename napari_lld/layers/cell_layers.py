@@ -25,6 +25,8 @@ CLASS, CERTAINTY, CELL = "class", "certainty", "cell"
 KIND, COMMENT = "kind", "comment"
 OWN = (CLASS, CERTAINTY, KIND, COMMENT, CELL, "index", "field", "width", "height")
 """Columns of features that are not attributes."""
+METADATA, REGIONS, IGNORED = "napari_lld", "regions", "ignored"
+"""Where a layer's metadata names the fields it is of, and what its shapes are if not cells."""
 HALF = (0.5, 0.5)
 MOST_SHAPES = 2000
 """Boxes that napari draws as Shapes: that many take a second, and each further thousand another half."""
@@ -238,6 +240,52 @@ def cells_of(layer: LayerData, usual_side: float) -> list[Marked]:
             (y, x), (bottom, right) = mark.min(axis=0), mark.max(axis=0)
             box = (x, y, right - x, bottom - y)
         found.append(_marked(box, row))
+    return found
+
+
+def by_place(layer: LayerData) -> dict[int, LayerData]:
+    """Split a layer of Shapes or Points by the place of the field in the stack, each with two dimensions.
+
+    Raises
+    ------
+    ValueError
+        It has more than three dimensions.
+    """
+    data, arguments, kind = layer
+    marks = [np.atleast_2d(np.asarray(one, dtype=float)) for one in data]
+    if any(mark.shape[1] not in (2, 3) for mark in marks):
+        raise ValueError("dimensions")
+    table = _table(arguments.get("features"))
+    kinds = arguments.get("shape_type")
+    groups: dict[int, list[int]] = {}
+    for index, mark in enumerate(marks):
+        groups.setdefault(round(float(mark[0, 0])) if mark.shape[1] == 3 else 0, []).append(index)
+    found: dict[int, LayerData] = {}
+    for place, chosen in groups.items():
+        own = dict(arguments)
+        own["features"] = {name: [values[i] for i in chosen] for name, values in table.items()}
+        if isinstance(kinds, list):
+            own["shape_type"] = [kinds[i] for i in chosen]
+        found[place] = [marks[i][:, -2:] for i in chosen], own, kind
+    return found
+
+
+def shapes_of(layer: LayerData) -> list[Shape]:
+    """Return the areas that a layer of Shapes of one field shows; what has no area is left out."""
+    data, arguments, _ = layer
+    scale, translate = _placing(arguments)
+    kinds = arguments.get("shape_type") or []
+    found = []
+    for index, mark in enumerate(data):
+        points = np.asarray(mark, dtype=float) * scale + translate
+        (top, left), (bottom, right) = points.min(axis=0), points.max(axis=0)
+        if right <= left or bottom <= top or len(points) < 3:
+            continue
+        upright = {tuple(p) for p in points} == {(y, x) for y in (top, bottom) for x in (left, right)}
+        if upright or (kinds[index] if index < len(kinds) else "") == "ellipse":
+            found.append(Shape.rectangle(left, top, right - left, bottom - top))
+        else:
+            found.append(Shape.polygon([(x, y) for y, x in points]))
     return found
 
 

@@ -18,7 +18,7 @@ from annotation_store.records import Shape
 from annotation_store.schema import Schema
 from napari_lld.i18n.translate import tr
 from napari_lld.layers import cell_layers
-from napari_lld.layers.cell_layers import LayerData, OnField
+from napari_lld.layers.cell_layers import IGNORED, METADATA, REGIONS, LayerData, OnField
 from napari_lld.plugin.dock import dock_of
 
 if TYPE_CHECKING:
@@ -147,19 +147,21 @@ def as_layers(
         pixels = _stack(pictures, read) if stacked else read(pictures[0])
         title = name if stacked else pictures[0].name
         layers.append((pixels, {"name": title, "rgb": True, "translate": cell_layers.HALF}, "image"))
-    for areas, title, colour in (
-        ([p.regions for p in pictures], tr("finished regions"), "cyan"),
-        ([p.ignore_areas for p in pictures], tr("ignore areas"), "gray"),
+    for areas, title, colour, role in (
+        ([p.regions for p in pictures], tr("finished regions"), "cyan", REGIONS),
+        ([p.ignore_areas for p in pictures], tr("ignore areas"), "gray", IGNORED),
     ):
         layer = cell_layers.areas_layer(
             _placed(areas, stacked=stacked), name=title, colour=colour, stacked=stacked
         )
         if layer is not None:
+            layer[1]["metadata"] = {METADATA: {"role": role}}
             layers.append(layer)
     layers.append(_cells_layer(cells, contents.schema, names))
     shown = [picture.name for picture in pictures]
     for _, arguments, _ in layers:
-        arguments["metadata"] = {"napari_lld": {"source": source, "fields": shown}}
+        own = arguments.setdefault("metadata", {}).setdefault(METADATA, {})
+        own |= {"source": source, "fields": shown}
     return layers
 
 
