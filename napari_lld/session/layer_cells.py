@@ -39,7 +39,7 @@ class Taking:
     values: Counter[str] = field(default_factory=Counter)
 
     def sentence(self, layer: str) -> str:
-        """Say what came of a layer."""
+        """Describe what came of a layer."""
         parts = []
         if self.new:
             parts.append(trn("{count} new cell", "{count} new cells", len(self.new)))
