@@ -355,6 +355,29 @@ class TrainOptions:
             window="default",
         ),
     ] = 0
+    scheduler: Annotated[
+        str | None,
+        About(
+            later("Scheduler of a cluster"),
+            later(
+                "Train on a worker with a graphics card of the dask scheduler at this address, such as "
+                "tcp://host:8786; its workers predict the suggestions too."
+            ),
+            metavar="ADDRESS",
+            window="default",
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        About(
+            later("Processes"),
+            later("Predict the suggestions in so many processes of this computer."),
+            metavar="N",
+            least=1,
+            most=256,
+            window="default",
+        ),
+    ] = None
     # the window queues a training itself
     wait: Annotated[
         bool,

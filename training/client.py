@@ -14,7 +14,7 @@ import sys
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from annotation_store.errors import LLDError
@@ -49,6 +49,8 @@ WAITED_FOR = "waited for"
 """Value of ``NAPARI_LLD_WINDOW`` in a worker whose answer somebody in the window waits for."""
 _GRACE_SECONDS = 15.0
 """How long a cancelled worker may take before it is killed."""
+_WATCH_SECONDS = 0.5
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 IDLE_SECONDS = 600.0
 """How long a worker that stays waits for a request before it ends by itself."""
 
@@ -114,7 +116,13 @@ def write_request(request: Request, folder: Path | str) -> Path:
     return file
 
 
-def run_worker(request: Request, *, on_message: Callable[[Message], None] | None = None) -> Done:
+def run_worker(
+    request: Request,
+    *,
+    on_message: Callable[[Message], None] | None = None,
+    unwanted: Callable[[], bool] | None = None,
+    threads: int | None = None,
+) -> Done:
     """Run the worker to its end.
 
     Parameters
@@ -123,6 +131,11 @@ def run_worker(request: Request, *, on_message: Callable[[Message], None] | None
         What to do.
     on_message
         Called with each message as it comes, in this thread.
+    unwanted
+        Asked about once a second, in another thread; the worker is cancelled when it returns true, and killed
+        if it does not end then.
+    threads
+        How many it computes with; ``None`` = as many as suit the computer.
 
     Returns
     -------
@@ -137,12 +150,27 @@ def run_worker(request: Request, *, on_message: Callable[[Message], None] | None
         After the worker, asked to stop by Ctrl+C, has gone.
     """
     with temporary_folder("request") as folder:
-        process = _Process(worker_command(write_request(request, folder)))
+        more = {} if threads is None else {name: str(threads) for name in _THREADS}
+        process = _Process(worker_command(write_request(request, folder)), more)
+        over = threading.Event()
+        if unwanted is not None:
+            threading.Thread(target=_watch, args=(process, unwanted, over), daemon=True).start()
         try:
             last = process.follow(on_message)
         finally:
+            over.set()
             process.end()
     return process.outcome(last)
+
+
+def _watch(process: _Process, unwanted: Callable[[], bool], over: threading.Event) -> None:
+    """Cancel a worker when it is no longer wanted."""
+    while not over.wait(_WATCH_SECONDS):
+        if unwanted():
+            process.write(CANCEL_LINE)
+            if not over.wait(_GRACE_SECONDS):
+                process.kill()
+            return
 
 
 class StayingWorker:
@@ -183,13 +211,13 @@ class StayingWorker:
 class _Process:
     """A worker process, and the last lines of its standard error."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=worker_environment(),
+            env={**worker_environment(), **(environment or {})},
             encoding="utf-8",
             errors="replace",
             # a Ctrl+C in the terminal reaches the whole group: the worker hears of it by its closed input
@@ -220,6 +248,10 @@ class _Process:
                 if isinstance(message, Done | Failed | Cancelled):
                     return message
         return None
+
+    def kill(self) -> None:
+        """End it where it stands."""
+        self._process.kill()
 
     def end(self) -> None:
         """Close the input, which cancels a task and ends the process, and kill it when it does not end."""

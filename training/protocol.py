@@ -62,6 +62,13 @@ class TrainRequest(_Record):
         budget begins after the wait.
     reading
         The number of the reading to learn from; ``None`` = the annotator's.
+    held_out
+        Ids of fields whose units are held out, all of them and no others; ``None`` = the task chooses.
+    scheduler
+        The address of a scheduler on one of whose workers, which has a graphics card, the training runs;
+        others predict the suggestions.
+    workers
+        How many processes of this computer predict the suggestions.
     """
 
     task: Literal["train"] = "train"
@@ -79,6 +86,9 @@ class TrainRequest(_Record):
     annotator: str | None = None
     reading: int | None = None
     wait: bool = True
+    held_out: list[int] | None = None
+    scheduler: str | None = None
+    workers: int | None = Field(default=None, ge=1, le=256)
 
 
 class PredictRequest(_Record):
@@ -442,6 +452,10 @@ class Suggested(_Answer):
     unlike: list[str] = Field(default_factory=list)
     unchecked: list[str] = Field(default_factory=list)
     labelled: dict[str, int] = Field(default_factory=dict)
+
+    def trust(self) -> dict[str, Any]:
+        """Return what is known of the films, as the result of a task has it."""
+        return {"unlike": self.unlike, "unchecked": self.unchecked, "labelled": self.labelled}
 
 
 class Searched(_Answer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,53 @@ def _write_level(group: Any, path: str, level: Pixels) -> None:
         dimension_names=("c", "y", "x"),
     )
     array[...] = planes
+
+
+def write_windows(folder: Path, size: tuple[int, int], parts: Iterable[tuple[int, int, Pixels]]) -> None:
+    """Write an OME-Zarr image of one level of which only parts have pixels; the rest takes no space.
+
+    Parameters
+    ----------
+    size
+        Its width and height.
+    parts
+        x and y of each part, and its ``(height, width, 3)`` pixels.
+    """
+    import zarr  # half a second, not needed to list cells
+    from zarr.codecs import ZstdCodec
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    group = zarr.create_group(
+        store=str(folder), attributes={"ome": _metadata(folder.stem, {"0": 1.0}, None)}, overwrite=True
+    )
+    array = group.create_array(
+        "0",
+        shape=(3, size[1], size[0]),
+        dtype=np.uint8,
+        chunks=(3, _CHUNK, _CHUNK),
+        compressors=ZstdCodec(level=0, checksum=True),
+        dimension_names=("c", "y", "x"),
+    )
+    for x, y, pixels in parts:
+        height, width = pixels.shape[:2]
+        array[:, y : y + height, x : x + width] = pixels.transpose(2, 0, 1)
+
+
+def nameless(metadata: bytes) -> bytes:
+    """Return the metadata of an OME-Zarr image (``zarr.json``) without the name that it gives of itself.
+
+    Raises
+    ------
+    ImageError
+        It is damaged.
+    """
+    try:
+        content = json.loads(metadata)
+        for image in content.get("attributes", {}).get("ome", {}).get("multiscales", []):
+            image.pop("name", None)
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise ImageError("The description of a stored image is damaged: run napari-lld check.") from error
+    return json.dumps(content).encode()
 
 
 def read_pixels(folder: Path) -> Pixels:

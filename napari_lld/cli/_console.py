@@ -28,6 +28,7 @@ INCOMPLETE = 3
 
 _STAGES = {
     "connect": "Connecting to the cluster",
+    "send": "Sending what is to be learned from",
     "prepare": "Preparing",
     "train": "Training",
     "evaluate": "Measuring",

@@ -12,7 +12,7 @@ import typer
 from napari_lld.cli._console import UsageError, plural, say, say_json, say_unknown, worker_progress
 from napari_lld.cli._faces import asks
 from napari_lld.cli._metrics import say_metrics
-from napari_lld.cli._options import Json, ProjectPath, ReadingName, device_of, open_project
+from napari_lld.cli._options import Json, ProjectPath, ReadingName, check_cluster, device_of, open_project
 from napari_lld.cli.predict import say_searched
 from napari_lld.options import TrainOptions
 
@@ -48,6 +48,7 @@ def train(
     if not 0 <= holdout < 1:
         raise UsageError(f"--holdout {holdout:g}: give a fraction of the cells, at least 0 and less than 1")
     device_of(options.device)
+    check_cluster(options.scheduler, options.workers)
     start = init_of(options.init)
     with open_project(project, reading=reading) as opened:
         number = opened.reading.id
@@ -81,7 +82,12 @@ def train(
         slides: dict[str, Any] | None = None
         if left and search_slides:
             request = PredictRequest(
-                project=str(project.absolute()), fields=left, device=options.device, reading=number
+                project=str(project.absolute()),
+                fields=left,
+                device=options.device,
+                reading=number,
+                scheduler=options.scheduler,
+                workers=options.workers,
             )
             slides = run_worker(request, on_message=hear).result["slides"]
             left = []

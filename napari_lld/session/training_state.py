@@ -38,6 +38,7 @@ class Trainer(Protocol):
 
 _STAGES = {
     "connect": later("Connecting to the cluster"),
+    "send": later("Sending what is to be learned from"),
     "prepare": later("Preparing the fields"),
     "train": later("Training"),
     "evaluate": later("Measuring on held-out cells"),

@@ -238,7 +238,7 @@ def _slide(path: str, samples: str, options: SlideOptions) -> Slide:
 
 
 def _from_files(files: Mapping[str, bytes]) -> np.ndarray:
-    with tempfile.TemporaryDirectory(dir=_own_folder(), ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(dir=own_folder(), ignore_cleanup_errors=True) as folder:
         for name, content in files.items():
             inner = PurePosixPath(name)
             if inner.is_absolute() or ".." in inner.parts or "\\" in name:
@@ -254,7 +254,7 @@ def _from_files(files: Mapping[str, bytes]) -> np.ndarray:
 
 def _learned(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
     """Return a model in the client's words; read once, then kept by its hash."""
-    _set_up(_threads())
+    _set_up(threads())
     key = str(model["key"])
     if (learned := _models.pop(key, None)) is None:
         learned = _read_model(model, weights)
@@ -277,7 +277,7 @@ def _read_model(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel
     from training.networks.devices import choose_device
     from training.networks.vocabulary import Vocabulary
 
-    own = _own_folder()
+    own = own_folder()
     if weights is None:
         place = starter_place()
         if place.with_suffix(".json").read_bytes() != model["card"]:
@@ -301,11 +301,12 @@ def _read_model(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel
 
 
 @functools.cache
-def _own_folder() -> Path:
+def own_folder() -> Path:
+    """Return the worker's folder, which is there until it ends."""
     return keep_until_exit("cluster")
 
 
-def _threads() -> int:
+def threads() -> int:
     """Return how many threads the worker was given."""
     try:
         from distributed import get_worker
@@ -318,15 +319,15 @@ def _threads() -> int:
 _repeatable = False
 
 
-def _set_up(threads: int) -> None:
+def _set_up(count: int) -> None:
     """Let torch use the worker's threads, which it is told in each thread anew."""
     global _repeatable
     import torch
 
     from training.networks.devices import be_repeatable
 
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
     if not _repeatable:
         be_repeatable()
         _repeatable = True

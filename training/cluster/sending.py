@@ -23,6 +23,7 @@ from annotation_store.files.layout import RUNS, inside
 from annotation_store.images import read_bytes
 from annotation_store.images.slide_files import parts
 from annotation_store.images.zarr_reader import is_zarr
+from annotation_store.images.zarr_writer import nameless
 from training.inference.sources import ImageFile, SlideArea, StoredField
 
 Pixels = Callable[[], np.ndarray]
@@ -90,9 +91,18 @@ def size_of(sent: Sent) -> int:
 
 
 def _stored_files(folder: Path) -> dict[str, bytes]:
-    """Read the files of a stored field that hold its finest level."""
-    files = [folder / "zarr.json", *(path for path in (folder / "0").rglob("*") if path.is_file())]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    """Read the files of a stored field that hold its finest level; its own name may be a patient's."""
+    return {
+        path.relative_to(folder).as_posix(): (
+            nameless(path.read_bytes()) if path.parent == folder else path.read_bytes()
+        )
+        for path in finest_level(folder)
+    }
+
+
+def finest_level(folder: Path) -> list[Path]:
+    """List the files of a stored field that hold its finest level, and what describes them."""
+    return [folder / "zarr.json", *(path for path in sorted((folder / "0").rglob("*")) if path.is_file())]
 
 
 @contextmanager

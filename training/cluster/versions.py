@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Of `training.cluster.remote`: another number where what is sent or given back means something else."""
 
 _TITLES = {"napari-lld": "napari-lld", "protocol": "the protocol of clusters", "ultralytics": "Ultralytics"}

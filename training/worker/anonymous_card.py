@@ -17,7 +17,8 @@ from training.models.folder import CARD, read_card
 from training.networks.architectures import ARCHITECTURES
 
 _PARENTS = {"starter", "scratch", *(one.file_name for one in ARCHITECTURES.values())}
-_PRIVATE = ("project", "annotator", "init")  # of a request: paths, and who asked
+# of a request: paths, addresses, and who asked
+_PRIVATE = ("project", "annotator", "init", "scheduler", "workers", "held_out")
 _HASH = re.compile(r"[0-9a-f]{16}")
 
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from training.protocol import TrainRequest
     from training.worker.annotated_fields import AnnotatedField
 
-_NOT_LEARNING = {"project", "suggest", "min_confidence", "annotator", "reading", "wait"}
+_NOT_LEARNING = {
+    *("project", "suggest", "min_confidence", "annotator", "reading", "wait"),
+    *("held_out", "scheduler", "workers"),
+}
 """Parts of a request that change nothing of what is learnt."""
 
 KEPT_STAGES = ("masked", "pseudo")

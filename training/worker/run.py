@@ -68,7 +68,8 @@ def _run(request: Request, channel: Channel, begun: float) -> Done:
     be_repeatable()
     if isinstance(request, ExportModelRequest):
         return export_model(request, channel)
-    device = choose_device(request.device)
+    away = isinstance(request, TrainRequest) and request.scheduler is not None  # the device is the worker's
+    device = choose_device("auto" if away else request.device)
     match request:
         case TrainRequest():
             from training.worker.train import train

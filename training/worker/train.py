@@ -9,7 +9,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ from training.evaluation.bulk_accept import bulk
 from training.evaluation.cell_outcomes import write_outcomes
 from training.evaluation.extra_metrics import SUGGESTED
 from training.evaluation.metrics import FieldResult, summarise
-from training.evaluation.patient_split import count_fields, held_out
+from training.evaluation.patient_split import count_fields
 from training.evaluation.prediction_sets import fit_sets
 from training.inference.engine import remember_files
 from training.inference.measure import (
@@ -51,12 +51,10 @@ from training.protocol import Done, Metrics, Notice, Progress, Saved, Started, T
 from training.worker.annotated_fields import (
     AnnotatedField,
     fields_by_unit,
-    held_before,
     knowledge,
     not_read,
     readable,
     refuse_without_labels,
-    unannotated,
 )
 from training.worker.anonymous_card import hide_names, nameless
 from training.worker.budget import CELLS, DETECTOR, HELD_OUT, IN_USE, LEARNED, PARENT, START, Budget
@@ -66,10 +64,12 @@ from training.worker.comparison import compare_with_active, starter_calibration
 from training.worker.extra_cells import compact, drawn_at_random, of_single_cells
 from training.worker.failures import failure
 from training.worker.films import Films
+from training.worker.many import elsewhere, predictor_for
 from training.worker.models import beginning, resolve, shown_by_nobody
 from training.worker.out_of_fold import check_labels, trunk_for
 from training.worker.proposing import Proposer, patients_in_turn
 from training.worker.resume import epochs_done, forget_state, identity, mark_interrupted, state_file
+from training.worker.roles import roles
 from training.worker.stages import LEAST_HELD_OUT, Plan, Stages, plan
 from training.worker.suggest import Sides, suggest_on
 
@@ -100,7 +100,14 @@ def train(request: TrainRequest, channel: Channel, device: torch.device, begun: 
         run_id = project.runs.start(request.model_dump(exclude={"project"}))
         try:
             budget = Budget(request.budget, begun)
-            done = _Training(request, channel, device, begun, project, known, run_id, budget).run()
+            if request.scheduler is None:
+                done = _Training(request, channel, device, begun, project, known, run_id, budget).run()
+            else:
+                from training.worker.train_elsewhere import TrainingElsewhere  # dask takes half a second
+
+                done = TrainingElsewhere(
+                    request, channel, device, begun, project, known, run_id, budget
+                ).run()
         except BaseException as error:
             stopped = channel.cancelled or isinstance(error, CancelledError)
             with contextlib.suppress(Exception):
@@ -146,10 +153,9 @@ class _Training:
         in_use = project.models.active()
         if request.init == "active" and in_use is not None and parent == "starter":
             self.passed_over = in_use.id
-        held = self._held_out()
-        training = [k for k in self.known if k.teaches and k.patient not in held]
-        testing = [k for k in self.known if k.finished and k.patient in held]
-        others = unannotated(self.known, held, most=len(training), seed=request.seed)
+        chosen = roles(project, request, self.known, self.lineage)
+        held, self.lost = chosen.held, chosen.lost
+        training, testing, others = chosen.training, chosen.testing, chosen.others
         cells = sum(len(k.cells) for k in training)
         config = settings(
             fields=len(training),
@@ -220,26 +226,29 @@ class _Training:
             using.to(self.device)
             trunk = trunk_for(project, using, number_used)
             seen = None if self.seen is None or trunk is not model else (training, self.seen)
-            suggested = suggest_on(
-                project,
-                using,
-                number_used,
-                self.known,
-                self.channel,
-                films=self.films if active else Films(project, using, self.known),
-                min_confidence=request.min_confidence,
-                ready=self.propose.predicted if active else None,
-                checked=check_labels(
-                    project, trunk, self.known, self.channel, ready=seen, budget=self.budget
-                ),
-                budget=self.budget,
-            )
-            trust = {
-                "unlike": suggested.unlike,
-                "unchecked": suggested.unchecked,
-                "labelled": suggested.labelled,
-                "sets": using.sets.summary(),
-            }
+            with predictor_for(request, project, self.channel) as predictor:
+                suggested = suggest_on(
+                    project,
+                    using,
+                    number_used,
+                    self.known,
+                    self.channel,
+                    films=self.films if active else Films(project, using, self.known),
+                    min_confidence=request.min_confidence,
+                    ready=self.propose.predicted if active else None,
+                    checked=check_labels(
+                        project,
+                        trunk,
+                        self.known,
+                        self.channel,
+                        ready=seen,
+                        budget=self.budget,
+                        predictor=elsewhere(predictor),
+                    ),
+                    budget=self.budget,
+                    predictor=predictor,
+                )
+            trust = suggested.trust() | {"sets": using.sets.summary()}
         result = {
             "active": active,
             "why": verdict,
@@ -250,14 +259,6 @@ class _Training:
             **trust,
         }
         return Done(task="train", model_id=number, metrics=metrics, result=result)
-
-    def _held_out(self) -> set[str]:
-        classes: dict[str, list[str | None]] = defaultdict(list)
-        for one in self.known:
-            classes[one.patient] += [cell.cell_class for cell in one.cells_in_regions()]
-        before, self.lost = held_before(self.project, self.known)
-        learnt = {one.patient for one in self.known if self.lineage.saw(one.field, one.cells)}
-        return held_out(classes, self.request.holdout, already=before, learnt=learnt)
 
     def _finds(self, model: LearnedModel, training: Sequence[AnnotatedField]) -> CellsFound:
         """Try the start on the finished regions."""

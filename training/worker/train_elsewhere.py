@@ -1,0 +1,328 @@
+"""The training task where a worker of a cluster trains: a copy without names goes, a model comes back.
+
+The worker does what `training.worker.train` does, on a copy whose ids are the project's and whose names are
+hashes. What only the project knows is done here: who is held out, the names in the card, the number of the
+model, whether it becomes active, and the suggestions.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from annotation_store.copies.teaching import Keys, copy_to_teach, write_slide
+from annotation_store.errors import ProjectError
+from annotation_store.files.layout import MODELS, PIXELS, inside
+from annotation_store.files.outputs import write_file
+from annotation_store.files.temporary import temporary_folder
+from annotation_store.images.zarr_writer import nameless as nameless_image
+from annotation_store.project import Project
+from annotation_store.splits import units_of_fields
+from training.cluster.connection import connected
+from training.cluster.sending import finest_level
+from training.cluster.training_task import RemoteError, Trained, TrainingTask
+from training.evaluation.patient_split import held_out_key, known_as
+from training.models.folder import CARD, model_files, read_card
+from training.models.lineage import Lineage
+from training.models.model import ModelError, read_model
+from training.models.ultralytics_checkpoints import is_checkpoint
+from training.protocol import Done, Message, Metrics, Notice, Progress, Saved, Started, TrainRequest
+from training.worker.annotated_fields import AnnotatedField, knowledge, readable
+from training.worker.anonymous_card import nameless
+from training.worker.budget import Budget
+from training.worker.channel import Channel
+from training.worker.films import Films
+from training.worker.many import elsewhere, predictor_for
+from training.worker.models import beginning, resolve
+from training.worker.out_of_fold import check_labels, trunk_for
+from training.worker.roles import roles
+from training.worker.suggest import suggest_on
+
+if TYPE_CHECKING:
+    import torch
+
+_TOLD = ("last_cell", "learnt_fields", "held_fields", "chosen", "detector")
+"""What the copy has of the cards of models: which cells they have seen."""
+_TRAINING = 0.7
+"""Part of the time left that the worker may take where suggestions follow."""
+
+
+@dataclass
+class _Copy:
+    """A copy of the project that a worker can train on.
+
+    Attributes
+    ----------
+    folder
+        Its database, and the images of its slides.
+    files
+        Every file by its path in the copy.
+    held
+        Ids of the fields that are held out.
+    start
+        The file or folder of the copy to start from, where it is no model of the project.
+    keys
+        How the copy calls held-out units in cards, to how the project does.
+    names
+        Names of slides in the copy to their names.
+    """
+
+    folder: Path
+    files: list[tuple[str, Callable[[], bytes]]] = field(default_factory=list)
+    held: list[int] = field(default_factory=list)
+    start: str | None = None
+    keys: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class TrainingElsewhere:
+    """A training on a worker that the scheduler of a request knows."""
+
+    request: TrainRequest
+    channel: Channel
+    device: torch.device
+    begun: float
+    project: Project
+    known: Sequence[AnnotatedField]
+    run_id: int
+    budget: Budget
+
+    def run(self) -> Done:
+        """Train, and suggest."""
+        request, project = self.request, self.project
+        in_use = project.models.active()
+        with ExitStack() as held:
+            self.channel.send(Progress(stage="connect", done=0, total=0))
+            client = held.enter_context(connected(request.scheduler, None, self.channel.check))
+            copy = _Copy(held.enter_context(temporary_folder("training")) / "copy")
+            task = TrainingTask(
+                client,
+                f"the scheduler {request.scheduler}",
+                partial(self._asked, copy),
+                partial(self._sent, copy),
+                self.channel.check,
+                partial(self._tell, copy),
+            )
+            task.choose()  # before a copy is made that nobody could take
+            self._fill(copy)
+            trained = task.run()
+        self.channel.check()
+        same = (None if in_use is None else in_use.id) == self._active()
+        number, active, verdict, metrics = self._keep(trained, copy, same)
+        trust = self._suggest() if request.suggest else {"unlike": [], "unchecked": [], "labelled": {}}
+        result = {
+            **trained.done.result,
+            "active": active,
+            "why": verdict,
+            "seconds": round(time.monotonic() - self.begun, 1),
+            "left_out": [
+                *trained.done.result.get("left_out", ()),
+                *(one.stored() for one in self.budget.left_out),
+            ],
+            **trust,
+        }
+        return Done(task="train", model_id=number, metrics=metrics, result=result)
+
+    def _active(self) -> int | None:
+        model = self.project.models.active()
+        return None if model is None else model.id
+
+    # -- what goes --------------------------------------------------------------------------------
+
+    def _fill(self, copy: _Copy) -> None:
+        """Write the copy's database, and list what goes with it."""
+        request, project, folder = self.request, self.project, copy.folder
+        _, parent = beginning(
+            project, request.init, detector=request.detector, size=request.size, seed=request.seed
+        )
+        every = project.fields.all()
+        units = units_of_fields(every)
+        theirs: dict[str, str] = {}
+
+        def card(keys: Keys, _number: int, told: Any) -> dict[str, Any]:
+            if not theirs:
+                self._translate(copy, theirs, keys, {one.id: units[one.id] for one in every})
+            listed = told.get("held_out") if isinstance(told, Mapping) else None
+            held = [theirs.get(str(one), keys.in_copy(str(one))) for one in listed or ()]
+            return {name: told[name] for name in _TOLD if name in told} | {"held_out": sorted(held)}
+
+        keys = copy_to_teach(project.path, folder, card)
+        if not theirs:
+            self._translate(copy, theirs, keys, units)
+        lost = {one.field.id for one in knowledge(project)} - {one.field.id for one in self.known}
+        with Project.open(folder, reading=project.reading.id, read_only=True) as opened:
+            known = [
+                replace(one, patient=units[one.field.id])
+                for one in knowledge(opened)
+                if one.field.id in units and one.field.id not in lost
+            ]
+            copy.names = {one.name: project.fields.get(one.id).name for one in opened.slides.all()}
+        chosen = roles(project, request, known, Lineage.of(project, parent))
+        copy.held = sorted({one.field.id for one in known if one.patient in chosen.held})
+        read = [*known[:1], *chosen.others, *(one for one in known if one.teaches or one.finished)]
+        for slide in project.slides.all():
+            windows = [one.window for one in read if one.field.id == slide.id and one.window is not None]
+            if windows:
+                write_slide(folder, project.pixels, slide, windows)
+        for place in sorted(folder.rglob("*")):
+            if place.is_file():
+                copy.files.append((place.relative_to(folder).as_posix(), place.read_bytes))
+        for field_id in dict.fromkeys(one.field.id for one in read if one.window is None):
+            copy.files += self._pixels(field_id)
+        copy.files += self._models(parent, copy)
+
+    def _translate(self, copy: _Copy, theirs: dict[str, str], keys: Keys, units: Mapping[int, str]) -> None:
+        """Note how the copy calls each unit that a card may list, and how the project does."""
+        for one in self.project.fields.all():
+            unit = units[one.id]
+            kind, _, name = unit.partition(" ")
+            in_copy = keys.in_copy(f"held out: {kind} {keys.hashed(name)}")
+            copy.keys[in_copy] = held_out_key(self.project, unit)
+            for called in (*known_as(one, unit), *([one.patient] if one.patient else [])):
+                theirs[called] = theirs[held_out_key(self.project, called)] = in_copy
+
+    def _pixels(self, field_id: int) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        folder = inside(self.project.path, PIXELS, str(field_id))
+        for place in finest_level(folder):
+            name = f"{PIXELS}/{field_id}/{place.relative_to(folder).as_posix()}"
+            yield name, partial(_pixel_file, place, own=place.parent == folder)
+
+    def _models(self, parent: str, copy: _Copy) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """Yield the files of the models that the training reads."""
+        init = self.request.init
+        for number in dict.fromkeys((int(parent) if parent.isdecimal() else None, self._active())):
+            if number is not None:
+                for place in model_files(self.project.models.folder(number)):
+                    if place.is_file():  # of the one in use, the training says what that means
+                        yield f"{MODELS}/{number}/{place.name}", place.read_bytes
+        if is_checkpoint(init):
+            place = Path(str(init))
+            copy.start = f"start/start{place.suffix.lower()}"
+            yield copy.start, place.read_bytes
+        elif parent == "file":
+            copy.start = "start"
+            for place, name in zip(model_files(Path(str(init))), ("model.safetensors", CARD), strict=True):
+                yield f"start/{name}", place.read_bytes
+
+    def _asked(self, copy: _Copy) -> dict[str, Any]:
+        """Return what the worker is asked."""
+        budget = None
+        if self.request.budget is not None:
+            budget = max(1.0, self.budget.left * (_TRAINING if self.request.suggest else 1.0))
+        own = {"project": "", "annotator": None, "scheduler": None, "workers": None}
+        return {
+            **self.request.model_dump(),
+            **own,
+            "init": self.request.init if copy.start is None else "",
+            "start": copy.start,
+            "suggest": False,
+            "reading": self.project.reading.id,
+            "held_out": copy.held,
+            "budget": budget,
+        }
+
+    def _sent(self, copy: _Copy) -> Iterator[tuple[str, bytes]]:
+        for number, (name, read) in enumerate(copy.files):
+            self.channel.send(Progress(stage="send", done=number, total=len(copy.files)))
+            yield name, read()
+
+    def _tell(self, copy: _Copy, message: Message) -> None:
+        """Pass a message of the worker on, in the project's words."""
+        if isinstance(message, Started):
+            message = message.model_copy(update={"run_id": self.run_id})
+        elif isinstance(message, Notice):
+            text = json.dumps(message.reason, ensure_ascii=False)
+            for theirs, own in copy.names.items():
+                text = text.replace(theirs, json.dumps(own, ensure_ascii=False)[1:-1])
+            message = Notice(reason=json.loads(text))
+        self.channel.send(message)
+
+    # -- what comes back --------------------------------------------------------------------------
+
+    def _keep(
+        self, trained: Trained, copy: _Copy, same: bool
+    ) -> tuple[int, bool, str | None, dict[str, Any]]:
+        """Store the model as one that was trained here."""
+        project, done = self.project, trained.done
+        active = done.result.get("active") is True and same
+        told = done.result.get("why")
+        why = str(told) if told is not None else None
+        if not same:
+            why = "Another model was made active while it was trained."
+        number = project.models.reserve_id()
+        folder = project.models.folder(number)
+        try:
+            folder.mkdir()
+            for name, content in trained.files.items():
+                write_file(folder / name, content)
+            try:
+                read_model(folder)
+                card = read_card(folder)
+            except ModelError as error:
+                raise RemoteError(
+                    "that trained", f"the model that came back cannot be used ({error})"
+                ) from error
+            listed = card.get("held_out")
+            held = [copy.keys[one] for one in listed if one in copy.keys] if isinstance(listed, list) else []
+            card |= {"run": self.run_id, "request": self.request.model_dump(), "held_out": sorted(held)}
+            card["why_not_active"] = None if active else why
+            card = nameless(project, card)
+            write_file(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False))
+            project.models.add(number, parent=str(card.get("parent", "")), card=card, activate=active)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)  # half a model is none
+            raise
+        metrics = card.get("metrics")
+        measured: dict[str, Any] = metrics if isinstance(metrics, dict) else {}
+        difference = measured.get("difference")
+        stored = difference.get("told") if isinstance(difference, dict) and same else None
+        self.channel.send(Metrics(metrics=measured))
+        self.channel.send(Saved(model_id=number, active=active, why=why, reason=stored))
+        return number, active, why, measured
+
+    def _suggest(self) -> dict[str, Any]:
+        """Suggest with the model in use, by what is labelled by now."""
+        project, channel = self.project, self.channel
+        known, _ = readable(project, knowledge(project))
+        model, number = resolve(project, "active")
+        model.to(self.device)
+        with predictor_for(self.request, project, channel) as predictor:
+            suggested = suggest_on(
+                project,
+                model,
+                number,
+                known,
+                channel,
+                films=Films(project, model, known),
+                min_confidence=self.request.min_confidence,
+                checked=check_labels(
+                    project,
+                    trunk_for(project, model, number),
+                    known,
+                    channel,
+                    budget=self.budget,
+                    predictor=elsewhere(predictor),
+                ),
+                budget=self.budget,
+                predictor=predictor,
+            )
+        return suggested.trust() | {"sets": model.sets.summary()}
+
+
+def _pixel_file(place: Path, *, own: bool) -> bytes:
+    """Read a file of a stored field; that which describes it loses its name."""
+    try:
+        content = place.read_bytes()
+    except OSError as error:
+        raise ProjectError(
+            f"The pixels in {place.parent} are missing or damaged: run napari-lld check."
+        ) from error
+    return nameless_image(content) if own else content
