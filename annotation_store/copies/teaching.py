@@ -178,7 +178,7 @@ def write_slide(target: Path, pixels: FieldPixels, slide: Field, windows: Iterab
 
 
 def place_slides(folder: Path) -> None:
-    """Tell a copy's database where the images of its slides lie, once it lies where it stays."""
+    """Record in a copy's database where the images of its slides lie, once it lies where it stays."""
     engine = make_engine(folder / DATABASE)
     try:
         with plain_errors(folder), engine.connect() as connection, transaction(connection, folder):

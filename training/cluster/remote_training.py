@@ -1,4 +1,4 @@
-"""What a worker of a cluster does when it trains: a process of its own, on a copy without names.
+"""What a worker of a cluster does when it trains: a separate process, on a copy without names.
 
 The copy comes in parts and lies in the worker's own folder until the training has ended. The training is
 that of any computer (`training.worker.train`), started as the command line starts it.
