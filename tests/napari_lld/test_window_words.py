@@ -13,8 +13,8 @@ import annotation_store
 import training
 from napari_lld.i18n.worker_texts import in_the_window
 
-ELSEWHERE = {"--detector", "--from", "--map", "--readers", "--stay", "--truth"}
-"""Options of what only the command line does (restoring, changing the schema, splitting, measuring, other
+ELSEWHERE = {"--detector", "--from", "--map", "--readers", "--resources", "--stay", "--truth"}
+"""Options of what only the command line does (restoring, changing the schema, splitting, measuring, clusters, other
 detectors), and of the worker itself."""
 
 

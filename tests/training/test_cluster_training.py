@@ -128,8 +128,8 @@ def test_a_worker_that_is_killed_midway_costs_nothing_and_the_model_is_that_of_t
             sent.extend([str(list(part)).encode(), *part.values()])
             yield part
 
-    split_into_parts = training_task._parts
-    monkeypatch.setattr(training_task, "_parts", parts)
+    split_into_parts = training_task.in_parts
+    monkeypatch.setattr(training_task, "in_parts", parts)
     with distributed.Client(cluster, set_as_default=False) as client:
         (victim,) = client.run(os.getpid).values()
         client.run(_start_idle_trainings)

@@ -157,7 +157,7 @@ class TrainingTask:
         future: Any = None
         ended = False
         try:
-            for number, part in enumerate(_parts(self.files())):
+            for number, part in enumerate(in_parts(self.files())):
                 future = self.client.submit(
                     remote_training.receive, run, part, key=f"lld-copy-{run}-{number}", **there
                 )
@@ -257,7 +257,7 @@ class TrainingTask:
         )
 
 
-def _parts(files: Iterable[tuple[str, bytes]]) -> Iterator[dict[str, bytes]]:
+def in_parts(files: Iterable[tuple[str, bytes]]) -> Iterator[dict[str, bytes]]:
     """Yield files in parts that are sent at a time."""
     part: dict[str, bytes] = {}
     size = 0
