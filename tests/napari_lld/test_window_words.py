@@ -14,8 +14,8 @@ import training
 from napari_lld.i18n.worker_texts import in_the_window
 
 ELSEWHERE = {"--detector", "--from", "--map", "--readers", "--resources", "--stay", "--truth"}
-"""Options of what only the command line does (restoring, changing the schema, splitting, measuring, clusters, other
-detectors), and of the worker itself."""
+"""Options of what only the command line does (restoring, changing the schema, splitting, measuring, other
+detectors), of dask, and of the worker itself."""
 
 
 def sentences(package: Path) -> Iterator[str]:
