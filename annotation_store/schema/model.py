@@ -8,9 +8,16 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from annotation_store.schema.reserved import RESERVED
 
@@ -102,13 +109,29 @@ class AttributeValue(_Part):
 
 
 class Attribute(_Part):
-    """A categorical morphological property; the position of a value is its 0-based id in LLD's files."""
+    """A categorical morphological property; the position of a value is its 0-based id in LLD's files.
+
+    Attributes
+    ----------
+    ordered
+        Whether the values are listed in an order, as small, medium, large are: to take one end for the other
+        is then a greater error than to take a neighbour.
+    """
 
     name: Name
     title: str = ""
     help: str = ""
     spellings: tuple[Name, ...] = ()
+    ordered: bool = False
     values: tuple[AttributeValue, ...]
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out that values have no order: older programs do not know the key."""
+        content: dict[str, Any] = write(self)
+        if not self.ordered:
+            content.pop("ordered", None)
+        return content
 
     @cached_property
     def value_names(self) -> tuple[str, ...]:

@@ -8,6 +8,9 @@ from typing import Any
 from napari_lld.cli._console import new_table, number, plural, say, say_table
 from training.evaluation.units import of_units
 
+_OF_RANKS = (("places off, on average", "rank_error"), ("kappa, weighted by squares", "weighted_kappa"))
+"""Of an attribute whose values have an order."""
+
 NOT_FOUND, NO_CELL, SILENT = "not found", "no cell", "no prediction"
 
 
@@ -63,6 +66,9 @@ def say_metrics(metrics: Mapping[str, Any]) -> None:
                 for title, key in (("from the class alone", "look_up"), ("within a class", "within_class")):
                     if one.get(key) is not None:
                         row(f"    {title}", one[key], None, "")
+                for title, key in _OF_RANKS:
+                    if one.get(key) is not None:
+                        row(f"    {title}", one[key], one.get("intervals", {}).get(key), "")
     say_table(table)
     if spread:
         whose = of_units(int(spread["patients"]), spread.get("of_fields"))

@@ -81,6 +81,8 @@ class AttributeTable:
     accuracy: Estimate
     look_up: Estimate
     within_class: Estimate
+    rank_error: Estimate
+    weighted_kappa: Estimate
     trained_on: Estimate
     values: Sequence[tuple[str, Estimate, Estimate]]
 
@@ -215,6 +217,8 @@ def attribute_tables(one: Measurement, trained: Measurement, words: Words) -> li
                 row.share("accuracy", n, between),
                 row.estimate("look_up", n, between),
                 row.estimate("within_class", n, between),
+                row.estimate("rank_error", n, between),
+                row.estimate("weighted_kappa", n, between),
                 learnt.estimate("f1", learnt.count("n"), learnt.part("intervals")),
                 [
                     (

@@ -70,6 +70,7 @@ def before_annotation(project: Project, facts: Facts) -> Measurement:
         results,
         classes=facts.schema.class_names,
         attributes={one.name: one.value_names for one in facts.schema.attributes},
+        ordered=[one.name for one in facts.schema.attributes if one.ordered],
         resamples=_RESAMPLES,
     )
     # what it was less sure of than a suggestion must be is not kept: no average over all confidences

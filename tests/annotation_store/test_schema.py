@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from annotation_store import Project, Schema, SchemaError, load_schema, schema_from_coco
@@ -45,6 +47,22 @@ def test_lld_has_the_published_ids_and_value_order() -> None:
     assert schema.members("Monocyte") == ("Monocyte",)
     assert schema.class_named("None").artefact
     assert "smudge" in schema.class_named("None").kinds
+
+
+def test_sizes_have_an_order_that_files_keep_and_older_schemas_do_without(tmp_path: Path) -> None:
+    schema = load_schema("lld")
+    assert [a.name for a in schema.attributes if a.ordered] == ["cell_size"]
+    assert load_schema("wbcatt").attribute_named("cell_size").ordered
+    content = schema.model_dump(mode="json")
+    assert [a.get("ordered") for a in content["attributes"]] == [True] + [None] * 6
+    for name, text in (
+        ("mine.yaml", yaml.safe_dump(schema.model_dump(mode="json", exclude_defaults=True))),
+        ("mine.json", json.dumps({"napari_lld": {"schema": content}, "categories": []})),
+    ):
+        (tmp_path / name).write_text(text)
+        assert load_schema(tmp_path / name) == schema
+    del content["attributes"][0]["ordered"]  # as older programs wrote it
+    assert not Schema.model_validate(content).attribute_named("cell_size").ordered
 
 
 def test_wbcatt_has_the_words_that_the_mapping_to_lld_expects() -> None:

@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
 from annotation_store.records import Proposal, Shape
+from training.evaluation.extra_metrics import describe
 from training.evaluation.metrics import (
     FieldTruth,
     Ranking,
@@ -168,6 +170,31 @@ def test_what_an_attribute_says_beyond_the_class_is_measured_within_classes() ->
     assert beyond_class([*better, ("Monocyte", "small", "large")])["within_class"] == pytest.approx(0.9)
     assert beyond_class(better)["within_class"] is None  # four cells are too few
     assert beyond_class([]) == {"look_up": None, "within_class": None}
+
+
+def test_how_many_places_an_ordered_value_is_off_is_measured_beside_its_f1() -> None:
+    sizes = ("small", "medium", "large")
+    rng = np.random.default_rng(0)
+    pairs = [(i, min(2, max(0, i + off))) for i, off in rng.integers((0, -1), (3, 2), (60, 2))]
+    pairs += [(0, 2)] * 3
+    results = [
+        evaluate_field(
+            FieldTruth(f"field {n % 9}", 200, 200, (cell(10, 10, size=sizes[true]),)),
+            [proposal(10, 10, 0.9, size=sizes[predicted])],
+        )
+        for n, (true, predicted) in enumerate(pairs)
+    ]
+    row = describe(results, attributes={"size": sizes}, ordered=["size"])["attributes"]["size"]
+    assert row["rank_error"] == pytest.approx(np.mean([abs(t - p) for t, p in pairs]))
+    assert row["weighted_kappa"] == pytest.approx(
+        cohen_kappa_score(*zip(*pairs, strict=True), weights="quadratic")
+    )
+    low, high = row["intervals"]["weighted_kappa"]
+    assert low < row["weighted_kappa"] < high
+    assert "rank_error" not in describe(results, attributes={"size": sizes})["attributes"]["size"]
+    all_small = [evaluate_field(truth(cell(10, 10, size="small")), [proposal(10, 10, 0.9, size="small")])]
+    row = describe(all_small, attributes={"size": sizes}, ordered=["size"])["attributes"]["size"]
+    assert (row["rank_error"], row["weighted_kappa"]) == (0.0, None)
 
 
 def test_attributes_count_where_present_and_missed_cells_end_to_end() -> None:

@@ -10,6 +10,8 @@ on deciding, as far as cells that the discriminant was not fitted on say that th
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +22,7 @@ from torch import nn
 
 from training.engine.augment import OTHER_LOOKS, jitter
 from training.engine.data import Labels, TrainingField, each_cell, labelled_cells
+from training.engine.within_class import classes_of, fit_shift
 from training.models.memory import Memory, single_labels
 from training.models.model import LearnedModel, adapted
 from training.networks.describer import NEVER, Discriminant, cut_crop, features_of
@@ -162,15 +165,21 @@ class Mixing:
         The same of the head's logits.
     share
         What the discriminant's word weighs among the head's own values.
+    shift
+        What is added to the result in a cell of each class (`training.engine.within_class`); ``None`` = as
+        the parents have it.
     """
 
     cooling: float
     of_head: float
     share: float
+    shift: np.ndarray | None = dataclasses.field(default=None, compare=False)
 
     def keep(self, lines: nn.Module) -> Discriminant:
         """Write into a discriminant how it is to be mixed with its head."""
         assert isinstance(lines, Discriminant)
+        if self.shift is not None:
+            lines.shift.copy_(torch.from_numpy(self.shift))
         lines.share.fill_(self.share)
         lines.temperature.fill_(1.0)
         lines.used.fill_(1.0)
@@ -208,7 +217,7 @@ def teach_heads(
     mixed: dict[int, Mixing] = {}
     if (shown.labels >= 0).any():
         _resolve_groups(shown, cells.labels.allowed, memory.looks)
-        mixed = _fit_discriminants(model, shown, memory.looks, mixing or {})
+        mixed = _fit_discriminants(model, shown, cells.labels.of, memory.looks, mixing or {})
     model.memory = _remembering(memory, cells, own, model.source, seed)
     # a group of which no member was ever shown teaches none of them
     model.teach(
@@ -374,14 +383,47 @@ def _cross_fit(model: LearnedModel, shown: _Shown, looks: np.ndarray) -> dict[in
     return crossed
 
 
+def _shift(
+    model: LearnedModel, head: int, crossed: _Crossed, shown: _Shown, of: np.ndarray
+) -> np.ndarray | None:
+    """Fit an attribute's shift within classes on a project's rows, the first of what was shown.
+
+    Of what parents remember there are as many cells of a rare value as of others: they do not show what is
+    usual.
+
+    Parameters
+    ----------
+    of
+        Which cell each of these rows is of.
+    """
+    lines = model.describer.lines[head]
+    assert isinstance(lines, Discriminant)
+    if not len(lines.shift):
+        return None
+    own = len(of)
+    mixed = crossed.mixing.keep(copy.deepcopy(lines).cpu()).mixed(
+        torch.from_numpy(crossed.logits[:own]), torch.from_numpy(crossed.scores[:own])
+    )
+    return fit_shift(
+        mixed.numpy(),
+        classes_of(shown.labels[:own, 0], of),
+        shown.labels[:own, head],
+        shown.weights[:own, head],
+        lines.shift_before.cpu().numpy(),
+    )
+
+
 def _fit_discriminants(
-    model: LearnedModel, shown: _Shown, looks: np.ndarray, mixing: Mapping[int, Mixing]
+    model: LearnedModel, shown: _Shown, of: np.ndarray, looks: np.ndarray, mixing: Mapping[int, Mixing]
 ) -> dict[int, Mixing]:
     heads = _fitted(shown, [len(values) for values in model.vocabulary.heads])
     if not heads:
         return {}
     if not all(i in mixing for i in heads):
-        mixing = {i: one.mixing for i, one in _cross_fit(model, shown, looks).items()}
+        crossed = _cross_fit(model, shown, looks)
+        mixing = {
+            i: replace(one.mixing, shift=_shift(model, i, one, shown, of)) for i, one in crossed.items()
+        }
     mixing = {i: mixing[i] for i in heads}
     space = shown.space(looks)
     for i, one in mixing.items():

@@ -7,7 +7,7 @@ alike, and to resample them one by one would promise more than the data hold.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from training.evaluation.metrics import (
     merged,
     summarise,
 )
+from training.evaluation.ranks import rank_measures
 from training.evaluation.reliability import curve
 
 BINS = 15
@@ -38,6 +39,7 @@ def describe(
     *,
     classes: Sequence[str] = (),
     attributes: Mapping[str, Sequence[str]] | None = None,
+    ordered: Collection[str] = (),
     uncalibrated: Sequence[FieldResult] | None = None,
     threshold: float = 0.5,
     resamples: int = RESAMPLES,
@@ -49,6 +51,8 @@ def describe(
     ----------
     classes, attributes
         The schema's classes, and its attributes with their values, in its order.
+    ordered
+        The attributes whose values are listed in an order: see `training.evaluation.ranks`.
     uncalibrated
         Results of the same raw proposals without calibration; ``None`` = not reported.
     threshold
@@ -58,7 +62,7 @@ def describe(
     -------
     dict
         The summary, in which each row of ``attributes`` has ``intervals`` and ``values`` (value to ``f1``,
-        ``n``, ``interval``) as well, and
+        ``n``, ``interval``) as well (of an ordered one also what `training.evaluation.ranks` measures), and
 
         ``intervals``
             ``ap50``, ``precision``, ``recall``, ``class_f1``, ``attribute_f1``: ``[low, high]`` of 95%;
@@ -97,6 +101,9 @@ def describe(
         }
         for name, table in tables.items()
     }
+    for name in set(ordered) & set(tables):
+        for measure, (value, between) in rank_measures(tables[name][:, :, :-2], bootstrap).items():
+            rows[name][measure], rows[name]["intervals"][measure] = value, between
     detection = _detection(bootstrap, results, threshold)
     present = [spread[name].macro for name, row in rows.items() if row["n"]]
     numbers["attributes"] = rows

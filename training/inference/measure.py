@@ -107,6 +107,7 @@ def measured(
         judge(model, truths, raws) if judged is None else judged,
         classes=model.vocabulary.classes,
         attributes=model.vocabulary.attributes,
+        ordered=model.vocabulary.ordered,
         uncalibrated=before,
     )
 

@@ -231,6 +231,8 @@ def adapted(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = N
     )
     of_others = source is not None and parent.source == source
     child.taught_before = _in_words(parent.taught_before if of_others else parent.taught, vocabulary)
+    if not of_others:
+        child.describer.settle_shifts()
     child.taught = _in_words(parent.taught, vocabulary)
     child.source = source
     child.memory = parent.memory.in_words(parent.vocabulary, vocabulary)
@@ -330,8 +332,8 @@ def read_model(place: Path) -> LearnedModel:
         if remembered:
             model.memory = Memory.from_tensors(remembered).fitting(model.vocabulary, model.describer.features)
         weights_of = {n: t for n, t in tensors.items() if not n.startswith(_MEMORY)}
-        if not any(_LINES in name for name in weights_of):  # written before there were discriminants
-            weights_of.update({n: t for n, t in model.tensors() if _LINES in n})
+        # written before there were discriminants, or shifts within a class: none was fitted
+        weights_of = {n: t for n, t in model.tensors() if _LINES in n} | weights_of
         model.load_tensors({n: t.float() if t.is_floating_point() else t for n, t in weights_of.items()})
     except (
         KeyError,

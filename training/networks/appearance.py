@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.networks.describer import CONTEXT, CROP, Describer, Discriminant
+from training.networks.describer import CONTEXT, CROP, Describer, discriminants
 from training.networks.vocabulary import Vocabulary
 
 _VERSION = 1.0
@@ -141,7 +141,7 @@ class AppearanceDescriber(Describer):
         self.trunk = nn.ModuleList([_Version()])
         self.features = LENGTH + 1
         self.heads = nn.ModuleList(nn.Linear(1, len(values)) for values in vocabulary.heads)
-        self.lines = nn.ModuleList(Discriminant(self.features, len(values)) for values in vocabulary.heads)
+        self.lines = discriminants(vocabulary, self.features)
 
     def embed(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
         """Return ``(N, features)`` of crops ``(N, 3, CROP, CROP)`` and sizes ``(N,)``."""

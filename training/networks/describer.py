@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -54,6 +55,11 @@ class Discriminant(nn.Module):
         What the head's logits are divided by.
     used
         0 = none was fitted: the head alone decides.
+    shift
+        ``(classes, K)``: what is added to the log-odds of an attribute's values in a cell of each class
+        (`training.engine.within_class`); of the class itself, and without classes, it has no rows.
+    shift_before
+        The same by others than the project that taught `shift`.
     """
 
     weight: torch.Tensor
@@ -62,8 +68,10 @@ class Discriminant(nn.Module):
     share: torch.Tensor
     temperature: torch.Tensor
     used: torch.Tensor
+    shift: torch.Tensor
+    shift_before: torch.Tensor
 
-    def __init__(self, features: int, values: int) -> None:
+    def __init__(self, features: int, values: int, classes: int = 0) -> None:
         super().__init__()
         self.register_buffer("weight", torch.zeros(values, features))
         self.register_buffer("bias", torch.full((values,), NEVER))
@@ -71,6 +79,8 @@ class Discriminant(nn.Module):
         self.register_buffer("share", torch.zeros(()))
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("used", torch.zeros(()))
+        self.register_buffer("shift", torch.zeros(classes, values))
+        self.register_buffer("shift_before", torch.zeros(classes, values))
 
     def forward(self, logits: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """Return log probabilities ``(N, K)`` from a head's logits ``(N, K)`` and the features."""
@@ -86,6 +96,15 @@ class Discriminant(nn.Module):
         mixed = torch.log_softmax(torch.lerp(of_head, of_lines, self.share), 1)
         together = lines.masked_fill(~own, NEVER).logsumexp(1, keepdim=True)
         return torch.where(self.used > 0, torch.where(own, together + mixed, lines), logits)
+
+
+def discriminants(vocabulary: Vocabulary, features: int) -> nn.ModuleList:
+    """Make a discriminant for each head, none of them fitted."""
+    classes = len(vocabulary.classes)
+    return nn.ModuleList(
+        Discriminant(features, len(values), 0 if classes and not i else classes)
+        for i, values in enumerate(vocabulary.heads)
+    )
 
 
 class Describer(nn.Module):
@@ -108,7 +127,7 @@ class Describer(nn.Module):
         self.hidden = nn.Linear(self.features, _HIDDEN)
         self.dropout = nn.Dropout(0.2)
         self.heads = nn.ModuleList(nn.Linear(_HIDDEN, len(values)) for values in vocabulary.heads)
-        self.lines = nn.ModuleList(Discriminant(self.features, len(values)) for values in vocabulary.heads)
+        self.lines = discriminants(vocabulary, self.features)
 
     def embed(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
         """Pool the trunk's maps: ``(N, features)`` from crops ``(N, 3, CROP, CROP)`` and sizes ``(N,)``."""
@@ -137,9 +156,22 @@ class Describer(nn.Module):
         return [head(x).float() for head in self.heads]
 
     def decide(self, features: torch.Tensor) -> list[torch.Tensor]:
-        """Return the logits of heads and discriminants combined: per head ``(N, n values)`` float32."""
-        both = zip(self.lines, self.head_logits(features), strict=True)
-        return [lines(logits, features) for lines, logits in both]
+        """Return the logits of heads and discriminants combined: per head ``(N, n values)`` float32.
+
+        Those of an attribute are shifted by what is usual of it in the classes that the cell may be of.
+        """
+        both = list(zip(self.lines, self.head_logits(features), strict=True))
+        decided = [lines(logits, features) for lines, logits in both]
+        if len(decided) < 2 or not self._has_classes():
+            return decided
+        with torch.autocast(features.device.type, enabled=False):
+            classes = torch.softmax(decided[0].float(), 1)
+            shifts = [cast(Discriminant, lines).shift for lines in self.lines]
+            return [decided[0], *(x + classes @ own for x, own in zip(decided[1:], shifts[1:], strict=True))]
+
+    def _has_classes(self) -> bool:
+        """Return whether the first head is the class."""
+        return len(cast(Discriminant, self.lines[-1]).shift) > 0
 
     def forward(self, crops: torch.Tensor, sizes: torch.Tensor) -> list[torch.Tensor]:
         """Return logits.
@@ -205,7 +237,20 @@ class Describer(nn.Module):
                 )
                 for scalar in ("share", "temperature", "used"):
                     getattr(lines, scalar).copy_(getattr(its_lines, scalar))
+                classes = [k for k, one in enumerate(own.classes) if one in others.classes]
+                if len(lines.shift) and len(its_lines.shift):
+                    both = [others.classes.index(own.classes[k]) for k in classes]
+                    for shift in ("shift", "shift_before"):
+                        of = getattr(its_lines, shift)[both][:, theirs]
+                        getattr(lines, shift)[np.ix_(classes, rows)] = of
         return taken
+
+    @torch.no_grad()
+    def settle_shifts(self) -> None:
+        """Take the shifts as they are for what others taught, on which those of a project lean."""
+        for lines in self.lines:
+            assert isinstance(lines, Discriminant)
+            lines.shift_before.copy_(lines.shift)
 
 
 _AT_ONCE = 32

@@ -33,12 +33,15 @@ class Vocabulary:
         Attribute name to its value names; may be empty.
     digest
         Of the schema it was made from.
+    ordered
+        The attributes whose values are listed in an order.
     """
 
     classes: tuple[str, ...]
     groups: Mapping[str, tuple[str, ...]]
     attributes: Mapping[str, tuple[str, ...]]
     digest: str = ""
+    ordered: tuple[str, ...] = ()
 
     @classmethod
     def from_schema(cls, schema: Schema) -> Vocabulary:
@@ -48,6 +51,7 @@ class Vocabulary:
             groups={group.name: tuple(group.classes) for group in schema.groups},
             attributes={a.name: tuple(value.name for value in a.values) for a in schema.attributes},
             digest=schema.digest(),
+            ordered=tuple(a.name for a in schema.attributes if a.ordered),
         )
 
     @classmethod
@@ -58,6 +62,7 @@ class Vocabulary:
             groups={name: tuple(members) for name, members in words["groups"].items()},
             attributes={name: tuple(values) for name, values in words["attributes"].items()},
             digest=str(words.get("digest", "")),
+            ordered=tuple(map(str, words.get("ordered", ()))),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,6 +72,7 @@ class Vocabulary:
             "groups": {name: list(members) for name, members in self.groups.items()},
             "attributes": {name: list(values) for name, values in self.attributes.items()},
             "digest": self.digest,
+            "ordered": list(self.ordered),
         }
 
     def same_words(self, other: Vocabulary) -> bool:

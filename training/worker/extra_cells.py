@@ -18,7 +18,7 @@ def compact(results: Sequence[FieldResult], words: Vocabulary) -> dict[str, Any]
     """Return `evaluation.extra_metrics.describe` without its largest parts; ``None`` if there is no cell."""
     if not sum(result.found.truths for result in results):
         return None
-    numbers = describe(results, classes=words.classes, attributes=words.attributes)
+    numbers = describe(results, classes=words.classes, attributes=words.attributes, ordered=words.ordered)
     return {name: value for name, value in numbers.items() if name not in _LEFT_OUT}
 
 
