@@ -42,6 +42,7 @@ from annotation_store.formats._exchange.export import (
 from annotation_store.formats._exchange.images import Images, walk
 from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._exchange.pairing import Pairing
+from annotation_store.formats._exchange.pictures import with_pictures
 from annotation_store.formats._io.file_names import Names, is_absolute, safe_name
 from annotation_store.formats._io.labels import (
     CONFIDENCES,
@@ -313,7 +314,7 @@ def write(
         raise FormatError("Pascal VOC cannot store suggestions: export them as coco.")
     refuse_full(out)
     skipped = Skipped()
-    contents = Contents.of(project, what, progress).without_slides(skipped)
+    contents = with_pictures(Contents.of(project, what, progress), project, skipped)
     fields = contents.annotated()
     for _ in range(len(contents.fields) - len(fields)):
         skipped.count("{n} fields have no region and no cell: left out.")

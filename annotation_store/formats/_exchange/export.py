@@ -25,7 +25,7 @@ from annotation_store.formats._exchange.document import Skipped
 from annotation_store.formats._exchange.originals import plain_suffix
 from annotation_store.formats._io.file_names import Names
 from annotation_store.images import IMAGE_SUFFIXES
-from annotation_store.records import Cell, Field, IgnoreArea, Region, Shape, Suggestion
+from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, Shape, Suggestion
 from annotation_store.schema import Schema
 
 if TYPE_CHECKING:
@@ -49,6 +49,22 @@ def each(fields: Iterable[Field], progress: Progress | None) -> Iterator[Field]:
         yield field
     if progress is not None:
         progress(len(fields), len(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class Picture(Field):
+    """A part of a whole slide that is written as a field; see `pictures`.
+
+    Attributes
+    ----------
+    of
+        The slide's id.
+    box
+        x, y, width, height on it, in whole pixels.
+    """
+
+    of: int = 0
+    box: Box = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +143,6 @@ class Contents:
     def number(self, field: Field) -> int:
         """Return the number of a field in files."""
         return self.numbers.get(field.id, field.id)
-
-    def without_slides(self, skipped: Skipped) -> Contents:
-        """Leave out the slides: no export holds gigapixels; fields made of their areas are there."""
-        for field in self.fields:
-            if field.is_slide:
-                skipped.count("{n} whole slides were left out: make fields of their areas.")
-        return replace(self, fields=[field for field in self.fields if not field.is_slide])
 
     def annotated(self) -> list[Field]:
         """List the fields with any annotation: a finished region, an ignore area, a cell, a suggestion."""
@@ -230,7 +239,9 @@ def put_image(project: Project, field: Field, target: Path, *, anonymise: bool) 
     The bytes are handed on where every program reads them as the project shows them; see `originals`.
     """
     original, _ = _original(project, field, anonymise=anonymise)
-    if original is None:
+    if isinstance(field, Picture):
+        target.write_bytes(png(project.pixels.read_area(field.of, field.box)))
+    elif original is None:
         target.write_bytes(png(project.pixels.read(field.id)))
     else:
         shutil.copyfile(original, target)
@@ -245,7 +256,7 @@ def png(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 def _original(project: Project, field: Field, *, anonymise: bool) -> tuple[Path | None, str]:
     """Find the bytes to hand on, if any, and the suffix of what is written."""
-    if not anonymise:
+    if not (anonymise or isinstance(field, Picture)):
         with suppress(ImageError):  # one that is missing or altered is not handed on, the pixels are
             path = project.pixels.original(field.id)
             if (suffix := plain_suffix(path, (field.width, field.height))) is not None:

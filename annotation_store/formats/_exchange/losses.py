@@ -56,7 +56,7 @@ class Survey:
     nameless
         Cells without one class: missing, unsure, or a group.
     slides
-        Whole slides.
+        Whole slides: only their finished regions are written, as pictures.
     images
         Fields: their pixels do not go along.
     probabilities, novelty, unchecked, sets

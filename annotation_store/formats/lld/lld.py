@@ -47,6 +47,7 @@ from annotation_store.formats._exchange.export import (
 )
 from annotation_store.formats._exchange.images import Images, Size, walk
 from annotation_store.formats._exchange.merge import merge
+from annotation_store.formats._exchange.pictures import with_pictures
 from annotation_store.formats._exchange.sidecar import read_sidecar, write_sidecar
 from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.option import SEED, Option, share_for_test
@@ -370,7 +371,7 @@ def write(
     if what == "suggestions":
         raise FormatError("LLD files cannot store suggestions: export them as coco.")
     skipped = Skipped()
-    contents = Contents.of(project, what, progress).without_slides(skipped)
+    contents = with_pictures(Contents.of(project, what, progress), project, skipped)
     fields = contents.annotated()
     names = Names.of_project(project, anonymise=anonymise)
     export = Export(contents, fields, Codes(project.schema), names, skipped)

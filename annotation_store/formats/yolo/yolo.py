@@ -42,6 +42,7 @@ from annotation_store.formats._exchange.export import (
 from annotation_store.formats._exchange.images import Images, Size, walk
 from annotation_store.formats._exchange.losses import lost_by_suggestions
 from annotation_store.formats._exchange.merge import merge
+from annotation_store.formats._exchange.pictures import with_pictures
 from annotation_store.formats._exchange.sidecar import read_sidecar, write_sidecar
 from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import certain, label_of, labels, read_class
@@ -326,8 +327,11 @@ def write(
     refuse_full(out)
     val, test = VALIDATION.read(options), _TEST.read(options)
     skipped = Skipped()
-    contents = Contents.of(project, what, progress).without_slides(skipped)
-    fields = _chosen(contents, _FIELDS.read(options), what, skipped)
+    choice = _FIELDS.read(options)
+    contents = with_pictures(
+        Contents.of(project, what, progress), project, skipped, whole=choice != "covered"
+    )
+    fields = _chosen(contents, choice, what, skipped)
     refuse_nothing(fields, skipped)
     shares = {"train": 1 - val - test, "val": val, "test": test}
     parts = split_fields(fields, shares, seed=SEED.read(options))

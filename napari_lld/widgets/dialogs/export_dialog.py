@@ -274,8 +274,8 @@ def said(kind: str, count: int) -> str:
             return trn("{count} ignore area is lost.", "{count} ignore areas are lost.", count)
         case "slides":
             return trn(
-                "{count} whole slide is left out; fields made of its areas are there.",
-                "{count} whole slides are left out; fields made of their areas are there.",
+                "Of {count} whole slide, pictures of the finished regions are written, without suggestions.",
+                "Of {count} whole slides, pictures of the finished regions are written, without suggestions.",
                 count,
             )
         case "images":

@@ -1,0 +1,352 @@
+"""Pictures of the finished regions of whole slides, for formats that are folders of images.
+
+A picture lies within a finished region (or several that touch) and is about as wide as a field of view. Its
+edges run between cells wherever they can; a cell that belongs to it is seen whole in it, if need be beyond
+the region's edge or in a strip that the next picture shows too. Each picture is a field like any other for
+the writers: with the regions, ignore areas and cells in it, moved and clipped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import PurePath
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import shapely
+
+from annotation_store.errors import ImageError
+from annotation_store.formats._exchange.document import Skipped
+from annotation_store.formats._exchange.export import Contents, Picture
+from annotation_store.records import Box, Cell, Field, FieldKind, IgnoreArea, Shape
+
+if TYPE_CHECKING:
+    from annotation_store.project import Project
+
+_CELLS_ACROSS = 8
+"""Cells that fit side by side into a picture: an ordinary field of view."""
+_CELL_UM, _CELL = 15.0, 60.0
+"""Side of a white cell where a slide has none: in micrometres, and in pixels where no pixel size is known."""
+_LEAST_SIDE, _MOST_SIDE = 256, 4096
+_LONGER = 1.25
+"""A picture may be so many times as wide before it is cut once more."""
+_SEEN = 0.5
+"""Part of a cell that must be seen for a box; of one that is seen less, the place is ignored."""
+_WHOLE = 1.0
+"""Pixels that a box may pass the edge by and still count as whole."""
+
+
+class _Rect(NamedTuple):
+    """Whole pixels of a slide."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def box(self) -> Box:
+        return self.left, self.top, self.right - self.left, self.bottom - self.top
+
+    @property
+    def area(self) -> shapely.Polygon:
+        return shapely.box(*self)
+
+    def owns(self, box: Box) -> bool:
+        """Return whether a box is centred in it; right and lower edges belong to the next."""
+        x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
+        return self.left <= x < self.right and self.top <= y < self.bottom
+
+
+def with_pictures(contents: Contents, project: Project, skipped: Skipped, *, whole: bool = True) -> Contents:
+    """Put pictures of their finished regions in the place of whole slides.
+
+    Parameters
+    ----------
+    skipped
+        What is in no picture is told there.
+    whole
+        Whether a picture reaches beyond its region where a cell does; else such a cell is cut.
+    """
+    if not any(field.is_slide for field in contents.fields):
+        return contents
+    writing = _Writing(contents, skipped, whole)
+    for field in contents.fields:
+        if not field.is_slide:
+            writing.fields.append(field)
+            continue
+        try:
+            project.slides.open(field.id)
+        except ImageError as error:
+            skipped.one("whole slides that cannot be read", f"{error} There are no pictures of it.")
+            continue
+        writing.add(field)
+    return writing.contents()
+
+
+@dataclass
+class _Writing:
+    """The contents of an export, with pictures."""
+
+    before: Contents
+    skipped: Skipped
+    whole: bool
+
+    def __post_init__(self) -> None:
+        before = self.before
+        slides = {field.id for field in before.fields if field.is_slide}
+        self.fields: list[Field] = []
+        self.names = {field.name.casefold() for field in before.fields}
+        self.regions = {i: own for i, own in before.regions.items() if i not in slides}
+        self.ignore_areas = {i: own for i, own in before.ignore_areas.items() if i not in slides}
+        self.cells = {i: own for i, own in before.cells.items() if i not in slides}
+        self.numbers = dict(before.numbers)
+        self.next_field = max((field.id for field in before.fields), default=0) + 1
+        self.next_number = max((before.number(field) for field in before.fields), default=0) + 1
+        self.next_cell = max((cell.id for own in before.cells.values() for cell in own), default=0) + 1
+
+    def contents(self) -> Contents:
+        return replace(
+            self.before,
+            fields=self.fields,
+            regions=self.regions,
+            ignore_areas=self.ignore_areas,
+            cells=self.cells,
+            numbers=self.numbers,
+        )
+
+    def add(self, slide: Field) -> None:
+        """Add the pictures of a slide."""
+        before, skipped = self.before, self.skipped
+        for _ in before.suggestions.get(slide.id, ()):
+            skipped.count(
+                "{n} suggestions on whole slides were left out: export them as coco, geojson or csv."
+            )
+        finished = before.shapes(slide)
+        if not finished:
+            skipped.count("{n} whole slides have no finished region: left out.")
+        cells = before.cells.get(slide.id, ())
+        written: set[int] = set()
+        for shapes, own, seen in _pictures(slide, finished, cells, whole=self.whole):
+            written |= self._add(slide, shapes, own, seen, written)
+        for cell in cells:
+            if cell.id not in written:
+                skipped.count("{n} cells of whole slides lie in no finished region: left out.")
+
+    def _add(
+        self, slide: Field, shapes: Sequence[Shape], own: _Rect, seen: _Rect, written: set[int]
+    ) -> set[int]:
+        """Add a picture; return which cells have a box in it.
+
+        Parameters
+        ----------
+        own, seen
+            The part of the slide whose cells belong to the picture, and what it shows.
+        """
+        number = self.next_field
+        self.numbers[number] = self.next_number
+        self.next_field, self.next_number = self.next_field + 1, self.next_number + 1
+        before = self.before
+        picture = _picture(slide, number, seen, self._name(slide, seen))
+        reading = before.regions[slide.id][0].reading_id
+        cells: list[Cell] = []
+        ignored: list[Shape] = [area.shape for area in before.ignore_areas.get(slide.id, ())]
+        for cell in before.cells.get(slide.id, ()):
+            box, share = _clipped(cell.box, seen)
+            if share <= 0:
+                continue
+            if share < _SEEN:
+                ignored.append(Shape(cell.box))
+                continue
+            cut = not _is_whole(cell.box, seen)
+            if cut:
+                self.skipped.count("{n} boxes were cut at the edge of a picture of a whole slide.")
+            moved = replace(cell, field_id=number, box=_moved(box, seen), cut=cell.cut or cut)
+            if cell.id in written or not own.owns(cell.box):  # two pictures show it
+                moved = replace(moved, id=self.next_cell)
+                self.next_cell += 1
+            cells.append(moved)
+        self.fields.append(picture)
+        self.cells[number] = cells
+        self.regions[number] = [
+            replace(before.regions[slide.id][0], id=0, field_id=number, shape=shape)
+            for shape in _parts(shapes, seen)
+        ]
+        if areas := _parts(ignored, seen):
+            self.ignore_areas[number] = [IgnoreArea(0, number, reading, shape) for shape in areas]
+        return {cell.id for cell in before.cells.get(slide.id, ()) if _clipped(cell.box, seen)[1] >= _SEEN}
+
+    def _name(self, slide: Field, seen: _Rect) -> str:
+        base = name = f"{PurePath(slide.name).stem}_x{seen.left}_y{seen.top}"
+        number = 2
+        while f"{name}.png".casefold() in self.names:
+            name = f"{base}_{number}"
+            number += 1
+        self.names.add(f"{name}.png".casefold())
+        return f"{name}.png"
+
+
+def _picture(slide: Field, number: int, seen: _Rect, name: str) -> Picture:
+    values = {one.name: getattr(slide, one.name) for one in fields(Field)}
+    values |= {
+        "id": number,
+        "name": name,
+        "width": seen.right - seen.left,
+        "height": seen.bottom - seen.top,
+        "kind": FieldKind.IMAGE,
+        # what is of one slide stays in one part of a split
+        "slide": slide.slide or PurePath(slide.name).stem,
+    }
+    return Picture(**values, of=slide.id, box=seen.box)
+
+
+# -- where pictures lie ---------------------------------------------------------------------------
+
+
+def _pictures(
+    slide: Field, finished: Sequence[Shape], cells: Sequence[Cell], *, whole: bool
+) -> Iterator[tuple[Sequence[Shape], _Rect, _Rect]]:
+    """Yield the finished regions of each picture, the part of the slide that it has, and what it shows."""
+    sides = [max(cell.box[2:]) for cell in cells]
+    side = median(sides) if sides else _CELL_UM / slide.pixel_size_um if slide.pixel_size_um else _CELL
+    most = min(max(math.ceil(_CELLS_ACROSS * side), _LEAST_SIDE), _MOST_SIDE)
+    boxes = np.array([cell.box for cell in cells], float).reshape(-1, 4)
+    for shapes in _touching(finished):
+        outer = _within(slide, shapes)
+        if outer is None:
+            continue
+        area = shapely.union_all([shape.geometry.buffer(0) for shape in shapes])
+        for own in _cut(outer, boxes, most):
+            if area.intersection(own.area).area < 1:
+                continue
+            seen = own
+            if whole:
+                centred = [
+                    c.box for c in cells if own.owns(c.box) and any(s.contains_centre(c.box) for s in shapes)
+                ]
+                seen = _grown(own, centred, slide)
+            yield shapes, own, seen
+
+
+def _touching(shapes: Sequence[Shape]) -> list[list[Shape]]:
+    """Group shapes whose bounds overlap, each group and the groups in their order."""
+    bounds = [shapely.box(x, y, x + w, y + h) for x, y, w, h in (shape.bounds for shape in shapes)]
+    tree = shapely.STRtree(bounds)
+    left = dict.fromkeys(range(len(shapes)))
+    groups = []
+    while left:
+        waiting = [next(iter(left))]
+        group: set[int] = set()
+        while waiting:
+            one = waiting.pop()
+            if one in left:
+                del left[one]
+                group.add(one)
+                waiting += [
+                    int(i)
+                    for i in tree.query(bounds[one])
+                    if bounds[one].intersection(bounds[int(i)]).area > 0
+                ]
+        groups.append([shapes[i] for i in sorted(group)])
+    return groups
+
+
+def _within(slide: Field, shapes: Iterable[Shape]) -> _Rect | None:
+    """Return the whole pixels within the bounds of shapes."""
+    bounds = [(x, y, x + w, y + h) for x, y, w, h in (shape.bounds for shape in shapes)]
+    left, top = (max(0, math.ceil(min(one[i] for one in bounds) - 1e-6)) for i in (0, 1))
+    right, bottom = (
+        min(most, math.floor(max(one[i] for one in bounds) + 1e-6))
+        for i, most in ((2, slide.width), (3, slide.height))
+    )
+    return _Rect(left, top, right, bottom) if right > left and bottom > top else None
+
+
+def _cut(rect: _Rect, boxes: np.ndarray, most: int) -> list[_Rect]:
+    """Cut a rectangle in parts of about `most` pixels a side, where the fewest boxes are, row by row."""
+    across = rect.right - rect.left >= rect.bottom - rect.top
+    start, end = (rect.left, rect.right) if across else (rect.top, rect.bottom)
+    if end - start <= _LONGER * most:
+        return [rect]
+    here = boxes[
+        (boxes[:, 0] < rect.right)
+        & (boxes[:, 0] + boxes[:, 2] > rect.left)
+        & (boxes[:, 1] < rect.bottom)
+        & (boxes[:, 1] + boxes[:, 3] > rect.top)
+    ]
+    count = max(2, math.ceil((end - start) / most))
+    ideal = start + round((end - start) * (count // 2) / count)
+    slack = most // 4
+    places = np.arange(max(start + 1, ideal - slack), min(end - 1, ideal + slack) + 1)
+    axis = 0 if across else 1
+    low, high = here[:, axis], here[:, axis] + here[:, axis + 2]
+    # how many boxes begin before a place, less those that end by then
+    crossed = np.searchsorted(np.sort(low), places, "left") - np.searchsorted(np.sort(high), places, "right")
+    place = int(places[np.lexsort((places, np.abs(places - ideal), crossed))[0]])
+    if across:
+        halves = (rect._replace(right=place), rect._replace(left=place))
+    else:
+        halves = (rect._replace(bottom=place), rect._replace(top=place))
+    return [part for half in halves for part in _cut(half, here, most)]
+
+
+def _grown(own: _Rect, boxes: Iterable[Box], slide: Field) -> _Rect:
+    """Return a rectangle that shows boxes whole, as far as the slide goes."""
+    left, top, right, bottom = own
+    for box in boxes:
+        if _is_whole(box, own):
+            continue
+        x, y, w, h = box
+        left, top = min(left, math.floor(x)), min(top, math.floor(y))
+        right, bottom = max(right, math.ceil(x + w)), max(bottom, math.ceil(y + h))
+    return _Rect(max(0, left), max(0, top), min(right, slide.width), min(bottom, slide.height))
+
+
+# -- what lies in them ----------------------------------------------------------------------------
+
+
+def _is_whole(box: Box, seen: _Rect) -> bool:
+    x, y, w, h = box
+    return (
+        x >= seen.left - _WHOLE
+        and y >= seen.top - _WHOLE
+        and x + w <= seen.right + _WHOLE
+        and y + h <= seen.bottom + _WHOLE
+    )
+
+
+def _clipped(box: Box, seen: _Rect) -> tuple[Box, float]:
+    """Return the part of a box that is seen, and its share of the box."""
+    x, y, w, h = box
+    x0, y0 = max(x, seen.left), max(y, seen.top)
+    x1, y1 = min(x + w, seen.right), min(y + h, seen.bottom)
+    if x1 <= x0 or y1 <= y0:
+        return box, 0.0
+    if (x0, y0, x1, y1) == (x, y, x + w, y + h):
+        return box, 1.0
+    return (x0, y0, x1 - x0, y1 - y0), (x1 - x0) * (y1 - y0) / (w * h)
+
+
+def _moved(box: Box, seen: _Rect) -> Box:
+    return box[0] - seen.left, box[1] - seen.top, box[2], box[3]
+
+
+def _parts(shapes: Iterable[Shape], seen: _Rect) -> list[Shape]:
+    """Return what is seen of shapes, in pixels of the picture; less than a pixel is nothing."""
+    found = []
+    for shape in shapes:
+        if shape.is_rectangle:
+            x, y, w, h = shape.coords
+            box, share = _clipped((x, y, w, h), seen)
+            if share > 0 and min(box[2:]) >= 1:
+                found.append(Shape(_moved(box, seen)))
+            continue
+        common = shapely.intersection(shape.geometry.buffer(0), seen.area)
+        for part in shapely.get_parts(common):
+            if part.geom_type == "Polygon" and part.area >= 1:
+                corners = part.exterior.coords[:-1]
+                found.append(Shape.polygon([(x - seen.left, y - seen.top) for x, y in corners]))
+    return found
