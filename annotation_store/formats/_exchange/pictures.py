@@ -130,14 +130,16 @@ class _Writing:
             skipped.count("{n} whole slides have no finished region: left out.")
         cells = before.cells.get(slide.id, ())
         written: set[int] = set()
-        for shapes, own, seen in _pictures(slide, finished, cells, whole=self.whole):
-            written |= self._add(slide, shapes, own, seen, written)
+        boxes = _array(cells)
+        for shapes, own, seen in _pictures(slide, finished, cells, boxes, whole=self.whole):
+            shown = [cells[i] for i in _near(boxes, seen)]
+            written |= self._add(slide, shapes, own, seen, shown)
         for cell in cells:
             if cell.id not in written:
                 skipped.count("{n} cells of whole slides lie in no finished region: left out.")
 
     def _add(
-        self, slide: Field, shapes: Sequence[Shape], own: _Rect, seen: _Rect, written: set[int]
+        self, slide: Field, shapes: Sequence[Shape], own: _Rect, seen: _Rect, shown: Sequence[Cell]
     ) -> set[int]:
         """Add a picture; return which cells have a box in it.
 
@@ -145,6 +147,8 @@ class _Writing:
         ----------
         own, seen
             The part of the slide whose cells belong to the picture, and what it shows.
+        shown
+            The cells of which anything is seen.
         """
         number = self.next_field
         self.numbers[number] = self.next_number
@@ -154,10 +158,9 @@ class _Writing:
         reading = before.regions[slide.id][0].reading_id
         cells: list[Cell] = []
         ignored: list[Shape] = [area.shape for area in before.ignore_areas.get(slide.id, ())]
-        for cell in before.cells.get(slide.id, ()):
+        written: set[int] = set()
+        for cell in shown:
             box, share = _clipped(cell.box, seen)
-            if share <= 0:
-                continue
             if share < _SEEN:
                 ignored.append(Shape(cell.box))
                 continue
@@ -165,7 +168,8 @@ class _Writing:
             if cut:
                 self.skipped.count("{n} boxes were cut at the edge of a picture of a whole slide.")
             moved = replace(cell, field_id=number, box=_moved(box, seen), cut=cell.cut or cut)
-            if cell.id in written or not own.owns(cell.box):  # two pictures show it
+            written.add(cell.id)
+            if not own.owns(cell.box):  # another picture shows it too
                 moved = replace(moved, id=self.next_cell)
                 self.next_cell += 1
             cells.append(moved)
@@ -177,7 +181,7 @@ class _Writing:
         ]
         if areas := _parts(ignored, seen):
             self.ignore_areas[number] = [IgnoreArea(0, number, reading, shape) for shape in areas]
-        return {cell.id for cell in before.cells.get(slide.id, ()) if _clipped(cell.box, seen)[1] >= _SEEN}
+        return written
 
     def _name(self, slide: Field, seen: _Rect) -> str:
         base = name = f"{PurePath(slide.name).stem}_x{seen.left}_y{seen.top}"
@@ -207,13 +211,12 @@ def _picture(slide: Field, number: int, seen: _Rect, name: str) -> Picture:
 
 
 def _pictures(
-    slide: Field, finished: Sequence[Shape], cells: Sequence[Cell], *, whole: bool
+    slide: Field, finished: Sequence[Shape], cells: Sequence[Cell], boxes: np.ndarray, *, whole: bool
 ) -> Iterator[tuple[Sequence[Shape], _Rect, _Rect]]:
     """Yield the finished regions of each picture, the part of the slide that it has, and what it shows."""
     sides = [max(cell.box[2:]) for cell in cells]
     side = median(sides) if sides else _CELL_UM / slide.pixel_size_um if slide.pixel_size_um else _CELL
     most = min(max(math.ceil(_CELLS_ACROSS * side), _LEAST_SIDE), _MOST_SIDE)
-    boxes = np.array([cell.box for cell in cells], float).reshape(-1, 4)
     for shapes in _touching(finished):
         outer = _within(slide, shapes)
         if outer is None:
@@ -224,8 +227,9 @@ def _pictures(
                 continue
             seen = own
             if whole:
+                near = [cells[i].box for i in _near(boxes, own)]
                 centred = [
-                    c.box for c in cells if own.owns(c.box) and any(s.contains_centre(c.box) for s in shapes)
+                    box for box in near if own.owns(box) and any(s.contains_centre(box) for s in shapes)
                 ]
                 seen = _grown(own, centred, slide)
             yield shapes, own, seen
@@ -271,12 +275,7 @@ def _cut(rect: _Rect, boxes: np.ndarray, most: int) -> list[_Rect]:
     start, end = (rect.left, rect.right) if across else (rect.top, rect.bottom)
     if end - start <= _LONGER * most:
         return [rect]
-    here = boxes[
-        (boxes[:, 0] < rect.right)
-        & (boxes[:, 0] + boxes[:, 2] > rect.left)
-        & (boxes[:, 1] < rect.bottom)
-        & (boxes[:, 1] + boxes[:, 3] > rect.top)
-    ]
+    here = boxes[_near(boxes, rect)]
     count = max(2, math.ceil((end - start) / most))
     ideal = start + round((end - start) * (count // 2) / count)
     slack = most // 4
@@ -291,6 +290,16 @@ def _cut(rect: _Rect, boxes: np.ndarray, most: int) -> list[_Rect]:
     else:
         halves = (rect._replace(bottom=place), rect._replace(top=place))
     return [part for half in halves for part in _cut(half, here, most)]
+
+
+def _array(cells: Sequence[Cell]) -> np.ndarray:
+    return np.array([cell.box for cell in cells], float).reshape(-1, 4)
+
+
+def _near(boxes: np.ndarray, rect: _Rect) -> np.ndarray:
+    """Return the indices of boxes of which something lies in a rectangle."""
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    return np.flatnonzero(((low < (rect.right, rect.bottom)) & (high > (rect.left, rect.top))).all(1))
 
 
 def _grown(own: _Rect, boxes: Iterable[Box], slide: Field) -> _Rect:

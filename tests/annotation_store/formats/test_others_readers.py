@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 import shapely
+import tifffile
 from PIL import Image
 
 from annotation_store import Project, formats
@@ -49,8 +50,17 @@ print(json.dumps({"names": data["names"], "found": found}))
 """
 
 
-def test_ultralytics_loads_the_yolo_folder(annotated: Project, tmp_path: Path) -> None:
+def test_ultralytics_loads_the_yolo_folder(
+    annotated: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("ultralytics")
+    monkeypatch.setattr("annotation_store.images.slide.SLIDE_PIXELS", 200 * 200)
+    tifffile.imwrite(
+        tmp_path / "film.tif", np.zeros((300, 400, 3), np.uint8), tile=(128, 128), photometric="rgb"
+    )
+    (slide,) = annotated.fields.add([tmp_path / "film.tif"]).added
+    annotated.regions.add(slide, Shape.rectangle(100, 50, 200, 100))
+    annotated.cells.add(slide, (150, 75, 50, 25), cell_class="Monocyte")
     formats.write("yolo", annotated, tmp_path / "set", options={"val": "0.5"})
     environment = os.environ | {
         "YOLO_OFFLINE": "true",
@@ -68,6 +78,7 @@ def test_ultralytics_loads_the_yolo_folder(annotated: Project, tmp_path: Path) -
     assert [row[0] for row in rows] == [10, 14]
     np.testing.assert_allclose(rows[0][1:], [0.25, 0.409375, 0.3, 0.31875], atol=1e-6)
     assert [row[0] for row in answer["found"]["b.png"][1]] == [0]
+    assert answer["found"]["film_x100_y50.png"] == [[100, 200], [[10, 0.375, 0.375, 0.25, 0.25]]]
 
 
 @pytest.mark.parametrize("name", ["coco", "lld"])
