@@ -159,6 +159,13 @@ class ExportOptions:
             ),
         ),
     ] = False
+    card: Annotated[
+        bool,
+        About(
+            later("With a description of the data set (dataset card, Croissant)"),
+            later("Describe the export for people (Markdown) and programs (Croissant), in it or beside it."),
+        ),
+    ] = True
     options: Annotated[Mapping[str, str], _FORMAT_OPTIONS] = field(default_factory=dict)
 
 

@@ -102,7 +102,8 @@ def test_an_option_of_the_command_has_the_name_default_and_help_of_its_field(
 ) -> None:
     asked = _parameters(action)[option.name]
     assert asked.opts == [option.flag]
-    assert asked.secondary_opts == []
+    off = [f"--no-{option.flag.removeprefix('--')}"] if option.default is True else []
+    assert asked.secondary_opts == off
     assert asked.required == option.required
     assert asked.help == option.about.help
     if not option.required:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from annotation_store.errors import FormatError
 from annotation_store.files.outputs import check_output
-from annotation_store.formats import cells_csv, crops, geojson, voc
+from annotation_store.formats import cells_csv, crops, dataset_card, geojson, voc
 from annotation_store.formats._exchange.document import Regions
 from annotation_store.formats._io.option import Option
 from annotation_store.formats.coco import coco
@@ -218,6 +218,7 @@ def write(
     progress: Callable[[int, int], None] | None = None,
     *,
     overwrite: bool = False,
+    card: bool = True,
 ) -> ExportReport:
     """Write the current reading's cells, or the pending suggestions, to a file or folder, in one step.
 
@@ -234,6 +235,8 @@ def write(
         Called with (fields written, fields in all). What it raises ends the export: nothing was written.
     overwrite
         Replace a file that exists. A folder must be new or empty all the same.
+    card
+        Write a dataset card and Croissant too (`dataset_card`): into the folder, or beside the file.
 
     Raises
     ------
@@ -249,14 +252,22 @@ def write(
         raise FormatError(f"The format {name} can be imported, but not exported.")
     extra = _options(chosen, chosen.write_options, options)
     out = Path(path)
-    for place in targets(chosen, out):
+    for place in targets(chosen, out, card=card):
         check_output(place, overwrite=overwrite)
-    return chosen.write(project, out, what=what, anonymise=anonymise, progress=progress, **extra)
+    report = chosen.write(project, out, what=what, anonymise=anonymise, progress=progress, **extra)
+    if card:
+        dataset_card.write(
+            dataset_card.facts(project, report, form=name, what=what, anonymise=anonymise),  # type: ignore[arg-type]
+            out,
+        )
+    return report
 
 
-def targets(chosen: Format, out: Path) -> list[Path]:
+def targets(chosen: Format, out: Path, *, card: bool = False) -> list[Path]:
     """List the files (or the folder) that an export writes."""
-    return [out, *([out.with_name(chosen.beside.format(stem=out.stem))] if chosen.beside else [])]
+    folder = chosen.target == "folder" or (chosen.target == "either" and not out.suffix)
+    beside = [out.with_name(chosen.beside.format(stem=out.stem))] if chosen.beside else []
+    return [out, *beside, *(dataset_card.places(out, folder=False) if card and not folder else ())]
 
 
 def _options(

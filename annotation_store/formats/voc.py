@@ -1,4 +1,4 @@
-"""Pascal VOC, in and out: ``Annotations/*.xml``, ``JPEGImages/``, ``ImageSets/Main/{train,val}.txt``.
+"""Pascal VOC, in and out: ``Annotations/*.xml``, ``JPEGImages/``, ``ImageSets/Main/*.txt``, ``labelmap.txt``.
 
 What it carries: boxes (``xmin, ymin, xmax, ymax`` in pixels from 0, as LabelImg and CVAT write them; decimals
 where a box has them), one name an object: the class, or *unclassified*, *unsure*, the name of a class group;
@@ -331,11 +331,25 @@ def write(
             put_image(project, field, folder / "JPEGImages" / file, anonymise=anonymise)
             target = (folder / "Annotations" / file).with_suffix(".xml")
             target.write_bytes(to_xml(contents, field, file, names))
+        (folder / "labelmap.txt").write_text(label_map(contents), "utf-8", newline="\n")
         for part in ("train", "val"):
             stems = [Path(files[f.id]).stem for f in fields if parts[f.id] == part]
             text = "".join(f"{stem}\n" for stem in stems)
             (folder / "ImageSets" / "Main" / f"{part}.txt").write_text(text, "utf-8", newline="\n")
     return ExportReport(out, **contents.count(fields), skipped=skipped.sentences())
+
+
+def label_map(contents: Contents) -> str:
+    """List the labels as CVAT and datumaro ask it: else they know the 20 classes of PASCAL alone."""
+    schema = contents.schema
+    used = {label_of(cell.cell_class, schema) for cells in contents.cells.values() for cell in cells}
+    labels = [*schema.class_names, *sorted(used - set(schema.class_names))]
+    colours = {one.name: one.colour for one in schema.classes}
+    lines = ["# label:color_rgb:parts:actions", "background:0,0,0::"]
+    for label in labels:
+        colour = (colours.get(label) or "#808080").lstrip("#")
+        lines.append(f"{label}:{','.join(str(int(colour[i : i + 2], 16)) for i in (0, 2, 4))}::")
+    return "\n".join(lines) + "\n"
 
 
 def to_xml(contents: Contents, field: Field, file: str, names: Names) -> bytes:

@@ -41,7 +41,7 @@ def asks(action: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 
 def _parameter(option: Option) -> inspect.Parameter:
-    """Make the parameter of an option: a switch can only be turned on."""
+    """Make the parameter of an option: a switch can be turned on, or off where it is on by default."""
     about, default = option.about, option.default
     kind: Any = option.type
     if about.choices:
@@ -56,7 +56,7 @@ def _parameter(option: Option) -> inspect.Parameter:
         annotation=Annotated[
             kind,
             typer.Option(
-                option.flag,
+                f"{option.flag}/--no-{option.flag.removeprefix('--')}" if default is True else option.flag,
                 help=about.help,
                 metavar=about.metavar,
                 min=about.least if option.whole else None,

@@ -29,7 +29,7 @@ def export(
     from annotation_store import formats
 
     chosen = formats.FORMATS[options.format]
-    for place in formats.targets(chosen, out):
+    for place in formats.targets(chosen, out, card=options.card):
         check_out(place, folder=chosen.target != "file", overwrite=overwrite)
     with open_project(project, read_only=True, reading=reading) as opened:
         report = formats.write(
@@ -40,6 +40,7 @@ def export(
             anonymise=options.anonymise,
             options=options.options,
             overwrite=overwrite,
+            card=options.card,
         )
     if as_json:
         say_json(

@@ -140,6 +140,7 @@ def export(
             options=options.options,
             progress=tell,
             overwrite=True,  # the dialog has asked
+            card=options.card,
         )
     things = (
         trn("{count} suggestion", "{count} suggestions", report.suggestions)

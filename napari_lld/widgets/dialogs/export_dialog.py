@@ -215,7 +215,9 @@ class ExportDialog(QDialog):
 
     def accept(self) -> None:
         """Close the dialog, once it is agreed what is replaced."""
-        if self._save_place.agreed(*formats.targets(self._format, self._out())):
+        if self._save_place.agreed(
+            *formats.targets(self._format, self._out(), card=self.options.value().card)
+        ):
             super().accept()
 
 

@@ -150,7 +150,7 @@ def test_lld_json_has_the_published_spellings(annotated: Project, tmp_path: Path
 def test_shapely_reads_the_geojson(annotated: Project, tmp_path: Path) -> None:
     annotated.regions.add(1, Shape.polygon([(0, 0), (50, 0), (25, 40)]))
     formats.write("geojson", annotated, tmp_path / "out")
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png.geojson", "b.png.geojson"]
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.geojson")) == ["a.png.geojson", "b.png.geojson"]
     text = (tmp_path / "out" / "a.png.geojson").read_text("utf-8")
     shapes = shapely.from_geojson(text).geoms
     assert shapes[0].bounds == (0, 0, 100, 80)
