@@ -67,6 +67,7 @@ def add_model(
     words: dict[str, Any] = {
         "classes": schema.class_names,
         "attributes": {a.name: a.value_names for a in schema.attributes},
+        "ordered": [a.name for a in schema.attributes if a.ordered],
     }
     cells: dict[int, list[Cell]] = {}
     for cell in project.cells.all():
