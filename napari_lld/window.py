@@ -10,8 +10,10 @@ from typing import Any
 from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QDockWidget
 
+from annotation_store.errors import LLDError
 from napari_lld.controllers.desk import DOCK_NAME
 from napari_lld.controllers.dock import AnnotateDock
+from napari_lld.i18n.translate import tr
 from napari_lld.session import user_state
 from napari_lld.widgets.base.room import Scrolling
 
@@ -27,7 +29,7 @@ def build_window(project_path: Path | None = None, *, show: bool = True) -> tupl
     Raises
     ------
     LLDError
-        If the project cannot be opened; no window is left behind.
+        If the project cannot be opened, or there is no OpenGL; no window is left behind.
     """
     from annotation_store import NotWritableError, Project
 
@@ -38,6 +40,14 @@ def build_window(project_path: Path | None = None, *, show: bool = True) -> tupl
     import napari
 
     viewer = napari.Viewer(title="napari-lld", show=False)
+    if not _draws():
+        viewer.close()
+        sentence = tr(
+            "The window needs OpenGL, and this computer offers none; install a driver for the graphics card, "
+            "or one that needs no card (on Debian and Ubuntu: sudo apt install libgl1-mesa-dri). Over a "
+            "remote desktop, set LIBGL_ALWAYS_SOFTWARE=1."
+        )
+        raise LLDError(sentence)
     dock = AnnotateDock(viewer)
     viewer.window.add_dock_widget(dock, name=DOCK_NAME)  # on the side where it was left
     for name in ("layer list", "layer controls"):
@@ -47,6 +57,13 @@ def build_window(project_path: Path | None = None, *, show: bool = True) -> tupl
     if project_path is not None:
         dock.desk.session.open(project_path)
     return viewer, dock
+
+
+def _draws() -> bool:
+    """Return whether Qt gets an OpenGL context, without which napari draws nothing or ends the process."""
+    from qtpy.QtGui import QOpenGLContext
+
+    return bool(QOpenGLContext().create())
 
 
 def _put_away(viewer: Any, name: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from napari_lld.cli._arguments import rewrite
+_OLDEST = (3, 11)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +22,15 @@ def run(argv: Sequence[str] | None = None) -> int:
     argv
         The words after the program's name; those of this process where not given.
     """
+    if tuple(sys.version_info[:2]) < _OLDEST:
+        here = ".".join(map(str, sys.version_info[:3]))
+        sys.stderr.write(
+            f"napari-lld: this is Python {here}, and 3.11 or newer is needed; install one, for example with: "
+            "uv python install 3.13\n"
+        )
+        return 2
     from napari_lld.cli import _app
+    from napari_lld.cli._arguments import rewrite
 
     words, debug = rewrite(sys.argv[1:] if argv is None else argv, _app.command_names())
     return _app.execute(words, debug=debug)

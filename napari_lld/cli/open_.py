@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from napari_lld.cli._console import UsageError
+from napari_lld.cli._console import UsageError, complain
+from napari_lld.cli._environment import check_window, doubts
 from napari_lld.cli._options import open_project
-
-BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 
 
 def open_window(
@@ -28,6 +24,8 @@ def open_window(
     if project is not None:
         check_project(project, context.find_root().command.list_commands(context))  # type: ignore[attr-defined]
     check_window()
+    for sentence in doubts():
+        complain(f"Note: {sentence}.")
     from napari_lld.window import run_window
 
     run_window(None if project is None else project.absolute())
@@ -41,19 +39,3 @@ def check_project(path: Path, commands: Sequence[str]) -> None:
             raise UsageError(f"There is neither a command nor a project '{path}'; did you mean '{near[0]}'?")
         raise UsageError(f"{path} does not exist; create a project with: napari-lld new {path}")
     open_project(path, read_only=True).close()
-
-
-def check_window() -> None:
-    """Raise a plain sentence where no window can open: no Qt binding, or no display."""
-    if not any(importlib.util.find_spec(name) for name in BINDINGS):
-        raise UsageError(
-            "The window needs a Qt binding, and none is installed; install one with: "
-            'pip install "napari-lld[desktop]"'
-        )
-    if sys.platform.startswith("linux") and not any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    ):
-        raise UsageError(
-            "There is no display to open a window on (DISPLAY is not set); start it on a desktop, with "
-            "'xvfb-run napari-lld open', or use the other commands (napari-lld --help), which need no display"
-        )

@@ -28,6 +28,7 @@ from napari_lld.controllers.window_services import WindowServices
 from napari_lld.i18n.qt import use_qt_language
 from napari_lld.i18n.translate import tr, use_language
 from napari_lld.layers import DeskLayers, Pointer
+from napari_lld.layers.camera import camera_of, canvas_size
 from napari_lld.session import user_state
 from napari_lld.session.session import Session
 from napari_lld.session.subscriptions import Subscriptions
@@ -440,13 +441,13 @@ class Desk(QObject):
     def zoom_to_current(self) -> None:
         """Show the current cell large; once more shows the field again."""
         mark = self.session.selection.cell or self.session.selection.proposal
-        camera = self.viewer.scene.camera
+        camera = camera_of(self.viewer)
         if mark is None or getattr(self, "_zoomed_on", None) == mark.box:
             self._zoomed_on = None
             self.layers.view.fit()
             return
         x, y, w, h = mark.box
-        height, width = self.viewer.canvas.size if hasattr(self.viewer, "canvas") else (600, 800)
+        height, width = canvas_size(self.viewer)
         camera.center = (0.0, y + h / 2, x + w / 2)
         camera.zoom = 0.35 * min(height, width) / max(w, h, 1.0)
         self._zoomed_on = mark.box
@@ -460,8 +461,8 @@ class Desk(QObject):
             self.zoom_to_current()
             return
         x, y, w, h = mark.box
-        camera = self.viewer.scene.camera
-        height, width = self.viewer.canvas.size if hasattr(self.viewer, "canvas") else (600, 800)
+        camera = camera_of(self.viewer)
+        height, width = canvas_size(self.viewer)
         row, column = camera.center[-2:]
         half_height, half_width = height / camera.zoom / 2, width / camera.zoom / 2
         seen = abs(x + w / 2 - column) + w / 2 <= half_width and abs(y + h / 2 - row) + h / 2 <= half_height
@@ -474,8 +475,8 @@ class Desk(QObject):
         if field is None or not field.is_slide or proposed is None:
             return
         x, y, w, h = proposed.box
-        camera = self.viewer.scene.camera
-        height, width = self.viewer.canvas.size if hasattr(self.viewer, "canvas") else (600, 800)
+        camera = camera_of(self.viewer)
+        height, width = canvas_size(self.viewer)
         row, column = camera.center[-2:]
         away = abs(x + w / 2 - column) > width / camera.zoom / 2
         away = away or abs(y + h / 2 - row) > height / camera.zoom / 2

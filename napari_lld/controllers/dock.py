@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from qtpy import API_NAME
 from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QGridLayout,
@@ -16,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from annotation_store.errors import LLDError
 from napari_lld.controllers.desk import desk_for
 from napari_lld.controllers.window_binding import WindowBinding
 from napari_lld.i18n.translate import tr
@@ -48,10 +50,22 @@ _SHARE = 0.4
 _HINT_MS = 8000
 
 
+def _refuse_other_qt() -> None:
+    """Raise a plain sentence in a napari that runs with another binding of Qt."""
+    if API_NAME != "PyQt6":
+        sentence = tr(
+            "Annotate (LLD) needs PyQt6, and this napari runs with {name}; close it, then: "
+            "pip install PyQt6, and start it with QT_API=pyqt6.",
+            name=API_NAME,
+        )
+        raise LLDError(sentence)
+
+
 class AnnotateDock(QWidget):
     """What napari docks: *Plugins → Annotate (LLD)*."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        _refuse_other_qt()
         super().__init__()
         self.setObjectName("lld_desk")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)

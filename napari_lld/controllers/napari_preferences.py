@@ -1,4 +1,7 @@
-"""The preferences as napari's own settings: its Preferences dialog shows them, its file keeps them."""
+"""The preferences as napari's own settings: its Preferences dialog shows them, its file keeps them.
+
+napari before 0.9 has no settings of plugins: there the window's own memory keeps them.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
+from napari_lld.session import user_state
 from napari_lld.session.preferences import Preferences
 
 PLUGIN = "napari-lld"
+_KEPT = "preferences"
 
 
 def bind(preferences: Preferences) -> Callable[[], None]:
@@ -16,8 +21,10 @@ def bind(preferences: Preferences) -> Callable[[], None]:
 
     Where napari does not know the plugin (it runs from a folder that is not installed), nothing is kept.
     """
-    from napari.settings import get_plugin_settings
-
+    try:
+        from napari.settings import get_plugin_settings
+    except ImportError:
+        return _remember(preferences)
     try:
         kept: Any = get_plugin_settings(PLUGIN).desk
     except (KeyError, AttributeError):
@@ -29,6 +36,27 @@ def bind(preferences: Preferences) -> Callable[[], None]:
     def release() -> None:
         for one in undo:
             one()
+
+    return release
+
+
+def _remember(preferences: Preferences) -> Callable[[], None]:
+    """Keep the preferences in the window's memory; what is of another type than ours is not taken."""
+    kept = user_state.recall(_KEPT)
+    for name, value in kept.items() if isinstance(kept, dict) else ():
+        if type(value) is type(getattr(preferences, name, None)):
+            setattr(preferences, name, value)
+
+    def keep(*_: object) -> None:
+        user_state.remember(_KEPT, {one.name: getattr(preferences, one.name) for one in fields(preferences)})
+
+    signals = [getattr(preferences.events, field.name) for field in fields(preferences)]
+    for signal in signals:
+        signal.connect(keep)
+
+    def release() -> None:
+        for signal in signals:
+            signal.disconnect(keep)
 
     return release
 

@@ -12,6 +12,7 @@ from qtpy.QtGui import QColor
 from annotation_store.images import Slide
 from annotation_store.records import Field
 from napari_lld.commands.registry import Command
+from napari_lld.layers.camera import camera_of, canvas_size
 from napari_lld.session.session import Session
 from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.tasks.latest_task import LatestTask
@@ -76,7 +77,7 @@ class SlideMapController:
             self.window = SlideMapWindow(colours(str(desk.viewer.theme)), desk.window)
             self.window.went.connect(self.go)
             desk.viewer.events.theme.connect(self._on_theme)
-            desk.viewer.scene.camera.events.connect(self._on_camera)
+            camera_of(desk.viewer).events.connect(self._on_camera)
         self.window.show()
         self.window.raise_()
         self.window.view.setFocus()
@@ -91,13 +92,13 @@ class SlideMapController:
         window, self.window = self.window, None
         if window is not None:
             self._desk.viewer.events.theme.disconnect(self._on_theme)
-            self._desk.viewer.scene.camera.events.disconnect(self._on_camera)
+            camera_of(self._desk.viewer).events.disconnect(self._on_camera)
             window.close()
             window.deleteLater()
 
     def go(self, x: float, y: float) -> None:
         """Show a point of the slide, large enough to see cells."""
-        camera = self._desk.viewer.scene.camera
+        camera = camera_of(self._desk.viewer)
         camera.center = (0.0, y, x)
         camera.zoom = max(camera.zoom, self._canvas()[1] / (2 * _ACROSS))
 
@@ -175,13 +176,13 @@ class SlideMapController:
 
     def _canvas(self) -> tuple[float, float]:
         viewer = self._desk.viewer
-        height, width = viewer.canvas.size if hasattr(viewer, "canvas") else (600, 800)
+        height, width = canvas_size(viewer)
         return float(height), float(width)
 
     def _on_camera(self, _event: object = None) -> None:
         if self.window is None or not self.window.isVisible():
             return
-        camera = self._desk.viewer.scene.camera
+        camera = camera_of(self._desk.viewer)
         y, x = camera.center[-2:]
         height, width = (side / max(camera.zoom, 1e-9) for side in self._canvas())
         if np.isfinite([x, y, width, height]).all():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QMainWindow, QWidget
 
+from napari_lld.layers.camera import camera_of
 from napari_lld.session import user_state
 from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.widgets.base.activity import Activity
@@ -38,6 +39,7 @@ class WindowBinding(QObject):
         self._desk = desk
         self._window: Any = window
         self._closing = self._agreed = False
+        self._canvas: QWidget | None = None
         self._close = window.close
         # napari's menus and keys call it, and it asks a question that says nothing of what is at work
         window.close = self._ask_and_close
@@ -56,9 +58,12 @@ class WindowBinding(QObject):
             self._drops = CanvasDrops(qt_viewer, desk.fields.wants, desk.fields.drop)
             self.proposed = ProposedBar(desk.session, desk.commands)
             self.proposed.lie_on(qt_viewer.canvas.native)
+            if not hasattr(desk.viewer, "canvas"):  # napari before 0.9 does not say how large its canvas is
+                self._canvas = qt_viewer.canvas.native
+                self._canvas.installEventFilter(self)
             self.references = ReferencePanel(desk.session, desk.commands)
             self.references.lie_on(qt_viewer.canvas.native, self._cell_on_canvas)
-            self._listening.add(desk.viewer.scene.camera.events, self.references.place_soon)
+            self._listening.add(camera_of(desk.viewer).events, self.references.place_soon)
         desk.viewer.events.theme.connect(self._on_theme)
         self._on_theme()
 
@@ -66,6 +71,8 @@ class WindowBinding(QObject):
         """Remove everything from the window."""
         self._desk.viewer.events.theme.disconnect(self._on_theme)
         self._window.removeEventFilter(self)
+        if self._canvas is not None:
+            self._canvas.removeEventFilter(self)
         del self._window.close  # the class's own again
         for watcher in (self._router, self._activity):
             watcher.close()
@@ -82,6 +89,8 @@ class WindowBinding(QObject):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Close the desk when its window has closed (napari closes docks without a word)."""
+        if event is not None and watched is self._canvas and event.type() == QEvent.Type.Resize:
+            QTimer.singleShot(0, self._desk.layers.view.on_size)
         if event is None or watched is None or watched is not self._window:
             return False
         if event.type() == QEvent.Type.Close and not self._agreed and what_would_end(self._desk):
@@ -139,7 +148,7 @@ class WindowBinding(QObject):
         napari_window = getattr(self._desk.viewer, "window", None)
         if box is None or napari_window is None:
             return None
-        camera = self._desk.viewer.scene.camera
+        camera = camera_of(self._desk.viewer)
         middle = napari_window._qt_viewer.canvas.native.height() / 2
         top, bottom = ((y - camera.center[-2]) * camera.zoom + middle for y in (box[1], box[1] + box[3]))
         return (top, bottom)

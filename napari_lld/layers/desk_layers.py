@@ -18,6 +18,7 @@ from napari_lld.i18n.translate import tr
 from napari_lld.imaging.display import ShownLevel
 from napari_lld.layers import outlines, palette
 from napari_lld.layers.backdrop import Backdrop
+from napari_lld.layers.camera import camera_of, canvas_size
 from napari_lld.layers.fitting import Fit
 from napari_lld.layers.measuring import measure_marks
 from napari_lld.layers.model_texts import candidates, model_says
@@ -100,13 +101,13 @@ class DeskLayers:
         self._listening.add(session.marks.shown_changed, self._on_display)
         self._listening.add(session.display.look_changed, self._on_look)
         self._listening.add(session.display.measured, self._draw_current)
-        self._listening.add(viewer.scene.camera.events.zoom, self._on_zoom)
+        self._listening.add(camera_of(viewer).events.zoom, self._on_zoom)
         self._moved = QTimer()
         self._moved.setSingleShot(True)
         self._moved.setInterval(_SETTLED_MS)
         self._moved.timeout.connect(self._look)
-        self._listening.add(viewer.scene.camera.events.zoom, self._on_camera)
-        self._listening.add(viewer.scene.camera.events.center, self._on_camera)
+        self._listening.add(camera_of(viewer).events.zoom, self._on_camera)
+        self._listening.add(camera_of(viewer).events.center, self._on_camera)
         self._listening.add(viewer.events.theme, self._ink_letters)
         self._listening.add(viewer.layers.events.removed, self._on_removed)
         self._on_field()
@@ -577,8 +578,8 @@ class DeskLayers:
         """Report to the session which part of a slide is in sight."""
         if self._closed or self._session.fields.current is None:
             return
-        camera = self._viewer.scene.camera
-        height, width = self._viewer.canvas.size if hasattr(self._viewer, "canvas") else (600, 800)
+        camera = camera_of(self._viewer)
+        height, width = canvas_size(self._viewer)
         row, column = camera.center[-2:]
         w, h = width / max(camera.zoom, 1e-6), height / max(camera.zoom, 1e-6)
         self._session.marks.look_at((column - w / 2, row - h / 2, w, h))
@@ -587,14 +588,14 @@ class DeskLayers:
         # Lines keep their width on the screen, in steps: a Vectors layer is rebuilt for a new width.
         if CURRENT not in self._layers:
             return  # napari zooms while the first layer is being inserted
-        zoom = self._viewer.scene.camera.zoom
+        zoom = camera_of(self._viewer).zoom
         if zoom > 0 and not 0.75 < zoom / self._zoom < 1.33:
             self._fit_lines()
             self._draw_current()
             self._ink_letters()
 
     def _fit_lines(self) -> None:
-        self._zoom = max(float(self._viewer.scene.camera.zoom), 1e-3)
+        self._zoom = max(float(camera_of(self._viewer).zoom), 1e-3)
         for name, width in _LINE.items():
             layer = self._layers.get(name)
             # napari builds all lines of a layer anew for a width, be it the one that they have

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_lld.layers.camera import camera_of
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
@@ -16,11 +18,13 @@ class Fit:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._fitted: tuple[float, ...] | None = None
-        viewer.canvas.events.size.connect(self._on_size)
+        if hasattr(viewer, "canvas"):  # since napari 0.9; before, the window calls `on_size`
+            viewer.canvas.events.size.connect(self.on_size)
 
     def close(self) -> None:
         """Disconnect from the viewer."""
-        self._viewer.canvas.events.size.disconnect(self._on_size)
+        if hasattr(self._viewer, "canvas"):
+            self._viewer.canvas.events.size.disconnect(self.on_size)
 
     def fit(self) -> None:
         """Show the whole field."""
@@ -28,9 +32,10 @@ class Fit:
         self._fitted = self._view()
 
     def _view(self) -> tuple[float, ...]:
-        camera = self._viewer.scene.camera
+        camera = camera_of(self._viewer)
         return (*camera.center[-2:], camera.zoom)
 
-    def _on_size(self) -> None:
+    def on_size(self) -> None:
+        """Fit again after the canvas was resized, where the field was fitted."""
         if self._fitted is not None and np.allclose(self._view(), self._fitted, rtol=1e-3):
             self.fit()

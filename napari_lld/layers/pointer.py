@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from annotation_store.records import Box, IgnoreArea, Region, Shape
 from napari_lld.i18n.translate import tr
 from napari_lld.layers import outlines
+from napari_lld.layers.camera import camera_of
 from napari_lld.layers.measuring import Measuring
 from napari_lld.layers.measuring import point_of as _point
 from napari_lld.session.selection import Kind
@@ -242,7 +243,7 @@ class Pointer:
 
     @property
     def _zoom(self) -> float:
-        return max(float(self._viewer.scene.camera.zoom), 1e-3)
+        return max(float(camera_of(self._viewer).zoom), 1e-3)
 
     def _near(self, a: Point, b: Point, pixels: float = _CLICK) -> bool:
         return max(abs(a[0] - b[0]), abs(a[1] - b[1])) * self._zoom < pixels

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from napari_lld import sample
-from napari_lld.cli import open_
+from napari_lld.cli import _environment, run
 
 
 @pytest.fixture
@@ -19,6 +21,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path | None]:
     paths: list[Path | None] = []
     monkeypatch.setitem(sys.modules, "napari_lld.window", SimpleNamespace(run_window=paths.append))
     monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setenv("QT_API", "pyqt6")
+    monkeypatch.setattr(_environment, "_loads", lambda _library: True)
     return paths
 
 
@@ -44,11 +48,8 @@ def test_what_is_no_project_is_told_in_the_terminal(cli, opened: list[Path | Non
 def test_without_a_qt_binding_the_cure_is_named(
     cli, opened: list[Path | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name in open_.BINDINGS else real(name, *rest)
-    )
-    cli().refuses('pip install "napari-lld[desktop]"')
+    _installed(monkeypatch)
+    cli().refuses("no Qt binding is installed", 'pip install "napari-lld[desktop]"')
     assert opened == []
 
 
@@ -59,4 +60,61 @@ def test_without_a_display_the_cure_is_named(
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     cli().refuses("DISPLAY", "xvfb-run")
+    assert opened == []
+
+
+def _installed(monkeypatch: pytest.MonkeyPatch, *bindings: str) -> None:
+    real = importlib.util.find_spec
+
+    def find(name: str, *rest: Any) -> Any:
+        return (name in bindings or None) if name in _environment.BINDINGS else real(name, *rest)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+
+
+def test_an_old_python_is_named_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 4))
+    assert run(["info"]) == 2
+    monkeypatch.undo()
+    told = capsys.readouterr().err
+    assert told.startswith("napari-lld: this is Python 3.10.4, and 3.11 or newer is needed; install one")
+    assert told.count("\n") == 1
+
+
+def test_another_qt_binding_is_named_with_the_cure_and_pyqt6_is_chosen_beside_it(
+    cli, opened: list[Path | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _installed(monkeypatch, "PySide6")
+    cli().refuses("needs PyQt6", "PySide6 will not do", 'pip install "napari-lld[desktop]"')
+    _installed(monkeypatch, "PyQt5", "PyQt6")
+    monkeypatch.setenv("QT_API", "pyqt5")
+    cli().refuses("needs PyQt6", "QT_API chooses pyqt5", "QT_API=pyqt6")
+    assert opened == []
+    monkeypatch.delenv("QT_API")
+    assert cli().err == ""
+    assert os.environ["QT_API"] == "pyqt6"
+    assert opened == [None]
+
+
+def test_two_opencvs_are_noted_and_the_window_opens(
+    cli, opened: list[Path | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {"opencv-python", "opencv-python-headless"}
+    monkeypatch.setattr(_environment, "_is_installed", known.__contains__)
+    answer = cli()
+    assert answer.code == 0
+    assert answer.err.count("\n") == 1
+    assert "pip uninstall -y opencv-python opencv-python-headless" in answer.err
+    assert opened == [None]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems bring these libraries")
+def test_a_library_that_qt_lacks_is_named_with_its_package(
+    cli, opened: list[Path | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
+    monkeypatch.setattr(_environment, "_loads", lambda library: library != "libEGL.so.1")
+    cli().refuses("libEGL.so.1", "sudo apt install libegl1")
     assert opened == []

@@ -31,7 +31,9 @@ class Window:
         """Give where a point of the field is on the canvas."""
         from qtpy.QtCore import QPoint
 
-        camera = self.viewer.scene.camera
+        from napari_lld.layers.camera import camera_of
+
+        camera = camera_of(self.viewer)
         _z, row, column = camera.center
         return QPoint(
             round(self.canvas.width() / 2 + (x - column) * camera.zoom),

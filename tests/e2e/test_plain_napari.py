@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from pytestqt.qtbot import QtBot
 
+from annotation_store.errors import LLDError
+
 pytestmark = pytest.mark.window
 
 
@@ -48,3 +50,20 @@ def test_a_project_opens_in_the_dock_and_what_cannot_be_opened_is_said_in_one_se
     docks = len(viewer.window.dock_widgets)
     assert viewer.open(small_project, plugin="napari-lld") == []
     assert len(viewer.window.dock_widgets) == docks
+
+
+def test_without_opengl_no_window_is_left_and_the_cure_is_named(
+    monkeypatch: pytest.MonkeyPatch, no_leaks: None, qtbot: QtBot
+) -> None:
+    from napari_lld import window
+
+    monkeypatch.setattr(window, "_draws", lambda: False)
+    with pytest.raises(LLDError, match=r"needs OpenGL.*libgl1-mesa-dri"):
+        window.build_window()
+    qtbot.wait(50)
+
+
+def test_opengl_is_found_where_there_is_one(qtbot: QtBot) -> None:
+    from napari_lld import window
+
+    assert window._draws()

@@ -17,6 +17,7 @@ from annotation_store.schema import load_schema
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.layers import DeskLayers, Pointer, outlines, palette
 from napari_lld.layers.backdrop import Backdrop
+from napari_lld.layers.camera import camera_of
 from napari_lld.layers.desk_layers import _DIM, CASINGS
 from napari_lld.session.session import Session
 from napari_lld.session.tool import Tool
@@ -437,8 +438,8 @@ def test_a_smaller_field_fills_the_view_too(tmp_path: Path) -> None:
         project.fields.add([tmp_path / "a_large.png", tmp_path / "b_small.png"])
     assert session.open(tmp_path / "p.lld")
     layers = DeskLayers(session, viewer)
-    large = viewer.scene.camera.zoom
+    large = camera_of(viewer).zoom
     session.fields.next()
-    assert viewer.scene.camera.zoom > 4 * large
+    assert camera_of(viewer).zoom > 4 * large
     layers.close()
     session.close()

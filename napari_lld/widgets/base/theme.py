@@ -39,9 +39,9 @@ def colours(theme_id: str = "dark") -> Colours:
         red, green, blue = value.as_rgb_tuple()[:3]  # type: ignore[attr-defined]
         return QColor(red, green, blue)
 
-    dark = theme.type == "dark"
     text = colour(theme.text)
     window = colour(theme.background)
+    dark = window.lightnessF() < text.lightnessF()
     return Colours(
         dark=dark,
         window=window,

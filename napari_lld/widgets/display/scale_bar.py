@@ -13,6 +13,7 @@ from qtpy.QtGui import QPainter, QPaintEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_lld.imaging import measure
+from napari_lld.layers.camera import camera_of
 from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.widgets.display.zoom_view import paint_bar
 
@@ -39,7 +40,7 @@ class ScaleBar(QWidget):
             session.fields.current_changed,
             session.marks.changed,
             session.display.switched,
-            desk.viewer.scene.camera.events.zoom,
+            camera_of(desk.viewer).events.zoom,
         ):
             self._listening.add(signal, self._follow)
         self._place()
@@ -71,7 +72,7 @@ class ScaleBar(QWidget):
         shown = session.fields.current_id is not None and session.display["scale_bar"]
         self.setVisible(shown)
         if shown:
-            zoom = float(self._desk.viewer.scene.camera.zoom)
+            zoom = float(camera_of(self._desk.viewer).zoom)
             bar = measure.bar(zoom, session.display.pixel_size_um, _SIZE[0] - 20)
             if bar != self._bar:
                 self._bar = bar

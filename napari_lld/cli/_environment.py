@@ -1,0 +1,92 @@
+"""Whether this environment can show a window: what stops or may disturb it, in a sentence with the cure."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+
+from napari_lld.cli._console import UsageError
+
+BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
+_OPENCV = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
+"""Packages that all write into the one folder ``cv2``."""
+_LIBRARIES = (
+    ("libEGL.so.1", "libegl1"),
+    ("libGL.so.1", "libgl1"),
+    ("libxkbcommon-x11.so.0", "libxkbcommon-x11-0"),
+    ("libxcb-cursor.so.0", "libxcb-cursor0"),
+)
+"""What Qt needs on an X server and no wheel brings, and Debian's package; Qt ends the process without it."""
+
+
+def check_window() -> None:
+    """Raise a plain sentence where no window can open; choose PyQt6 where nobody chose.
+
+    Raises
+    ------
+    UsageError
+        PyQt6 is missing or not chosen, there is no display, or a library that Qt needs is missing.
+    """
+    others = [name for name in BINDINGS if name != "PyQt6" and importlib.util.find_spec(name)]
+    if not importlib.util.find_spec("PyQt6"):
+        found = f"{' and '.join(others)} will not do" if others else "no Qt binding is installed"
+        raise UsageError(
+            f'The window needs PyQt6, and {found}; install it with: pip install "napari-lld[desktop]"'
+        )
+    # qtpy takes a binding of Qt 5 first
+    if os.environ.setdefault("QT_API", "pyqt6").lower() != "pyqt6":
+        chosen = os.environ["QT_API"]
+        raise UsageError(
+            f"The window needs PyQt6, and QT_API chooses {chosen}; unset it, or set QT_API=pyqt6"
+        )
+    if not sys.platform.startswith("linux"):
+        return
+    if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")):
+        raise UsageError(
+            "There is no display to open a window on (DISPLAY is not set); start it on a desktop, with "
+            "'xvfb-run napari-lld open', or use the other commands (napari-lld --help), which need no display"
+        )
+    missing = [(library, package) for library, package in _LIBRARIES if not _loads(library)]
+    if missing and os.environ.get("DISPLAY") and not os.environ.get("QT_QPA_PLATFORM"):
+        libraries = ", ".join(library for library, _ in missing)
+        packages = " ".join(package for _, package in missing)
+        raise UsageError(
+            f"The window needs {libraries}, which this system lacks; on Debian and Ubuntu: "
+            f"sudo apt install {packages}"
+        )
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def doubts() -> Iterator[str]:
+    """Yield a sentence for each thing that the window runs with, and that may disturb it."""
+    several = [name for name in _OPENCV if _is_installed(name)]
+    if len(several) > 1:
+        names = " ".join(several)
+        yield (
+            f"{' and '.join(several)} overwrite each other's files; if anything fails to load: "
+            f"pip uninstall -y {names}, then pip install opencv-python-headless"
+        )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
