@@ -1,4 +1,4 @@
-"""What napari 0.9 moved: the camera and the canvas of a viewer, found in 0.6 to 0.8 too."""
+"""What napari 0.9 moved: the camera and the canvas of a viewer, found in older ones too."""
 
 from __future__ import annotations
 
