@@ -40,7 +40,7 @@ def build_window(project_path: Path | None = None, *, show: bool = True) -> tupl
     import napari
 
     viewer = napari.Viewer(title="napari-lld", show=False)
-    if not _draws():
+    if not can_draw():
         viewer.close()
         sentence = tr(
             "The window needs OpenGL, and this computer offers none; install a driver for the graphics card, "
@@ -59,7 +59,7 @@ def build_window(project_path: Path | None = None, *, show: bool = True) -> tupl
     return viewer, dock
 
 
-def _draws() -> bool:
+def can_draw() -> bool:
     """Return whether Qt gets an OpenGL context, without which napari draws nothing or ends the process."""
     from qtpy.QtGui import QOpenGLContext
 

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from napari_lld.cli._console import UsageError, complain
-from napari_lld.cli._environment import check_window, doubts
 from napari_lld.cli._options import open_project
+from napari_lld.cli.environment import check_window, doubts
 
 
 def open_window(

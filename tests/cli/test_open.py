@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from napari_lld import sample
-from napari_lld.cli import _environment, run
+from napari_lld.cli import environment, run
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path | None]:
     monkeypatch.setitem(sys.modules, "napari_lld.window", SimpleNamespace(run_window=paths.append))
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setenv("QT_API", "pyqt6")
-    monkeypatch.setattr(_environment, "_loads", lambda _library: True)
+    monkeypatch.setattr(environment, "loads", lambda _library: True)
     return paths
 
 
@@ -67,7 +67,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch, *bindings: str) -> None:
     real = importlib.util.find_spec
 
     def find(name: str, *rest: Any) -> Any:
-        return (name in bindings or None) if name in _environment.BINDINGS else real(name, *rest)
+        return (name in bindings or None) if name in environment.BINDINGS else real(name, *rest)
 
     monkeypatch.setattr(importlib.util, "find_spec", find)
 
@@ -102,7 +102,7 @@ def test_two_opencvs_are_noted_and_the_window_opens(
     cli, opened: list[Path | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = {"opencv-python", "opencv-python-headless"}
-    monkeypatch.setattr(_environment, "_is_installed", known.__contains__)
+    monkeypatch.setattr(environment, "is_installed", known.__contains__)
     answer = cli()
     assert answer.code == 0
     assert answer.err.count("\n") == 1
@@ -115,6 +115,6 @@ def test_a_library_that_qt_lacks_is_named_with_its_package(
     cli, opened: list[Path | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
-    monkeypatch.setattr(_environment, "_loads", lambda library: library != "libEGL.so.1")
+    monkeypatch.setattr(environment, "loads", lambda library: library != "libEGL.so.1")
     cli().refuses("libEGL.so.1", "sudo apt install libegl1")
     assert opened == []

@@ -57,7 +57,7 @@ def test_without_opengl_no_window_is_left_and_the_cure_is_named(
 ) -> None:
     from napari_lld import window
 
-    monkeypatch.setattr(window, "_draws", lambda: False)
+    monkeypatch.setattr(window, "can_draw", lambda: False)
     with pytest.raises(LLDError, match=r"needs OpenGL.*libgl1-mesa-dri"):
         window.build_window()
     qtbot.wait(50)
@@ -66,4 +66,4 @@ def test_without_opengl_no_window_is_left_and_the_cure_is_named(
 def test_opengl_is_found_where_there_is_one(qtbot: QtBot) -> None:
     from napari_lld import window
 
-    assert window._draws()
+    assert window.can_draw()

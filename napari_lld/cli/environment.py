@@ -55,7 +55,7 @@ def check_window() -> None:
             "There is no display to open a window on (DISPLAY is not set); start it on a desktop, with "
             "'xvfb-run napari-lld open', or use the other commands (napari-lld --help), which need no display"
         )
-    missing = [(library, package) for library, package in _LIBRARIES if not _loads(library)]
+    missing = [(library, package) for library, package in _LIBRARIES if not loads(library)]
     if missing and os.environ.get("DISPLAY") and not os.environ.get("QT_QPA_PLATFORM"):
         libraries = ", ".join(library for library, _ in missing)
         packages = " ".join(package for _, package in missing)
@@ -65,7 +65,7 @@ def check_window() -> None:
         )
 
 
-def _loads(library: str) -> bool:
+def loads(library: str) -> bool:
     try:
         ctypes.CDLL(library)
     except OSError:
@@ -75,7 +75,7 @@ def _loads(library: str) -> bool:
 
 def doubts() -> Iterator[str]:
     """Yield a sentence for each thing that the window runs with, and that may disturb it."""
-    several = [name for name in _OPENCV if _is_installed(name)]
+    several = [name for name in _OPENCV if is_installed(name)]
     if len(several) > 1:
         names = " ".join(several)
         yield (
@@ -84,7 +84,7 @@ def doubts() -> Iterator[str]:
         )
 
 
-def _is_installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
     try:
         metadata.distribution(name)
     except metadata.PackageNotFoundError:
