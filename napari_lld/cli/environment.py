@@ -66,6 +66,7 @@ def check_window() -> None:
 
 
 def loads(library: str) -> bool:
+    """Return whether the system has a shared library."""
     try:
         ctypes.CDLL(library)
     except OSError:
@@ -85,6 +86,7 @@ def doubts() -> Iterator[str]:
 
 
 def is_installed(name: str) -> bool:
+    """Return whether a package is installed."""
     try:
         metadata.distribution(name)
     except metadata.PackageNotFoundError:
