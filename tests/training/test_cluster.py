@@ -109,7 +109,8 @@ def same(found: dict[int, list[Any]], expected: dict[int, list[Any]]) -> None:
             assert one.box == pytest.approx(other.box, abs=0.01)
             assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
             assert one.class_probabilities == pytest.approx(other.class_probabilities, abs=1e-4)
-            assert one.novelty == other.novelty
+            # the share of remembered cells that look odder: one may change places by rounding
+            assert one.novelty == pytest.approx(other.novelty, abs=0.005)
 
 
 def ask(folder: Path, cluster: Any, channel: Heard | None = None) -> Any:
