@@ -191,7 +191,7 @@ class _Loop:
             self._finish_round(number, f"model {model_id}", fields)
 
         watch.stage("Exporting and writing the report")
-        formats.write("coco", project, self.work / "export.json", what="cells")
+        formats.write("coco", project, self.work / "export.json", what="cells", card=False)
         (self.work / "report.html").write_text(render(self._report()), encoding="utf-8")
 
     def _truth_of(self, field_id: int) -> FieldTruth:
