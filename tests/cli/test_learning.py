@@ -98,6 +98,9 @@ def test_train_passes_its_flags_on_and_prints_the_model_and_its_numbers(
         "suggest": True,
         "reading": 1,
         "wait": False,  # a script is told at once that somebody trains; with --wait it queues
+        "held_out": None,
+        "scheduler": None,
+        "workers": None,
     }
     for said in (
         "Model 4",
