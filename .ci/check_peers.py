@@ -6,6 +6,7 @@ FOLDER holds cells.json (coco), voc, yolo, geojson and tasks.json (labelstudio) 
 """
 
 import json
+import logging
 import shutil
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import datumaro
 import geopandas
 from label_studio_sdk.label_interface import LabelInterface
 
+logging.disable(logging.WARNING)  # datumaro: that boxes have no outlines, once for each
 folder = Path(sys.argv[1])
 cells = len(json.loads((folder / "cells.json").read_text("utf-8"))["annotations"])
 
