@@ -164,8 +164,7 @@ def test_whatever_comes_in_the_project_stays_sound(
         except LLDError:
             assert project.cells.all() == []
         assert project.check() == []
-        (tmp_path / "out.json").unlink(missing_ok=True)
-        formats.write("coco", project, tmp_path / "out.json")
+        formats.write("coco", project, tmp_path / "out.json", overwrite=True)
 
 
 def test_a_folder_that_is_no_project_is_a_sentence(tmp_path: Path) -> None:
