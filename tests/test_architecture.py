@@ -145,7 +145,6 @@ ALLOWED_PRIVATE = {
     "training/test_lineage.py": 1,
     "training/test_onnx_export.py": 2,
     "training/test_truth.py": 1,
-    "training/test_units.py": 2,
     "training/test_warm_worker.py": 1,
 }
 """How often a test may name what is private to the program, by file: these numbers only become smaller."""

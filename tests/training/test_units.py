@@ -19,8 +19,9 @@ from training.agreement.project import read
 from training.evaluation.gate import units_of
 from training.evaluation.patient_split import held_out_key
 from training.models.lineage import Lineage
+from training.protocol import TrainRequest
 from training.worker.annotated_fields import held_before, knowledge
-from training.worker.train import _Training
+from training.worker.roles import roles
 
 SLIDES, FIELDS = 4, 3
 
@@ -58,13 +59,8 @@ def whole(project: Project, sides: Mapping[int, Any], *, of: int) -> bool:
 
 def held(project: Project) -> set[str]:
     """Choose what a training holds out."""
-    training = SimpleNamespace(
-        project=project,
-        known=knowledge(project),
-        lineage=Lineage.of(project, None),
-        request=SimpleNamespace(holdout=0.25),
-    )
-    return _Training._held_out(training)  # type: ignore[arg-type]
+    request = TrainRequest(project=str(project.path), holdout=0.25)
+    return set(roles(project, request, knowledge(project), Lineage.of(project, None)).held)
 
 
 def test_a_training_holds_out_whole_slides(project: Project) -> None:
