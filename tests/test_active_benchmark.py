@@ -1,4 +1,4 @@
-"""The numbers of ``examples/benchmark_active.py`` are those that one computes by hand."""
+"""The numbers of ``examples/benchmarks/benchmark_active.py`` are those that one computes by hand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.evaluation.metrics import FieldResult, Ranking, TrueCell
 from training.ranking.cost import CostModel
 from training.simulate import AnnotationWork, SimulatedAnnotator
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "benchmarks"))
 
 from active_benchmark import prices, run, stats
 from bench import project as driven

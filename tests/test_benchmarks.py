@@ -11,11 +11,11 @@ import pytest
 from annotation_store.records import Proposal
 from training.evaluation.metrics import TrueCell
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "benchmarks"))
 
 from bench import cache, data, project, scores
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[1] / "examples" / "benchmarks"
 
 PUBLIC = (
     "training.client",
@@ -49,7 +49,7 @@ def _imports(tree: ast.AST) -> set[str]:
 
 @pytest.mark.parametrize("file", BENCHMARKS, ids=lambda file: file.relative_to(EXAMPLES).as_posix())
 def test_a_benchmark_trains_through_the_public_requests_only(file: Path) -> None:
-    """`train_starter.py`, by which the starter is made, is the one example that uses the engine."""
+    """`train_starter.py`, by which the starter is made, is the one script here that uses the engine."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     ours = {name for name in _imports(tree) if name.startswith("training.")}
     allowed = PUBLIC + BESIDES.get(file.name, ())

@@ -15,7 +15,7 @@ from PIL import Image
 from annotation_store import Project
 from annotation_store.images import open_slide
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[1] / "examples" / "benchmarks"
 
 
 @pytest.fixture(scope="module")

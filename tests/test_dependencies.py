@@ -41,7 +41,7 @@ def imported(*places: str) -> dict[str, set[str]]:
 @cache
 def _imported(place: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    beside = [*(ROOT / place).iterdir(), *(ROOT / "examples").iterdir()]
+    beside = [*(ROOT / place).iterdir(), *(ROOT / "examples").rglob("*")]
     ours = {*OURS, "tests", *(path.stem for path in beside if path.suffix in ("", ".py"))}
     for file in (ROOT / place).rglob("*.py"):
         for name in _names(ast.parse(file.read_text("utf-8"))):

@@ -1,4 +1,4 @@
-"""Every script in examples/ runs as it stands with --quick: bundled sample, no network, no display."""
+"""Every script in examples/ and its folders runs with --quick: bundled sample, no network, no display."""
 
 import json
 import os
@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted(
+    file for place in (".", "benchmarks", "tools") for file in (ROOT / "examples" / place).glob("*.py")
+)
 
 Done = subprocess.CompletedProcess[str]
 
@@ -42,7 +44,7 @@ class Benchmarks:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", IN_TURN, str(ROOT / "examples")],
+            [sys.executable, "-c", IN_TURN, str(ROOT / "examples" / "benchmarks")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

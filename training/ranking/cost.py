@@ -3,7 +3,7 @@
 The constants are assumptions until the project has measured enough of its own time. They follow the
 keystroke-level model (Card, Moran and Newell, *The keystroke-level model for user performance time with
 interactive systems*, CACM 23(7), 1980): 1.35 s to prepare an act in the mind, 0.28 s a key, 1.1 s to point,
-0.4 s from mouse to keys; how many keys and clicks an act takes is counted by ``examples/desk_tour.py``.
+0.4 s from mouse to keys; how many keys and clicks an act takes is counted by ``examples/tools/desk_tour.py``.
 
 - A click on a cell and a key that takes its box, 3.4 s by that model: 4. A class is a harder decision than
   its chord of two keys, 1.9 s: 2.5. An attribute is a look and a digit, 1.6 s: 1.5.

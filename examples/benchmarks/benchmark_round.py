@@ -1,6 +1,6 @@
 """A round in the hand's time: from the button to suggestions, process start included.
 
-    python examples/benchmark_round.py --data ../shared/data [--budget 60] [--longer 300]
+    python examples/benchmarks/benchmark_round.py --data ../shared/data [--budget 60] [--longer 300]
 
 Five annotated fields of ``pbc`` (their 20% regions) and twenty others in one project, trained as the window's
 automatic round does: with the defaults and a budget. Tells the seconds of the round and of its stages, and

@@ -1,6 +1,6 @@
 """A scripted hematologist works through six sample fields; every key and every mouse action is counted.
 
-python examples/desk_tour.py [--quick] [--out FOLDER]
+python examples/tools/desk_tour.py [--quick] [--out FOLDER]
 
 On each field new cells are boxed and described (class and seven attributes), by turns with a drag, and with
 a click whose proposed box Enter takes; then the suggestions that wait are reviewed: accepted, corrected,

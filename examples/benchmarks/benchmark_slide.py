@@ -1,8 +1,8 @@
 """Whole slides: searched as fields are, and counted on a part of their pixels.
 
-    python examples/build_slide.py --data ../shared/data --side 40000 --out slide
-    python examples/benchmark_slide.py search --slide slide/slide.tif slide/slide.ome.zarr
-    python examples/benchmark_slide.py differential --data ../shared/data [--slides 50] [--budget 300]
+    python examples/benchmarks/build_slide.py --data ../shared/data --side 40000 --out slide
+    python examples/benchmarks/benchmark_slide.py search --slide slide/slide.tif slide/slide.ome.zarr
+    python examples/benchmarks/benchmark_slide.py differential --data ../shared/data [--slides 50]
 
 `search`: a slide with known cells (``truth.json`` beside it), in an empty project with the defaults, twice in
 one worker. Tells the seconds and what part of them the model takes, the most memory of the worker and all

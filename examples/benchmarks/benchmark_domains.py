@@ -1,6 +1,6 @@
 """Many microscopes: how well a model carries over, and whether other domains make the starter forget its own.
 
-    python examples/benchmark_domains.py --data ../shared/data
+    python examples/benchmarks/benchmark_domains.py --data ../shared/data
 
 Three parts (``--arms``). ``hard`` measures the starter per domain on fields as they are, blurred, cast in a
 colour, or taken under a lower magnification (fields shrunk and put together, so that a field keeps its size

@@ -1,6 +1,6 @@
 """How far a model agrees with an expert, beside how far two experts agree.
 
-    python examples/benchmark_readers.py --data ../shared/data
+    python examples/benchmarks/benchmark_readers.py --data ../shared/data
 
 The cells of ``pbc`` that a second annotator read too (74 of ``val``, none of which the bundled starter has
 seen): per attribute of the schema `lld` the share on which the model and the first reader, the model and the

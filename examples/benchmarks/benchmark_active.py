@@ -1,6 +1,6 @@
 """Where to look next: our ranking and suggestions against random and uncertain choices, in expert seconds.
 
-    python examples/benchmark_active.py --data ../shared/data
+    python examples/benchmarks/benchmark_active.py --data ../shared/data
 
 A simulated hematologist (`training.simulate`) annotates a project in rounds, by each strategy of
 ``active_benchmark.arms``, starting from a few random regions that all arms of a subset share; the project

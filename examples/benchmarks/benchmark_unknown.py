@@ -1,6 +1,6 @@
 """Whether a cell of a class that nobody taught is told apart, and whether a cell of another film is not.
 
-    python examples/benchmark_unknown.py --data ../shared/data [--starters FOLDER]
+    python examples/benchmarks/benchmark_unknown.py --data ../shared/data [--starters FOLDER]
 
 Each suggestion of ``napari-lld predict --images`` carries the p-value of being of a taught class; below 0.05
 it is shown as unknown. ``starter``: the cells of all sets, asked of the bundled starter, which has learnt all

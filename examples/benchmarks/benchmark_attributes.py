@@ -1,6 +1,6 @@
 """What attributes say of the cell beyond its class, after a project has taught a few fields of it.
 
-    python examples/benchmark_attributes.py --data ../shared/data --judge val
+    python examples/benchmarks/benchmark_attributes.py --data ../shared/data --judge val
 
 A project is taught twenty fields of ``pbc`` in the words of `lld`, of which the describer of the starter
 learnt nothing, and judged on the fixed fifth of ``train`` or on ``val``, with the defaults of

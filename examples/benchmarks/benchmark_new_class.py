@@ -1,6 +1,6 @@
 """Teaching a class that the starter has never seen, as a project does, and what is forgotten meanwhile.
 
-    python examples/benchmark_new_class.py --data ../shared/data [--starters FOLDER]
+    python examples/benchmarks/benchmark_new_class.py --data ../shared/data [--starters FOLDER]
 
 A project of the schema `lld` gets 20 or 100 labelled cells of each new class, a small region around each,
 is trained with the defaults of ``napari-lld train`` and looks at cells nobody learnt from, as

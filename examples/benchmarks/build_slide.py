@@ -1,7 +1,7 @@
 """Compose a whole slide with known truth from the shared data sets' fields.
 
-    python examples/build_slide.py --data ../shared/data --side 40000 --out slide
-    python examples/build_slide.py --quick                        # a small one from the bundled sample
+    python examples/benchmarks/build_slide.py --data ../shared/data --side 40000 --out slide
+    python examples/benchmarks/build_slide.py --quick                   # a small one from the bundled sample
 
 ``OUT/slide.tif`` (pyramidal, tiles in JPEG), ``OUT/slide.ome.zarr`` (the same before JPEG, without loss),
 ``OUT/truth.json`` (COCO: every white cell's box in pixels of the slide, its class, the zone it lies in and
@@ -32,7 +32,7 @@ from PIL import Image
 TILE = 512
 SHARD = 2048
 COARSEST = 1024
-SAMPLE = Path(__file__).parents[1] / "napari_lld" / "sample"
+SAMPLE = Path(__file__).parents[2] / "napari_lld" / "sample"
 
 
 def sizes_of_levels(side: int) -> list[int]:

@@ -1,6 +1,6 @@
 """How many of the errors in labels stand at the head of the list of possible label errors.
 
-    python examples/benchmark_mistakes.py --data ../shared/data
+    python examples/benchmarks/benchmark_mistakes.py --data ../shared/data
 
 ``injected``: a project of fully annotated fields of ``pbc`` in the words of `lld`, in which a few labels of
 each kind were made wrong: another class, another value of an attribute, a box shifted or scaled, a cell left

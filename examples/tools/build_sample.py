@@ -1,7 +1,7 @@
 """Rebuild the sample bundled in `napari_lld/sample` from the shared data sets' `val` fields.
 
-    python examples/build_sample.py --data ../shared/data          # writes napari_lld/sample
-    python examples/build_sample.py --quick                        # checks the bundled sample instead
+    python examples/tools/build_sample.py --data ../shared/data          # writes napari_lld/sample
+    python examples/tools/build_sample.py --quick                        # checks the bundled sample instead
 
 Twelve composed fields of `pbc` and six natural ones of `txl`, none of which any bundled weights were
 trained on: full truth in `truth.json` (to simulate a reviewer and to evaluate) and one region of about a
@@ -20,7 +20,7 @@ from typing import Any
 
 from annotation_store.schema.wbcatt_to_lld import wbcatt_to_lld
 
-TARGET = Path(__file__).parents[1] / "napari_lld" / "sample"
+TARGET = Path(__file__).parents[2] / "napari_lld" / "sample"
 LLD_CLASSES = (
     "None", "Myeloblast", "Lymphoblast", "Neutrophil", "Atypical lymphocyte", "Promonocyte", "Monoblast",
     "Lymphocyte", "Myelocyte", "Abnormal promyelocyte", "Monocyte", "Metamyelocyte", "Eosinophil", "Basophil",

@@ -1,6 +1,6 @@
 """What likeness is worth: labelling whole clusters, and how fast and how small it is.
 
-    python examples/benchmark_likeness.py --data ../shared/data [--init FILE]
+    python examples/benchmarks/benchmark_likeness.py --data ../shared/data [--init FILE]
 
 ``clusters``: the 2,400 boxed cells of ``pbc`` without a class, in a project with the bundled starter or the
 model of ``--init``; a simulated annotator labels them cluster by cluster, as ``napari-lld clusters`` gives

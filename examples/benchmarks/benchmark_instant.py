@@ -1,6 +1,6 @@
 """What labels teach before any round: a new class from a few cells, and suggestions right as they stand.
 
-    python examples/benchmark_instant.py --data ../shared/data --starters FOLDER
+    python examples/benchmarks/benchmark_instant.py --data ../shared/data --starters FOLDER
 
 Everything is asked of a worker that stays, as in the window (``napari-lld renew`` does the same once).
 ``new-class``: each class of ``pbc`` in turn, from ``FOLDER/without-CLASS.safetensors``, a starter that

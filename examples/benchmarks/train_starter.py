@@ -1,6 +1,6 @@
 """Train the starter: the weights every project begins with.
 
-    python examples/train_starter.py --data ../shared/data --weights ../shared/weights/yolo26n.pt
+    python examples/benchmarks/train_starter.py --data ../shared/data --weights ../shared/weights/yolo26n.pt
 
 Two stages, on ``train`` only. The *detector* learns the boxes of white cells: from fields of ``pbc`` and
 ``txl``, also with cells pasted into them until they touch, and from the boxed cells of ``pbc_ig``. The

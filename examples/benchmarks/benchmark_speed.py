@@ -1,7 +1,7 @@
 """What takes how long, and how that grows.
 
-    python examples/benchmark_speed.py project [--fields 1000 10000 100000] [--window]
-    python examples/benchmark_speed.py predict equal parts round cluster --data DATA [--images 48]
+    python examples/benchmarks/benchmark_speed.py project [--fields 1000 10000 100000] [--window]
+    python examples/benchmarks/benchmark_speed.py predict equal parts round cluster --data DATA [--images 48]
 
 `project`: projects of many fields, ten cells on each and five pending suggestions on every third, made by the
 public commands (``CACHE/speed/N``, once: 100,000 fields take an hour and 3 GB). Tells what it costs to open

@@ -1,6 +1,6 @@
 """Take the pictures of README, user's guide and tutorial from the running program.
 
-python examples/take_screenshots.py [--quick] [--every] [--out FOLDER]
+python examples/tools/take_screenshots.py [--quick] [--every] [--out FOLDER]
 
 Without a display it starts itself again under xvfb-run, where that is installed.
 """
@@ -424,7 +424,7 @@ def main() -> None:
         for name in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
             os.environ[name] = str(Path(temporary) / name.lower())  # leave the user's recent projects alone
         os.environ["NAPARI_CONFIG"] = str(Path(temporary) / "napari.yaml")
-        ours = Path(__file__).parents[1] / "docs" / "images"
+        ours = Path(__file__).parents[2] / "docs" / "images"
         out = options.out or (Path(temporary) if options.quick else ours)
         out.mkdir(parents=True, exist_ok=True)
         folder = Path(temporary) / "leukaemia-films.lld"

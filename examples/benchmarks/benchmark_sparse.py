@@ -1,6 +1,6 @@
 """Learning the whole field from a corner: the product against stock Ultralytics and the published rule.
 
-    python examples/benchmark_sparse.py --data ../shared/data --weights ../shared/weights/yolo26n.pt
+    python examples/benchmarks/benchmark_sparse.py --data ../shared/data --weights yolo26n.pt
 
 Each arm learns from the same 40 or 200 fields of ``txl``, chosen by a hash of their names: stock Ultralytics
 from the COCO weights, ours as a project that is made, imported into and trained with the defaults of
