@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
-from qtpy.QtCore import QLocale, QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from annotation_store.errors import LLDError
 from annotation_store.records import Shape
@@ -17,6 +17,7 @@ from napari_lld.controllers.display import display_commands, take_ring
 from napari_lld.controllers.fields import FieldController
 from napari_lld.controllers.gallery import GalleryController
 from napari_lld.controllers.importing import ImportController
+from napari_lld.controllers.language import choose_language
 from napari_lld.controllers.layer_cells import LayerCellsController
 from napari_lld.controllers.merging import MergeController
 from napari_lld.controllers.napari_preferences import bind
@@ -25,8 +26,7 @@ from napari_lld.controllers.references import ReferenceController
 from napari_lld.controllers.slide_differential import SlideDifferentialController
 from napari_lld.controllers.slide_map import SlideMapController
 from napari_lld.controllers.window_services import WindowServices
-from napari_lld.i18n.qt import use_qt_language
-from napari_lld.i18n.translate import tr, use_language
+from napari_lld.i18n.translate import tr
 from napari_lld.layers import DeskLayers, Pointer
 from napari_lld.layers.camera import camera_of, canvas_size
 from napari_lld.session import user_state
@@ -81,10 +81,7 @@ class Desk(QObject):
         self.session = Session()
         preferences = self.session.preferences
         self._unbind = bind(preferences) if hasattr(viewer, "window") else lambda: None
-        language = preferences.language  # before the first text is made
-        use_qt_language(
-            use_language(*(QLocale.system().uiLanguages() if language == "system" else [language]))
-        )
+        choose_language(preferences.language)  # before the first text is made
         self.commands = Commands(self.session)
         self.commands.key_map = keymap.load()
         self.jobs = Jobs(self)
@@ -96,6 +93,10 @@ class Desk(QObject):
         self.binding: Binding | None = None
         self._closed = self._window_gone = False
         self._help: QWidget | None = None
+        self._listening = Subscriptions()
+        self._listening.add(preferences.events.language, self._on_language)
+        # before whoever shows them hears of it
+        self._listening.add(self.session.words_changed, self._make_commands)
         self.process = TrainingProcess(self.session, self)
         self.session.training.process = self.process
         self.assistant = AssistantProcess(self)
@@ -109,32 +110,19 @@ class Desk(QObject):
         self.fields = FieldController(self)
         self.imports = ImportController(self)
         self.merging = MergeController(self)
-        self.commands.add(session_commands(self.session))
-        self.commands.add(self.fields.commands())
         self.services = WindowServices(self, self)
-        self.commands.add(self._window_commands())
-        self.commands.add(self.services.commands())
-        self.commands.add(self.imports.commands())
-        self.commands.add(self.merging.commands())
         self.layer_cells = LayerCellsController(self)
-        self.commands.add(self.layer_cells.commands())
-        self.commands.add(display_commands(self))
         self.overlap = OverlapController(self)
-        self.commands.add(self.overlap.commands())
         self.references = ReferenceController(self)
-        self.commands.add(self.references.commands())
         self.gallery = GalleryController(self)
-        self.commands.add(self.gallery.commands())
         self.slide_map = SlideMapController(self)
-        self.commands.add(self.slide_map.commands())
         self.slide_differential = SlideDifferentialController(self, self.gallery.open_counted)
-        self.commands.add(self.slide_differential.commands())
+        self._make_commands()
         # Another process may write too (the command line, a colleague's window): asking costs nothing.
         self._watch = QTimer(self)
         self._watch.setInterval(_WATCH_MS)
         self._watch.timeout.connect(self.session.refresh)
         self.jobs.stopped.connect(self._on_stopped)
-        self._listening = Subscriptions()
         self._listening.add(self.session.project_changed, self._on_project)
         self._listening.add(self.session.notice, self._on_notice)
         self._listening.add(self.session.selection.went_on, self._bring_into_view)
@@ -238,6 +226,30 @@ class Desk(QObject):
         show[level](sentence)
 
     # ------------------------------------------------------------------ commands of the window
+
+    def _on_language(self, preference: str) -> None:
+        choose_language(preference)
+        self.session.use_words()
+
+    def _make_commands(self) -> None:
+        """Make all commands, or make them again in another language."""
+        for commands in (
+            session_commands(self.session),
+            self.fields.commands(),
+            self._window_commands(),
+            self.services.commands(),
+            self.imports.commands(),
+            self.merging.commands(),
+            self.layer_cells.commands(),
+            display_commands(self),
+            self.overlap.commands(),
+            self.references.commands(),
+            self.gallery.commands(),
+            self.slide_map.commands(),
+            self.slide_differential.commands(),
+        ):
+            self.commands.add(commands)
+        self.commands.use_schema(self.session.schema)
 
     def _window_commands(self) -> Iterator[Command]:
         def idle(session: Session) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy import API_NAME
 from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
+    QComboBox,
     QGridLayout,
     QProgressBar,
     QSizePolicy,
@@ -75,6 +76,33 @@ class AnnotateDock(QWidget):
         self.desk.take_dock(self)
         self._released = False
         self._docked = False
+        session = self.desk.session
+        self._build()
+        self._message = MessageBar(self, self._message_top)
+        self._fading = QTimer(self)
+        self._fading.setSingleShot(True)
+        self._fading.setInterval(_HINT_MS)
+        self._fading.timeout.connect(self._rest_hint)
+        self._hint_of_box = False
+        """Whether the hint was given while a box is proposed: without that box it is out of date."""
+
+        self._listening = Subscriptions()
+        self._listening.add(session.project_changed, self._on_project)
+        self._listening.add(session.training.state.changed, self._on_training)
+        self._listening.add(session.marks.changed, self._on_marks)
+        self._listening.add(session.fields.current_changed, self._on_marks)
+        self._listening.add(session.marks.threshold_changed, self._on_marks)
+        self._listening.add(session.selection.proposed_box_changed, self._on_proposed_box)
+        self._listening.add(session.label_errors.changed, self._on_label_errors)
+        self._listening.add(self.desk.hinted, self._on_hint)
+        self._listening.add(self.desk.jobs.changed, self._on_job)
+        self._listening.add(self.desk.viewer.events.theme, self._on_theme)
+        self._listening.add(self.desk.viewer.layers.selection.events.active, self._on_layer)
+        self._listening.add(session.words_changed, self._on_words)
+        self._show_all()
+
+    def _build(self) -> None:
+        """Make all that stands in the dock, in the language that is chosen."""
         session, commands = self.desk.session, self.desk.commands
 
         self._stack = Pages()
@@ -159,30 +187,35 @@ class AnnotateDock(QWidget):
         foot_layout.addWidget(self._take, 0, 3)
         foot.setFixedHeight(25)
         outer.addWidget(foot)
-        self._message = MessageBar(self, self._message_top)
         self._scrolling.keep_wheel()
-        self._fading = QTimer(self)
-        self._fading.setSingleShot(True)
-        self._fading.setInterval(_HINT_MS)
-        self._fading.timeout.connect(self._rest_hint)
-        self._hint_of_box = False
-        """Whether the hint was given while a box is proposed: without that box it is out of date."""
 
-        self._listening = Subscriptions()
-        self._listening.add(session.project_changed, self._on_project)
-        self._listening.add(session.training.state.changed, self._on_training)
-        self._listening.add(session.marks.changed, self._on_marks)
-        self._listening.add(session.fields.current_changed, self._on_marks)
-        self._listening.add(session.marks.threshold_changed, self._on_marks)
-        self._listening.add(session.selection.proposed_box_changed, self._on_proposed_box)
-        self._listening.add(session.label_errors.changed, self._on_label_errors)
-        self._listening.add(self.desk.hinted, self._on_hint)
-        self._listening.add(self.desk.jobs.changed, self._on_job)
-        self._listening.add(self.desk.viewer.events.theme, self._on_theme)
-        self._listening.add(self.desk.viewer.layers.selection.events.active, self._on_layer)
+    def _show_all(self) -> None:
         self._on_theme()
         self._on_project()
         self._on_training()
+
+    def _on_words(self) -> None:
+        """Make it all again in another language: what is open, chosen and in front stays."""
+        self.setUpdatesEnabled(False)
+        for part in self._parts():
+            part.release()
+        kept = {box.objectName(): box.currentIndex() for box in self.findChildren(QComboBox)}
+        tab = self._tabs.currentIndex()
+        old = QWidget()
+        old.setLayout(self.layout())  # takes the widgets along
+        self._build()
+        for box in self.findChildren(QComboBox):
+            box.setCurrentIndex(kept.get(box.objectName(), box.currentIndex()))
+        self._fading.stop()
+        self._message.use_words()
+        self._message.raise_()
+        self._show_all()
+        self._on_label_errors()
+        self._on_layer()
+        self._on_job()
+        self._tabs.setCurrentIndex(tab)
+        old.deleteLater()
+        self.setUpdatesEnabled(True)
 
     def sizeHint(self) -> QSize:
         """Wide enough for three columns of classes, if the screen is."""
@@ -269,7 +302,9 @@ class AnnotateDock(QWidget):
 
     def _on_theme(self, *_args: object) -> None:
         new = colours(str(self.desk.viewer.theme))
-        self.setStyleSheet(stylesheet(new))
+        sheet = stylesheet(new)
+        if sheet != self.styleSheet():  # to style all that is here anew takes longer than to make it
+            self.setStyleSheet(sheet)
         for part in self._parts():
             part.use_colours(new)
 

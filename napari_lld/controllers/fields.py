@@ -13,6 +13,7 @@ from annotation_store.images import IMAGE_SUFFIXES
 from napari_lld.commands.fields import field_commands
 from napari_lld.commands.registry import Command, has_field, has_project
 from napari_lld.controllers.importing import LABEL_SUFFIXES
+from napari_lld.controllers.language import show_window
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.patient_rule import coverage
 from napari_lld.session.readings import ReadingChoice
@@ -280,4 +281,4 @@ class FieldController:
         """List the conflicts beside the field."""
         from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
 
-        ConflictsDialog(self._session, self._desk.window).show()
+        show_window(lambda: ConflictsDialog(self._session, self._desk.window), self._session)

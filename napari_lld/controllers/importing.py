@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from annotation_store.records import ImportReport
 from napari_lld.commands.registry import Command, has_project
+from napari_lld.controllers.language import show_window
 from napari_lld.i18n.translate import tr
 from napari_lld.tasks.import_preview import Import, Place, carry_out, comes_in
 
@@ -66,4 +67,5 @@ class ImportController:
         message = comes_in(report)
         session.tell("info", tr("Imported: {told}", told=message.replace("\n", " ")))
         if report.skipped:
-            ImportedDialog(message, list(report.skipped), self._desk.window).show()
+            skipped = list(report.skipped)
+            show_window(lambda: ImportedDialog(message, skipped, self._desk.window), session)

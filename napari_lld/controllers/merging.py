@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from annotation_store.copies.report import MergeReport
 from napari_lld.commands.registry import Command, has_project
+from napari_lld.controllers.language import show_window
 from napari_lld.i18n.translate import tr
 from napari_lld.tasks import merging
 from napari_lld.tasks.import_preview import Place
@@ -88,4 +89,4 @@ class MergeController:
         if brought.differences:
             from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
 
-            ConflictsDialog(session, self._desk.window).show()
+            show_window(lambda: ConflictsDialog(session, self._desk.window), session)

@@ -54,6 +54,7 @@ class SlideDifferentialController:
         self._listening = Subscriptions()
         session = desk.session
         self._listening.add(session.project_changed, self._on_project)
+        self._listening.add(session.words_changed, self._on_words)
         self._listening.add(session.readings.changed, self._recount_soon)
         self._listening.add(session.fields.current_changed, self._on_field)
         self._listening.add(session.fields.summaries_changed, self._recount_soon)
@@ -97,7 +98,23 @@ class SlideDifferentialController:
         self._listening.close()
         self._soon.stop()
         self._task.close(1.0)
+        self._drop_window()
+
+    def _on_words(self) -> None:
+        """Make the window again, where it is open."""
+        old = self.window
+        seen, target = self._visible, old.target.currentText() if old is not None else ""
+        place = old.geometry() if old is not None else None
+        self._drop_window()
+        if seen:
+            self.open()
+        if self.window is not None and place is not None:
+            self.window.target.setCurrentText(target)
+            self.window.setGeometry(place)
+
+    def _drop_window(self) -> None:
         window, self.window = self.window, None
+        self._shown = None
         if window is not None:
             self._desk.viewer.events.theme.disconnect(self._on_theme)
             window.close()

@@ -54,6 +54,7 @@ class SlideMapController:
         self._listening.add(session.project_changed, self._on_project)
         self._listening.add(session.fields.current_changed, self._on_field)
         self._listening.add(session.marks.changed, self._on_marks)
+        self._listening.add(session.words_changed, self._on_words)
 
     def commands(self) -> Iterator[Command]:
         """Make the command that opens it."""
@@ -89,7 +90,22 @@ class SlideMapController:
         self._soon.stop()
         self._marks.close(1.0)
         self._task.close(1.0)
+        self._drop_window()
+
+    def _on_words(self) -> None:
+        """Make the window again, where it is open."""
+        seen, place = self.window is not None and self.window.isVisible(), None
+        if self.window is not None:
+            place = self.window.geometry()
+        self._drop_window()
+        if seen and self.window is None:
+            self.open()
+        if self.window is not None and place is not None:
+            self.window.setGeometry(place)
+
+    def _drop_window(self) -> None:
         window, self.window = self.window, None
+        self._shown = None
         if window is not None:
             self._desk.viewer.events.theme.disconnect(self._on_theme)
             camera_of(self._desk.viewer).events.disconnect(self._on_camera)

@@ -56,15 +56,35 @@ class WindowBinding(QObject):
         if napari_window is not None:
             qt_viewer = napari_window._qt_viewer
             self._drops = CanvasDrops(qt_viewer, desk.fields.wants, desk.fields.drop)
-            self.proposed = ProposedBar(desk.session, desk.commands)
-            self.proposed.lie_on(qt_viewer.canvas.native)
             if not hasattr(desk.viewer, "canvas"):  # napari before 0.9 does not say how large its canvas is
                 self._canvas = qt_viewer.canvas.native
                 self._canvas.installEventFilter(self)
-            self.references = ReferencePanel(desk.session, desk.commands)
-            self.references.lie_on(qt_viewer.canvas.native, self._cell_on_canvas)
-            self._listening.add(camera_of(desk.viewer).events, self.references.place_soon)
+            self._lay_over(qt_viewer.canvas.native)
+            self._listening.add(camera_of(desk.viewer).events, self._on_camera)
+        self._listening.add(desk.session.words_changed, self._on_words)
         desk.viewer.events.theme.connect(self._on_theme)
+        self._on_theme()
+
+    def _lay_over(self, canvas: QWidget) -> None:
+        """Put over the canvas what lies there."""
+        self.proposed = ProposedBar(self._desk.session, self._desk.commands)
+        self.proposed.lie_on(canvas)
+        self.references = ReferencePanel(self._desk.session, self._desk.commands)
+        self.references.lie_on(canvas, self._cell_on_canvas)
+
+    def _on_camera(self, *_args: object) -> None:
+        if self.references is not None:
+            self.references.place_soon()
+
+    def _on_words(self) -> None:
+        """Make what lies over the canvas again, in another language."""
+        old = (self.proposed, self.references)
+        napari_window = getattr(self._desk.viewer, "window", None)
+        if napari_window is not None:
+            self._lay_over(napari_window._qt_viewer.canvas.native)
+            for over in old:
+                if over is not None:
+                    over.release()
         self._on_theme()
 
     def release(self) -> None:

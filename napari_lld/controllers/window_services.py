@@ -12,6 +12,7 @@ from annotation_store import formats
 from napari_lld.commands.models import model_commands
 from napari_lld.commands.registry import Command, has_project
 from napari_lld.controllers.exception_hook import Catcher
+from napari_lld.controllers.language import show_window
 from napari_lld.i18n.translate import tr
 from napari_lld.session.log import Log
 from napari_lld.session.project_log import log_error
@@ -160,16 +161,21 @@ class WindowServices(QObject):
         from napari_lld.widgets.base.theme import colours
         from napari_lld.widgets.dialogs.log_window import LogWindow
 
-        window = LogWindow(self.log, self.session, colours(str(self.desk.viewer.theme)), self.desk.window)
-        window.show()
+        def make() -> LogWindow:
+            theme = colours(str(self.desk.viewer.theme))
+            return LogWindow(self.log, self.session, theme, self.desk.window)
+
+        show_window(make, self.session)
 
     def show_curves(self) -> None:
         """Open the window of curves and models."""
         from napari_lld.widgets.base.theme import colours
         from napari_lld.widgets.training.training_window import TrainingWindow
 
-        window = TrainingWindow(self.session, colours(str(self.desk.viewer.theme)), self.desk.window)
-        window.show()
+        def make() -> TrainingWindow:
+            return TrainingWindow(self.session, colours(str(self.desk.viewer.theme)), self.desk.window)
+
+        show_window(make, self.session)
 
     def _on_notice(self, level: str, sentence: str) -> None:
         self.log.add(level, self.desk.commands.spelled(sentence))

@@ -100,6 +100,7 @@ class DeskLayers:
         self._listening.add(session.marks.threshold_changed, self._on_threshold)
         self._listening.add(session.marks.shown_changed, self._on_display)
         self._listening.add(session.display.look_changed, self._on_look)
+        self._listening.add(session.words_changed, self._on_words)
         self._listening.add(session.display.measured, self._draw_current)
         self._listening.add(camera_of(viewer).events.zoom, self._on_zoom)
         self._moved = QTimer()
@@ -295,6 +296,10 @@ class DeskLayers:
         if kinds & {"region", "ignore_area"}:
             self._ink_letters()
         self._draw_current()
+
+    def _on_words(self) -> None:
+        self._on_marks(frozenset({"suggestion"}))
+        self._draw_proposed()
 
     def _on_threshold(self) -> None:
         if self._session.fields.current_id is not None:

@@ -29,11 +29,18 @@ class OpenProject:
 
     notice = Signal(str, str)
     """A level (hint, info, warning, error) and a sentence."""
+    words_changed = Signal()
+    """Another language was chosen: what is shown is written anew, and nothing else changes."""
 
     def __init__(self) -> None:
         self.project: Project | None = None
         self.unsaved = Unsaved()
         self._shown_schema: tuple[Schema, Schema] | None = None
+
+    def use_words(self) -> None:
+        """Use the words of the language that was chosen."""
+        self._shown_schema = None
+        self.words_changed.emit()
 
     # ------------------------------------------------------------------ telling and trying
 

@@ -83,6 +83,11 @@ class Part(QWidget):
             _label_action(action, self.commands[command_id])
         self.refresh()
 
+    def forget_buttons(self) -> None:
+        """Let go of the buttons and menu entries of commands: others take their place."""
+        self._buttons.clear()
+        self._actions.clear()
+
     def use_colours(self, new: Colours) -> None:
         """Apply the colours of the theme."""
         self.colours = new

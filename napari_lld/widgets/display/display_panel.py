@@ -40,7 +40,8 @@ class DisplayPanel(Part):
         self.setObjectName("lld_desk")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._desk = desk
-        self._closer = 1.0
+        self.closer = 1.0
+        """How much closer than usual the cell is shown."""
         self._white: tuple[int | None, White] | None = None
         self._stained: tuple[object, tuple[Pixels, Pixels]] | None = None
         layout = column(self, 5, (6, 6, 6, 6))
@@ -171,7 +172,7 @@ class DisplayPanel(Part):
         if box is None:
             self._clear(tr("Choose a cell: it is shown here in large."))
             return
-        scale = self.view.scale_for(box, self._closer)
+        scale = self.view.scale_for(box, self.closer)
         area = self.view.area(box, scale)
         pixels = self._desk.layers.pixels(area)
         if pixels is None or not pixels.size:
@@ -191,7 +192,7 @@ class DisplayPanel(Part):
             self._stained = (key, stain_channels(pixels, self._background()))
         for view, grey in zip(self._stain_views, self._stained[1], strict=True):
             view.smooth = self.session.display["smooth"]
-            view.show_crop(grey, area[:2], box, view.scale_for(box, self._closer), None)
+            view.show_crop(grey, area[:2], box, view.scale_for(box, self.closer), None)
 
     def _background(self) -> White:
         """Return the colour of the field's empty background, worked out once per field."""
@@ -209,7 +210,7 @@ class DisplayPanel(Part):
     # ------------------------------------------------------------------ changing what is shown
 
     def _on_wheel(self, steps: int) -> None:
-        self._closer = min(max(self._closer * 1.25**steps, _CLOSER[0]), _CLOSER[1])
+        self.closer = min(max(self.closer * 1.25**steps, _CLOSER[0]), _CLOSER[1])
         self._show_cell()
 
     def _on_contrast(self, value: int) -> None:
@@ -244,12 +245,26 @@ class DisplayDock:
         self._listening = Subscriptions()
         self._listening.add(desk.session.project_changed, self._follow)
         self._listening.add(desk.session.display.switched, self._follow)
+        self._listening.add(desk.session.words_changed, self._on_words)
         self._follow()
 
     def _follow(self) -> None:
         session = self._desk.session
         self._dock.setVisible(session.project is not None and session.display["panel"])
         self.panel.refresh_soon()
+
+    def _on_words(self) -> None:
+        """Make the panel again in another language, as close as it was."""
+        old, frame = self.panel, self._dock.widget()
+        self.panel = DisplayPanel(self._desk)
+        self.panel.closer = old.closer
+        self.panel.use_colours(old.colours)
+        old.release()
+        self._dock.setWindowTitle(tr("Zoom view"))
+        self._dock.setWidget(Scrolling(self.panel, _LEAST))
+        if frame is not None:
+            frame.deleteLater()
+        self._follow()
 
     def release(self) -> None:
         """Remove both."""

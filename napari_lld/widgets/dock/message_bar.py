@@ -54,23 +54,27 @@ class MessageBar(QFrame):
         self.text.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.details = QToolButton()
         self.details.setObjectName("lld_message_details")
-        self.details.setText(tr("Details"))
-        close = QToolButton()
-        close.setObjectName("lld_message_close")
-        close.setText(tr("Close"))
-        for button in (self.details, close):
+        self.close_ = QToolButton()
+        self.close_.setObjectName("lld_message_close")
+        self.use_words()
+        for button in (self.details, self.close_):
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.details.clicked.connect(lambda *_: self._show_details())
-        close.clicked.connect(lambda *_: self.hide())
+        self.close_.clicked.connect(lambda *_: self.hide())
         layout = column(self, 4, (8, 6, 8, 6))
         layout.addWidget(self.text)
-        layout.addLayout(row(1, self.details, close))
+        layout.addLayout(row(1, self.details, self.close_))
         self._fading = QTimer(self)
         self._fading.setSingleShot(True)
         self._fading.setInterval(_INFO_MS)
         self._fading.timeout.connect(self.hide)
         over.installEventFilter(self)
         self.hide()
+
+    def use_words(self) -> None:
+        """Write on the buttons what they do; a message stays in the language in which it came."""
+        self.details.setText(tr("Details"))
+        self.close_.setText(tr("Close"))
 
     def tell(self, level: str, message: str) -> None:
         """Show a message; its first line is the message, the rest are details."""

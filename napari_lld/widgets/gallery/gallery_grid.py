@@ -28,7 +28,7 @@ class GalleryGrid(QListView):
     def __init__(self, gallery: Gallery) -> None:
         super().__init__()
         self.setObjectName("lld_gallery_grid")
-        self.setAccessibleName(tr("Crops"))
+        self.name_it()
         self.model_ = GalleryModel(gallery)
         self.painter_ = TilePainter(self.model_)
         self.setModel(self.model_)
@@ -55,6 +55,10 @@ class GalleryGrid(QListView):
         selection = self.selectionModel()
         if selection is not None:
             selection.selectionChanged.connect(lambda *_: self.chosen_changed.emit())
+
+    def name_it(self) -> None:
+        """Say what it is to screen readers."""
+        self.setAccessibleName(tr("Crops"))
 
     def chosen(self) -> list[Item]:
         """Return the selected items, in the order in which they are shown."""

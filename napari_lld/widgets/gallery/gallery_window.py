@@ -49,7 +49,6 @@ class GalleryWindow(Part):
         self.setWindowFlag(Qt.WindowType.Window)
         self.setObjectName("lld_desk")  # the style sheet's
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setWindowTitle(tr("Gallery"))
         self.resize(_SIZE.boundedTo(available(self) - QSize(8, 36)))
         self.reader: GalleryReader | None = None
         self._desk_commands = desk_commands
@@ -61,6 +60,7 @@ class GalleryWindow(Part):
         self.bind(session.readings.changed, self._on_project)  # whose cells it shows
         self.bind(session.fields.current_changed, self._on_field)
         self.bind(session.notice, self._on_notice)
+        self.bind(session.words_changed, self._on_words)
         self.bind(self.gallery.shown_changed, self._on_shown)
         self.bind(self.gallery.wanted, self._on_wanted)
         self.bind(self.gallery.likeness.progressed, self.refresh_soon)
@@ -75,6 +75,7 @@ class GalleryWindow(Part):
     # ------------------------------------------------------------------ building
 
     def _build(self) -> None:
+        self.setWindowTitle(tr("Gallery"))
         layout = column(self, 6, (8, 8, 8, 6))
         self._scope = self._choice(
             "scope",
@@ -191,6 +192,30 @@ class GalleryWindow(Part):
         button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         button.setMenu(QMenu(button))
         return button
+
+    def _on_words(self) -> None:
+        """Make all but the crops again, in another language; what is listed and chosen stays."""
+        boxes = ("_scope", "_show", "_order", "_attribute", "_value")
+        kept = {name: getattr(self, name).currentIndex() for name in boxes}
+        query, seen = self.search_line.line.text(), self.grid.verticalScrollBar().value()
+        self.forget_buttons()
+        old = QWidget()
+        old.setLayout(self.layout())  # takes the widgets along
+        self.grid.setParent(self)
+        self.commands.add(gallery_commands(self))
+        self._build()
+        self.grid.name_it()
+        self.search_line.line.setText(query)
+        self._fill_words()
+        for name, index in kept.items():
+            getattr(self, name).setCurrentIndex(index)
+            if name == "_attribute":
+                self._fill_values()
+        old.deleteLater()
+        self.use_colours(self.colours)
+        self._on_shown()
+        self.grid.verticalScrollBar().setValue(seen)
+        self.grid.setFocus()
 
     # ------------------------------------------------------------------ life
 
