@@ -57,7 +57,7 @@ class GalleryGrid(QListView):
             selection.selectionChanged.connect(lambda *_: self.chosen_changed.emit())
 
     def name_it(self) -> None:
-        """Say what it is to screen readers."""
+        """Name it for screen readers."""
         self.setAccessibleName(tr("Crops"))
 
     def chosen(self) -> list[Item]:
