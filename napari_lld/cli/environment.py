@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
 from napari_lld.cli._console import UsageError
 
@@ -25,7 +26,8 @@ _LIBRARIES = (
     ("libxkbcommon-x11.so.0", "libxkbcommon-x11-0"),
     ("libxcb-cursor.so.0", "libxcb-cursor0"),
 )
-"""What Qt needs on an X server and no wheel brings, and Debian's package; Qt ends the process without it."""
+"""What Qt needs on an X server and no wheel brings, and Debian's package; Qt ends the process without it.
+The application brings the last two (`install/application.py`)."""
 
 
 def check_window() -> None:
@@ -66,7 +68,11 @@ def check_window() -> None:
 
 
 def loads(library: str) -> bool:
-    """Return whether the system has a shared library."""
+    """Return whether a shared library lies beside Qt's own, where Qt looks first, or the system has it."""
+    qt = importlib.util.find_spec("PyQt6")
+    folders = (qt.submodule_search_locations or []) if qt else []
+    if any((Path(folder) / "Qt6" / "lib" / library).exists() for folder in folders):
+        return True
     try:
         ctypes.CDLL(library)
     except OSError:

@@ -118,3 +118,12 @@ def test_a_library_that_qt_lacks_is_named_with_its_package(
     monkeypatch.setattr(environment, "loads", lambda library: library != "libEGL.so.1")
     cli().refuses("libEGL.so.1", "sudo apt install libegl1")
     assert opened == []
+
+
+def test_a_library_beside_qts_own_counts_as_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "Qt6" / "lib").mkdir(parents=True)
+    (tmp_path / "Qt6" / "lib" / "libxcb-ours.so.0").touch()
+    qt = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: qt)
+    assert environment.loads("libxcb-ours.so.0")
+    assert not environment.loads("libxcb-nobody-has.so.0")
