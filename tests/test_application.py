@@ -47,7 +47,7 @@ def test_the_launcher_starts_the_python_beside_it_wherever_the_folder_is(
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "lld").symlink_to("../napari lld/bin/napari-lld")
     wanted = "|".join(
-        [str(moved / "python" / "bin" / "python3"), *"-I -m napari_lld open".split(), "my films|"]
+        [str(moved / "python" / "bin" / "python3"), *["-I", "-m", "napari_lld", "open"], "my films|"]
     )
     for program in (moved / "bin" / "napari-lld", tmp_path / "bin" / "lld", "lld"):
         answer = subprocess.run(
