@@ -1,17 +1,22 @@
 """Read what napari-lld exported with the programs that it is written for, in an environment of theirs.
 
-uv run --no-project --with datumaro --with label-studio-sdk --with geopandas python .ci/check_peers.py FOLDER
+uv run --no-project --with datumaro --with label-studio-sdk --with geopandas --with datasets \
+    python .ci/check_peers.py FOLDER
 
-FOLDER holds cells.json (coco), voc, yolo, geojson and tasks.json (labelstudio) of one project.
+FOLDER holds cells.json (coco), voc, yolo, geojson, huggingface and tasks.json (labelstudio) of one project.
 """
 
 import json
 import logging
+import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}  # read at import
+
+import datasets
 import datumaro
 import geopandas
 from label_studio_sdk.label_interface import LabelInterface
@@ -63,6 +68,23 @@ def by_label_studio() -> None:
     assert found >= cells, found
 
 
+def by_datasets() -> None:
+    """Read the image folder as a folder of images, and as a data set whose card names its parts."""
+    with tempfile.TemporaryDirectory() as cache:
+        for place in (("imagefolder", str(folder / "huggingface")), (str(folder / "huggingface"), None)):
+            parts = datasets.load_dataset(place[0], data_dir=place[1], cache_dir=cache)
+            rows = [row for part in parts.values() for row in part]
+            found = sum(len(row["objects"]["bbox"]) for row in rows)
+            print(f"datasets: {found} boxes on {len(rows)} images in {', '.join(parts)}")
+            assert found == cells, found
+            assert set(parts) == {"train", "validation"}, parts
+            for row in rows:
+                (xs, ys) = (row["areas"]["polygon"][0][i::2] for i in (0, 1))
+                assert row["image"].size == (max(xs), max(ys)), "the first area is the whole field"
+                assert row["areas"]["kind"][0] == "unknown"
+
+
 by_datumaro()
 by_geopandas()
 by_label_studio()
+by_datasets()

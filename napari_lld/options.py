@@ -123,7 +123,7 @@ class ReportOptions:
 
 
 _READ_FORMATS = ("coco", "yolo", "lld", "voc", "csv", "geojson", "labelstudio")
-_WRITE_FORMATS = (*_READ_FORMATS, "crops")
+_WRITE_FORMATS = (*_READ_FORMATS, "huggingface", "crops")
 """The formats by name, known without loading the store; a test holds them to its registry."""
 
 _FORMAT_OPTIONS = About(

@@ -99,7 +99,7 @@ def test_every_declared_dependency_is_imported() -> None:
 COMPARED_WITH = {"cleanlab"}
 """What a benchmark compares with where it is installed, and says so where it is not."""
 
-IN_THEIR_OWN = {"datumaro", "geopandas", "label_studio_sdk"}
+IN_THEIR_OWN = {"datasets", "datumaro", "geopandas", "label_studio_sdk"}
 """What `.ci/run` gives an environment of its own: they ask for other versions of what we stand on."""
 
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from annotation_store.files.outputs import write_file
+from annotation_store.formats import huggingface
 from annotation_store.formats._exchange.export import What
 from annotation_store.formats._io.file_names import Names
 from annotation_store.records import ExportReport
@@ -36,6 +37,7 @@ _BATCH = 5_000
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
 _KINDS = {
     ".json": "application/json",
+    ".jsonl": "application/jsonl",
     ".geojson": "application/geo+json",
     ".csv": "text/csv",
     ".xml": "application/xml",
@@ -102,6 +104,8 @@ class Facts:
         For each attribute, cells of each value; ``None`` = missing.
     annotated_share
         Share of the area of the annotated fields that finished regions cover, 0 to 1.
+    parts
+        Train, validation and test, as far as they are there, each with its files: see `huggingface`.
     """
 
     title: str
@@ -116,6 +120,7 @@ class Facts:
     values: Mapping[str, Mapping[str | None, int]]
     annotated_share: float
     schema: Schema
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 def facts(project: Project, report: ExportReport, *, form: str, what: What, anonymise: bool) -> Facts:
@@ -149,6 +154,7 @@ def facts(project: Project, report: ExportReport, *, form: str, what: What, anon
         values=values,
         annotated_share=min(1.0, inside.total() / area) if area else 0.0,
         schema=project.schema,
+        parts=huggingface.parts(report.path) if form == "huggingface" else {},
     )
 
 
@@ -177,11 +183,14 @@ def write(known: Facts, out: Path) -> None:
 
 def card_of(known: Facts) -> str:
     """Return the dataset card as Markdown."""
-    head = {
+    head: dict[str, Any] = {
         "pretty_name": known.title,
         "task_categories": ["object-detection", "image-classification"],
         "tags": ["hematology", "blood film", "white blood cells", "sparse annotation", "napari-lld"],
     }
+    if known.parts:
+        files = [{"split": part, "path": path} for part, path in known.parts.items()]
+        head["configs"] = [{"config_name": "default", "data_files": files}]
     lines = [
         "---",
         yaml.safe_dump(head, sort_keys=False, allow_unicode=True).rstrip(),
@@ -202,6 +211,12 @@ def card_of(known: Facts) -> str:
         "the loss, or crop it away, when you train on these files.",
         "",
     ]
+    if known.parts:
+        lines += [
+            "`areas` holds what is known, as polygons to paint in order: *unknown*, the whole field, then "
+            "*annotated*, then *ignore*.",
+            "",
+        ]
     if known.domains:
         lines += ["## Domains", "", "| domain | fields |", "|---|---|"]
         lines += [f"| {_cell(name)} | {count} |" for name, count in sorted(known.domains.items())]

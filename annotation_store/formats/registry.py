@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from annotation_store.errors import FormatError
 from annotation_store.files.outputs import check_output
-from annotation_store.formats import cells_csv, crops, dataset_card, geojson, voc
+from annotation_store.formats import cells_csv, crops, dataset_card, geojson, huggingface, voc
 from annotation_store.formats._exchange.document import Regions
 from annotation_store.formats._io.option import Option
 from annotation_store.formats.coco import coco
@@ -96,6 +96,14 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 labelstudio.write,
                 write_options=labelstudio.WRITE_OPTIONS,
                 beside=labelstudio.CONFIGURATION,
+            ),
+            Format(
+                "huggingface",
+                "Hugging Face image folder, as `datasets` reads it",
+                None,
+                huggingface.write,
+                target="folder",
+                write_options=huggingface.WRITE_OPTIONS,
             ),
             Format(
                 "crops",

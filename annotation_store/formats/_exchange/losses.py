@@ -27,6 +27,7 @@ LOST: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "csv": ("images", "regions", "ignore_areas", "probabilities"),
         "geojson": ("images",),
         "labelstudio": ("images", *OF_SUGGESTIONS),
+        "huggingface": ("slides", *OF_SUGGESTIONS),
         "crops": ("regions", "ignore_areas", "probabilities"),
     }
 )
@@ -35,7 +36,7 @@ LOST: Mapping[str, tuple[str, ...]] = MappingProxyType(
 NO_UNKNOWN_AREA = frozenset({"yolo"})
 """Formats whose readers take all that is not boxed for background, whatever is written beside."""
 
-REGIONS_OF_OUR_OWN = frozenset({"coco", "voc"})
+REGIONS_OF_OUR_OWN = frozenset({"coco", "huggingface", "voc"})
 """Formats that hold regions in members of our own, which other programs pass over."""
 
 NO_SUGGESTIONS = frozenset({"lld", "voc"})

@@ -95,8 +95,8 @@ class ExportDialog(QDialog):
     def _offer_fields(self) -> None:
         """Ask what becomes of unmarked area where the format cannot say that it is unknown."""
         survey = self._survey
-        if survey.annotated == survey.covered:
-            return  # nothing is unknown
+        if survey.annotated == survey.covered or self._format.name not in formats.NO_UNKNOWN_AREA:
+            return  # nothing is unknown, or the export says what is
         titles = {
             "covered": tr(
                 "Only completely annotated fields ({covered} of {annotated})",
@@ -118,6 +118,12 @@ class ExportDialog(QDialog):
         partly = survey.annotated - survey.covered
         if not partly or self._suggestions:
             return ""
+        if self._only_covered:
+            return trn(
+                "{count} field is left out: it has unmarked area.",
+                "{count} fields are left out: they have unmarked area.",
+                partly,
+            )
         if name in formats.REGIONS_OF_OUR_OWN:
             return trn(
                 "Other programs will take the unmarked area of {count} field for background.",
@@ -126,12 +132,6 @@ class ExportDialog(QDialog):
             )
         if name not in formats.NO_UNKNOWN_AREA:
             return ""
-        if self._only_covered:
-            return trn(
-                "{count} field is left out: it has unmarked area.",
-                "{count} fields are left out: they have unmarked area.",
-                partly,
-            )
         return trn(
             "The unmarked area of {count} field will count as background: unlabelled cells in it too.",
             "The unmarked area of {count} fields will count as background: unlabelled cells in it too.",
