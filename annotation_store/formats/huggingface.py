@@ -129,7 +129,7 @@ def _tell_poor_parts(
     shares: Mapping[str, float],
     skipped: Skipped,
 ) -> None:
-    """Tell of parts that are empty, and of those that `datasets` will not read together with the others."""
+    """Report parts that are empty, and those that `datasets` will not read together with the others."""
     for part, share in shares.items():
         if share and part not in part_of.values():
             skipped.count(f"There are too few patients for {part}: it is empty.")
@@ -186,7 +186,7 @@ def _flags(cells: Sequence[Cell], *, anonymous: bool) -> dict[str, list[Any]]:
 
 
 def _areas(contents: Contents, field: Field) -> dict[str, list[Any]]:
-    """Say what of a field is known: areas in the order in which they are painted."""
+    """Return what of a field is known: areas in the order in which they are painted."""
     areas = [("unknown", Shape.rectangle(0, 0, field.width, field.height))]
     areas += [("annotated", shape) for shape in contents.shapes(field)]
     areas += [("ignore", area.shape) for area in contents.ignore_areas.get(field.id, ())]
