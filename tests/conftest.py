@@ -41,25 +41,20 @@ sys.modules["triton"] = None  # type: ignore[assignment]
 hypothesis.settings.register_profile("ours", deadline=None)
 hypothesis.settings.load_profile("ours")
 
-_DESK = {"e2e", "napari_lld", "performance"}
-"""Folders whose tests show widgets."""
+_WINDOWS = "tests/e2e/"
+"""The folder whose tests drive real windows."""
 
 HAS_WINDOWS = os.environ.get("QT_QPA_PLATFORM") != "offscreen"
 
 
-def _shows_widgets(nodeid: str) -> bool:
-    """Return whether a test stands in one of the folders whose tests show widgets."""
-    return bool(set(nodeid.split("::")[0].split("/")) & _DESK)
-
-
 class _Shares(LoadScopeScheduling):  # type: ignore[misc]
-    """A file's tests stay together, for their fixtures, and all that shows widgets stays in one process.
+    """A file's tests stay together, for their fixtures, and all real windows stay in one process.
 
     Two windows would take the focus from each other. Marks for loadgroup change nothing under pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "desk" if _shows_widgets(nodeid) else nodeid.split("::")[0]
+        return _WINDOWS if nodeid.startswith(_WINDOWS) else nodeid.split("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
@@ -84,8 +79,8 @@ _SLOW = (
 
 
 def _when(item: pytest.Item) -> tuple[int, int]:
-    """Return where a test's file comes in the run: what shows widgets, then slow files, then the others."""
-    if _shows_widgets(item.nodeid):
+    """Return where a test's file comes in the run: real windows, then slow files, then the others."""
+    if item.nodeid.startswith(_WINDOWS):
         return 0, 0
     slow = next((place for place, path in enumerate(_SLOW) if item.nodeid.startswith(path)), None)
     return (2, 0) if slow is None else (1, slow)
@@ -99,6 +94,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("window"):  # not by keyword: a folder may be called so
                 item.add_marker(skip)
+
+
+_BEGAN_WITH_WINDOWS = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Where several processes run tests, leave the screen to the one that begins with the real windows."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        windows = item.nodeid.startswith(_WINDOWS)
+        if not item.config.stash.setdefault(_BEGAN_WITH_WINDOWS, windows):
+            os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
 
 @pytest.fixture(scope="session", autouse=True)

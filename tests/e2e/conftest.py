@@ -99,6 +99,10 @@ class Window:
         self.settle()
         return field
 
+    def unforeseen(self) -> list[str]:
+        """Return the errors that nobody foresaw."""
+        return [entry.text() for entry in self.dock.desk.services.log.entries if entry.level == "trace"]
+
     def close(self) -> None:
         self.viewer.close()
         self.settle(50)
@@ -119,15 +123,52 @@ def open_window(qtbot: QtBot, no_leaks: None) -> Iterator[Callable[[Path | None]
         return window
 
     yield make
-    unforeseen = [
-        entry.text()
-        for window in windows
-        for entry in window.dock.desk.services.log.entries
-        if entry.level == "trace"
-    ]
+    unforeseen = [said for window in windows for said in window.unforeseen()]
     for window in windows:
         window.close()
     assert not unforeseen, "\n".join(unforeseen)  # the window has said so, and lived on
+
+
+class Shared:
+    """A window that stays for the tests of a file: making one takes four seconds."""
+
+    def __init__(self) -> None:
+        self.window: Window | None = None
+
+    def give(self, project: Path | None, qtbot: QtBot) -> Window:
+        """Return the window with a project in it, looking as a new one would."""
+        if self.window is None:
+            from napari_lld.window import build_window
+
+            self.window = Window(*build_window(), qtbot)
+        window = self.window
+        window.qtbot = qtbot
+        window.mouse_actions = window.keystrokes = 0
+        if project is not None:
+            assert window.session.open(project)
+        window.canvas.setFocus()
+        window.settle(400)
+        return window
+
+
+@pytest.fixture(scope="module")
+def _shared() -> Iterator[Shared]:
+    shared = Shared()
+    yield shared
+    if shared.window is not None:
+        shared.window.close()
+
+
+@pytest.fixture
+def show(qtbot: QtBot, _shared: Shared) -> Iterator[Callable[[Path | None], Window]]:
+    """Give a function that shows a project in the window of this file, for what leaves no traces in it."""
+    yield lambda project=None: _shared.give(project, qtbot)
+    window = _shared.window
+    assert window is not None
+    unforeseen = window.unforeseen()
+    window.session.close()
+    window.settle(50)
+    assert not unforeseen, "\n".join(unforeseen)
 
 
 class Stalls:

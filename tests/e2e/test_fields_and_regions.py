@@ -57,9 +57,9 @@ def test_what_is_dropped_on_the_canvas_becomes_a_project_or_fields_else_it_is_na
 
 
 def test_regions_and_ignore_areas_are_moved_resized_and_deleted_with_the_mouse(
-    open_window: Open, small_project: Path
+    show: Open, small_project: Path
 ) -> None:
-    window = open_window(small_project)
+    window = show(small_project)
     window.press("R")
     window.drag((20, 20), (60, 50))
     region = window.session.selection.region
@@ -90,7 +90,7 @@ def test_regions_and_ignore_areas_are_moved_resized_and_deleted_with_the_mouse(
 
 
 def test_a_region_with_a_missing_class_is_finished_only_when_one_insists(
-    open_window: Open, small_project: Path, monkeypatch: pytest.MonkeyPatch
+    show: Open, small_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from qtpy.QtWidgets import QMessageBox, QPushButton
 
@@ -104,7 +104,7 @@ def test_a_region_with_a_missing_class_is_finished_only_when_one_insists(
         return 0
 
     monkeypatch.setattr(QMessageBox, "exec", answer)
-    window = open_window(small_project)
+    window = show(small_project)
     window.press("T")
     window.drag((10, 10), (100, 90))
     window.press("B")
@@ -121,13 +121,13 @@ def test_a_region_with_a_missing_class_is_finished_only_when_one_insists(
 
 
 def test_a_proposed_region_is_shifted_taken_and_left_by_mouse_and_key(
-    open_window: Open, small_project: Path, suggest: Callable[[Path], list[int]]
+    show: Open, small_project: Path, suggest: Callable[[Path], list[int]]
 ) -> None:
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QAbstractButton
 
     suggest(small_project)
-    window = open_window(small_project)
+    window = show(small_project)
     window.press("Alt+R")
     box = window.session.region_proposal.current.box
     bar = window.dock.desk.binding.proposed

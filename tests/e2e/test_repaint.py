@@ -52,7 +52,7 @@ def middle(values: list[float]) -> float:
 
 
 def test_a_label_by_key_with_500_suggestions_is_one_edit_and_one_repaint(
-    open_window: Open, sample_project: Path, tell: Callable[[str, float], None]
+    show: Open, sample_project: Path, tell: Callable[[str, float], None]
 ) -> None:
     from qtpy.QtCore import Qt
     from qtpy.QtGui import QKeySequence
@@ -63,7 +63,7 @@ def test_a_label_by_key_with_500_suggestions_is_one_edit_and_one_repaint(
         project.suggestions.replace(
             project.fields.all()[0].id, [Proposal(b, 0.9, {"Monocyte": 1.0}) for b in boxes], model_id=None
         )
-    window = open_window(sample_project)
+    window = show(sample_project)
     session, layers = window.session, window.viewer.layers
     assert len(session.suggestions.shown) == 500
     screen = Screen(window)
@@ -93,9 +93,9 @@ def test_a_label_by_key_with_500_suggestions_is_one_edit_and_one_repaint(
 
 
 def test_the_next_field_is_drawn_twice_at_most(
-    open_window: Open, sample_project: Path, tell: Callable[[str, float], None]
+    show: Open, sample_project: Path, tell: Callable[[str, float], None]
 ) -> None:
-    window = open_window(sample_project)
+    window = show(sample_project)
     session = window.session
     screen = Screen(window)
     image = window.viewer.layers["Field"]

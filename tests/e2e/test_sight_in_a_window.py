@@ -14,9 +14,9 @@ Open = Callable[..., Any]
 
 
 def test_cells_are_labelled_by_keys_alone_and_the_next_comes_in_large(
-    open_window: Open, sample_project: Path
+    show: Open, sample_project: Path
 ) -> None:
-    window = open_window(sample_project)
+    window = show(sample_project)
     session = window.session
     panel = window.dock.desk.binding.display.panel
     for x in (300, 60, 180):
@@ -47,10 +47,8 @@ def test_cells_are_labelled_by_keys_alone_and_the_next_comes_in_large(
     assert window.mouse_actions == 0
 
 
-def test_one_click_proposes_the_box_of_a_cell_and_enter_takes_it(
-    open_window: Open, sample_project: Path
-) -> None:
-    window = open_window(sample_project)
+def test_one_click_proposes_the_box_of_a_cell_and_enter_takes_it(show: Open, sample_project: Path) -> None:
+    window = show(sample_project)
     window.show_field("txl_00")
     session = window.session
     before = len(session.marks.cells)
@@ -73,10 +71,10 @@ def test_one_click_proposes_the_box_of_a_cell_and_enter_takes_it(
 
 
 def test_field_is_measured_and_seen_otherwise_by_mouse_and_key(
-    open_window: Open, small_project: Path, monkeypatch: pytest.MonkeyPatch
+    show: Open, small_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("napari_lld.widgets.dialogs.dialogs.ask_pixel_size", lambda *_: "one")
-    window = open_window(small_project)
+    window = show(small_project)
     session, sight = window.session, window.dock.desk.binding.display
     assert sight.bar.text.endswith("px")
     window.press("J")

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.window
 Open = Callable[..., Any]
 
 
-def test_a_cell_is_boxed_and_described_by_mouse_and_key(open_window: Open, small_project: Path) -> None:
+def test_a_cell_is_boxed_and_described_by_mouse_and_key(show: Open, small_project: Path) -> None:
     """At most 9 keystrokes and 2 mouse actions per fully labelled cell."""
-    window = open_window(small_project)
+    window = show(small_project)
     window.press("B")
     window.keystrokes = window.mouse_actions = 0
     window.drag((20, 20), (50, 60))
@@ -38,10 +38,8 @@ def test_a_cell_is_boxed_and_described_by_mouse_and_key(open_window: Open, small
     assert window.mouse_actions <= 2
 
 
-def test_keys_work_with_the_focus_on_the_canvas_and_in_the_dock(
-    open_window: Open, small_project: Path
-) -> None:
-    window = open_window(small_project)
+def test_keys_work_with_the_focus_on_the_canvas_and_in_the_dock(show: Open, small_project: Path) -> None:
+    window = show(small_project)
     first = window.session.fields.current_id
     window.press("N", on=window.canvas)
     assert window.session.fields.current_id != first
@@ -53,8 +51,8 @@ def test_keys_work_with_the_focus_on_the_canvas_and_in_the_dock(
     assert window.session.tool == "select"
 
 
-def test_digits_never_reach_naparis_modes(open_window: Open, small_project: Path) -> None:
-    window = open_window(small_project)
+def test_digits_never_reach_naparis_modes(show: Open, small_project: Path) -> None:
+    window = show(small_project)
     window.press("2", on=window.canvas)  # napari: transform mode of an image layer
     assert str(window.viewer.layers["Field"].mode) == "pan_zoom"
 
@@ -84,16 +82,16 @@ def test_keys_are_left_to_layers_of_others(open_window: Open, small_project: Pat
     assert window.session.fields.current_id != first
 
 
-def test_a_drag_without_a_tool_moves_the_view(open_window: Open, small_project: Path) -> None:
-    window = open_window(small_project)
+def test_a_drag_without_a_tool_moves_the_view(show: Open, small_project: Path) -> None:
+    window = show(small_project)
     before = window.viewer.scene.camera.center
     window.drag((30, 30), (60, 60))
     assert window.viewer.scene.camera.center != before
     assert not window.session.marks.cells
 
 
-def test_a_box_tool_does_not_move_the_view(open_window: Open, small_project: Path) -> None:
-    window = open_window(small_project)
+def test_a_box_tool_does_not_move_the_view(show: Open, small_project: Path) -> None:
+    window = show(small_project)
     before = window.viewer.scene.camera.center
     window.press("B")
     window.drag((30, 30), (60, 60))
@@ -105,8 +103,8 @@ def test_a_box_tool_does_not_move_the_view(open_window: Open, small_project: Pat
     assert window.session.marks.cells[0].box == pytest.approx((40, 30, 30, 30), abs=0.5)
 
 
-def test_a_polygon_is_clicked_corner_by_corner(open_window: Open, small_project: Path) -> None:
-    window = open_window(small_project)
+def test_a_polygon_is_clicked_corner_by_corner(show: Open, small_project: Path) -> None:
+    window = show(small_project)
     window.press("R")
     for corner in ((10, 10), (70, 10), (70, 70)):
         window.click_field(*corner)
@@ -116,11 +114,11 @@ def test_a_polygon_is_clicked_corner_by_corner(open_window: Open, small_project:
     assert window.session.marks.regions[0].shape.coords == pytest.approx((10, 10, 70, 10, 70, 70), abs=0.6)
 
 
-def test_a_double_click_closes_a_polygon_and_does_not_zoom(open_window: Open, small_project: Path) -> None:
+def test_a_double_click_closes_a_polygon_and_does_not_zoom(show: Open, small_project: Path) -> None:
     from qtpy.QtCore import Qt
     from qtpy.QtTest import QTest
 
-    window = open_window(small_project)
+    window = show(small_project)
     zoom = window.viewer.scene.camera.zoom
     window.press("R")
     for corner in ((10, 10), (70, 10)):
@@ -136,11 +134,11 @@ def test_a_double_click_closes_a_polygon_and_does_not_zoom(open_window: Open, sm
 
 
 def test_suggestions_are_reviewed_by_single_keys(
-    open_window: Open, small_project: Path, suggest: Callable[[Path], list[int]]
+    show: Open, small_project: Path, suggest: Callable[[Path], list[int]]
 ) -> None:
     """At most 2 keystrokes per correct suggestion."""
     suggest(small_project)
-    window = open_window(small_project)
+    window = show(small_project)
     window.keystrokes = 0
     window.press("S", "A")
     assert window.keystrokes == 2
@@ -230,13 +228,13 @@ def test_a_project_that_cannot_be_opened_leaves_no_window(no_leaks: None, tmp_pa
         build_window(tmp_path / "nowhere")
 
 
-def test_help_shows_and_goes(open_window: Open, small_project: Path) -> None:
+def test_help_shows_and_goes(show: Open, small_project: Path) -> None:
     from qtpy.QtTest import QTest
     from qtpy.QtWidgets import QApplication
 
     from napari_lld.widgets.dialogs.help_overlay import HelpOverlay
 
-    window = open_window(small_project)
+    window = show(small_project)
     window.press("F1")
     overlay = next(w for w in QApplication.topLevelWidgets() if isinstance(w, HelpOverlay) and w.isVisible())
     from qtpy.QtCore import Qt

@@ -191,6 +191,21 @@ def test_a_field_that_cannot_be_read_is_a_notice(
     assert len(viewer.layers["Cells"].data) == 4
 
 
+def test_all_layers_come_at_once_and_go_at_once(
+    layers: DeskLayers, viewer: ViewerModel, session: Session, small_project: Path
+) -> None:
+    """For each layer by itself, napari rebuilds its scene and collects garbage: two seconds in all."""
+    rebuilt: list[int] = []
+    viewer.layers.events.end_batch.connect(lambda: rebuilt.append(len(viewer.layers)))
+    viewer.layers.events.begin_batch.connect(lambda: rebuilt.append(len(viewer.layers)))
+    shown = len(viewer.layers)
+    session.close()
+    session.close()
+    session.open(small_project)
+    session.fields.next()
+    assert rebuilt == [shown, 0, 0, shown]
+
+
 def test_the_next_field_replaces_data_and_no_layer(
     layers: DeskLayers, viewer: ViewerModel, session: Session
 ) -> None:
