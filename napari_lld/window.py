@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QDockWidget
+from qtpy.QtCore import QEvent, QObject, QSize
+from qtpy.QtWidgets import QApplication, QDockWidget
 
 from annotation_store.errors import LLDError
 from napari_lld.controllers.desk import DOCK_NAME
@@ -91,6 +91,21 @@ def _show(viewer: Any) -> None:
     viewer.window.activate()
 
 
+class FileOpener(QObject):
+    """Open what macOS hands over as an event: a folder that is opened with the program in the Finder."""
+
+    def __init__(self, dock: AnnotateDock) -> None:
+        super().__init__(dock)
+        self._dock = dock
+
+    def eventFilter(self, _watched: Any, event: Any) -> bool:
+        """Take the event, as Qt calls it for each event of the program."""
+        if event.type() != QEvent.Type.FileOpen:
+            return False
+        self._dock.desk.fields.drop([Path(event.file())])
+        return True
+
+
 def run_window(project_path: Path | None = None) -> None:
     """Open the window on a project, or on the start page, and run until it is closed.
 
@@ -101,7 +116,9 @@ def run_window(project_path: Path | None = None) -> None:
     """
     import napari
 
-    viewer, _dock = build_window(project_path)
+    viewer, dock = build_window(project_path)
+    if sys.platform == "darwin":
+        QApplication.instance().installEventFilter(FileOpener(dock))
     napari.run()
     del viewer
     sys.stdout.flush()

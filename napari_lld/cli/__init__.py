@@ -8,8 +8,10 @@ loads Qt: learning runs in a separate process (`training.client`).
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 _OLDEST = (3, 11)
 
@@ -22,6 +24,9 @@ def run(argv: Sequence[str] | None = None) -> int:
     argv
         The words after the program's name; those of this process where not given.
     """
+    for name in ("stdout", "stderr"):  # Windows' pythonw has none, and every library may write there
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     if tuple(sys.version_info[:2]) < _OLDEST:
         here = ".".join(map(str, sys.version_info[:3]))
         sys.stderr.write(

@@ -34,6 +34,7 @@ from napari_lld.cli import (
     report,
     restore,
     schema,
+    shortcut,
     split,
     train,
 )
@@ -81,6 +82,7 @@ _command("merge", "films readers/Anna readers/Bert")(merge.merge)
 _command("restore", "films --list")(restore.restore)
 _command("report", "films report.html")(report.report)
 _command("schema", "films --set new.yaml --map Monocyte=Monoblast")(schema.schema)
+_command("shortcut", "--remove")(shortcut.shortcut)
 _command("demo", "--out my-demo")(demo.demo)
 
 
@@ -125,35 +127,34 @@ def execute(words: Sequence[str], *, debug: bool = False) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return _answer(error, words[0] if words else "", debug=debug)
+        if debug:
+            sys.stderr.write("".join(traceback.format_exception(error)))
+            sys.stderr.write(getattr(error, "details", "") or "")  # the worker's own traceback
+        sentence, code = _explain(error, words[0] if words else "")
+        complain(sentence)
+        if open_.DIALOG in words:
+            open_.show_error(sentence)
+        return code
     if code == INTERRUPTED:  # raised, or turned into this code by typer
         complain("Stopped. Completed work is saved, and no file is incomplete.")
     return code if isinstance(code, int) else 0
 
 
-def _answer(error: Exception, command: str, *, debug: bool) -> int:
-    """Print the error in one line; a traceback only on request."""
+def _explain(error: Exception, command: str) -> tuple[str, int]:
+    """Return what is wrong in one sentence with the cure, and the exit code."""
     from annotation_store.errors import LLDError
 
-    if debug:
-        sys.stderr.write("".join(traceback.format_exception(error)))
-        sys.stderr.write(getattr(error, "details", "") or "")  # the worker's own traceback
     if isinstance(error, LLDError | UsageError):
-        complain(str(error))
-        return 2
+        return str(error), 2
     if hasattr(error, "format_message"):  # typer's own usage errors, whichever click it stands on
         about = f"{command} --help" if command in command_names() else "--help"
         text = error.format_message().replace("Value error, ", "").rstrip(".")
-        complain(f"{text}{'' if text.endswith('?') else '.'} See: napari-lld {about}")
-        return 2
+        return f"{text}{'' if text.endswith('?') else '.'} See: napari-lld {about}", 2
     if isinstance(error, OSError) and error.filename is not None:
-        complain(
-            f"{error.filename}: {error.strerror or error}. Check the path, its permissions and the free "
-            "space."
-        )
-        return 2
-    complain(
+        why = error.strerror or error
+        return f"{error.filename}: {why}. Check the path, its permissions and the free space.", 2
+    return (
         f"Unexpected {type(error).__name__}: {error}. Run the command again with --debug and report the "
-        "traceback."
+        "traceback.",
+        1,
     )
-    return 1

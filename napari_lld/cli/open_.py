@@ -13,14 +13,21 @@ from napari_lld.cli._console import UsageError, complain
 from napari_lld.cli._options import open_project
 from napari_lld.cli.environment import check_window, doubts
 
+DIALOG = "--dialog"
+"""What the shortcuts of a desktop start it with."""
+
 
 def open_window(
     context: typer.Context,
     project: Annotated[
         Path | None, typer.Argument(metavar="[PROJECT]", help="Folder of a project.", show_default=False)
     ] = None,
+    dialog: Annotated[
+        bool, typer.Option(DIALOG, help="Show errors in a dialog too: where there is no terminal.")
+    ] = False,
 ) -> None:
     """Open napari with the plugin; without PROJECT, on a page to make or choose one."""
+    del dialog  # whoever reports errors looks for it (`napari_lld.cli._app`)
     if project is not None:
         check_project(project, context.find_root().command.list_commands(context))  # type: ignore[attr-defined]
     check_window()
@@ -39,3 +46,18 @@ def check_project(path: Path, commands: Sequence[str]) -> None:
             raise UsageError(f"There is neither a command nor a project '{path}'; did you mean '{near[0]}'?")
         raise UsageError(f"{path} does not exist; create a project with: napari-lld new {path}")
     open_project(path, read_only=True).close()
+
+
+def show_error(sentence: str) -> None:
+    """Show in a dialog why nothing opens; nothing where no window can be shown either."""
+    try:
+        check_window()
+        from qtpy.QtCore import Qt
+        from qtpy.QtWidgets import QApplication, QMessageBox
+    except (UsageError, ImportError):
+        return
+    application = QApplication.instance() or QApplication([])
+    box = QMessageBox(QMessageBox.Icon.Critical, "napari-lld", sentence)
+    box.setTextFormat(Qt.TextFormat.PlainText)
+    box.exec()
+    del application  # it has to live as long as the dialog

@@ -127,3 +127,38 @@ def test_a_library_beside_qts_own_counts_as_there(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: qt)
     assert environment.loads("libxcb-ours.so.0")
     assert not environment.loads("libxcb-nobody-has.so.0")
+
+
+@pytest.fixture
+def dialogs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What error dialogs said; each is closed at once."""
+    from qtpy.QtWidgets import QApplication, QMessageBox
+
+    said: list[str] = []
+    monkeypatch.setattr(QMessageBox, "exec", lambda box: said.append(box.text()))
+    application = QApplication.instance() or QApplication([])
+    monkeypatch.setattr(QApplication, "instance", lambda: application)
+    return said
+
+
+def test_a_shortcut_has_errors_said_in_a_dialog_a_terminal_not(
+    cli, opened: list[Path | None], dialogs: list[str], tmp_path: Path
+) -> None:
+    cli("open", tmp_path / "none").refuses("does not exist")
+    assert dialogs == []
+    answer = cli("open", "--dialog", tmp_path / "none")
+    answer.refuses("does not exist")
+    assert answer.err == f"napari-lld: {dialogs[0]}\n"
+    assert len(dialogs) == 1
+
+
+def test_without_any_output_as_under_pythonw_the_window_opens_and_errors_do_not_fail(
+    opened: list[Path | None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    codes = run(["open"]), run(["open", str(tmp_path / "none")])
+    sys.stdout.close()
+    sys.stderr.close()
+    assert codes == (0, 2)
+    assert opened == [None]
