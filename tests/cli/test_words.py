@@ -36,6 +36,7 @@ COMMANDS = {
     "schema",
     "split",
     "merge",
+    "shortcut",
     "demo",
 }
 
