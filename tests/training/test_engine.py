@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _new_process(monkeypatch: pytest.MonkeyPatch, float32: None) -> Iterator[None]:
     monkeypatch.setattr(engine, "this_process", engine.ProcessState())
     # other tests keep the machine busy
     monkeypatch.setattr(engine, "give_way", lambda _pid: None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 from pathlib import Path
@@ -71,10 +70,8 @@ def exported(model: LearnedModel, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.mark.parametrize("factor", [1.0, 2.0, 0.3], ids=["ordinary", "large cells", "small cells"])
 def test_onnx_runtime_gives_the_boxes_and_probabilities_of_predict(
-    factor: float, model: LearnedModel, exported: Path, example: ModuleType, monkeypatch: pytest.MonkeyPatch
+    factor: float, model: LearnedModel, exported: Path, example: ModuleType, float32: None
 ) -> None:
-    # predict rounds to bfloat16 where the processor does so natively
-    monkeypatch.setattr("training.inference.predict.autocast", lambda _: contextlib.nullcontext())
     images = [example.read(file) for file in sample.fields()[:2]]
     images = [cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) for image in images]
     pixels = [lambda image=image: image for image in images]
