@@ -68,6 +68,12 @@ class Binding(Protocol):
     def release(self) -> None:
         """Remove it again."""
 
+    def go_on(self) -> None:
+        """Give the keyboard to the next place."""
+
+    def to_field(self) -> None:
+        """Give the keyboard to the field."""
+
 
 class Desk(QObject):
     """Everything that belongs to one viewer; docks come and go on it."""
@@ -305,6 +311,21 @@ class Desk(QObject):
             ("Z",),
             "General",
             has_field,
+        )
+        yield Command(
+            "view.controls",
+            "To the controls by keyboard",
+            lambda: self.binding.go_on() if self.binding is not None else None,
+            ("F6",),
+            "General",
+            help="Tab goes on, Space presses, arrows choose. Once more: the zoom view, then the field.",
+        )
+        yield Command(
+            "view.field",
+            "Back to the field by keyboard",
+            lambda: self.binding.to_field() if self.binding is not None else None,
+            ("Shift+F6",),
+            "General",
         )
         yield Command(
             "project.new",

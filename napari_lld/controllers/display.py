@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_lld.commands.registry import Command, has_field, has_project
-from napari_lld.i18n.translate import tr
+from napari_lld.i18n.translate import later, tr
 from napari_lld.imaging.display import DisplaySettings
 from napari_lld.session.session import Session
 from napari_lld.session.tool import Tool
@@ -47,6 +47,11 @@ def display_commands(desk: DeskContext) -> Iterator[Command]:
         has_project,
         "Show or hide the current cell in large, with ruler and picture beside it.",
     )
+    for name, title, steps, key in (
+        ("sight.closer", later("Cell larger in the zoom view"), 1, "Alt+Up"),
+        ("sight.further", later("Cell smaller in the zoom view"), -1, "Alt+Down"),
+    ):
+        yield Command(name, title, lambda steps=steps: sight.come_closer(steps), (key,), "See", has_field)  # type: ignore[misc]
     yield Command(
         "sight.stains",
         "Stains",

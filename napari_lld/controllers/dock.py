@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy import API_NAME
 from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
+    QApplication,
     QComboBox,
     QGridLayout,
     QProgressBar,
@@ -24,6 +25,7 @@ from napari_lld.controllers.window_binding import WindowBinding
 from napari_lld.i18n.translate import tr
 from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.widgets.base.dropping import dropped_paths
+from napari_lld.widgets.base.focus import controls, holds, order_tabs, show_focus
 from napari_lld.widgets.base.parts import Part, column, label, rule
 from napari_lld.widgets.base.room import Pages, Scrolling, available
 from napari_lld.widgets.base.theme import HINT_PADDING, colours, stylesheet
@@ -129,9 +131,9 @@ class AnnotateDock(QWidget):
         self._training = TrainingPanel(session, commands)
         self._differential = DifferentialPanel(session, commands)
         self._tabs = QTabWidget()
-        self._tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._tabs.tabBar().setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._tabs.tabBar().setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._tabs.tabBar().setDrawBase(False)
+        self._tabs.tabBar().setAccessibleName(tr("Suggestions, model or count"))
         self._tabs.addTab(self._review, tr("Suggestions"))
         self._tabs.addTab(self._training, tr("Model"))
         self._tabs.addTab(self._differential, tr("Count"))
@@ -160,7 +162,7 @@ class AnnotateDock(QWidget):
         self._stop = QToolButton()
         self._stop.setObjectName("lld_job.stop")
         self._stop.setText(tr("Stop"))
-        self._stop.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._stop.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._stop.clicked.connect(lambda *_: self.desk.jobs.stop())
         self._stop.hide()
         # The bar lies over the foot of the sentence, and both share a row: nothing moves when a job starts.
@@ -173,7 +175,7 @@ class AnnotateDock(QWidget):
         self._back = QToolButton()
         self._back.setObjectName("lld_layers.back")
         self._back.setText(tr("Back to the field"))
-        self._back.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._back.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._back.clicked.connect(lambda *_: self.desk.layers.select())
         self._back.hide()
         foot_layout.addWidget(self._back, 0, 2)
@@ -181,7 +183,7 @@ class AnnotateDock(QWidget):
         self._take.setObjectName("lld_layers.take")
         self._take.setText(tr("Take cells"))
         self._take.setToolTip(self.desk.commands.tooltip("layers.take"))
-        self._take.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._take.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._take.clicked.connect(lambda *_: self.desk.commands.run("layers.take"))
         self._take.hide()
         foot_layout.addWidget(self._take, 0, 3)
@@ -190,6 +192,7 @@ class AnnotateDock(QWidget):
         self._scrolling.keep_wheel()
 
     def _show_all(self) -> None:
+        show_focus(self)
         self._on_theme()
         self._on_project()
         self._on_training()
@@ -197,6 +200,8 @@ class AnnotateDock(QWidget):
     def _on_words(self) -> None:
         """Make it all again in another language: what is open, chosen and in front stays."""
         self.setUpdatesEnabled(False)
+        focus = QApplication.focusWidget()
+        had_focus = focus is not None and holds(self, focus)
         for part in self._parts():
             part.release()
         kept = {box.objectName(): box.currentIndex() for box in self.findChildren(QComboBox)}
@@ -216,6 +221,8 @@ class AnnotateDock(QWidget):
         self._tabs.setCurrentIndex(tab)
         old.deleteLater()
         self.setUpdatesEnabled(True)
+        if had_focus and (first := next(controls(self), None)) is not None:
+            first.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def sizeHint(self) -> QSize:
         """Wide enough for three columns of classes, if the screen is."""
@@ -310,6 +317,7 @@ class AnnotateDock(QWidget):
 
     def _on_project(self) -> None:
         self._stack.setCurrentIndex(0 if self.desk.session.project is None else 1)
+        order_tabs(self)  # the classes and attributes may be new
         self._fading.stop()
         self._on_marks()
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QMainWindow, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import QApplication, QMainWindow, QWidget
 
+from napari_lld.i18n.translate import tr
 from napari_lld.layers.camera import camera_of
 from napari_lld.session import user_state
 from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.widgets.base.activity import Activity
 from napari_lld.widgets.base.dropping import CanvasDrops
+from napari_lld.widgets.base.focus import go_on, holds
 from napari_lld.widgets.base.keys import KeyRouter
 from napari_lld.widgets.base.theme import colours
 from napari_lld.widgets.dialogs.close_question import may_close, what_would_end
@@ -62,11 +64,13 @@ class WindowBinding(QObject):
             self._lay_over(qt_viewer.canvas.native)
             self._listening.add(camera_of(desk.viewer).events, self._on_camera)
         self._listening.add(desk.session.words_changed, self._on_words)
+        self._listening.add(desk.session.project_changed, self._on_project)
         desk.viewer.events.theme.connect(self._on_theme)
         self._on_theme()
 
     def _lay_over(self, canvas: QWidget) -> None:
-        """Put over the canvas what lies there."""
+        """Put over the canvas what lies there, and name it for screen readers."""
+        canvas.setAccessibleName(tr("The field, with its marks"))
         self.proposed = ProposedBar(self._desk.session, self._desk.commands)
         self.proposed.lie_on(canvas)
         self.references = ReferencePanel(self._desk.session, self._desk.commands)
@@ -142,6 +146,33 @@ class WindowBinding(QObject):
         """Return whether a program, not the user, closes the viewer: its canvas is already gone."""
         napari_window = getattr(self._desk.viewer, "window", None)
         return napari_window is not None and napari_window._qt_viewer.isHidden()
+
+    def go_on(self) -> None:
+        """Give the keyboard to the next place: dock, zoom view, what lies over the field, the field."""
+        go_on([*self._desk.docks, *self._beside()], self._field())
+
+    def to_field(self) -> None:
+        """Give the keyboard to the field."""
+        field = self._field()
+        if field is not None:
+            field.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _beside(self) -> list[QWidget]:
+        panel = self.display.panel if self.display is not None else None
+        return [place for place in (panel, self.proposed, self.references) if place is not None]
+
+    def _field(self) -> QWidget | None:
+        napari_window = getattr(self._desk.viewer, "window", None)
+        return None if napari_window is None else napari_window._qt_viewer.canvas.native
+
+    def _on_project(self) -> None:
+        """Leave the keys to the field that came, unless the user is elsewhere."""
+        focus = QApplication.focusWidget()
+        ours = [*self._desk.docks, *self._beside()]
+        if self._desk.session.project is not None and (
+            focus is None or any(holds(place, focus) for place in ours)
+        ):
+            self.to_field()
 
     def _takes_keys(self, focus: QWidget) -> bool:
         """Our keys act on the docks, and on the canvas while none but our layers is active."""

@@ -39,6 +39,9 @@ class Ring:
     fitted: bool
 
 
+_CLOSER = (0.25, 4.0)
+
+
 class FieldDisplay:
     """Looks by domain, switches of the zoom view, ruler and ring."""
 
@@ -56,6 +59,8 @@ class FieldDisplay:
         kept = user_state.recall("sight")
         kept = kept if isinstance(kept, dict) else {}
         self._switches = {name: bool(kept.get(name, usual)) for name, usual in _SWITCHES.items()}
+        self.closer = 1.0
+        """How much closer than usual the zoom view shows a cell."""
         self._ruler: tuple[Point, Point] | None = None
         self._ring: Ring | None = None
 
@@ -106,6 +111,11 @@ class FieldDisplay:
             self._switches[name] = state
             user_state.remember("sight", self._switches)
             self.switched.emit()
+
+    def come_closer(self, steps: int) -> None:
+        """Show the current cell larger in the zoom view, or smaller by a negative number."""
+        self.closer = min(max(self.closer * 1.25**steps, _CLOSER[0]), _CLOSER[1])
+        self.switched.emit()
 
     # ------------------------------------------------------------------ measures
 

@@ -22,14 +22,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from annotation_store import Project, formats
+from annotation_store import Project
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.field_order import Order
-from napari_lld.tasks.import_preview import Place
 from napari_lld.widgets.base import room
 from napari_lld.widgets.base.parts import confirm_buttons, label, row
 from napari_lld.widgets.base.room import FoldingRow, Scrolling, keep_on_screen
-from napari_lld.widgets.base.theme import HINT_PADDING, colours
+from napari_lld.widgets.base.theme import HINT_PADDING
+from tests.napari_lld.all_dialogs import all_dialogs
 
 SMALL = QSize(853, 480)
 """1280 × 720 at 150 %, in logical pixels."""
@@ -242,43 +242,6 @@ def test_a_row_folds_where_it_is_too_narrow(qtbot: QtBot) -> None:
 # ---------------------------------------------------------------------- dialogs
 
 
-def _dialogs(dock: AnnotateDock, project: Project, tmp_path: Path) -> Iterator[QDialog]:
-    from annotation_store.copies.report import Brought, Difference
-    from napari_lld.session.log import Log
-    from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
-    from napari_lld.widgets.dialogs.dialogs import NewProjectDialog
-    from napari_lld.widgets.dialogs.export_dialog import ExportDialog
-    from napari_lld.widgets.dialogs.help_overlay import HelpOverlay
-    from napari_lld.widgets.dialogs.import_dialog import ImportDialog, ImportedDialog
-    from napari_lld.widgets.dialogs.key_editor import KeyEditor
-    from napari_lld.widgets.dialogs.log_window import LogWindow
-    from napari_lld.widgets.dialogs.merge_dialog import MergeDialog
-    from napari_lld.widgets.dialogs.reading_dialog import ReadingDialog
-    from napari_lld.widgets.dialogs.report_dialog import ReportDialog
-    from napari_lld.widgets.dock.message_bar import MessageDetails
-    from napari_lld.widgets.fields.field_dialogs import FieldDetailsDialog, PatientsDialog
-    from napari_lld.widgets.training.training_window import TrainingWindow
-
-    session, commands = dock.desk.session, dock.desk.commands
-    yield NewProjectDialog()
-    yield ExportDialog(formats.survey(project), tmp_path)
-    yield ReportDialog(tmp_path / "report.html")
-    fields = project.fields.all()
-    yield FieldDetailsDialog(fields, fields)
-    yield PatientsDialog(None, fields)
-    yield ReadingDialog("Ada", project.readings.all(), project.reading)
-    yield ImportDialog(Place.of(project), project.reading)
-    yield ImportedDialog("Much came in.", ["a line"] * 40)
-    yield HelpOverlay(commands, colours())
-    yield KeyEditor(commands, colours())
-    yield LogWindow(Log(), session, colours())
-    yield TrainingWindow(session, colours())
-    yield ConflictsDialog(session)
-    differences = [Difference("a.png", "cell", "Bert", {"cell_class": None}, {"cell_class": "Monocyte"})] * 40
-    yield MergeDialog(tmp_path, Brought(tmp_path, cells=3, differences=differences), project.schema)
-    yield MessageDetails("A long story. " * 400)
-
-
 @pytest.mark.parametrize(
     ("size", "times"), [(SMALL, 1.0), (QSize(1280, 720), 1.5), (QSize(1366, 768), 2.0)], ids=str
 )
@@ -297,7 +260,7 @@ def test_every_dialog_fits_the_screen_with_its_buttons(
     screen(size)
     letters(times)
     with Project.open(small_project) as project:
-        for dialog in _dialogs(dock, project, tmp_path):
+        for dialog in all_dialogs(dock, project, tmp_path):
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
             keep_on_screen(dialog)
             dialog.show()

@@ -13,13 +13,19 @@ from collections.abc import Callable
 from qtpy.QtCore import QEvent, QKeyCombination, QObject, Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
     QAbstractSpinBox,
     QApplication,
     QComboBox,
     QLineEdit,
+    QListWidget,
     QMainWindow,
     QPlainTextEdit,
+    QTabBar,
+    QTableView,
     QTextEdit,
+    QTreeView,
     QWidget,
 )
 
@@ -28,6 +34,32 @@ from napari_lld.i18n.translate import tr
 from napari_lld.widgets.base.windows import main_window
 
 _TYPING = (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox)
+_CONTROLS = (
+    QAbstractButton,
+    QAbstractSlider,
+    QComboBox,
+    QListWidget,
+    QPlainTextEdit,
+    QTabBar,
+    QTableView,
+    QTreeView,
+)
+_MOVES = frozenset(
+    {
+        Qt.Key.Key_Tab,
+        Qt.Key.Key_Backtab,
+        Qt.Key.Key_Up,
+        Qt.Key.Key_Down,
+        Qt.Key.Key_Left,
+        Qt.Key.Key_Right,
+        Qt.Key.Key_PageUp,
+        Qt.Key.Key_PageDown,
+        Qt.Key.Key_Home,
+        Qt.Key.Key_End,
+    }
+)
+"""With these one goes from control to control, and chooses in one."""
+_ANYWHERE = ("help.", "view.controls", "view.field")
 _REPEATING = ("field.", "caret.", "threshold.", "suggestion.next", "suggestion.previous")
 _NEEDS_CELL = ("class.", "value.", "caret.")
 
@@ -78,6 +110,8 @@ class KeyRouter(QObject):
             return None
         if _is_typing(watched) or _is_typing(QApplication.focusWidget()):
             return None
+        if isinstance(QApplication.focusWidget(), _CONTROLS) and _moves(event):
+            return None  # it moves in or between controls; letters and digits act as ever
         key = key_name(event)
         command = self._commands.for_key(key)
         if command is None and key.startswith("Shift+"):
@@ -87,7 +121,7 @@ class KeyRouter(QObject):
         if command is None:
             digit = french_digit(event)
             command = self._commands.for_key(digit) if digit else None
-        if command is None or not (command.id.startswith("help.") or self._ours(watched)):
+        if command is None or not (command.id.startswith(_ANYWHERE) or self._ours(watched)):
             return None
         return command
 
@@ -101,6 +135,12 @@ def _choose_a_cell(command: Command) -> str:
     if command.id.startswith(_NEEDS_CELL):
         return tr("Choose a cell first: click on one, or draw a box ([tool.box]).")
     return ""
+
+
+def _moves(event: QKeyEvent) -> bool:
+    """Return whether a key goes from control to control, or chooses in one."""
+    extra = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier
+    return event.key() in _MOVES and not event.modifiers() & extra
 
 
 def key_name(event: QKeyEvent) -> str:

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from qtpy.QtCore import QRectF, QSize, Qt, QTimer
-from qtpy.QtGui import QAction, QColor, QFont, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen
+from qtpy.QtGui import (
+    QAction,
+    QColor,
+    QFont,
+    QFontMetricsF,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+)
 from qtpy.QtWidgets import (
     QAbstractButton,
     QDialog,
@@ -107,7 +117,7 @@ class Part(QWidget):
 
     def tool_button(self, command_id: str, text: str | None = None, *, hint: bool = True) -> QToolButton:
         """Make a small button of a command."""
-        button = QToolButton()
+        button = ToolButton()
         self._adopt(button, _Bound(button, command_id, text, hint))
         return button
 
@@ -125,7 +135,7 @@ class Part(QWidget):
         button.setObjectName(f"lld_{command.id}")
         button.setAccessibleName(command.title)
         button.setToolTip(command.tooltip)
-        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys are the window's, whatever was clicked last
+        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the field
         button.clicked.connect(lambda *_: self.commands.run(bound.command_id))
         self._buttons.append(bound)
 
@@ -200,8 +210,15 @@ def column(
     return layout
 
 
-def path_row(line: QLineEdit, *ways: tuple[str, Callable[[], str]]) -> QWidget:
-    """Return a path field beside its browse buttons; cancelling a dialog changes nothing."""
+def path_row(line: QLineEdit, name: str, *ways: tuple[str, Callable[[], str]]) -> QWidget:
+    """Return a path field beside its browse buttons; cancelling a dialog changes nothing.
+
+    Parameters
+    ----------
+    name
+        What the path is of, for screen readers.
+    """
+    line.setAccessibleName(name)
 
     def fill(choose: Callable[[], str]) -> None:
         if chosen := choose():
@@ -259,6 +276,17 @@ def _squeeze(font: QFont, text: str, space: float, widget: QWidget) -> None:
         font.setStretch(max(round(100 * space / wide) - 3, 70))
 
 
+class ToolButton(QToolButton):
+    """A tool button whose menu, where it has one beside its own action, opens by the arrow down."""
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Open the menu."""
+        if event is not None and event.key() == Qt.Key.Key_Down and self.menu() is not None:
+            self.showMenu()
+        else:
+            super().keyPressEvent(event)
+
+
 class ChoiceButton(QAbstractButton):
     """One class or value to choose: swatch and letter, text, key; checked, suggested or neither.
 
@@ -273,7 +301,7 @@ class ChoiceButton(QAbstractButton):
         self.setText(text)
         self.setAccessibleName(text)
         self.setCheckable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.hint = hint
         self.swatch = QColor(colour) if colour else None
@@ -308,6 +336,8 @@ class ChoiceButton(QAbstractButton):
             self.suggested, self.probability, self.untaught = suggested, probability, untaught
             self.candidate, self.among = candidate, bool(among)
             tooltip = tr("The model was never taught this.") if untaught else among
+            if suggested and not checked and probability is not None and not candidate:
+                tooltip = "\n".join(filter(None, (tr("Suggested, {share:.0%}", share=probability), tooltip)))
             self.setAccessibleDescription(
                 tr("Only a candidate: the cell is unknown.") if candidate else tooltip
             )

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QDialogButtonBox,
     QFrame,
     QLayout,
+    QPlainTextEdit,
     QScrollArea,
     QScrollBar,
     QSizePolicy,
@@ -18,6 +19,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from napari_lld.widgets.base.focus import show_focus
 
 _FRAME = QSize(60, 110)
 """What title bar, frame, margins and buttons of a dialog take beside its contents."""
@@ -170,10 +173,13 @@ def show_popup(popup: QWidget, at: QPoint) -> None:
 
 
 def keep_on_screen(dialog: QDialog) -> None:
-    """Let the contents of a dialog scroll where the screen is too small; its buttons are always seen.
+    """Let the contents of a dialog scroll where the screen is too small; buttons and focus are always seen.
 
     The buttons are the last row of the dialog's layout: a button box, or a separate row.
     """
+    show_focus(dialog)
+    for text in dialog.findChildren(QPlainTextEdit):
+        text.setTabChangesFocus(True)  # or nobody gets out of it by keyboard
     layout = dialog.layout()
     if layout is None or dialog.findChild(Scrolling, options=Qt.FindChildOption.FindDirectChildrenOnly):
         return

@@ -14,7 +14,7 @@ from qtpy.QtCore import (
     QSize,
     Qt,
 )
-from qtpy.QtGui import QPainter, QResizeEvent
+from qtpy.QtGui import QKeyEvent, QPainter, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -70,6 +70,7 @@ class RowList(QTableView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setShowGrid(False)
+        self.setTabKeyNavigation(False)
         columns, rows = self.horizontalHeader(), self.verticalHeader()
         assert columns is not None
         assert rows is not None
@@ -79,7 +80,7 @@ class RowList(QTableView):
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         rows.setMinimumSectionSize(1)
         rows.setDefaultSectionSize(_ROW)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setMouseTracking(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
@@ -111,6 +112,17 @@ class RowList(QTableView):
             self.scrollTo(index)
         else:
             self.clearSelection()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Choose the row that the arrows go to, as a click does."""
+        before = self.currentIndex()
+        super().keyPressEvent(event)
+        alone = not event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+        if alone and self.currentIndex().isValid() and self.currentIndex() != before:
+            self.clicked.emit(self.currentIndex())
+
+    def keyboardSearch(self, _search: str | None) -> None:
+        """Search for nothing: letters are commands."""
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the current row in sight, in the first layout and when the list becomes lower."""

@@ -17,6 +17,7 @@ from napari_lld.i18n.translate import tr
 from napari_lld.imaging.measure import box_size
 from napari_lld.layers.palette import UNSURE_COLOUR, class_colour, class_letter, set_word
 from napari_lld.session.session import Session
+from napari_lld.widgets.base.focus import order_tabs
 from napari_lld.widgets.base.parts import ChoiceButton, Part, column, label, row
 from napari_lld.widgets.base.theme import Colours, mix
 from training.inference.stain_proposals import has_box_from_stain
@@ -325,6 +326,7 @@ class KindRow(QWidget):
                 button.setParent(None)
                 button.deleteLater()
             self._buttons = {kind: self._make(kind, number) for number, kind in enumerate(kinds)}
+            order_tabs(self)
             self.show_keys()
         for kind, button in self._buttons.items():
             button.colours = colours
@@ -391,7 +393,7 @@ class AttributeRow(QWidget):
         layout.addLayout(grid, 1)
         unsure = self._make(UNSURE, ChoiceButton("?"))
         unsure.setFixedWidth(24)
-        unsure.setAccessibleName(tr("unsure"))
+        unsure.setAccessibleName(f"{attribute.title}: {tr('unsure')}")
         layout.addWidget(unsure)
         self.show_keys()
 
@@ -404,6 +406,7 @@ class AttributeRow(QWidget):
             named = f"{title}: {value.title or value.name}"
             named += f" ({button.hint})" if button.hint else ""
             button.setToolTip("\n".join(filter(None, (named, value.help))))
+            button.setAccessibleName(f"{title}: {value.title or value.name}")
             button.update()
         key = self._commands["value.unsure"].key
         self._values[UNSURE].setToolTip(

@@ -48,7 +48,8 @@ class DifferentialPanel(Part):
         layout = column(self, 2, (0, 4, 0, 0))
         self._scope = QComboBox()
         self._scope.setObjectName("lld_scope")
-        self._scope.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._scope.setAccessibleName(tr("What is counted"))
+        self._scope.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._scope.addItem(tr("This patient"), _HERE)
         self._scope.addItem(tr("This slide"), _SLIDE)
         self._scope.addItem(tr("All fields"), _ALL)
@@ -61,12 +62,13 @@ class DifferentialPanel(Part):
             (self._csv, "csv", self._on_csv),
         ):
             button.setObjectName(f"lld_differential_{name}")
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             button.clicked.connect(action)
         self._target = QComboBox()
         self._target.setObjectName("lld_target")
-        self._target.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._target.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._target.setToolTip(tr("How many white cells are to be counted"))
+        self._target.setAccessibleName(tr("How many white cells are to be counted"))
         self._target.addItem(tr("No target"), 0)
         for target in _TARGETS:
             self._target.addItem(tr("To {target}", target=target), target)
@@ -81,7 +83,7 @@ class DifferentialPanel(Part):
         overlap.setText(tr("Overlap") + " ▾")
         overlap.setToolTip(tr("Fields that overlap: their common cells count once"))
         overlap.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        overlap.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        overlap.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         menu = QMenu(overlap)
         menu.setToolTipsVisible(True)
         for command_id in ("overlap.find", "overlap.same_cell", "overlap.remove"):
@@ -101,8 +103,10 @@ class DifferentialPanel(Part):
         layout.addLayout(counted)
         self._table = QPlainTextEdit()
         self._table.setObjectName("lld_differential_table")
+        self._table.setAccessibleName(tr("Counts and shares"))
         self._table.setReadOnly(True)
-        self._table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._table.setTabChangesFocus(True)
+        self._table.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         # As high as the other tabs: the classes above keep their room.
         self._table.setFixedHeight(_LINES * self._table.fontMetrics().lineSpacing() + 8)
         document = self._table.document()

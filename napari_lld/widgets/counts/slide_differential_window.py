@@ -72,6 +72,7 @@ class SlideDifferentialWindow(QDialog):
         self.heading = label(role="heading")
         self.table = QTreeWidget()
         self.table.setObjectName("lld_slide_table")
+        self.table.setAccessibleName(tr("Counts and shares"))
         self.table.setRootIsDecorated(False)
         self.table.setSelectionMode(QTreeWidget.SelectionMode.NoSelection)
         self.table.setFocusPolicy(Qt.FocusPolicy.StrongFocus)

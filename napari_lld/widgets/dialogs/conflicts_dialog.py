@@ -127,6 +127,8 @@ class ConflictsDialog(QDialog):
         self._told = label(wrap=True)
         self.model = ConflictsModel(session, self)
         self.table = QTableView()
+        self.table.setTabKeyNavigation(False)
+        self.table.setAccessibleName(tr("Conflicts"))
         self.table.setModel(self.model)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.verticalHeader().setVisible(False)

@@ -70,11 +70,11 @@ class NewProjectDialog(QDialog):
         self.annotator = QLineEdit(annotator)
         self.annotator.setPlaceholderText(tr("your name, kept with every edit"))
         form.addRow(tr("Name"), self.name)
-        form.addRow(tr("In the folder"), self._folder_row(self.place))
+        form.addRow(tr("In the folder"), self._folder_row(self.place, tr("In the folder")))
         self.problem, self.images_problem = label(role="notice", wrap=True), label(role="notice", wrap=True)
         form.addRow("", self.problem)
         form.addRow(tr("Schema"), self.schema)
-        form.addRow(tr("Images"), self._folder_row(self.images))
+        form.addRow(tr("Images"), self._folder_row(self.images, tr("Images")))
         form.addRow("", self.images_problem)
         self.jobs = Jobs(self)
         for line in (self.name, self.place, self.images):
@@ -147,12 +147,12 @@ class NewProjectDialog(QDialog):
         """Reject a rule that cannot be read, and a project without a name."""
         self._ok.setEnabled(self.patients.sound and bool(self.name.text().strip()))
 
-    def _folder_row(self, line: QLineEdit) -> QWidget:
+    def _folder_row(self, line: QLineEdit, name: str) -> QWidget:
         def choose() -> str:
             start = line.text() or str(Path.home())
             return str(QFileDialog.getExistingDirectory(self, tr("Choose a folder"), start))
 
-        return path_row(line, (tr("Browse …"), choose))
+        return path_row(line, name, (tr("Browse …"), choose))
 
     def answer(self) -> NewProject:
         """Return what was typed."""

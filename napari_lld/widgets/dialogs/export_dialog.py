@@ -46,7 +46,7 @@ class ExportDialog(QDialog):
             target.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.format_options = FormatOptions()
         form = QFormLayout()
-        form.addRow(tr("To"), path_row(self.place, (tr("Browse …"), self._browse)))
+        form.addRow(tr("To"), path_row(self.place, tr("To"), (tr("Browse …"), self._browse)))
         things = {
             "cells": trn(
                 "{count} cell and the finished regions",

@@ -102,9 +102,9 @@ class ImportDialog(QDialog):
         browse = (tr("Browse …"), lambda: self._browse_folder(self.images))
         form = QFormLayout()
         self._form = form
-        form.addRow(tr("From"), path_row(self.path, *ways))
+        form.addRow(tr("From"), path_row(self.path, tr("From"), *ways))
         names = {name: formats.FORMATS[name].title for name in formats.names(reading=True)}
-        images, patients = path_row(self.images, browse), self.patients
+        images, patients = path_row(self.images, tr("Images"), browse), self.patients
         self.options = OptionsForm(
             ImportOptions,
             form,
@@ -305,6 +305,7 @@ class ImportedDialog(QDialog):
         self.resize(620, 320)
         self.list = QPlainTextEdit("\n".join(skipped))
         self.list.setReadOnly(True)
+        self.list.setAccessibleName(tr("Left out or noted"))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)

@@ -33,12 +33,14 @@ class LogWindow(QDialog):
         self.resize(720, 420)
         self._log = log
         self.which = QComboBox()
+        self.which.setAccessibleName(tr("Which log"))
         self.which.addItem(tr("This sitting"), None)
         for path in kept_logs(session.project.path if session.project is not None else None):
             self.which.addItem(path.name, path)
         self.text = QPlainTextEdit()
         self.text.setObjectName("lld_log")
         self.text.setReadOnly(True)
+        self.text.setAccessibleName(tr("Log"))
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.copy = QPushButton(tr("Copy all"))
         close = QPushButton(tr("Close"))

@@ -32,6 +32,7 @@ class MergeDialog(QDialog):
         layout.addWidget(self.summary)
         self.conflicts = QPlainTextEdit()
         self.conflicts.setReadOnly(True)
+        self.conflicts.setAccessibleName(tr("Conflicts"))
         count = len(brought.differences)
         if count:
             text = trn(

@@ -34,7 +34,7 @@ class ReportDialog(QDialog):
         self.problem = label(role="notice", wrap=True)
         self.problem.setMinimumHeight(2 * self.problem.fontMetrics().lineSpacing())
         form = QFormLayout()
-        form.addRow(tr("To"), path_row(self.place, (tr("Browse …"), self._browse)))
+        form.addRow(tr("To"), path_row(self.place, tr("To"), (tr("Browse …"), self._browse)))
         self.options = OptionsForm(ReportOptions, form)
         form.addRow("", self.problem)
         buttons, self.ok = confirm_buttons(self, tr("Write"))

@@ -16,6 +16,7 @@ from napari_lld.imaging.stains import stain_channels
 from napari_lld.session import user_state
 from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.session.tool import Tool
+from napari_lld.widgets.base.focus import show_focus
 from napari_lld.widgets.base.parts import Part, column, label, row, rule
 from napari_lld.widgets.base.room import FoldingRow, Scrolling, available
 from napari_lld.widgets.base.theme import Colours, stylesheet
@@ -29,7 +30,6 @@ _WIDTH = 248
 _LEAST = QSize(150, 120)
 _SHARE = 0.2
 """How much of the screen's width the view takes by default."""
-_CLOSER = (0.25, 4.0)
 
 
 class DisplayPanel(Part):
@@ -40,13 +40,12 @@ class DisplayPanel(Part):
         self.setObjectName("lld_desk")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._desk = desk
-        self.closer = 1.0
-        """How much closer than usual the cell is shown."""
         self._white: tuple[int | None, White] | None = None
         self._stained: tuple[object, tuple[Pixels, Pixels]] | None = None
         layout = column(self, 5, (6, 6, 6, 6))
         self.view = CropView(smallest=_WIDTH)
         self.view.setObjectName("lld_zoom_view")
+        self.view.setAccessibleName(tr("The current cell in large"))
         self.view.setToolTip(tr("The wheel goes closer and further off."))
         self.view.wheeled.connect(self._on_wheel)
         layout.addWidget(self.view, 3)
@@ -107,6 +106,7 @@ class DisplayPanel(Part):
             session.display.measured,
         ):
             self.bind(signal, self.refresh_soon)
+        show_focus(self)
         self.refresh()
 
     def use_colours(self, new: Colours) -> None:
@@ -172,7 +172,7 @@ class DisplayPanel(Part):
         if box is None:
             self._clear(tr("Choose a cell: it is shown here in large."))
             return
-        scale = self.view.scale_for(box, self.closer)
+        scale = self.view.scale_for(box, sight.closer)
         area = self.view.area(box, scale)
         pixels = self._desk.layers.pixels(area)
         if pixels is None or not pixels.size:
@@ -192,7 +192,7 @@ class DisplayPanel(Part):
             self._stained = (key, stain_channels(pixels, self._background()))
         for view, grey in zip(self._stain_views, self._stained[1], strict=True):
             view.smooth = self.session.display["smooth"]
-            view.show_crop(grey, area[:2], box, view.scale_for(box, self.closer), None)
+            view.show_crop(grey, area[:2], box, view.scale_for(box, self.session.display.closer), None)
 
     def _background(self) -> White:
         """Return the colour of the field's empty background, worked out once per field."""
@@ -210,8 +210,7 @@ class DisplayPanel(Part):
     # ------------------------------------------------------------------ changing what is shown
 
     def _on_wheel(self, steps: int) -> None:
-        self.closer = min(max(self.closer * 1.25**steps, _CLOSER[0]), _CLOSER[1])
-        self._show_cell()
+        self.session.display.come_closer(steps)
 
     def _on_contrast(self, value: int) -> None:
         sight = self.session.display
@@ -254,10 +253,9 @@ class DisplayDock:
         self.panel.refresh_soon()
 
     def _on_words(self) -> None:
-        """Make the panel again in another language, as close as it was."""
+        """Make the panel again in another language."""
         old, frame = self.panel, self._dock.widget()
         self.panel = DisplayPanel(self._desk)
-        self.panel.closer = old.closer
         self.panel.use_colours(old.colours)
         old.release()
         self._dock.setWindowTitle(tr("Zoom view"))
@@ -287,7 +285,7 @@ def _slider(name: str, limits: tuple[float, float]) -> QSlider:
     slider.setObjectName(name)
     slider.setRange(0, _STEPS)
     slider.setValue(_step(1.0, limits))
-    slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    slider.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     return slider
 
 

@@ -58,7 +58,7 @@ class MessageBar(QFrame):
         self.close_.setObjectName("lld_message_close")
         self.use_words()
         for button in (self.details, self.close_):
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.details.clicked.connect(lambda *_: self._show_details())
         self.close_.clicked.connect(lambda *_: self.hide())
         layout = column(self, 4, (8, 6, 8, 6))
@@ -127,6 +127,7 @@ class MessageDetails(QDialog):
         self.resize(560, 260)
         self.text = QPlainTextEdit(message)
         self.text.setReadOnly(True)
+        self.text.setAccessibleName(tr("Details"))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         copy = buttons.addButton(tr("Copy all"), QDialogButtonBox.ButtonRole.ActionRole)
         assert copy is not None

@@ -76,7 +76,7 @@ class StartPage(Part):
         button = QToolButton()
         button.setText(f"{path.name.removesuffix('.lld')}   —   {path.parent}")
         button.setToolTip(str(path))
-        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         button.setSizePolicy(button.sizePolicy().Policy.Ignored, button.sizePolicy().Policy.Fixed)
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
         button.clicked.connect(lambda *_: self.session.open(path))

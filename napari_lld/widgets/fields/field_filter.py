@@ -13,6 +13,7 @@ from napari_lld.commands.registry import class_like
 from napari_lld.i18n.translate import tr
 from napari_lld.session.field_order import NO_FILTER, NO_PATIENT, QUALITIES, FieldFilter, Standing, standing
 from napari_lld.session.session import Session
+from napari_lld.widgets.base.focus import show_focus
 from napari_lld.widgets.base.parts import label
 
 _PAUSE_MS = 150
@@ -36,6 +37,7 @@ class FieldFilterPopup(QFrame):
         layout.setSpacing(4)
         self.text = QLineEdit(current.text)
         self.text.setPlaceholderText(tr("name, patient, slide or comment"))
+        self.text.setAccessibleName(tr("Words to filter the fields by"))
         self.text.setClearButtonEnabled(True)
         layout.addWidget(self.text)
         counts = Counter(standing(summary) for summary in summaries)
@@ -73,6 +75,7 @@ class FieldFilterPopup(QFrame):
         self._pause.timeout.connect(self.apply)
         self.text.textChanged.connect(self._soon)
         self.text.returnPressed.connect(self.close)
+        show_focus(self)
         self.text.setFocus()
 
     def _classes(self, summaries: Sequence[FieldSummary]) -> list[tuple[str, frozenset[str]]]:

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFrame, QLineEdit, QListWidget, QListWidgetItem, QVBo
 from annotation_store.records import Field
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.session import Session
+from napari_lld.widgets.base.focus import show_focus
 from napari_lld.widgets.base.parts import label
 
 _ROWS = 12
@@ -46,6 +47,7 @@ class FieldJumpPopup(QFrame):
         self.list = QListWidget()
         self.list.setAccessibleName(tr("Fields"))
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.list.setFocusProxy(self.line)  # its keys act here
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setFixedHeight(_ROWS * (self.list.fontMetrics().height() + 4))
@@ -53,6 +55,7 @@ class FieldJumpPopup(QFrame):
         layout.addWidget(self.list)
         self.about = label(role="muted", wrap=True)
         layout.addWidget(self.about)
+        show_focus(self)
         self._find()
         self.line.setFocus()
 

@@ -49,6 +49,7 @@ class FieldList(Part):
         self.model = FieldsModel(session, self)
         self._view = RowList("lld_field_view", self.model, FieldDelegate())
         self._view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self._view.setAccessibleName(tr("Fields"))
         self._view.clicked.connect(self._on_clicked)
         self._showing = False
         self._choosing = False
@@ -100,7 +101,7 @@ class FieldList(Part):
         button.setText(text)
         button.setToolTip(tip)
         button.setAccessibleName(tip)
-        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(button)
         menu.setToolTipsVisible(True)

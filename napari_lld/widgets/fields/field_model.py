@@ -140,6 +140,8 @@ class FieldsModel(QAbstractListModel):
         summary = self._summaries[self._rows[index.row()]]
         if role == Qt.ItemDataRole.DisplayRole:
             return summary.field.name
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            return f"{summary.field.name}, {state_words(summary)}"
         if role == Qt.ItemDataRole.ToolTipRole:
             return _facts(summary, self._session.fields.why_look(summary.field.id))
         if role == Qt.ItemDataRole.DecorationRole:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import QMimeData, QModelIndex, QPoint, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QFontMetrics, QPainter, QPen, QPixmap
+from qtpy.QtGui import QColor, QFontMetrics, QKeyEvent, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QListWidget,
@@ -57,7 +57,7 @@ class ClassStrip(QListWidget):
         """The row that a drag would drop on."""
         self.setItemDelegate(_RowPainter(self))
         self.setFixedWidth(WIDTH)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setUniformItemSizes(True)
@@ -91,6 +91,11 @@ class ClassStrip(QListWidget):
         """Show how many there are of each class, and which one is listed alone."""
         if (counts, only) != (self.counts, self.only):
             self.counts, self.only = dict(counts), only
+            for row in range(self.count()):
+                if (item := self.item(row)) is not None:
+                    name = self.name_at(row)
+                    count = sum(counts.values()) if name is None else counts.get(name, 0)
+                    item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{item.text()}, {count}")
             port = self.viewport()
             if port is not None:
                 port.update()
@@ -111,6 +116,14 @@ class ClassStrip(QListWidget):
         full = [name for name in self.names if name is None or self.counts.get(name) or name == self.only]
         if full:
             self.picked.emit(full[(full.index(self.only) + by) % len(full)] if self.only in full else None)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Go on with the arrows."""
+        step = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(Qt.Key(event.key())) if event is not None else None
+        if step is None:
+            super().keyPressEvent(event)
+        else:
+            self.step(step)
 
     def _on_click(self, item: QListWidgetItem) -> None:
         name = item.data(_NAME)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QModelIndex, QRect, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QFontMetrics, QPainter
+from qtpy.QtGui import QColor, QFontMetrics, QKeyEvent, QPainter
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QListWidget,
@@ -47,7 +47,7 @@ class ClusterList(QListWidget):
         self.only: int | None = None
         self.setItemDelegate(_ClusterPainter(self))
         self.setFixedWidth(WIDTH)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
@@ -72,6 +72,8 @@ class ClusterList(QListWidget):
                 item = self.item(place)
                 if item is not None:
                     item.setToolTip(f"{self.title(row)}\n{self.standing(row)}")
+                    words = f"{self.title(row)}, {row.count}, {self.standing(row)}"
+                    item.setData(Qt.ItemDataRole.AccessibleTextRole, words)
         moved = only != self.only
         self.rows, self.only = list(rows), only
         self.setVisible(bool(rows))
@@ -122,6 +124,14 @@ class ClusterList(QListWidget):
         if row.labelled == row.named:
             return trn("{count} labelled", "{count} labelled", row.labelled)
         return tr("{count} labelled, {share:.0%} so", count=row.labelled, share=row.named / row.labelled)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Go on with the arrows."""
+        step = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(Qt.Key(event.key())) if event is not None else None
+        if step is None:
+            super().keyPressEvent(event)
+        else:
+            self.step(step)
 
     def _on_click(self, item: QListWidgetItem) -> None:
         number = item.data(_NUMBER)

@@ -67,8 +67,10 @@ class GalleryModel(QAbstractListModel):
         item = self.items[index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
             return self.title(item)
-        if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
+        if role == Qt.ItemDataRole.ToolTipRole:
             return self.provenance(item)
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            return f"{self.title(item)}, {self.provenance(item)}"
         return None
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:

@@ -16,6 +16,7 @@ from napari_lld.session.gallery_order import Order, Scope, Show
 from napari_lld.session.session import Session
 from napari_lld.session.slide_differential import Counted
 from napari_lld.tasks.gallery_reader import Crop, GalleryReader, Wanted
+from napari_lld.widgets.base.focus import show_focus
 from napari_lld.widgets.base.keys import KeyRouter
 from napari_lld.widgets.base.parts import Part, column, label, row
 from napari_lld.widgets.base.room import FoldingRow, available
@@ -79,6 +80,7 @@ class GalleryWindow(Part):
         layout = column(self, 6, (8, 8, 8, 6))
         self._scope = self._choice(
             "scope",
+            tr("Of which fields"),
             (
                 (tr("All fields"), Scope.ALL),
                 (tr("This patient"), Scope.PATIENT),
@@ -88,6 +90,7 @@ class GalleryWindow(Part):
         )
         self._show = self._choice(
             "show",
+            tr("What is listed"),
             (
                 (tr("Cells and suggestions"), Show.EVERYTHING),
                 (tr("Cells"), Show.CELLS),
@@ -103,10 +106,11 @@ class GalleryWindow(Part):
         self.classes = ClassStrip(self.grid.name)
         self.classes.picked.connect(self._on_class)
         self.classes.dropped.connect(lambda name: self.commands.run(command_of(name)))
-        self._attribute = self._choice("attribute", (), self._on_attribute)
-        self._value = self._choice("value", (), self._on_filter)
+        self._attribute = self._choice("attribute", tr("Attribute"), (), self._on_attribute)
+        self._value = self._choice("value", tr("Value of the attribute"), (), self._on_filter)
         self._order = self._choice(
             "order",
+            tr("Order"),
             (
                 (tr("Most uncertain first"), Order.UNCERTAIN),
                 (tr("Surest first"), Order.SUREST),
@@ -136,7 +140,7 @@ class GalleryWindow(Part):
         self._all = QToolButton()
         self._all.setObjectName("lld_gallery_all")
         self._all.setText(tr("Show all"))
-        self._all.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._all.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._all.clicked.connect(lambda *_: self.gallery.show_counted(None))
         counted = row(self._counted, self._all)
         counted.setStretch(0, 1)
@@ -172,11 +176,13 @@ class GalleryWindow(Part):
         self._hint = label(role="hint")
         self._hint.setFixedHeight(22)
         layout.addWidget(self._hint)
+        show_focus(self)
 
     def _choice(
-        self, name: str, choices: tuple[tuple[str, str], ...], changed: Callable[[], None]
+        self, name: str, about: str, choices: tuple[tuple[str, str], ...], changed: Callable[[], None]
     ) -> QComboBox:
         box = QComboBox()
+        box.setAccessibleName(about)
         box.setObjectName(f"lld_gallery_{name}")
         box.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the crops
         for title, value in choices:
@@ -189,7 +195,7 @@ class GalleryWindow(Part):
         button.setObjectName(f"lld_gallery_{name}")
         button.setText(f"{title} ▾")
         button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         button.setMenu(QMenu(button))
         return button
 

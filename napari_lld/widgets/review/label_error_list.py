@@ -34,6 +34,7 @@ class LabelErrorList(Part):
         layout.addLayout(row(self._title, 1, self.tool_button("mistakes.check", tr("Back to the fields"))))
         self.model = _LabelErrorModel(session, self)
         self._view = RowList("lld_mistake_view", self.model, _LabelErrorDelegate())
+        self._view.setAccessibleName(tr("Possible label errors"))
         self._view.clicked.connect(self._on_clicked)
         self._state = label(role="muted", wrap=True)
         self._state.setAlignment(Qt.AlignmentFlag.AlignCenter)

@@ -9,6 +9,7 @@ from napari_lld.commands.registry import Commands
 from napari_lld.i18n.reasons import in_words
 from napari_lld.i18n.translate import tr
 from napari_lld.session.session import Session
+from napari_lld.widgets.base.focus import show_focus
 from napari_lld.widgets.base.parts import Part, column, label, row
 from napari_lld.widgets.base.theme import Colours, stylesheet
 
@@ -36,6 +37,7 @@ class ProposedBar(Part):
         foot = row(self._take, another, self._leave)
         foot.insertWidget(0, self._how_long, 1)
         layout.addLayout(foot)
+        show_focus(self)
         self.hide()
         self.bind(session.region_proposal.changed, self.refresh)
 

@@ -21,7 +21,8 @@ class QueueChoice(QComboBox):
         self._session, self._commands = session, commands
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(9)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setAccessibleName(tr("What is reviewed"))
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         for queue, title, help_ in (
             (Queue.ACCEPT, tr("Fast accept"), tr("The surest first: most are right.")),
             (Queue.TEACH, tr("Teach me"), tr("Those first from which the model would learn most.")),

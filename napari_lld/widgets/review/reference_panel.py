@@ -14,6 +14,7 @@ from napari_lld.commands.registry import Commands
 from napari_lld.i18n.translate import tr
 from napari_lld.session.references import CLASS, Comparison, Reference
 from napari_lld.session.session import Session
+from napari_lld.widgets.base.focus import show_focus
 from napari_lld.widgets.base.parts import Part, column, label, row
 from napari_lld.widgets.base.theme import Colours, colours, stylesheet
 
@@ -34,7 +35,7 @@ class Picture(QAbstractButton):
         self._pixmap: QPixmap | None = None
         self._bundled = False
         self.setFixedSize(side, side)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
 
     def show_picture(self, crop: npt.NDArray[np.uint8] | None, about: str, *, bundled: bool = False) -> None:
         """Show pixels, and what they are in words."""
@@ -85,7 +86,7 @@ class ReferencePanel(Part):
         self.topic = QComboBox()
         self.topic.setObjectName("lld_references_topic")
         self.topic.setAccessibleName(tr("What cells are compared by"))
-        self.topic.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.topic.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.topic.activated.connect(lambda *_: session.references.show(str(self.topic.currentData())))
         self.waiting = label(role="muted")
         close = self.tool_button("references.show", tr("Close"))
@@ -93,6 +94,8 @@ class ReferencePanel(Part):
         turn.append(self.tool_button("references.next", "›", hint=False))
         layout.addLayout(row(self.topic, self.waiting, 1, *turn, close))
         self.current, self.beside = Picture(_LARGE), Picture(_LARGE)
+        for picture in (self.current, self.beside):
+            picture.setEnabled(False)  # to look at, and not to press
         self.current_words, self.beside_words = (label(role="muted", wrap=True) for _ in range(2))
         large = [_captioned(self.current, self.current_words), _captioned(self.beside, self.beside_words)]
         self.groups = QWidget()
@@ -248,6 +251,7 @@ class ReferencePanel(Part):
             self._grid.setColumnStretch(number, 0)
         self._grid.setColumnStretch(column_number, 1)
         self._grid.setRowStretch(3, 1)
+        show_focus(self)
 
     def _title(self, found: Comparison, value: str) -> str:
         """Return the title of a value with the digit that gives it, of a class with its key."""

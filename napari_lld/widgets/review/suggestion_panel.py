@@ -10,7 +10,7 @@ from napari_lld.commands.registry import Commands
 from napari_lld.i18n.translate import tr
 from napari_lld.layers.palette import set_word, set_words
 from napari_lld.session.session import Session
-from napari_lld.widgets.base.parts import Part, column, label, row
+from napari_lld.widgets.base.parts import Part, ToolButton, column, label, row
 from napari_lld.widgets.base.room import FoldingRow
 from napari_lld.widgets.review.queue_choice import QueueChoice
 
@@ -26,8 +26,9 @@ class SuggestionPanel(Part):
         self._count.setMinimumWidth(60)
         self._slider = QSlider(Qt.Orientation.Horizontal)
         self._slider.setObjectName("lld_threshold")
+        self._slider.setAccessibleName(tr("Least confidence of what is shown"))
         self._slider.setRange(0, 100)
-        self._slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._slider.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._slider.setFixedWidth(54)
         self._slider.setToolTip(
             tr("Show suggestions whose class is at least this probable (, shows more · . shows fewer)")
@@ -45,10 +46,10 @@ class SuggestionPanel(Part):
 
         accept = self.button("suggestion.accept", primary=True)
         self._all = self.tool_button("suggestion.accept_all", tr("All"), hint=False)
-        self._reject = QToolButton()
+        self._reject = ToolButton()
         self._reject.setObjectName("lld_reject")
         self._reject.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
-        self._reject.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._reject.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._reject.clicked.connect(lambda *_: commands.run("suggestion.not_a_cell"))
         menu = QMenu(self._reject)
         menu.setToolTipsVisible(True)
