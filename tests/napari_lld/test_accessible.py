@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QLineEdit,
+    QMenu,
     QPlainTextEdit,
     QScrollBar,
     QTabBar,
@@ -51,6 +52,7 @@ INTERACTIVE = (
     QAbstractSpinBox,
     QComboBox,
     QLineEdit,
+    QMenu,
     QPlainTextEdit,
     QTabBar,
     SlideMapView,
@@ -170,3 +172,29 @@ def test_every_control_is_reached_by_tab_and_has_a_name_in_both_languages(
     assert not unreached, "\n".join(sorted(unreached))
     assert not nameless, "\n".join(sorted(nameless))
     assert not english, "\n".join(sorted(english))
+
+
+def test_every_command_has_a_key_or_is_reached_in_a_menu_or_on_a_button(
+    windows: Callable[[], Iterator[QWidget]], dock: AnnotateDock
+) -> None:
+    offered = set()
+    for window in windows():
+        for menu in window.findChildren(QMenu):
+            menu.aboutToShow.emit()
+            offered |= {bare(action.text()) for action in menu.actions()}
+        for one in window.findChildren(QAbstractButton):
+            offered |= {one.objectName().removeprefix("lld_"), bare(one.text())}
+    without = [one for one in dock.desk.commands if not one.keys]
+    assert without
+    assert {one.id for one in without if one.id not in offered and one.title not in offered} == set()
+
+
+def test_tab_goes_through_the_dock_from_top_to_bottom(
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
+) -> None:
+    assert dock.desk.session.open(small_project, annotator="Ada")
+    qtbot.wait(100)
+    names = [one.objectName() for one in controls(dock)]
+    order = ("lld_gallery.open", "lld_fields.filter", "lld_field_view", "lld_tool.region", "lld_edit.undo")
+    assert [name for name in names if name in order] == list(order[:-1]), "what is disabled is passed over"
+    assert names.index("lld_tool.box") < names.index("lld_queue")

@@ -35,6 +35,7 @@ _MENU = (
     "annotator.change",
     "project.report",
     "reading.choose",
+    "reading.add",
     "conflicts.show",
     "",
     "gallery.open",
@@ -162,6 +163,7 @@ class ToolBar(Part):
             "region.propose",
             "region.finish",
             "region.reopen",
+            "field.cut",
             "tool.ignore",
         ):
             self._area_actions[command_id] = self.menu_action(self._areas, command_id)
