@@ -48,8 +48,8 @@ def display_commands(desk: DeskContext) -> Iterator[Command]:
         "Show or hide the current cell in large, with ruler and picture beside it.",
     )
     for name, title, steps, key in (
-        ("sight.closer", later("Cell larger in the zoom view"), 1, "Alt+Up"),
-        ("sight.further", later("Cell smaller in the zoom view"), -1, "Alt+Down"),
+        ("sight.closer", later("Cell larger in the zoom view"), 1, "Alt+Y"),
+        ("sight.further", later("Cell smaller in the zoom view"), -1, "Alt+Shift+Y"),
     ):
         yield Command(name, title, lambda steps=steps: sight.come_closer(steps), (key,), "See", has_field)  # type: ignore[misc]
     yield Command(

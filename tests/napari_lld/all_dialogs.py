@@ -18,7 +18,6 @@ def all_dialogs(dock: AnnotateDock, project: Project, tmp_path: Path) -> Iterato
     """Give each dialog of the window, once, as it opens."""
     from annotation_store.copies.report import Brought, Difference
     from napari_lld.session.log import Log
-    from napari_lld.widgets.counts.slide_differential_window import SlideDifferentialWindow
     from napari_lld.widgets.dialogs.class_meaning_dialog import ClassMeaningDialog
     from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
     from napari_lld.widgets.dialogs.dialogs import NewProjectDialog
@@ -32,7 +31,6 @@ def all_dialogs(dock: AnnotateDock, project: Project, tmp_path: Path) -> Iterato
     from napari_lld.widgets.dialogs.report_dialog import ReportDialog
     from napari_lld.widgets.dock.message_bar import MessageDetails
     from napari_lld.widgets.fields.field_dialogs import FieldDetailsDialog, PatientsDialog
-    from napari_lld.widgets.fields.slide_map_window import SlideMapWindow
     from napari_lld.widgets.training.training_window import TrainingWindow
 
     session, commands = dock.desk.session, dock.desk.commands
@@ -54,5 +52,12 @@ def all_dialogs(dock: AnnotateDock, project: Project, tmp_path: Path) -> Iterato
     yield MergeDialog(tmp_path, Brought(tmp_path, cells=3, differences=differences), project.schema)
     yield MessageDetails("A long story. " * 400)
     yield ClassMeaningDialog(Counter({"Segs": 3, "Odd": 1}), project.schema)
+
+
+def windows_of_slides() -> Iterator[QDialog]:
+    """Give the windows that show a slide, without one."""
+    from napari_lld.widgets.counts.slide_differential_window import SlideDifferentialWindow
+    from napari_lld.widgets.fields.slide_map_window import SlideMapWindow
+
     yield SlideMapWindow(colours())
     yield SlideDifferentialWindow(colours())

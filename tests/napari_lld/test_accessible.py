@@ -42,7 +42,7 @@ from napari_lld.widgets.fields.field_jump import FieldJumpPopup
 from napari_lld.widgets.fields.slide_map_window import SlideMapView
 from napari_lld.widgets.review.proposed_bar import ProposedBar
 from napari_lld.widgets.review.reference_panel import ReferencePanel
-from tests.napari_lld.all_dialogs import all_dialogs
+from tests.napari_lld.all_dialogs import all_dialogs, windows_of_slides
 from tests.napari_lld.window_texts import bare, english_left
 
 INTERACTIVE = (
@@ -146,7 +146,7 @@ def windows(
         yield gallery
         gallery.close()
         with Project.open(small_project, read_only=True) as other:
-            for dialog in all_dialogs(dock, other, tmp_path):
+            for dialog in (*all_dialogs(dock, other, tmp_path), *windows_of_slides()):
                 with shown(dialog) as it:
                     yield it
 

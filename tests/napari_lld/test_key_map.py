@@ -136,15 +136,15 @@ def test_a_key_is_changed_by_pressing_it_and_all_that_names_it_follows(
     editor = _editor(commands, qtbot)
     editor.choose("tool.box")
     field = editor.findChild(QWidget, "lld_new_key")
-    QTest.keyClick(field, Qt.Key.Key_F6)
-    assert commands.for_key("F6") is commands["tool.box"]
+    QTest.keyClick(field, Qt.Key.Key_F8)
+    assert commands.for_key("F8") is commands["tool.box"]
     assert commands.for_key("B") is None
-    assert button(dock, "tool.box").text() == "Box  F6"
-    assert "(F6)" in button(dock, "tool.box").toolTip()
+    assert button(dock, "tool.box").text() == "Box  F8"
+    assert "(F8)" in button(dock, "tool.box").toolTip()
     overlay = HelpOverlay(commands, colours())
-    assert "F6" in {label.text() for label in overlay.findChildren(QLabel)}
+    assert "F8" in {label.text() for label in overlay.findChildren(QLabel)}
     overlay.deleteLater()
-    assert keymap.load().changed == {"tool.box": ("F6",)}
+    assert keymap.load().changed == {"tool.box": ("F8",)}
     editor.choose("value.2")
     editor.give_key("F7")
     assert button(dock, "value_nucleolus_prominent").hint == "F7"  # type: ignore[attr-defined]
@@ -177,10 +177,10 @@ def test_the_profile_brings_all_its_keys_back(dock: AnnotateDock, qtbot: QtBot) 
     commands = dock.desk.commands
     editor = _editor(commands, qtbot)
     editor.choose("tool.box")
-    editor.give_key("F6")
+    editor.give_key("F8")
     profile = editor.findChild(QComboBox, "lld_profile")
     profile.setCurrentIndex(profile.findData(LEFT))
-    assert commands["tool.box"].key == "F6"  # what was changed stays
+    assert commands["tool.box"].key == "F8"  # what was changed stays
     assert commands["suggestion.accept"].key == "L"
     assert button(dock, "suggestion.accept").text() == "Accept  L"
     editor._reset.click()
@@ -191,8 +191,8 @@ def test_the_profile_brings_all_its_keys_back(dock: AnnotateDock, qtbot: QtBot) 
 def test_sentences_name_the_keys_there_are(desk: Desk) -> None:
     told: list[str] = []
     desk.hinted.connect(told.append)
-    desk.commands.key_map = KeyMap(RIGHT, {"tool.box": ("F6",), "tool.region": ()})
+    desk.commands.key_map = KeyMap(RIGHT, {"tool.box": ("F8",), "tool.region": ()})
     desk.session.labels.set_comment("x")
-    assert told == ["Choose a cell first: click on one, or draw a box (F6)."]
+    assert told == ["Choose a cell first: click on one, or draw a box (F8)."]
     spelled = desk.commands.spelled("[tool.region] or [no.command] or [1] · a_file.png")
     assert spelled == "“Region” or [no.command] or [1] · a_file.png"
