@@ -69,10 +69,10 @@ class Binding(Protocol):
         """Remove it again."""
 
     def go_on(self) -> None:
-        """Give the keyboard to the next place."""
+        """Move the keyboard to the next place."""
 
     def to_field(self) -> None:
-        """Give the keyboard to the field."""
+        """Move the keyboard to the field."""
 
 
 class Desk(QObject):

@@ -148,11 +148,11 @@ class WindowBinding(QObject):
         return napari_window is not None and napari_window._qt_viewer.isHidden()
 
     def go_on(self) -> None:
-        """Give the keyboard to the next place: dock, zoom view, what lies over the field, the field."""
+        """Move the keyboard to the next place: dock, zoom view, what lies over the field, the field."""
         go_on([*self._desk.docks, *self._beside()], self._field())
 
     def to_field(self) -> None:
-        """Give the keyboard to the field."""
+        """Move the keyboard to the field."""
         field = self._field()
         if field is not None:
             field.setFocus(Qt.FocusReason.OtherFocusReason)

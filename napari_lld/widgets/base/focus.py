@@ -16,7 +16,7 @@ _LINE = 1.5
 
 
 def go_on(places: Sequence[QWidget], field: QWidget | None) -> None:
-    """Give the keyboard to the first control of the next place, after the last one to the field.
+    """Move the keyboard to the first control of the next place, after the last one to the field.
 
     Parameters
     ----------
