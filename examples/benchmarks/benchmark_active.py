@@ -245,9 +245,9 @@ def share(value: float) -> str:
 def quick() -> int:
     """Run one arm for a short round on the bundled sample."""
     fields = sample()
-    options = {"epochs": 1, "size": 224, "holdout": 0.0}
-    data = Data(load_schema("lld"), fields[:4], fields[4:5], options)
-    setting = Setting("pbc", pool=4, judged=1, start=1, rounds=1, seconds=40.0, half=0.5)
+    options = {"epochs": 1, "size": 64, "holdout": 0.0}
+    data = Data(load_schema("lld"), fields[:3], fields[3:4], options)
+    setting = Setting("pbc", pool=3, judged=1, start=1, rounds=1, seconds=40.0, half=0.5)
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
         kept = Cache(Path(place) / "runs.jsonl")
         config = config_of(setting, "ours", 0, judge="sample")

@@ -191,13 +191,13 @@ def wanted(args: Any) -> list[dict[str, Any]]:
 
 def quick() -> int:
     """Run a stock arm and ours for one short epoch on the bundled sample."""
-    fields, judged = sample()[:3], sample()[3:5]
+    fields, judged = sample()[:2], sample()[2:4]
     schema = load_schema("lld")
-    options = {"epochs": 1, "size": 224, "holdout": 0.0}
+    options = {"epochs": 1, "size": 64, "holdout": 0.0}
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
         kept = cache.Cache(Path(place) / "runs.jsonl")
         for arm in ("masked", "ours"):
-            config = {"set": "sample", "arm": arm, "fields": 3, "subset": 0, "epochs": 1, "size": 224}
+            config = {"set": "sample", "arm": arm, "fields": 2, "subset": 0, "epochs": 1, "size": 64}
             work = partial(
                 run,
                 config,

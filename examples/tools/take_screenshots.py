@@ -138,9 +138,10 @@ class Album:
         file = self.out / f"{name}.png"
         pixmap = widget.grab(part) if part is not None else widget.grab()
         pixmap.save(str(file))
-        with Image.open(file) as picture:
-            few = in_few_colours(picture.convert("RGB"))
-        few.save(file, optimize=True)
+        if not options.quick:
+            with Image.open(file) as picture:
+                few = in_few_colours(picture.convert("RGB"))
+            few.save(file, optimize=True)
         print(f"{file} {pixmap.width()} × {pixmap.height()}, {file.stat().st_size // 1024} kB", flush=True)
 
     def wanted(self, name: str, theme: str) -> str:

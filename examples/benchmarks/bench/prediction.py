@@ -78,8 +78,9 @@ class Ours:
         self, before: set[psutil.Process], hear: Callable[[Message], None]
     ) -> Callable[[Message], None]:
         def heard(message: Message) -> None:
-            if self._process is None:
-                (self._process,) = set(psutil.Process().children()) - before
+            # a worker that a test shares has started before: its processor time is not measured
+            if self._process is None and (new := set(psutil.Process().children()) - before):
+                (self._process,) = new
             hear(message)
 
         return heard

@@ -114,9 +114,7 @@ def table(kept: Sequence[dict[str, Any]], bare: dict[str, float]) -> str:
 def run(args: argparse.Namespace) -> None:
     """Measure rounds from the starter."""
     if args.quick:
-        print(
-            table([measure(sample(sparse=True)[:4], epochs=1, size=64)], stock.bare(BATCH, WINDOW, repeats=1))
-        )
+        print(table([measure(sample(sparse=True)[:2], epochs=1, size=64)], stock.bare(1, 64, repeats=1)))
         return
     folder = args.data / "pbc"
     fields = sparsely(studied(load_fields(folder / "train.json", folder / "images", in_lld=True), 0), folder)
