@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -11,18 +12,33 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "examples" / "tools"))
+
+from notebooks import SCRIPTS, cells_of  # noqa: E402 - it lies there
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the changelog, which lies beside docs/."""
+    """Add what lies beside docs/: the changelog, and a page for each example."""
     text = (ROOT / "CHANGELOG.md").read_text("utf-8")
     files.append(File.generated(config, "changelog.md", content=text))
+    for script in SCRIPTS:
+        files.append(File.generated(config, f"examples/{script.stem}.md", content=example(script)))
     return files
+
+
+def example(script: Path) -> str:
+    """Return an example as a page: its text, and its code in blocks."""
+    title, *cells = cells_of(script)
+    files = f"`examples/{script.name}` · `examples/notebooks/{script.stem}.ipynb`"
+    parts = [title.source, f"{files}, with `--quick` in half a minute."]
+    parts += [f"```python\n{one.source}\n```" if one.cell_type == "code" else one.source for one in cells]
+    return "\n\n".join(parts) + "\n"
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Fill what follows from the code; let links to files beside docs/ lead to their pages here."""
-    filled = {"command-line.md": command_line, "adr/index.md": decisions}.get(page.file.src_uri)
+    pages = {"command-line.md": command_line, "adr/index.md": decisions, "examples.md": examples}
+    filled = pages.get(page.file.src_uri)
     markdown = markdown.replace("](../CHANGELOG.md)", "](changelog.md)")
     return re.sub(r"\[([^\]]+)\]\(\.\./[A-Z]+\.md\)", r"\1", markdown) + (filled() if filled else "")
 
@@ -44,6 +60,16 @@ def command_line() -> str:
             name = command.name or ""
             parts += [f"## {name}\n", "```text", helped(name), "```\n"]
     return "\n".join(parts)
+
+
+def examples() -> str:
+    """Return the list of all examples."""
+    lines = []
+    for script in SCRIPTS:
+        heading, _, about = cells_of(script)[0].source.partition("\n\n")
+        title, first = heading.removeprefix("# "), about.partition("\n")[0]
+        lines.append(f"- [{title}](examples/{script.stem}.md): {first[0].lower() + first[1:]}\n")
+    return "\n" + "".join(lines)
 
 
 def decisions() -> str:

@@ -2,7 +2,7 @@
 
     python examples/active_learning_loop.py [--quick]
 
-Each round asks the program which regions to look at, annotates them, and trains. Who annotates here is
+Each round asks the program which regions to look at, annotates them, and trains. The annotator here is
 simulated, from the truth of the bundled fields; put a person at the window in that place.
 """
 
@@ -73,13 +73,14 @@ judged = {
     "fields": [f.name for f in to_judge],
 }
 short = {"epochs": 1, "size": 224} if quick else {"budget": 60.0}
-for number in range(1, rounds + 1):
-    for region in choose():
+for number in range(rounds + 1):  # round 0: the bundled model, before anybody has annotated
+    for region in choose() if number else ():
         name = project.fields.get(region.field_id).name
         print(f"round {number}: {name}, {region.seconds:.0f} s: {'; '.join(map(str, region.reasons))}")
         seconds += person.finish(region.field_id, region.box).seconds
-    worker.ask(TrainRequest(project=str(project.path), holdout=0.0, **short))
-    project.refresh()  # another process has written: models, suggestions
+    if number:
+        worker.ask(TrainRequest(project=str(project.path), holdout=0.0, **short))
+        project.refresh()  # another process has written: models, suggestions
     metrics = worker.ask(EvaluateRequest(project=str(project.path), **judged)).metrics
     curve.append({"round": number, "minutes": seconds / 60, "cells": len(project.cells.all()), **metrics})
 worker.leave()

@@ -81,7 +81,7 @@ print(f"adjusted Rand index of classes and clusters: {adjusted_rand_score(*zip(*
 # %%
 flat = PCA(2, random_state=0).fit_transform(known.X)
 figure = plt.figure(figsize=(9, 6))
-axes = figure.add_subplot(4, 1, (1, 3))
+axes = figure.add_subplot(4, 1, (1, 3), xticks=[], yticks=[])
 for name in sorted(set(labels)):
     axes.scatter(*flat[labels == name].T, label=name, color=project.schema.class_named(name).colour)
 axes.legend(fontsize="small")

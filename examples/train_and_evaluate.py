@@ -47,7 +47,7 @@ def hear(message: Message) -> None:
         losses.append(message.losses)
 
 
-short = {"epochs": 1, "size": 224} if quick else {}
+short = {"epochs": 1, "size": 224} if quick else {"budget": 240.0}  # seconds
 done = worker.ask(TrainRequest(project=str(folder), init="starter", holdout=0.0, **short), on_message=hear)
 print(f"model {done.model_id}, {len(losses)} reports of its losses")
 
@@ -70,22 +70,17 @@ worker.leave()
 # attributes. With so few cells intervals are wide: do not read much into a difference.
 
 # %%
-titles = {
-    "ap50": "AP50",
-    "recall": "recall",
-    "class_f1": "class, macro-F1",
-    "attribute_f1": "attributes, macro-F1",
-}
-table = pd.DataFrame({name: {titles[key]: score[key] for key in titles} for name, score in scores.items()})
-print(table.astype(float).round(3))
+keys = ["ap50", "recall", "class_f1", "attribute_f1"]
+table = pd.DataFrame({name: {key: score[key] for key in keys} for name, score in scores.items()}).astype(
+    float
+)
+print(table.round(3))
 print("95% interval of AP50 when trained:", scores["trained"]["intervals"]["ap50"])
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
-table.astype(float).plot.bar(
-    ax=left, rot=20, ylim=(0, 1), title=f"{scores['trained']['cells']} cells outside the regions"
-)
-pd.DataFrame(losses).plot(ax=right, title="losses", xlabel="report")
-figure.tight_layout()
+table.plot.bar(ax=left, rot=0, ylim=(0, 1), title=f"{scores['trained']['cells']} cells outside the regions")
+left.legend(loc="lower right")
+pd.DataFrame(losses).plot(ax=right, marker=".", title="losses", xlabel="report")
 figure.savefig(folder.parent / "scores.png")
 print(f"Go on in the window, suggestions are waiting: napari-lld open {folder}")

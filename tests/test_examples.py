@@ -19,7 +19,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(file for place in (".", "benchmarks", "tools") for file in (EXAMPLES / place).glob("*.py"))
 
 IN_A_KERNEL = "export_and_analyse"
-"""Runs as a notebook, the others as scripts: `tools/notebooks.py --quick` says that both are the same code."""
+"""Runs as a notebook, others as scripts: `tools/notebooks.py --quick` says that both are the same code."""
 OF_THEIR_OWN = {"desk_tour", "take_screenshots"}
 """They show a window."""
 
@@ -122,7 +122,7 @@ def run_in_a_kernel(script: Path, folder: Path) -> Done:
 @pytest.fixture(scope="module")
 def runs(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[Path, Future[Done]]]:
+) -> Iterator[dict[Path, tuple[Future[Done], Path]]]:
     """Two at a time: much of an example is waiting for another process."""
     items = [item for item in request.session.items if item.path == request.path]
     asked_for = [item.callspec.params["script"] for item in items if hasattr(item, "callspec")]
@@ -137,15 +137,20 @@ def runs(
                 return second.submit(run, script, folders[script])
             return first.submit(in_turn.run, script, folders[script])
 
-        yield {one: start(one) for one in asked_for}
+        yield {one: (start(one), folders[one]) for one in asked_for}
     in_turn.end()
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.stem)
-def test_example_runs_quickly_on_the_bundled_sample(script: Path, runs: dict[Path, Future[Done]]) -> None:
-    done = runs[script].result()
+def test_example_runs_quickly_on_the_bundled_sample(
+    script: Path, runs: dict[Path, tuple[Future[Done], Path]]
+) -> None:
+    future, folder = runs[script]
+    done = future.result()
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip(), "an example says what it did"
+    if (EXAMPLES / "notebooks" / f"{script.stem}.ipynb").is_file():
+        assert len(list(folder.glob("lld-*/*.png"))) == 1, "its figure lies beside its project"
     if script.stem == IN_A_KERNEL:
         assert "72 cells" in done.stdout
         assert done.stdout.endswith("1 figures"), done.stdout
