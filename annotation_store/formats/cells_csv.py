@@ -27,16 +27,15 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from annotation_store.errors import FormatError
 from annotation_store.files.outputs import write_file
-from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
-from annotation_store.formats._exchange.export import Contents, Progress, What, each
+from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._exchange.export import Contents, each
 from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.losses import lost_by_suggestions
-from annotation_store.formats._exchange.merge import merge
+from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
 from annotation_store.formats._io.file_names import Names, safe_name
 from annotation_store.formats._io.labels import (
     CONFIDENCES,
@@ -58,13 +57,10 @@ from annotation_store.formats._io.tables import (
     unescaped,
 )
 from annotation_store.formats._io.text import decoded_western, read_file, shown
-from annotation_store.records import Box, ExportReport, Field, ImportReport, Proposal
+from annotation_store.records import Box, ExportReport, Field, Proposal
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 from annotation_store.validation import clean_name
-
-if TYPE_CHECKING:
-    from annotation_store.project import Project
 
 _OF_FIELD = ("field", "patient", "slide", "domain", "pixel_size_um", "field_width", "field_height")
 _OF_CELL = ("cell", "x", "y", "w", "h", "class")
@@ -86,27 +82,10 @@ _ATTRIBUTE = "attribute "
 # -- in ------------------------------------------------------------------------------------------
 
 
-def read(
-    project: Project,
-    path: Path,
-    *,
-    images: Path | None,
-    regions: Regions,
-    patient_from: str | None,
-    progress: Progress | None,
-    dry_run: bool,
-) -> ImportReport:
-    """Merge a table of cells; see `annotation_store.formats.read`."""
-    document = parse(read_file(path), project.schema, str(path))
-    return merge(
-        project,
-        document,
-        images=Images.of(path, images, project),
-        regions=regions,
-        patient_from=patient_from,
-        progress=progress,
-        dry_run=dry_run,
-    )
+def read(asked: ImportRequest) -> tuple[Document, Images]:
+    """Read a table of cells; see `annotation_store.formats.read`."""
+    document = parse(read_file(asked.path), asked.project.schema, str(asked.path))
+    return document, asked.finder()
 
 
 def parse(data: bytes, schema: Schema, source: str) -> Document:
@@ -303,13 +282,11 @@ class _Reader:
 # -- out -----------------------------------------------------------------------------------------
 
 
-def write(
-    project: Project, out: Path, *, what: What, anonymise: bool, progress: Progress | None
-) -> ExportReport:
+def write(asked: ExportRequest) -> ExportReport:
     """Write a table of cells or suggestions; see `annotation_store.formats.write`."""
-    contents = Contents.of(project, what, progress)
-    names = Names.of_project(project, anonymise=anonymise)
-    write_file(out, MARK + table(contents, names))
+    contents = asked.contents()
+    names = asked.names()
+    write_file(asked.out, MARK + table(contents, names))
     fields = [f for f in contents.fields if f.id in contents.cells or f.id in contents.suggestions]
     skipped = Skipped()
     for _ in range(len(contents.annotated()) - len(fields)):
@@ -318,7 +295,7 @@ def write(
     for _ in range(sum(map(len, contents.regions.values()))):
         skipped.count("A table of cells cannot store regions: {n} were left out.")
     lost = [*skipped.sentences(), *lost_by_suggestions(contents, "csv")]
-    return ExportReport(out, **(counts | {"regions": 0}), skipped=lost)
+    return ExportReport(asked.out, **(counts | {"regions": 0}), skipped=lost)
 
 
 def table(contents: Contents, names: Names) -> str:

@@ -15,13 +15,10 @@ import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from annotation_store.formats._exchange.document import Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
-    Progress,
-    What,
     each,
     file_names,
     new_folder,
@@ -31,6 +28,7 @@ from annotation_store.formats._exchange.export import (
     usable,
 )
 from annotation_store.formats._exchange.losses import lost_by_suggestions
+from annotation_store.formats._exchange.requests import ExportRequest
 from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import label_of
 from annotation_store.formats._io.option import Option
@@ -38,9 +36,6 @@ from annotation_store.formats._io.tables import MARK, escaped
 from annotation_store.formats.cells_csv import rows, written
 from annotation_store.records import Box, Cell, ExportReport, Field, Suggestion
 from annotation_store.schema import Schema
-
-if TYPE_CHECKING:
-    from annotation_store.project import Project
 
 _MARGIN = Option(
     "margin",
@@ -51,20 +46,12 @@ _MARGIN = Option(
 WRITE_OPTIONS = (_MARGIN,)
 
 
-def write(
-    project: Project,
-    out: Path,
-    *,
-    what: What,
-    anonymise: bool,
-    progress: Progress | None,
-    options: Mapping[str, str],
-) -> ExportReport:
+def write(asked: ExportRequest) -> ExportReport:
     """Write a folder of crops; see `annotation_store.formats.write`."""
-    refuse_full(out)
-    margin = _MARGIN.read(options)
-    contents = Contents.of(project, what, progress)
-    names = Names.of_project(project, anonymise=anonymise)
+    refuse_full(asked.out)
+    margin = _MARGIN.read(asked.options)
+    contents = asked.contents()
+    names = asked.names()
     skipped = Skipped()
     for _ in range(sum(map(len, contents.regions.values()))):
         skipped.count("Crops cannot store regions: {n} were left out.")
@@ -76,9 +63,9 @@ def write(
     for label, home in homes.items():
         if home != label:
             skipped.one("folders", f"The crops of {label!r} are in the folder {home}.")
-    with new_folder(out) as folder:
+    with new_folder(asked.out) as folder:
         for field in each(fields, contents.progress):
-            pixels = None if field.is_slide else project.pixels.read(field.id)
+            pixels = None if field.is_slide else asked.project.pixels.read(field.id)
             things: list[Cell | Suggestion] = [
                 *contents.cells.get(field.id, ()),
                 *contents.suggestions.get(field.id, ()),
@@ -89,7 +76,7 @@ def write(
                 name = f"{place}/{Path(files[field.id]).stem}_{thing.id}.png"
                 x0, y0, x1, y1 = window(thing.box, margin, field)
                 area = (
-                    project.pixels.read_area(field.id, (x0, y0, x1 - x0, y1 - y0))
+                    asked.project.pixels.read_area(field.id, (x0, y0, x1 - x0, y1 - y0))
                     if pixels is None
                     else pixels[y0:y1, x0:x1]
                 )
@@ -97,7 +84,7 @@ def write(
                 places[field.id, thing.id] = name, (x0, y0, x1 - x0, y1 - y0)
         (folder / "crops.csv").write_text(MARK + _table(contents, names, places), "utf-8", newline="")
     lost = [*skipped.sentences(), *lost_by_suggestions(contents, "crops")]
-    return ExportReport(out, **(contents.count(fields) | {"regions": 0}), skipped=lost)
+    return ExportReport(asked.out, **(contents.count(fields) | {"regions": 0}), skipped=lost)
 
 
 def _label(thing: Cell | Suggestion, schema: Schema) -> str:

@@ -23,16 +23,14 @@ import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from annotation_store.errors import FormatError
 from annotation_store.files.json_reader import read_json
 from annotation_store.files.outputs import write_file
-from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
+from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
-    Progress,
-    What,
     each,
     file_names,
     new_folder,
@@ -40,8 +38,8 @@ from annotation_store.formats._exchange.export import (
     refuse_nothing,
 )
 from annotation_store.formats._exchange.images import Images, walk
-from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._exchange.pairing import Pairing
+from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
 from annotation_store.formats._io.file_names import Names, safe_name
 from annotation_store.formats._io.labels import (
     CONFIDENCES,
@@ -57,12 +55,9 @@ from annotation_store.formats._io.labels import (
 )
 from annotation_store.formats._io.option import Option
 from annotation_store.formats._io.text import shown
-from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal, Shape, Suggestion
+from annotation_store.records import Box, Cell, ExportReport, Field, Proposal, Shape, Suggestion
 from annotation_store.schema import Schema
 from annotation_store.validation import clean_name
-
-if TYPE_CHECKING:
-    from annotation_store.project import Project
 
 _KIND = Option(
     "cells",
@@ -92,18 +87,9 @@ Points = list[tuple[float, float]]
 # -- in ------------------------------------------------------------------------------------------
 
 
-def read(
-    project: Project,
-    path: Path,
-    *,
-    images: Path | None,
-    regions: Regions,
-    patient_from: str | None,
-    progress: Progress | None,
-    dry_run: bool,
-) -> ImportReport:
-    """Merge a GeoJSON file, or a folder of them; see `annotation_store.formats.read`."""
-    finder = Images.of(path, images, project)
+def read(asked: ImportRequest) -> tuple[Document, Images]:
+    """Read a GeoJSON file, or a folder of them; see `annotation_store.formats.read`."""
+    path, finder = asked.path, asked.finder()
     document = Document(str(path), [], Skipped())
     files = [path] if path.is_file() else [p for p in walk(path) if p.suffix.lower() == ".geojson"]
     if not files:
@@ -111,21 +97,13 @@ def read(
     pairing = Pairing.of_files(finder, path, files)
     for file in files:
         try:
-            parse(read_json(file, nan_as_null=True), file, project.schema, document, pairing)
+            parse(read_json(file, nan_as_null=True), file, asked.project.schema, document, pairing)
         except FormatError as error:
             if path.is_file():
                 raise
             document.skipped.one("files that cannot be read", f"{error} The file was left out.")
     document.refuse_empty()
-    return merge(
-        project,
-        document,
-        images=finder,
-        regions=regions,
-        patient_from=patient_from,
-        progress=progress,
-        dry_run=dry_run,
-    )
+    return document, finder
 
 
 def parse(data: Any, file: Path, schema: Schema, document: Document, pairing: Pairing) -> None:
@@ -424,38 +402,30 @@ def _sets_in(measured: Mapping[str, Any], at: str) -> dict[str, list[str]]:
 # -- out -----------------------------------------------------------------------------------------
 
 
-def write(
-    project: Project,
-    out: Path,
-    *,
-    what: What,
-    anonymise: bool,
-    progress: Progress | None,
-    options: Mapping[str, str],
-) -> ExportReport:
+def write(asked: ExportRequest) -> ExportReport:
     """Write a folder of GeoJSON files, or one file; see `annotation_store.formats.write`."""
-    contents = Contents.of(project, what, progress)
-    kind = _KIND.read(options)
-    names = Names.of_project(project, anonymise=anonymise)
+    contents = asked.contents()
+    kind = _KIND.read(asked.options)
+    names = asked.names()
     skipped = Skipped()
     fields = contents.annotated()
-    if what == "suggestions":
+    if asked.what == "suggestions":
         fields = [field for field in fields if field.id in contents.suggestions]
     for _ in range(len(contents.fields) - len(fields)):
         skipped.count("{n} fields have no annotations: no file was written for them.")
-    report = ExportReport(out, **contents.count(fields), skipped=skipped.sentences())
-    if out.suffix.lower() in _SUFFIXES and not out.is_dir():
+    report = ExportReport(asked.out, **contents.count(fields), skipped=skipped.sentences())
+    if asked.out.suffix.lower() in _SUFFIXES and not asked.out.is_dir():
         if len(fields) != 1:
             raise FormatError(
                 f"QuPath reads one file per image, and {len(fields)} fields are exported: "
                 "name a folder, without .geojson."
             )
-        write_file(out, _text(to_geojson(contents, fields[0], names, kind)))
+        write_file(asked.out, _text(to_geojson(contents, fields[0], names, kind)))
         return report
-    refuse_full(out)
+    refuse_full(asked.out)
     refuse_nothing(fields, skipped)
     files = file_names(fields, names)
-    with new_folder(out) as folder:
+    with new_folder(asked.out) as folder:
         for field in each(fields, contents.progress):
             text = _text(to_geojson(contents, field, names, kind))
             (folder / f"{files[field.id]}.geojson").write_text(text, "utf-8", newline="\n")

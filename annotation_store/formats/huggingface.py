@@ -19,31 +19,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from annotation_store.formats._exchange.document import Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
-    Progress,
     What,
     each,
-    file_names,
-    image_suffixes,
     new_folder,
-    put_image,
     refuse_full,
     refuse_nothing,
 )
 from annotation_store.formats._exchange.losses import lost_by_suggestions
 from annotation_store.formats._exchange.pictures import with_pictures
+from annotation_store.formats._exchange.requests import ExportRequest
 from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import label_of
 from annotation_store.formats._io.option import SEED, VALIDATION, Option, share_for_test
 from annotation_store.records import Cell, ExportReport, Field, Shape, Suggestion
 from annotation_store.splits import split_fields
-
-if TYPE_CHECKING:
-    from annotation_store.project import Project
 
 METADATA = "metadata.jsonl"
 PARTS = ("train", "validation", "test")
@@ -63,41 +57,33 @@ _TEST = share_for_test(0.0)
 WRITE_OPTIONS = (_FIELDS, VALIDATION, _TEST, SEED)
 
 
-def write(
-    project: Project,
-    out: Path,
-    *,
-    what: What,
-    anonymise: bool,
-    progress: Progress | None,
-    options: Mapping[str, str],
-) -> ExportReport:
+def write(asked: ExportRequest) -> ExportReport:
     """Write a dataset folder; see `annotation_store.formats.write`."""
-    refuse_full(out)
-    val, test, seed = VALIDATION.read(options), _TEST.read(options), SEED.read(options)
-    covered = _FIELDS.read(options) == "covered"
+    refuse_full(asked.out)
+    val, test, seed = VALIDATION.read(asked.options), _TEST.read(asked.options), SEED.read(asked.options)
+    covered = _FIELDS.read(asked.options) == "covered"
     skipped = Skipped()
-    contents = with_pictures(Contents.of(project, what, progress), project, skipped, whole=not covered)
-    fields = _chosen(contents, what, skipped, covered=covered)
+    contents = with_pictures(asked.contents(), asked.project, skipped, whole=not covered)
+    fields = _chosen(contents, asked.what, skipped, covered=covered)
     refuse_nothing(fields, skipped)
     part_of = split_fields(fields, dict(zip(PARTS, (1 - val - test, val, test), strict=True)), seed=seed)
     _tell_poor_parts(contents, fields, part_of, {"validation": val, "test": test}, skipped)
-    names = Names.of_project(project, anonymise=anonymise)
-    files = file_names(fields, names, image_suffixes(project, fields, anonymise=anonymise))
+    names = asked.names()
+    files = asked.image_names(fields)
     lines: dict[str, list[str]] = {part: [] for part in PARTS if part in part_of.values()}
-    with new_folder(out) as folder:
+    with new_folder(asked.out) as folder:
         for part in lines:
             (folder / "data" / part).mkdir(parents=True)
         for field in each(fields, contents.progress):
             part, file = part_of[field.id], files[field.id]
-            put_image(project, field, folder / "data" / part / file, anonymise=anonymise)
-            row = {"file_name": file, **_row(contents, field, what, names)}
+            asked.put_image(field, folder / "data" / part / file)
+            row = {"file_name": file, **_row(contents, field, asked.what, names)}
             lines[part].append(json.dumps(row, ensure_ascii=False, allow_nan=False))
         for part, rows in lines.items():
             text = "".join(f"{row}\n" for row in rows)
             (folder / "data" / part / METADATA).write_text(text, "utf-8", newline="\n")
     lost = [*skipped.sentences(), *lost_by_suggestions(contents, "huggingface")]
-    return ExportReport(out, **contents.count(fields), skipped=lost)
+    return ExportReport(asked.out, **contents.count(fields), skipped=lost)
 
 
 def parts(out: Path) -> dict[str, str]:

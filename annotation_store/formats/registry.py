@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from annotation_store.errors import FormatError
 from annotation_store.files.outputs import check_output
 from annotation_store.formats import cells_csv, crops, dataset_card, geojson, huggingface, voc
-from annotation_store.formats._exchange.document import Regions
+from annotation_store.formats._exchange.document import Document, Regions
+from annotation_store.formats._exchange.images import Images
+from annotation_store.formats._exchange.merge import merge
+from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
 from annotation_store.formats._io.option import Option
 from annotation_store.formats.coco import coco
 from annotation_store.formats.labelstudio import labelstudio
@@ -30,8 +33,8 @@ class Format:
     Attributes
     ----------
     read, write
-        ``None`` if it goes one way only. Called as `coco.read` and `coco.write` are, and with
-        ``options=`` where the format has any.
+        ``None`` if it goes one way only. A reader returns the content of a file and where its images may
+        be; what becomes of that in a project is the same for all formats.
     beside
         Another file written beside it; ``{stem}`` is replaced by the target's stem.
     target
@@ -42,8 +45,8 @@ class Format:
 
     name: str
     title: str
-    read: Callable[..., ImportReport] | None
-    write: Callable[..., ExportReport] | None
+    read: Callable[[ImportRequest], tuple[Document, Images]] | None
+    write: Callable[[ExportRequest], ExportReport] | None
     target: Literal["file", "folder", "either"] = "file"
     read_options: tuple[Option[Any], ...] = ()
     write_options: tuple[Option[Any], ...] = ()
@@ -186,15 +189,23 @@ def _read(
     chosen = _format(name)
     if chosen.read is None:
         raise FormatError(f"The format {name} can be exported, but not imported.")
-    return chosen.read(
+    patient_from = (project.fields.patient_rule if patient_from is None else patient_from) or None
+    asked = ImportRequest(
         project,
         Path(path),
-        images=None if images is None else Path(images),
-        regions=regions,
-        patient_from=(project.fields.patient_rule if patient_from is None else patient_from) or None,
+        None if images is None else Path(images),
+        patient_from,
+        _options(chosen, chosen.read_options, options),
+    )
+    document, finder = chosen.read(asked)
+    return merge(
+        project,
+        document,
+        images=finder,
+        regions=regions,  # type: ignore[arg-type]
+        patient_from=patient_from,
         progress=progress,
         dry_run=dry_run,
-        **_options(chosen, chosen.read_options, options),
     )
 
 
@@ -258,15 +269,15 @@ def write(
     chosen = _format(name)
     if chosen.write is None:
         raise FormatError(f"The format {name} can be imported, but not exported.")
-    extra = _options(chosen, chosen.write_options, options)
     out = Path(path)
+    given = _options(chosen, chosen.write_options, options)
+    asked = ExportRequest(project, out, what, anonymise, progress, given)  # type: ignore[arg-type]
     for place in targets(chosen, out, card=card):
         check_output(place, overwrite=overwrite)
-    report = chosen.write(project, out, what=what, anonymise=anonymise, progress=progress, **extra)
+    report = chosen.write(asked)
     if card:
         dataset_card.write(
-            dataset_card.facts(project, report, form=name, what=what, anonymise=anonymise),  # type: ignore[arg-type]
-            out,
+            dataset_card.facts(project, report, form=name, what=asked.what, anonymise=anonymise), out
         )
     return report
 
@@ -280,12 +291,12 @@ def targets(chosen: Format, out: Path, *, card: bool = False) -> list[Path]:
 
 def _options(
     chosen: Format, known: tuple[Option[Any], ...], given: Mapping[str, str] | None
-) -> dict[str, Mapping[str, str]]:
+) -> Mapping[str, str]:
     for name in given or {}:
         if name not in {option.name for option in known}:
             choice = f"it has {', '.join(option.usage for option in known)}" if known else "it has none"
             raise FormatError(f"The format {chosen.name} has no option {name!r}: {choice}.")
-    return {"options": dict(given or {})} if known else {}
+    return dict(given or {})
 
 
 def _format(name: str) -> Format:

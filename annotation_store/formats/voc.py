@@ -17,32 +17,27 @@ is not background then.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree as ET
 
 from defusedxml import DefusedXmlException
 from defusedxml import ElementTree as SafeTree
 
 from annotation_store.errors import FormatError
-from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
+from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
-    Progress,
-    What,
     each,
-    file_names,
-    image_suffixes,
     new_folder,
-    put_image,
     refuse_full,
     refuse_nothing,
 )
 from annotation_store.formats._exchange.images import Images, walk
-from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._exchange.pairing import Pairing
 from annotation_store.formats._exchange.pictures import with_pictures
+from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
 from annotation_store.formats._io.file_names import Names, is_absolute, safe_name
 from annotation_store.formats._io.labels import (
     CONFIDENCES,
@@ -56,14 +51,11 @@ from annotation_store.formats._io.labels import (
 )
 from annotation_store.formats._io.option import SEED, VALIDATION
 from annotation_store.formats._io.text import number, read_file, shown
-from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal
+from annotation_store.records import Box, Cell, ExportReport, Field, Proposal
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 from annotation_store.splits import split_fields
 from annotation_store.validation import clean_name
-
-if TYPE_CHECKING:
-    from annotation_store.project import Project
 
 WRITE_OPTIONS = (VALIDATION, SEED)
 
@@ -74,28 +66,11 @@ _FLAGS = ("kind", "comment", "bookmark", "second_opinion")
 # -- in ------------------------------------------------------------------------------------------
 
 
-def read(
-    project: Project,
-    path: Path,
-    *,
-    images: Path | None,
-    regions: Regions,
-    patient_from: str | None,
-    progress: Progress | None,
-    dry_run: bool,
-) -> ImportReport:
-    """Merge an XML file, or a folder of them; see `annotation_store.formats.read`."""
-    finder = Images.of(path, images, project)
-    document = from_path(path, project.schema, finder)
-    return merge(
-        project,
-        document,
-        images=finder,
-        regions=regions,
-        patient_from=patient_from,
-        progress=progress,
-        dry_run=dry_run,
-    )
+def read(asked: ImportRequest) -> tuple[Document, Images]:
+    """Read an XML file, or a folder of them; see `annotation_store.formats.read`."""
+    finder = asked.finder()
+    document = from_path(asked.path, asked.project.schema, finder)
+    return document, finder
 
 
 def from_path(path: Path, schema: Schema, images: Images) -> Document:
@@ -300,35 +275,27 @@ def _take(
 # -- out -----------------------------------------------------------------------------------------
 
 
-def write(
-    project: Project,
-    out: Path,
-    *,
-    what: What,
-    anonymise: bool,
-    progress: Progress | None,
-    options: Mapping[str, str],
-) -> ExportReport:
+def write(asked: ExportRequest) -> ExportReport:
     """Write a VOC folder; see `annotation_store.formats.write`."""
-    if what == "suggestions":
+    if asked.what == "suggestions":
         raise FormatError("Pascal VOC cannot store suggestions: export them as coco.")
-    refuse_full(out)
+    refuse_full(asked.out)
     skipped = Skipped()
-    contents = with_pictures(Contents.of(project, what, progress), project, skipped)
+    contents = with_pictures(asked.contents(), asked.project, skipped)
     fields = contents.annotated()
     for _ in range(len(contents.fields) - len(fields)):
         skipped.count("{n} fields have no region and no cell: left out.")
     refuse_nothing(fields, skipped)
-    val = VALIDATION.read(options)
-    parts = split_fields(fields, {"train": 1 - val, "val": val}, seed=SEED.read(options))
-    names = Names.of_project(project, anonymise=anonymise)
-    files = file_names(fields, names, image_suffixes(project, fields, anonymise=anonymise))
-    with new_folder(out) as folder:
+    val = VALIDATION.read(asked.options)
+    parts = split_fields(fields, {"train": 1 - val, "val": val}, seed=SEED.read(asked.options))
+    names = asked.names()
+    files = asked.image_names(fields)
+    with new_folder(asked.out) as folder:
         for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
             (folder / name).mkdir(parents=True)
         for field in each(fields, contents.progress):
             file = files[field.id]
-            put_image(project, field, folder / "JPEGImages" / file, anonymise=anonymise)
+            asked.put_image(field, folder / "JPEGImages" / file)
             target = (folder / "Annotations" / file).with_suffix(".xml")
             target.write_bytes(to_xml(contents, field, file, names))
         (folder / "labelmap.txt").write_text(label_map(contents), "utf-8", newline="\n")
@@ -336,7 +303,7 @@ def write(
             stems = [Path(files[f.id]).stem for f in fields if parts[f.id] == part]
             text = "".join(f"{stem}\n" for stem in stems)
             (folder / "ImageSets" / "Main" / f"{part}.txt").write_text(text, "utf-8", newline="\n")
-    return ExportReport(out, **contents.count(fields), skipped=skipped.sentences())
+    return ExportReport(asked.out, **contents.count(fields), skipped=skipped.sentences())
 
 
 def label_map(contents: Contents) -> str:

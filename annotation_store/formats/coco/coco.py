@@ -17,16 +17,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from annotation_store.files.json_reader import read_json
 from annotation_store.files.outputs import write_file
-from annotation_store.formats._exchange.document import Regions
-from annotation_store.formats._exchange.export import Order, Progress, What, each
+from annotation_store.formats._exchange.document import Document
+from annotation_store.formats._exchange.export import Order, Progress, each
 from annotation_store.formats._exchange.images import Images
-from annotation_store.formats._exchange.merge import merge
+from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
 from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import label_of, spare_labels
 from annotation_store.formats.coco.reader import FLAGS, KNOWN, from_coco
@@ -36,7 +35,6 @@ from annotation_store.records import (
     ExportReport,
     Field,
     IgnoreArea,
-    ImportReport,
     Proposal,
     Region,
     Suggestion,
@@ -53,58 +51,41 @@ _BATCH = 4_000
 # -- in ------------------------------------------------------------------------------------------
 
 
-def read(
-    project: Project,
-    path: Path,
-    *,
-    images: Path | None,
-    regions: Regions,
-    patient_from: str | None,
-    progress: Progress | None,
-    dry_run: bool,
-) -> ImportReport:
-    """Merge a COCO file into the current reading of a project; see `annotation_store.formats.read`."""
-    document = from_coco(read_json(path, nan_as_null=True), project.schema, source=str(path))
-    return merge(
-        project,
-        document,
-        images=Images.of(path, images, project),
-        regions=regions,
-        patient_from=patient_from,
-        progress=progress,
-        dry_run=dry_run,
+def read(asked: ImportRequest) -> tuple[Document, Images]:
+    """Read a COCO file; see `annotation_store.formats.read`."""
+    document = from_coco(
+        read_json(asked.path, nan_as_null=True), asked.project.schema, source=str(asked.path)
     )
+    return document, asked.finder()
 
 
 # -- out -----------------------------------------------------------------------------------------
 
 
-def write(
-    project: Project, out: Path, *, what: What, anonymise: bool, progress: Progress | None
-) -> ExportReport:
+def write(asked: ExportRequest) -> ExportReport:
     """Write the current reading, or the pending suggestions; see `annotation_store.formats.write`."""
-    names = Names.of_project(project, anonymise=anonymise)
+    names = asked.names()
     counts: Counter[str] = Counter()
-    with project.snapshot():  # what is written was so at one moment, whoever edits meanwhile
-        order = Order.of(project)
-        fields = order.fields(project.fields.all())
-        regions = order.marks("region", [r for r in project.regions.all() if r.finished])
-        suggestions = project.suggestions.find() if what == "suggestions" else []
+    with asked.project.snapshot():  # what is written was so at one moment, whoever edits meanwhile
+        order = Order.of(asked.project)
+        fields = order.fields(asked.project.fields.all())
+        regions = order.marks("region", [r for r in asked.project.regions.all() if r.finished])
+        suggestions = asked.project.suggestions.find() if asked.what == "suggestions" else []
         document = to_coco(
-            project.schema,
+            asked.project.schema,
             fields,
             regions=regions,
-            ignore_areas=order.marks("ignore_area", project.ignore_areas.all()),
+            ignore_areas=order.marks("ignore_area", asked.project.ignore_areas.all()),
             suggestions=order.marks("suggestion", suggestions),
             numbers=order.numbers["field"] if order.numbers else {},
             names=names,
-            classes=project.cells.classes() if what == "cells" else (),
-            progress=progress,
+            classes=asked.project.cells.classes() if asked.what == "cells" else (),
+            progress=asked.progress,
         )
         # cells are read and written a few thousand at a time: all at once they are half a gigabyte
-        cells = _cells_out(project, names, counts, order) if what == "cells" else ()
-        write_file(out, _streamed(document, cells))
-    return ExportReport(out, len(fields), counts["cells"], len(regions), len(suggestions))
+        cells = _cells_out(asked.project, names, counts, order) if asked.what == "cells" else ()
+        write_file(asked.out, _streamed(document, cells))
+    return ExportReport(asked.out, len(fields), counts["cells"], len(regions), len(suggestions))
 
 
 def _streamed(document: dict[str, Any], more: Iterable[list[dict[str, Any]]]) -> Iterator[str]:

@@ -17,29 +17,25 @@ become the boxes around them (see `reader`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from annotation_store.files.json_reader import read_json
 from annotation_store.files.outputs import write_file
-from annotation_store.formats._exchange.document import Regions
-from annotation_store.formats._exchange.export import Contents, Progress, What, each
+from annotation_store.formats._exchange.document import Document
+from annotation_store.formats._exchange.export import Contents, each
 from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.losses import lost_by_suggestions
-from annotation_store.formats._exchange.merge import merge
+from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
 from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import flag_words, label_of, labels
 from annotation_store.formats._io.option import Option
 from annotation_store.formats.labelstudio.reader import FLAGS, IGNORE, REGION, STATED, TAKEN, parse
-from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Shape
+from annotation_store.records import Box, Cell, ExportReport, Field, Shape
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
-
-if TYPE_CHECKING:
-    from annotation_store.project import Project
 
 CONFIGURATION = "{stem}_config.xml"
 """The labelling configuration, beside the tasks."""
@@ -58,54 +54,29 @@ _GREY = "#808080"
 # -- in ------------------------------------------------------------------------------------------
 
 
-def read(
-    project: Project,
-    path: Path,
-    *,
-    images: Path | None,
-    regions: Regions,
-    patient_from: str | None,
-    progress: Progress | None,
-    dry_run: bool,
-) -> ImportReport:
-    """Merge a JSON export of Label Studio; see `annotation_store.formats.read`."""
-    finder = Images.of(path, images, project)
-    document = parse(read_json(path, nan_as_null=True), project.schema, str(path), finder)
-    return merge(
-        project,
-        document,
-        images=finder,
-        regions=regions,
-        patient_from=patient_from,
-        progress=progress,
-        dry_run=dry_run,
-    )
+def read(asked: ImportRequest) -> tuple[Document, Images]:
+    """Read a JSON export of Label Studio; see `annotation_store.formats.read`."""
+    finder = asked.finder()
+    document = parse(read_json(asked.path, nan_as_null=True), asked.project.schema, str(asked.path), finder)
+    return document, finder
 
 
 # -- out -----------------------------------------------------------------------------------------
 
 
-def write(
-    project: Project,
-    out: Path,
-    *,
-    what: What,
-    anonymise: bool,
-    progress: Progress | None,
-    options: Mapping[str, str],
-) -> ExportReport:
+def write(asked: ExportRequest) -> ExportReport:
     """Write tasks and their configuration; see `annotation_store.formats.write`."""
-    contents = Contents.of(project, what, progress)
-    names = Names.of_project(project, anonymise=anonymise)
-    prefix = _PREFIX.read(options)
+    contents = asked.contents()
+    names = asked.names()
+    prefix = _PREFIX.read(asked.options)
     tasks = [to_task(contents, field, names, prefix) for field in each(contents.fields, contents.progress)]
     found = [c.cell_class for own in contents.cells.values() for c in own]
     found += [s.stated_class for own in contents.suggestions.values() for s in own]
-    beside_it = out.with_name(CONFIGURATION.format(stem=out.stem))
+    beside_it = asked.out.with_name(CONFIGURATION.format(stem=asked.out.stem))
     write_file(beside_it, config(contents.schema, labels(contents.schema, found)))
-    write_file(out, json.dumps(tasks, ensure_ascii=False, allow_nan=False))
+    write_file(asked.out, json.dumps(tasks, ensure_ascii=False, allow_nan=False))
     lost = lost_by_suggestions(contents, "labelstudio")
-    return ExportReport(out, **contents.count(contents.fields), skipped=lost)
+    return ExportReport(asked.out, **contents.count(contents.fields), skipped=lost)
 
 
 def to_task(contents: Contents, field: Field, names: Names, prefix: str) -> dict[str, Any]:

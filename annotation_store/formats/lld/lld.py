@@ -32,22 +32,18 @@ from typing import TYPE_CHECKING, Any
 from annotation_store.errors import FormatError
 from annotation_store.files.json_reader import read_json
 from annotation_store.files.outputs import write_file
-from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
+from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
-    Progress,
-    What,
     each,
-    file_names,
-    image_suffixes,
     new_folder,
     put_image,
     refuse_full,
     refuse_nothing,
 )
 from annotation_store.formats._exchange.images import Images, Size, walk
-from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._exchange.pictures import with_pictures
+from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
 from annotation_store.formats._exchange.sidecar import read_sidecar, write_sidecar
 from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.option import SEED, Option, share_for_test
@@ -58,7 +54,7 @@ from annotation_store.formats.lld import lines
 from annotation_store.formats.lld.codes import KEYS, MISSING, Codes, from_text, lld, origin, text_codes
 from annotation_store.formats.yolo.names import SUFFIXES, DataSet, in_folder, of_yaml
 from annotation_store.formats.yolo.yolo import Pair, field_frames, normalised, pairs
-from annotation_store.records import Box, Cell, ExportReport, Field, IgnoreArea, ImportReport, Shape
+from annotation_store.records import Box, Cell, ExportReport, Field, IgnoreArea, Shape
 from annotation_store.schema.reserved import UNSURE
 from annotation_store.splits import split_fields
 from annotation_store.validation import clean_name
@@ -103,39 +99,22 @@ WRITE_OPTIONS = (_LAYOUT, _COLUMNS, _TEST, SEED)
 # -- in ------------------------------------------------------------------------------------------
 
 
-def read(
-    project: Project,
-    path: Path,
-    *,
-    images: Path | None,
-    regions: Regions,
-    patient_from: str | None,
-    progress: Progress | None,
-    dry_run: bool,
-    options: Mapping[str, str],
-) -> ImportReport:
-    """Merge LLD text or JSON; see `annotation_store.formats.read`."""
-    codes = Codes(project.schema)
-    order = _ORDER.read(options) or None
+def read(asked: ImportRequest) -> tuple[Document, Images]:
+    """Read LLD text or JSON; see `annotation_store.formats.read`."""
+    path = asked.path
+    codes = Codes(asked.project.schema)
+    order = _ORDER.read(asked.options) or None
     named = of_yaml(path) if path.suffix.lower() in SUFFIXES and path.is_file() else None
     path = path if named is None else named.root
-    finder = Images.of(path, images, project)
+    finder = asked.finder(path)
     if path.is_file():
         document = from_json(read_json(path), codes, source=str(path))
     else:
         names = (named or in_folder(path) or DataSet(path, {})).names
         document = from_folder(path, codes, finder, patch_order=order, names=names)
     for field in document.fields:
-        _describe(field, explicit=patient_from is not None)
-    return merge(
-        project,
-        document,
-        images=finder,
-        regions=regions,
-        patient_from=patient_from,
-        progress=progress,
-        dry_run=dry_run,
-    )
+        _describe(field, explicit=asked.patient_from is not None)
+    return document, finder
 
 
 def _describe(field: FieldIn, *, explicit: bool) -> None:
@@ -358,45 +337,37 @@ class Export:
         return dataclasses.replace(self.contents, ignore_areas=areas)
 
 
-def write(
-    project: Project,
-    out: Path,
-    *,
-    what: What,
-    anonymise: bool,
-    progress: Progress | None,
-    options: Mapping[str, str],
-) -> ExportReport:
+def write(asked: ExportRequest) -> ExportReport:
     """Write a JSON file (``.json``) or a folder; see `annotation_store.formats.write`."""
-    if what == "suggestions":
+    if asked.what == "suggestions":
         raise FormatError("LLD files cannot store suggestions: export them as coco.")
     skipped = Skipped()
-    contents = with_pictures(Contents.of(project, what, progress), project, skipped)
+    contents = with_pictures(asked.contents(), asked.project, skipped)
     fields = contents.annotated()
-    names = Names.of_project(project, anonymise=anonymise)
-    export = Export(contents, fields, Codes(project.schema), names, skipped)
+    names = asked.names()
+    export = Export(contents, fields, Codes(asked.project.schema), names, skipped)
     for _ in range(len(contents.fields) - len(fields)):
         export.skipped.count("{n} fields have no region and no cell: left out.")
-    layout, columns = _LAYOUT.read(options), _COLUMNS.read(options)
-    test, seed = _TEST.read(options), SEED.read(options)
-    if out.suffix.lower() == ".json":
+    layout, columns = _LAYOUT.read(asked.options), _COLUMNS.read(asked.options)
+    test, seed = _TEST.read(asked.options), SEED.read(asked.options)
+    if asked.out.suffix.lower() == ".json":
         document, cells = to_json(export, fields)
-        write_file(out, json.dumps(document, ensure_ascii=False, allow_nan=False))
+        write_file(asked.out, json.dumps(document, ensure_ascii=False, allow_nan=False))
         counts = contents.count(fields) | {"cells": cells}
     else:
-        refuse_full(out)
+        refuse_full(asked.out)
         refuse_nothing(fields, export.skipped)
         parts = split_fields(fields, {"train": 1 - test, "test": test}, seed=seed)
         if test and fields and "test" not in parts.values():
             export.skipped.count("There are too few patients for test: it is empty.")
-        files = file_names(fields, names, image_suffixes(project, fields, anonymise=anonymise))
+        files = asked.image_names(fields)
         export = dataclasses.replace(export, parts=parts, files=files)
-        with new_folder(out) as folder:
+        with new_folder(asked.out) as folder:
             if layout == "coco":
-                counts = _write_coco(project, folder, export)
+                counts = _write_coco(asked.project, folder, export)
             else:
-                counts = _write_text(project, folder, export, columns)
-    return ExportReport(out, **counts, skipped=export.skipped.sentences())
+                counts = _write_text(asked.project, folder, export, columns)
+    return ExportReport(asked.out, **counts, skipped=export.skipped.sentences())
 
 
 def to_json(export: Export, fields: Sequence[Field]) -> tuple[dict[str, Any], int]:

@@ -21,41 +21,33 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
 from annotation_store.errors import FormatError
-from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions, Skipped
+from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
-    Progress,
     What,
     each,
-    file_names,
-    image_suffixes,
     new_folder,
-    put_image,
     refuse_full,
     refuse_nothing,
 )
 from annotation_store.formats._exchange.images import Images, Size, walk
 from annotation_store.formats._exchange.losses import lost_by_suggestions
-from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._exchange.pictures import with_pictures
+from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
 from annotation_store.formats._exchange.sidecar import read_sidecar, write_sidecar
-from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import certain, label_of, labels, read_class
 from annotation_store.formats._io.option import SEED, VALIDATION, Option, share_for_test
 from annotation_store.formats._io.text import lines, number, read_file, whole
 from annotation_store.formats.yolo.names import DataSet, data_set_of
 from annotation_store.images import IMAGE_SUFFIXES
-from annotation_store.records import Box, Cell, ExportReport, Field, ImportReport, Proposal, Suggestion
+from annotation_store.records import Box, Cell, ExportReport, Field, Proposal, Suggestion
 from annotation_store.schema import Schema
 from annotation_store.splits import split_fields
-
-if TYPE_CHECKING:
-    from annotation_store.project import Project
 
 _FIELDS = Option(
     "fields",
@@ -103,29 +95,12 @@ class Row(NamedTuple):
 # -- in ------------------------------------------------------------------------------------------
 
 
-def read(
-    project: Project,
-    path: Path,
-    *,
-    images: Path | None,
-    regions: Regions,
-    patient_from: str | None,
-    progress: Progress | None,
-    dry_run: bool,
-) -> ImportReport:
-    """Merge a dataset folder (or its ``data.yaml``); see `annotation_store.formats.read`."""
-    data_set = data_set_of(path)
-    finder = Images.of(data_set.root, images, project)
-    document = from_folder(data_set, project.schema, finder)
-    return merge(
-        project,
-        document,
-        images=finder,
-        regions=regions,
-        patient_from=patient_from,
-        progress=progress,
-        dry_run=dry_run,
-    )
+def read(asked: ImportRequest) -> tuple[Document, Images]:
+    """Read a dataset folder (or its ``data.yaml``); see `annotation_store.formats.read`."""
+    data_set = data_set_of(asked.path)
+    finder = asked.finder(data_set.root)
+    document = from_folder(data_set, asked.project.schema, finder)
+    return document, finder
 
 
 def from_folder(data_set: DataSet, schema: Schema, images: Images) -> Document:
@@ -314,42 +289,32 @@ def _confidence(word: str, at: str) -> float:
 # -- out -----------------------------------------------------------------------------------------
 
 
-def write(
-    project: Project,
-    out: Path,
-    *,
-    what: What,
-    anonymise: bool,
-    progress: Progress | None,
-    options: Mapping[str, str],
-) -> ExportReport:
+def write(asked: ExportRequest) -> ExportReport:
     """Write a dataset folder; see `annotation_store.formats.write`."""
-    refuse_full(out)
-    val, test = VALIDATION.read(options), _TEST.read(options)
+    refuse_full(asked.out)
+    val, test = VALIDATION.read(asked.options), _TEST.read(asked.options)
     skipped = Skipped()
-    choice = _FIELDS.read(options)
-    contents = with_pictures(
-        Contents.of(project, what, progress), project, skipped, whole=choice != "covered"
-    )
-    fields = _chosen(contents, choice, what, skipped)
+    choice = _FIELDS.read(asked.options)
+    contents = with_pictures(asked.contents(), asked.project, skipped, whole=choice != "covered")
+    fields = _chosen(contents, choice, asked.what, skipped)
     refuse_nothing(fields, skipped)
     shares = {"train": 1 - val - test, "val": val, "test": test}
-    parts = split_fields(fields, shares, seed=SEED.read(options))
+    parts = split_fields(fields, shares, seed=SEED.read(asked.options))
     for part, share in shares.items():
         if share and fields and part not in parts.values():
             skipped.count(f"There are too few patients for {part}: it is empty.")
-    names = Names.of_project(project, anonymise=anonymise)
-    files = file_names(fields, names, image_suffixes(project, fields, anonymise=anonymise))
+    names = asked.names()
+    files = asked.image_names(fields)
     classes = labels(contents.schema, _classes(contents, fields))
     _tell_losses(contents, fields, classes, skipped)
-    with new_folder(out) as folder:
+    with new_folder(asked.out) as folder:
         used = [part for part, share in shares.items() if share or part == "train"]
         for part in used:
             (folder / "images" / part).mkdir(parents=True)
             (folder / "labels" / part).mkdir(parents=True)
         for field in each(fields, contents.progress):
             part, file = parts[field.id], files[field.id]
-            put_image(project, field, folder / "images" / part / file, anonymise=anonymise)
+            asked.put_image(field, folder / "images" / part / file)
             rows = label_rows(contents, field, classes)
             text = "".join(f"{row}\n" for row in rows)
             (folder / "labels" / part / file).with_suffix(".txt").write_text(text, "utf-8", newline="\n")
@@ -357,7 +322,7 @@ def write(
         places = {field.id: [f"images/{parts[field.id]}/{files[field.id]}"] for field in fields}
         write_sidecar(folder, contents, fields, places, names)
     lost = [*skipped.sentences(), *lost_by_suggestions(contents, "yolo")]
-    return ExportReport(out, **contents.count(fields), skipped=lost)
+    return ExportReport(asked.out, **contents.count(fields), skipped=lost)
 
 
 def _chosen(contents: Contents, choice: str, what: What, skipped: Skipped) -> list[Field]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from annotation_store import Project, formats
 from annotation_store.errors import FormatError, OutputError
 from annotation_store.formats import cells_csv, geojson, voc
+from annotation_store.formats._exchange import requests
 from annotation_store.formats._exchange.document import Document, Skipped
 from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.pairing import Pairing
@@ -408,7 +409,7 @@ def test_a_failed_export_leaves_nothing(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for module in (yolo, lld, voc):
+    for module in (requests, lld):
         monkeypatch.setattr(module, "put_image", full)
     before = set(tmp_path.iterdir())
     for name in ("yolo", "lld", "voc"):
