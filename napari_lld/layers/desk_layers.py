@@ -167,9 +167,10 @@ class DeskLayers:
         self._cell_boxes, self._slots = (), {}
 
     def _at_once(self) -> AbstractContextManager[None]:
-        """Have the canvas rebuild its scene once for all layers that come or go, where napari can (0.9).
+        """Have the canvas rebuild its scene once for all layers that go, where napari can (0.9).
 
         It takes a tenth of a second, mostly for collecting garbage: 12 layers would freeze the window.
+        Layers that come so would never be drawn, only the field.
         """
         batched = getattr(self._viewer.layers, "batched_update", nullcontext)
         return cast("AbstractContextManager[None]", batched())
@@ -209,9 +210,7 @@ class DeskLayers:
     # ------------------------------------------------------------------ drawing
 
     def _on_field(self) -> None:
-        with nullcontext() if self._layers else self._at_once():
-            drawn = self._draw_field()
-        if drawn:
+        if self._draw_field():
             self.view.fit()  # after the marks: those of a larger field would count in
             self._fit_lines()
             self._draw_current()

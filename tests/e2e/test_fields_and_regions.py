@@ -151,3 +151,20 @@ def test_a_proposed_region_is_shifted_taken_and_left_by_mouse_and_key(
     window.qtbot.mouseClick(leave, Qt.MouseButton.LeftButton)
     assert window.session.region_proposal.current is None
     assert not window.session.marks.regions
+
+
+def test_what_is_marked_is_seen_as_soon_as_a_project_is_open(show: Open, sample_project: Path) -> None:
+    import numpy as np
+
+    window = show(sample_project)
+    assert window.session.marks.cells
+
+    def seen() -> Any:
+        window.settle()
+        return window.viewer.screenshot(canvas_only=True, flash=False)
+
+    with_marks = seen()
+    window.session.marks.toggle()
+    changed = np.any(seen() != with_marks, axis=-1)
+    window.session.marks.toggle()
+    assert changed.mean() > 0.01

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.window
 
 
 def test_one_key_goes_from_place_to_place_and_letters_act_in_all(
-    open_window: Callable[[Path | None], Any], small_project: Path
+    show: Callable[..., Any], small_project: Path
 ) -> None:
-    window = open_window(small_project)
+    window = show(small_project)
     session = window.session
     panel = window.dock.desk.binding.display.panel
 
