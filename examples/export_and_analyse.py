@@ -37,7 +37,8 @@ with Project.create(place / "project", annotator="Ada") as project:
 # annotated; what stands in a picture stays.
 
 # %%
-print((place / "images" / "README.md").read_text("utf-8").partition("# images")[2][:600])
+card = (place / "images" / "README.md").read_text("utf-8")
+print(card[card.index("# images") : card.index("## Classes")])
 
 # %% [markdown]
 # **The table** has one cell per row. An empty value is missing: not labelled, which is not the same as

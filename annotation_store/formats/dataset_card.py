@@ -199,7 +199,7 @@ def card_of(known: Facts) -> str:
         f"# {_cell(known.title)}",
         "",
         f"{_things(known)} {known.fields} fields of view of blood films"
-        + (f", of {known.patients} patients" if known.patients else "")
+        + (f", of {known.patients} patient{'s' * (known.patients != 1)}" if known.patients else "")
         + f". Written by napari-lld {version('napari-lld')} as `{known.form}`. "
         "**Research use only, not for diagnosis.**",
         "",

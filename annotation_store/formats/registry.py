@@ -102,7 +102,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             ),
             Format(
                 "huggingface",
-                "Hugging Face image folder, as `datasets` reads it",
+                "Hugging Face image folder",
                 None,
                 huggingface.write,
                 target="folder",

@@ -115,6 +115,13 @@ def test_what_becomes_of_unknown_area_is_chosen_before_the_export(
     fields.setCurrentIndex(fields.findData("annotated"))
     assert "The unmarked area of 17 fields will count as background" in dialog.loses.text()
     assert dialog.answer().options.options == {}
+    choose(dialog, "huggingface")
+    fields = dialog.format_options.controls["fields"].native
+    assert isinstance(fields, QComboBox)
+    assert fields.currentData() == "annotated", "the export says what is unknown"
+    assert "Other programs will take the unmarked area of 17 fields for background." in dialog.loses.text()
+    fields.setCurrentIndex(fields.findData("covered"))
+    assert "17 fields are left out" in dialog.loses.text()
     dialog._survey = dataclasses.replace(survey, annotated=20, covered=0)
     choose(dialog, "coco")
     choose(dialog, "yolo")
