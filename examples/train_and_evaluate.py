@@ -34,22 +34,22 @@ with Project.create(folder, annotator="Ada") as project:
 
 # %% [markdown]
 # Learning runs in a worker, a process of its own: here no torch is loaded, and what is asked next needs
-# no new start. `on_message` hears how it goes. `init="starter"` begins with the bundled model.
+# no new start. `on_message` hears how it goes. `init="starter"` begins with the bundled model; a `budget` in
+# seconds bounds the whole task, and what there is no time for is left out.
 
 # %%
 worker = StayingWorker()
-losses = []
 
 
-def hear(message: Message) -> None:
-    """Keep the losses."""
-    if isinstance(message, Progress) and message.losses:
-        losses.append(message.losses)
+def tell(message: Message) -> None:
+    """Print each stage that is complete."""
+    if isinstance(message, Progress) and message.done == message.total:
+        print(f"{message.stage}: {message.done} done", *(f"{n} {v:.2f}" for n, v in message.losses.items()))
 
 
 short = {"epochs": 1, "size": 224} if quick else {"budget": 240.0}  # seconds
-done = worker.ask(TrainRequest(project=str(folder), init="starter", holdout=0.0, **short), on_message=hear)
-print(f"model {done.model_id}, {len(losses)} reports of its losses")
+done = worker.ask(TrainRequest(project=str(folder), init="starter", holdout=0.0, **short), on_message=tell)
+print(f"model {done.model_id} {'is' if done.result['active'] else 'is not'} in use")
 
 # %% [markdown]
 # The same fields, judged only outside the regions that taught it (`outside_regions`). A command does the
@@ -78,9 +78,11 @@ print(table.round(3))
 print("95% interval of AP50 when trained:", scores["trained"]["intervals"]["ap50"])
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
+classes = {name: {key: one["f1"] for key, one in score["classes"].items()} for name, score in scores.items()}
+figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 table.plot.bar(ax=left, rot=0, ylim=(0, 1), title=f"{scores['trained']['cells']} cells outside the regions")
-left.legend(loc="lower right")
-pd.DataFrame(losses).plot(ax=right, marker=".", title="losses", xlabel="report")
+pd.DataFrame(classes).astype(float).dropna().plot.bar(ax=right, rot=20, ylim=(0, 1), title="F1 of each class")
+for axes in (left, right):
+    axes.legend(loc="lower right")
 figure.savefig(folder.parent / "scores.png")
 print(f"Go on in the window, suggestions are waiting: napari-lld open {folder}")
