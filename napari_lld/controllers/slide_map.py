@@ -28,7 +28,7 @@ _SOON_MS = 200
 """Many changes in a row are read as one."""
 _ACROSS = 700.0
 """Pixels of the slide that the canvas shows across at least after going somewhere."""
-_CELL, _SUGGESTION = QColor("#00e5ff"), QColor("#ffd400")
+CELL, SUGGESTION = QColor("#00e5ff"), QColor("#ffd400")
 
 
 def _on_slide(session: Session) -> bool:
@@ -186,7 +186,7 @@ class SlideMapController:
             if self.window is not None and session.marks.slide == slide:
                 cells, suggestions = found
                 areas = [region.shape.bounds for region in session.marks.regions]
-                self.window.view.show_marks([(_SUGGESTION, suggestions), (_CELL, cells)], areas)
+                self.window.view.show_marks([(SUGGESTION, suggestions), (CELL, cells)], areas)
 
         self._marks.start(lambda: marked(path, reading, slide, least), done, window.fail)
 

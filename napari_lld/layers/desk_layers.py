@@ -342,8 +342,9 @@ class DeskLayers:
             self._backdrop.dim(mask, scale, _DIM)
         parts, colours = [], []
         for region in session.marks.regions:
-            parts.append(outlines.shape_outlines([region.shape]))
-            colours.append(palette.rgba(palette.REGION, 1 if region.finished else 0.5))
+            outline = outlines.shape_outlines([region.shape])
+            parts.append(outline if region.finished else outlines.draft_outline(region.shape))
+            colours.append(palette.rgba(palette.REGION))
         for area in session.marks.ignore_areas:
             parts.append(outlines.crossed_outline(area.shape))
             colours.append(palette.rgba(palette.IGNORED))

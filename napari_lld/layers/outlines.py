@@ -17,6 +17,8 @@ Segments = npt.NDArray[np.float32]
 NO_SEGMENTS: Segments = np.zeros((0, 2, 2), dtype=np.float32)
 BOX_SEGMENTS = 4
 """Segments of one box."""
+_DASHES = 24
+"""Dashes and gaps along the longer side of a draft region."""
 BRACKET_SEGMENTS = 8
 """Segments of one box drawn as four corner brackets."""
 
@@ -84,8 +86,13 @@ def path_outline(points: Sequence[Sequence[float]], *, closed: bool) -> Segments
 
 def dashed_box(box: Box, dash: float) -> Segments:
     """Draw a box as a dashed outline: proposed, not there. Dashes and gaps are about as long as `dash`."""
+    return dashed(box_outlines([box]), dash)
+
+
+def dashed(segments: Segments, dash: float) -> Segments:
+    """Break segments into dashes about as long as `dash`, with gaps of the same length."""
     dashes = []
-    for start, direction in box_outlines([box]):
+    for start, direction in segments:
         # an odd number of pieces, so that each side begins and ends with a dash
         pieces = 2 * max(1, round(float(np.hypot(*direction)) / dash / 2)) + 1
         steps = np.arange(0, pieces, 2)[:, None] / pieces
@@ -102,6 +109,12 @@ def shape_outlines(shapes: Sequence[Shape]) -> Segments:
     if not shapes:
         return NO_SEGMENTS
     return np.concatenate([path_outline(shape.points, closed=True) for shape in shapes])
+
+
+def draft_outline(shape: Shape) -> Segments:
+    """Draw a draft region dashed: it promises nothing yet, and is told so without its colour too."""
+    _x, _y, w, h = shape.bounds
+    return dashed(path_outline(shape.points, closed=True), max(w, h) / _DASHES)
 
 
 def crossed_outline(shape: Shape) -> Segments:

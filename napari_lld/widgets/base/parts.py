@@ -455,7 +455,7 @@ class ChoiceButton(QAbstractButton):
         needed = self.fontMetrics().horizontalAdvance(self.text()) * 0.72
         if not self.suggested and right - width - 3 - left < needed:
             return right
-        painter.setPen(mix(fill, ink, 0.66))
+        painter.setPen(mix(fill, ink, 0.8))
         place = QRectF(right - width, rect.top(), width, rect.height())
         painter.drawText(place, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, text)
         font.setPointSizeF(size)

@@ -46,10 +46,10 @@ class RowDelegate(QStyledItemDelegate):
         c, rect = self.colours, QRectF(option.rect)
         chosen = bool(option.state & QStyle.StateFlag.State_Selected)
         if chosen:
-            painter.fillRect(rect, mix(c.raised, c.accent, 0.3))
+            painter.fillRect(rect, c.chosen(c.raised))
             painter.fillRect(QRectF(rect.left(), rect.top(), 3, rect.height()), c.accent)
         elif option.state & QStyle.StateFlag.State_MouseOver:
-            painter.fillRect(rect, mix(c.raised, c.text, 0.1))
+            painter.fillRect(rect, mix(c.raised, c.text, 0.06))
         return chosen
 
 

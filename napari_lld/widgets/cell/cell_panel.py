@@ -19,7 +19,7 @@ from napari_lld.layers.palette import UNSURE_COLOUR, class_colour, class_letter,
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.focus import order_tabs
 from napari_lld.widgets.base.parts import ChoiceButton, Part, column, label, row
-from napari_lld.widgets.base.theme import Colours, mix
+from napari_lld.widgets.base.theme import Colours
 from training.inference.stain_proposals import has_box_from_stain
 
 _COLUMNS = 3
@@ -490,7 +490,7 @@ class AttributeRow(QWidget):
         rect = QRectF(self.rect())
         if self._caret:
             painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(mix(c.window, c.accent, 0.28))
+            painter.setBrush(c.chosen(c.window))
             painter.drawRoundedRect(rect, 3, 3)
             painter.setBrush(c.accent)
             painter.drawRoundedRect(QRectF(0, 2, 3, rect.height() - 4), 1.5, 1.5)

@@ -24,6 +24,7 @@ from napari_lld.widgets.base.room import keep_on_screen
 _INFO_MS = 15_000
 """How long an information stays; a warning or error stays until it is closed or another follows."""
 _EDGE = 6
+_SIGN = 14
 _LINES = 5
 """Lines that are shown; *Details* has the rest."""
 
@@ -52,6 +53,8 @@ class MessageBar(QFrame):
         self.text.setWordWrap(True)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self.sign = QLabel()  # tells a warning where its colour does not
+        self.sign.setFixedWidth(_SIGN)
         self.details = QToolButton()
         self.details.setObjectName("lld_message_details")
         self.close_ = QToolButton()
@@ -62,7 +65,10 @@ class MessageBar(QFrame):
         self.details.clicked.connect(lambda *_: self._show_details())
         self.close_.clicked.connect(lambda *_: self.hide())
         layout = column(self, 4, (8, 6, 8, 6))
-        layout.addWidget(self.text)
+        told = row(self.sign, self.text)
+        told.setAlignment(self.sign, Qt.AlignmentFlag.AlignTop)
+        told.setStretch(1, 1)
+        layout.addLayout(told)
         layout.addLayout(row(1, self.details, self.close_))
         self._fading = QTimer(self)
         self._fading.setSingleShot(True)
@@ -84,7 +90,9 @@ class MessageBar(QFrame):
         if style is not None:
             style.unpolish(self)
             style.polish(self)
+        self.sign.setText("i" if level == "info" else "⚠")
         self.text.setText(message.split("\n", 1)[0])
+        self.setAccessibleName(self.text.text())  # a screen reader is told of it
         self.show()
         self._place()
         self.raise_()
@@ -104,7 +112,7 @@ class MessageBar(QFrame):
             return
         width = max(self._over.width() - 2 * _EDGE, 80)
         most = _LINES * self.text.fontMetrics().lineSpacing() + 2
-        needed = self.text.heightForWidth(width - 18)
+        needed = self.text.heightForWidth(width - 18 - _SIGN - 4)
         self.text.setFixedHeight(min(needed, most))
         self.details.setVisible(needed > most or "\n" in self._message)
         self.setFixedWidth(width)

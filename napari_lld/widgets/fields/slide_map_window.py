@@ -18,11 +18,11 @@ from napari_lld.widgets.base.theme import Colours, stylesheet
 from training.inference.slide_map import SlideMap
 
 KINDS = (
-    (SlideMap.SPARSE, QColor(64, 132, 214), later("Sparse")),
-    (SlideMap.MONOLAYER, QColor(46, 160, 67), later("Monolayer")),
-    (SlideMap.THICK, QColor(214, 110, 20), later("Thick")),
+    (SlideMap.SPARSE, QColor("#3b7dd8"), later("Sparse")),
+    (SlideMap.MONOLAYER, QColor("#5fd35f"), later("Monolayer")),
+    (SlideMap.THICK, QColor("#a83800"), later("Thick")),
 )
-_VEIL = 105
+_VEIL, _THIN_VEIL = 105, 45
 """Opacity of the colours over the overview, of 255."""
 _STEPS = {
     Qt.Key.Key_Left: (0, -1),
@@ -82,6 +82,8 @@ class SlideMapView(QWidget):
             table[kind] = (colour.red(), colour.green(), colour.blue(), _VEIL)
         veil = np.ascontiguousarray(table[found.kinds])
         rows, columns = found.kinds.shape
+        odd = np.indices((rows, columns)).sum(axis=0) % 2 == 1
+        veil[odd & (found.kinds == SlideMap.THICK), 3] = _THIN_VEIL  # chequered: told without its colour too
         self._veil = QImage(veil.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_RGBA8888).copy()
         order = found.order()
         self.place = order[0] if order else None
@@ -134,8 +136,9 @@ class SlideMapView(QWidget):
         for area in self._areas:
             self._outline(painter, self._here(area), QColor("white"))
         scale = frame.width() / self._size[0]
-        for colour, centres in self._marks:
-            painter.setPen(QPen(colour, 3, cap=Qt.PenCapStyle.RoundCap))
+        for number, (colour, centres) in enumerate(self._marks):
+            # suggestions come first, and are smaller
+            painter.setPen(QPen(colour, 3 + number, cap=Qt.PenCapStyle.RoundCap))
             places = [QPointF(frame.x() + x * scale, frame.y() + y * scale) for x, y in centres.tolist()]
             painter.drawPoints(QPolygonF(places))
         if self._sight is not None:

@@ -192,7 +192,7 @@ class _RowPainter(QStyledItemDelegate):
         place = QRectF(option.rect).adjusted(1, 1, -1, -1)
         if chosen or aimed:
             painter.setPen(QPen(c.accent, 2) if aimed else Qt.PenStyle.NoPen)
-            painter.setBrush(mix(c.raised, c.accent, 0.5 if aimed else 0.3))
+            painter.setBrush(c.chosen(c.raised))
             painter.drawRoundedRect(place, 4, 4)
         left = place.left() + 4
         font = painter.font()

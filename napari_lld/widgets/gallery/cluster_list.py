@@ -161,7 +161,7 @@ class _ClusterPainter(QStyledItemDelegate):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         place = QRectF(option.rect).adjusted(1, 1, -1, -2)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(mix(c.raised, c.accent, 0.35) if chosen else mix(c.raised, c.text, 0.05))
+        painter.setBrush(c.chosen(c.raised) if chosen else mix(c.raised, c.text, 0.05))
         painter.drawRoundedRect(place, 4, 4)
         left, top = int(place.left()) + 5, int(place.top()) + 5
         for number, item in enumerate(group.typical):

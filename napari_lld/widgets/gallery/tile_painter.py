@@ -53,7 +53,7 @@ class TilePainter(QStyledItemDelegate):
             first = index.row() % 2 == 0
             tile.adjust(*((8, 0, 3, 0) if first else (-3, 0, -8, 0)))
         painter.setPen(QPen(c.accent, 2) if chosen or current else Qt.PenStyle.NoPen)
-        painter.setBrush(mix(c.window, c.accent, 0.35) if chosen else mix(c.window, c.text, 0.06))
+        painter.setBrush(c.chosen(c.window) if chosen else mix(c.window, c.text, 0.06))
         painter.drawRoundedRect(tile, 4, 4)
         place = picture(option.rect)
         self._paint_crop(painter, place, item)
