@@ -119,7 +119,20 @@ class Command:
 
 
 _WRITING = (
-    *("class.", "value.", "cell.", "edit.", "field.comment", "field.cut", "field.details", "field.quality."),
+    *(
+        "box.",
+        "class.",
+        "value.",
+        "cell.bookmark",
+        "cell.comment",
+        "cell.copy",
+        "cell.second_opinion",
+        "edit.",
+        "field.comment",
+        "field.cut",
+        "field.details",
+        "field.quality.",
+    ),
     *("field.skip", "fields.add", "overlap.", "reading.add", "region.", "draw.finish", "model."),
     *(
         "candidate.",

@@ -17,6 +17,7 @@ from napari_lld.controllers.display import display_commands, take_ring
 from napari_lld.controllers.fields import FieldController
 from napari_lld.controllers.gallery import GalleryController
 from napari_lld.controllers.importing import ImportController
+from napari_lld.controllers.key_drawing import KeyDrawing
 from napari_lld.controllers.language import choose_language
 from napari_lld.controllers.layer_cells import LayerCellsController
 from napari_lld.controllers.merging import MergeController
@@ -28,7 +29,7 @@ from napari_lld.controllers.slide_map import SlideMapController
 from napari_lld.controllers.window_services import WindowServices
 from napari_lld.i18n.translate import tr
 from napari_lld.layers import DeskLayers, Pointer
-from napari_lld.layers.camera import camera_of, canvas_size
+from napari_lld.layers.camera import bring_into_view, camera_of, canvas_size
 from napari_lld.session import user_state
 from napari_lld.session.session import Session
 from napari_lld.session.subscriptions import Subscriptions
@@ -123,6 +124,7 @@ class Desk(QObject):
         self.gallery = GalleryController(self)
         self.slide_map = SlideMapController(self)
         self.slide_differential = SlideDifferentialController(self, self.gallery.open_counted)
+        self.key_drawing = KeyDrawing(self, self.pointer)
         self._make_commands()
         # Another process may write too (the command line, a colleague's window): asking costs nothing.
         self._watch = QTimer(self)
@@ -253,6 +255,7 @@ class Desk(QObject):
             self.gallery.commands(),
             self.slide_map.commands(),
             self.slide_differential.commands(),
+            self.key_drawing.commands(),
         ):
             self.commands.add(commands)
         self.commands.use_schema(self.session.schema)
@@ -493,14 +496,7 @@ class Desk(QObject):
         if getattr(self, "_zoomed_on", None) is not None:
             self.zoom_to_current()
             return
-        x, y, w, h = mark.box
-        camera = camera_of(self.viewer)
-        height, width = canvas_size(self.viewer)
-        row, column = camera.center[-2:]
-        half_height, half_width = height / camera.zoom / 2, width / camera.zoom / 2
-        seen = abs(x + w / 2 - column) + w / 2 <= half_width and abs(y + h / 2 - row) + h / 2 <= half_height
-        if not seen:
-            camera.center = (0.0, y + h / 2, x + w / 2)
+        bring_into_view(self.viewer, mark.box)
 
     def _show_proposed(self) -> None:
         """Go to a proposed region of a slide: it is a speck of what is in sight, or far from it."""

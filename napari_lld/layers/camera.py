@@ -13,6 +13,18 @@ def camera_of(viewer: Any) -> Any:
     return viewer.camera if scene is None else scene.camera
 
 
+def bring_into_view(viewer: Any, box: tuple[float, float, float, float]) -> None:
+    """Centre a box of the field where it is not wholly in sight."""
+    x, y, w, h = box
+    camera = camera_of(viewer)
+    height, width = canvas_size(viewer)
+    row, column = camera.center[-2:]
+    half_height, half_width = height / camera.zoom / 2, width / camera.zoom / 2
+    seen = abs(x + w / 2 - column) + w / 2 <= half_width and abs(y + h / 2 - row) + h / 2 <= half_height
+    if not seen:
+        camera.center = (0.0, y + h / 2, x + w / 2)
+
+
 def canvas_size(viewer: Any) -> tuple[int, int]:
     """Return height and width of the canvas in pixels of the screen."""
     canvas = getattr(viewer, "canvas", None)

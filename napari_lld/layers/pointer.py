@@ -186,7 +186,7 @@ class Pointer:
     def _choose_or_change(self, event: Any) -> Iterator[None]:
         session = self._session
         start = _point(event)
-        box = self._current_box()
+        box = self.current_box
         grip = self._grip(box, start) if box is not None else None
         if grip is not None:
             event.handled = True  # ours, not the camera's
@@ -205,12 +205,13 @@ class Pointer:
         if grip is not None and box is not None:
             self._layers.draw_draft(outlines.NO_SEGMENTS)
             if dragged:
-                self._put(_changed(box, grip, start, end))
+                self.put(_changed(box, grip, start, end))
                 return
         if not dragged and not session.selection.select_at(*start):
             self._choose_region(start)
 
-    def _put(self, box: Box) -> None:
+    def put(self, box: Box) -> None:
+        """Move what is current to a box."""
         region, proposed, field = (
             self._session.selection.region,
             self._session.region_proposal.current,
@@ -254,7 +255,9 @@ class Pointer:
             return point
         return (min(max(point[0], 0.0), field.width), min(max(point[1], 0.0), field.height))
 
-    def _current_box(self) -> Box | None:
+    @property
+    def current_box(self) -> Box | None:
+        """The box of what is current: a cell, a suggestion, a region, or the region that is proposed."""
         mark = self._session.selection.cell or self._session.selection.proposal
         if mark is not None:
             return mark.box

@@ -73,7 +73,7 @@ class Boxes:
             Where they begin, as x and y.
         """
         left, top = origin
-        found = box_at(pixels, x - left, y - top, self._usual_side())
+        found = box_at(pixels, x - left, y - top, self.usual_side())
         self._selection.proposed_box = (
             None if found is None else (found[0] + left, found[1] + top, found[2], found[3])
         )
@@ -88,9 +88,10 @@ class Boxes:
     def search_around(self, x: float, y: float) -> tuple[int, int, int, int] | None:
         """Return the part of the field that `propose` wants, as left, top, right, bottom."""
         field = self._fields.current
-        return search_window(x, y, self._usual_side(), field.width, field.height) if field else None
+        return search_window(x, y, self.usual_side(), field.width, field.height) if field else None
 
-    def _usual_side(self) -> float:
+    def usual_side(self) -> float:
+        """Return how large the cells of the field usually are, in pixels."""
         field = self._fields.current
         boxes = [cell.box for cell in self._marks.cells] or [s.box for s in self._marks.suggestions]
         return usual_side(boxes, field.width, field.height) if field else 1.0

@@ -136,6 +136,20 @@ class Selection:
         self.changed.emit()
         return True
 
+    def step_cell(self, step: int) -> None:
+        """Make the next cell of the field current, or the one before: row by row, as one reads."""
+        cells = self._marks.cells
+        if not cells:
+            self._opened.tell("hint", tr("No cell on this field yet."))
+            return
+        row = max(sorted(cell.box[3] for cell in cells)[len(cells) // 2], 1.0)
+        listed = sorted(cells, key=lambda one: ((one.box[1] + one.box[3] / 2) // row, one.box[0]))
+        ids = [cell.id for cell in listed]
+        current = self._id_of("cell")
+        place = ids.index(current) + step if current in ids else (0 if step > 0 else -1)
+        self.select("cell", ids[place % len(ids)])
+        self.went_on.emit()
+
     def _is_here(self, wanted: Selected) -> bool:
         """Return whether the field that is shown has a mark."""
         marks = self._marks

@@ -60,7 +60,16 @@ _MOVES = frozenset(
 )
 """With these one goes from control to control, and chooses in one."""
 _ANYWHERE = ("help.", "view.controls", "view.field")
-_REPEATING = ("field.", "caret.", "threshold.", "suggestion.next", "suggestion.previous")
+_REPEATING = (
+    "box.",
+    "cell.next",
+    "cell.previous",
+    "field.",
+    "caret.",
+    "threshold.",
+    "suggestion.next",
+    "suggestion.previous",
+)
 _NEEDS_CELL = ("class.", "value.", "caret.")
 
 
