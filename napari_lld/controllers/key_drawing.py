@@ -62,7 +62,7 @@ class KeyDrawing:
             "Alt with I J K L moves it, with Shift it is sized. It promises nothing until it is finished.",
         )
         for name, title, key, by in _CHANGES:
-            yield Command(name, title, self._changing(by), (key,), "By keyboard", has_field, listed=False)
+            yield Command(name, title, self._changing(by), (key,), "By keyboard", has_field)
         for name, title, key, step in (
             ("view.next_cell", later("Next cell of the field"), "Alt+N", 1),
             ("view.previous_cell", later("Previous cell of the field"), "Alt+P", -1),
