@@ -290,6 +290,10 @@ class AnnotateDock(QWidget):
     def showEvent(self, event: Any) -> None:
         """Bind the desk to the window that shows the dock, unless another dock has."""
         super().showEvent(event)
+        if self.window().focusWidget() is None:
+            self.setFocus(
+                Qt.FocusReason.OtherFocusReason
+            )  # else Qt chooses a control
         window = main_window(self)
         if not self._released and window is not self:
             self.desk.bind_window(window, WindowBinding)
