@@ -291,9 +291,7 @@ class AnnotateDock(QWidget):
         """Bind the desk to the window that shows the dock, unless another dock has."""
         super().showEvent(event)
         if self.window().focusWidget() is None:
-            self.setFocus(
-                Qt.FocusReason.OtherFocusReason
-            )  # else Qt chooses a control
+            self.setFocus(Qt.FocusReason.OtherFocusReason)  # else Qt chooses a control
         window = main_window(self)
         if not self._released and window is not self:
             self.desk.bind_window(window, WindowBinding)

@@ -91,6 +91,16 @@ def name_of(widget: QWidget) -> str:
     return str(labels[0].text()) if labels else ""
 
 
+def rows_of(view: QAbstractItemView) -> list[str]:
+    """Give what a screen reader reads of each row."""
+    model = view.model()
+    if model is None:
+        return []
+    rows = [model.index(row, 0) for row in range(model.rowCount())]
+    roles = (Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.DisplayRole)
+    return [next((str(text) for role in roles if (text := row.data(role))), "") for row in rows]
+
+
 def told(widget: QWidget) -> str:
     return f"{type(widget).__name__} {widget.objectName()!r} {name_of(widget)!r}"
 
@@ -128,8 +138,11 @@ def windows(
             show()
             QApplication.processEvents()
             yield dock
-        desk, project = dock.desk, session.project
-        assert project is not None
+        desk = dock.desk
+        for _ in range(2):  # the list of label errors, and back
+            assert desk.commands.run("mistakes.check")
+            qtbot.wait(20)
+            yield dock
         for window in (
             DisplayPanel(desk),
             ProposedBar(session, desk.commands),
@@ -149,6 +162,10 @@ def windows(
             for dialog in (*all_dialogs(dock, other, tmp_path), *windows_of_slides()):
                 with shown(dialog) as it:
                     yield it
+        session.close()
+        QApplication.processEvents()
+        yield dock  # the start page
+        assert session.open(small_project, annotator="Ada")
 
     return all_of_them
 
@@ -167,6 +184,8 @@ def test_every_control_is_reached_by_tab_and_has_a_name_in_both_languages(
                     unreached.add(f"{type(window).__name__}: {told(one)}")
                 if not re.search(r"[^\W\d_]", bare(name_of(one))):
                     nameless.add(f"{type(window).__name__}: {told(one)}")
+                if isinstance(one, QAbstractItemView) and not all(rows_of(one)):
+                    nameless.add(f"{type(window).__name__}: a row of {told(one)}")
             if language == "de":
                 english |= {f"{type(window).__name__}: {text}" for text in english_left(window)}
     assert not unreached, "\n".join(sorted(unreached))

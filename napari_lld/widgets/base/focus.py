@@ -9,7 +9,15 @@ from collections.abc import Iterator, Sequence
 
 from qtpy.QtCore import QEvent, QObject, QRectF, Qt
 from qtpy.QtGui import QPainter, QPaintEvent, QPen
-from qtpy.QtWidgets import QApplication, QLayout, QScrollArea, QTabWidget, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QInputDialog,
+    QLayout,
+    QMessageBox,
+    QScrollArea,
+    QTabWidget,
+    QWidget,
+)
 
 _OURS = "lld_shows_focus"
 _LINE = 1.5
@@ -146,10 +154,13 @@ class _Rings(QObject):
             for ring in old.findChildren(_Ring, options=Qt.FindChildOption.FindDirectChildrenOnly):
                 ring.hide()
                 ring.deleteLater()
-        current = new
+        if new is None:
+            return
+        current: QWidget | None = new
         while current is not None and not current.property(_OURS):
             current = current.parentWidget()
-        if new is not None and current is not None:
+        # napari's style shows no focus in the questions that Qt lays out either
+        if current is not None or isinstance(new.window(), QInputDialog | QMessageBox):
             _Ring(new)
 
 
