@@ -8,8 +8,13 @@ from typing import Any
 from napari_lld.cli._console import new_table, number, plural, say, say_table
 from training.evaluation.units import of_units
 
-_OF_RANKS = (("places off, on average", "rank_error"), ("kappa, weighted by squares", "weighted_kappa"))
-"""Of an attribute whose values have an order."""
+_OF_AN_ATTRIBUTE = (
+    ("from the class alone", "look_up"),
+    ("within a class", "within_class"),
+    # of one whose values have an order
+    ("places off, on average", "rank_error"),
+    ("kappa, weighted by squares", "weighted_kappa"),
+)
 
 NOT_FOUND, NO_CELL, SILENT = "not found", "no cell", "no prediction"
 
@@ -36,46 +41,12 @@ def say_metrics(metrics: Mapping[str, Any]) -> None:
     empty = fields - int(metrics.get("fields_with_cells") or fields)
     without = f" ({empty} fields without cells)" if empty else ""
     say(f"On {plural(fields, 'field')} with {plural(cells, 'cell')}{without}:")
-    spread: Mapping[str, Any] = metrics.get("intervals") or {}
-    table = new_table("measure", "value", *(["95% interval"] if spread else []), "n")
-
-    def row(name: str, value: Any, between: Any, n: Any) -> None:
-        table.add_row(name, number(value), *([_interval(between)] if spread else []), str(n))
-
-    row("white cells, AP50", metrics.get("ap50"), spread.get("ap50"), cells)
-    for key in ("precision", "recall"):
-        if key in metrics:
-            threshold = number(metrics.get("threshold"), 2)
-            row(f"  {key} from confidence {threshold}", metrics[key], spread.get(key), cells)
-    if metrics.get("map50") is not None:
-        row("class, mAP50", metrics["map50"], None, "")
-        classes = metrics.get("classes", {})
-        for name, value in metrics.get("ap50_of", {}).items():
-            more = classes.get(name, {})
-            row(f"  {name}", value, more.get("intervals", {}).get("ap50"), more.get("truths", ""))
-    if metrics.get("class_n"):
-        row("class, macro-F1 of found cells", metrics["class_f1"], spread.get("class_f1"), metrics["class_n"])
-        for name, more in metrics.get("classes", {}).items():
-            if more["n"]:
-                row(f"  {name}", more["f1"], more["intervals"]["f1"], more["n"])
-    if metrics.get("attribute_f1") is not None:
-        row("attributes, macro-F1 of found cells", metrics["attribute_f1"], spread.get("attribute_f1"), "")
-        for name, one in metrics.get("attributes", {}).items():
-            if one.get("n"):
-                row(f"  {_words(name)}", one["f1"], one.get("intervals", {}).get("f1"), one["n"])
-                for title, key in (("from the class alone", "look_up"), ("within a class", "within_class")):
-                    if one.get(key) is not None:
-                        row(f"    {title}", one[key], None, "")
-                for title, key in _OF_RANKS:
-                    if one.get(key) is not None:
-                        row(f"    {title}", one[key], one.get("intervals", {}).get(key), "")
-    say_table(table)
-    if spread:
-        whose = of_units(int(spread["patients"]), spread.get("of_fields"))
-        if spread["patients"] > 1:
-            say(f"Intervals: {plural(int(spread['resamples']), 'resample')} of the cells {whose}.")
-        else:
-            say(f"No confidence intervals: all cells are {whose}.")
+    measures = _Measures(metrics)
+    measures.of_finding()
+    measures.of_classes()
+    measures.of_attributes()
+    say_table(measures.table)
+    _say_intervals(metrics.get("intervals") or {})
     if metrics.get("domains"):
         _say_domains(metrics["domains"])
     if metrics.get("calibration"):
@@ -86,6 +57,72 @@ def say_metrics(metrics: Mapping[str, Any]) -> None:
         _say_confusion("class", metrics["confusion"]["class"])
         for name, confusion in metrics["confusion"]["attributes"].items():
             _say_confusion(_words(name), confusion)
+
+
+class _Measures:
+    """The table of what was measured: a row for each measure, with its interval where there are any."""
+
+    def __init__(self, metrics: Mapping[str, Any]) -> None:
+        self._metrics = metrics
+        self._spread: Mapping[str, Any] = metrics.get("intervals") or {}
+        self.table = new_table("measure", "value", *(["95% interval"] if self._spread else []), "n")
+
+    def of_finding(self) -> None:
+        """Add how well white cells are found."""
+        found, cells = self._metrics, self._metrics["cells"]
+        self._row("white cells, AP50", found.get("ap50"), self._spread.get("ap50"), cells)
+        for key in ("precision", "recall"):
+            if key in found:
+                threshold = number(found.get("threshold"), 2)
+                self._row(f"  {key} from confidence {threshold}", found[key], self._spread.get(key), cells)
+
+    def of_classes(self) -> None:
+        """Add how well classes are told apart, all and each."""
+        classes = self._metrics.get("classes", {})
+        if self._metrics.get("map50") is not None:
+            self._row("class, mAP50", self._metrics["map50"])
+            for name, value in self._metrics.get("ap50_of", {}).items():
+                more = classes.get(name, {})
+                self._row(f"  {name}", value, _interval_of(more, "ap50"), more.get("truths", ""))
+        if self._metrics.get("class_n"):
+            f1, n = self._metrics["class_f1"], self._metrics["class_n"]
+            self._row("class, macro-F1 of found cells", f1, self._spread.get("class_f1"), n)
+            for name, more in classes.items():
+                if more["n"]:
+                    self._row(f"  {name}", more["f1"], _interval_of(more, "f1"), more["n"])
+
+    def of_attributes(self) -> None:
+        """Add how well attributes are described, all and each."""
+        f1 = self._metrics.get("attribute_f1")
+        if f1 is None:
+            return
+        self._row("attributes, macro-F1 of found cells", f1, self._spread.get("attribute_f1"))
+        for name, one in self._metrics.get("attributes", {}).items():
+            if one.get("n"):
+                self._row(f"  {_words(name)}", one["f1"], _interval_of(one, "f1"), one["n"])
+                for title, key in _OF_AN_ATTRIBUTE:
+                    if one.get(key) is not None:
+                        self._row(f"    {title}", one[key], _interval_of(one, key))
+
+    def _row(self, name: str, value: Any, between: Sequence[float] | None = None, n: Any = "") -> None:
+        interval = "" if between is None else f"{number(between[0])}–{number(between[1])}"
+        self.table.add_row(name, number(value), *([interval] if self._spread else []), str(n))
+
+
+def _interval_of(measured: Mapping[str, Any], key: str) -> Sequence[float] | None:
+    found: Sequence[float] | None = measured.get("intervals", {}).get(key)
+    return found
+
+
+def _say_intervals(spread: Mapping[str, Any]) -> None:
+    """Say of what the intervals are."""
+    if not spread:
+        return
+    whose = of_units(int(spread["patients"]), spread.get("of_fields"))
+    if spread["patients"] > 1:
+        say(f"Intervals: {plural(int(spread['resamples']), 'resample')} of the cells {whose}.")
+    else:
+        say(f"No confidence intervals: all cells are {whose}.")
 
 
 def _say_domains(domains: Mapping[str, Any]) -> None:
@@ -131,10 +168,6 @@ def _say_confusion(name: str, confusion: Mapping[str, Any]) -> None:
         ]
         table.add_row(NO_CELL if truth is None else truth, *cells)
     say_table(table)
-
-
-def _interval(between: Sequence[float] | None) -> str:
-    return "" if between is None else f"{number(between[0])}–{number(between[1])}"
 
 
 def _words(name: str) -> str:
