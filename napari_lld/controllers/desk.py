@@ -9,36 +9,33 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from annotation_store.errors import LLDError
-from annotation_store.records import Shape
 from napari_lld.commands import keymap
-from napari_lld.commands.registry import Command, Commands, has_cell, has_field, has_project, session_commands
+from napari_lld.commands.registry import Command, Commands, has_cell, has_field, session_commands
 from napari_lld.controllers.display import display_commands, take_ring
 from napari_lld.controllers.fields import FieldController
+from napari_lld.controllers.finishing import FinishController
 from napari_lld.controllers.gallery import GalleryController
 from napari_lld.controllers.importing import ImportController
 from napari_lld.controllers.key_drawing import KeyDrawing
 from napari_lld.controllers.language import choose_language
 from napari_lld.controllers.layer_cells import LayerCellsController
+from napari_lld.controllers.looking import CameraController
 from napari_lld.controllers.merging import MergeController
 from napari_lld.controllers.napari_preferences import bind
 from napari_lld.controllers.overlap import OverlapController
+from napari_lld.controllers.projects import ProjectController
 from napari_lld.controllers.references import ReferenceController
 from napari_lld.controllers.slide_differential import SlideDifferentialController
 from napari_lld.controllers.slide_map import SlideMapController
 from napari_lld.controllers.window_services import WindowServices
 from napari_lld.i18n.translate import tr
 from napari_lld.layers import DeskLayers, Pointer
-from napari_lld.layers.camera import bring_into_view, camera_of, canvas_size
-from napari_lld.session import user_state
 from napari_lld.session.session import Session
 from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.session.tool import Tool
-from napari_lld.tasks import actions
 from napari_lld.tasks.assistant_process import AssistantProcess
 from napari_lld.tasks.jobs import Jobs
 from napari_lld.tasks.label_error_reader import LabelErrorThread
-from napari_lld.tasks.latest_task import LatestTask
 from napari_lld.tasks.training_process import TrainingProcess
 
 if TYPE_CHECKING:
@@ -109,11 +106,12 @@ class Desk(QObject):
         self.assistant = AssistantProcess(self)
         self.session.assistant.process = self.assistant
         self.label_errors = LabelErrorThread(self)
-        self._nuclei = LatestTask("nuclei", self)
-        self._come_late: Callable[[], bool] = lambda: False
         self.session.label_errors.reader = self.label_errors
         self.layers = DeskLayers(self.session, viewer)
         self.pointer = Pointer(self.session, viewer, self.layers)
+        self.projects = ProjectController(self)
+        self.finishing = FinishController(self, self)
+        self.looking = CameraController(self)
         self.fields = FieldController(self)
         self.imports = ImportController(self)
         self.merging = MergeController(self)
@@ -133,8 +131,6 @@ class Desk(QObject):
         self.jobs.stopped.connect(self._on_stopped)
         self._listening.add(self.session.project_changed, self._on_project)
         self._listening.add(self.session.notice, self._on_notice)
-        self._listening.add(self.session.selection.went_on, self._bring_into_view)
-        self._listening.add(self.session.region_proposal.changed, self._show_proposed)
 
     # ------------------------------------------------------------------ life
 
@@ -196,6 +192,8 @@ class Desk(QObject):
         self.session.project_changed.disconnect(self._on_project, missing_ok=True)
         self.session.close()
         self.services.close()
+        self.finishing.close()
+        self.looking.close()
         self.fields.close()
         self.overlap.close()
         self.references.close()
@@ -204,7 +202,6 @@ class Desk(QObject):
         self.session.assistant.process = None
         self.session.training.process = self.session.label_errors.reader = None
         self.label_errors.close()
-        self._nuclei.close()
 
     def _on_project(self) -> None:
         self.commands.use_schema(self.session.schema)
@@ -245,6 +242,9 @@ class Desk(QObject):
             session_commands(self.session),
             self.fields.commands(),
             self._window_commands(),
+            self.projects.commands(),
+            self.finishing.commands(),
+            self.looking.commands(),
             self.services.commands(),
             self.imports.commands(),
             self.merging.commands(),
@@ -261,9 +261,6 @@ class Desk(QObject):
         self.commands.use_schema(self.session.schema)
 
     def _window_commands(self) -> Iterator[Command]:
-        def idle(session: Session) -> bool:
-            return session.project is not None and not session.training.state.busy
-
         yield Command(
             "tool.select",
             "Stop drawing, choose nothing",
@@ -281,24 +278,6 @@ class Desk(QObject):
             self._can_finish_drawing,
         )
         yield Command(
-            "region.whole",
-            "Whole field",
-            self.finish_whole_field,
-            ("Ctrl+Return",),
-            "Draw",
-            has_field,
-            "Promise that every white cell of this field is boxed; what may not be right is asked first.",
-        )
-        yield Command(
-            "region.finish",
-            "Finish the draft region",
-            self.finish_region,
-            ("E",),
-            "Draw",
-            has_field,
-            "Promise that every white cell in it is boxed; what may not be right is asked first.",
-        )
-        yield Command(
             "cell.comment",
             "Comment …",
             self.comment,
@@ -306,14 +285,6 @@ class Desk(QObject):
             "Describe",
             has_cell,
             "A remark that is kept with the cell.",
-        )
-        yield Command(
-            "view.cell",
-            "Zoom to the cell, and back",
-            self.zoom_to_current,
-            ("Z",),
-            "General",
-            has_field,
         )
         yield Command(
             "view.controls",
@@ -330,32 +301,6 @@ class Desk(QObject):
             ("Shift+F6",),
             "General",
         )
-        yield Command(
-            "project.new",
-            "New project …",
-            self.new_project,
-            group="Project",
-            help="A schema, a folder of images, your name.",
-        )
-        yield Command("project.open", "Open project …", self.open_project, group="Project")
-        yield Command(
-            "project.sample",
-            "Open the sample project",
-            self.open_sample,
-            group="Project",
-            help="18 bundled fields, a corner of each annotated: train on it in minutes.",
-        )
-        yield Command(
-            "project.save",
-            "Save",
-            self.save,
-            ("Ctrl+S",),
-            "Project",
-            has_project,
-            "Every change is saved as it is made; if the folder is missing, search for it again.",
-        )
-        yield Command("project.close", "Close project", self.close_project, group="Project", when=idle)
-        yield Command("fields.add", "Add fields …", self.add_fields, group="Project", when=has_project)
         yield Command("help.keys", "Keys", self.show_help, ("F1",), "General")
         yield Command(
             "keys.edit",
@@ -397,74 +342,6 @@ class Desk(QObject):
         elif self.session.boxes.take_proposed() is None:
             self.session.region_proposal.take()
 
-    def finish_region(self) -> None:
-        """Finish the draft region, once what may not be right about it has been answered."""
-        session, region = self.session, self.session.regions.to_finish()
-        if region is None:
-            session.regions.finish()  # says what to choose
-            return
-
-        def finish() -> None:
-            session.selection.select("region", region.id)
-            session.regions.finish()
-
-        self._promise(region.shape, tr("Finish the region"), finish)
-
-    def finish_whole_field(self) -> None:
-        """Mark the whole field as reviewed, once the user has answered the warnings about it."""
-        field = self.session.fields.current
-        if field is not None:
-            shape = Shape.rectangle(0, 0, field.width, field.height)
-            self._promise(shape, tr("Whole field"), self.session.regions.add_whole_field)
-
-    def _promise(self, shape: Shape, title: str, finish: Callable[[], object]) -> None:
-        """Finish an area of the field that is shown: all that is not boxed in it becomes background.
-
-        Dark nuclei without a box are looked for in a thread; the answer counts only while the field is shown.
-        """
-        from napari_lld.widgets.dialogs import dialogs
-
-        session, field = self.session, self.session.fields.current
-        if field is None:
-            return
-        here = (session.project, field.id)
-
-        def come_late() -> bool:
-            late = (session.project, session.fields.current_id) != here
-            if late:
-                message = tr(
-                    "{area}: {field} was not finished: another field was opened before the check ended.",
-                    area=title,
-                    field=field.name,
-                )
-                session.tell("warning", message)
-            return late
-
-        def ask(nuclei: int) -> None:
-            if come_late():
-                return
-            doubts = session.regions.doubts(shape, nuclei)
-            if not doubts or dialogs.ask_anyway(title, doubts, self.window):
-                finish()
-
-        def unseen(trouble: str) -> None:
-            session.tell("warning", tr("The search for dark nuclei failed: {trouble}", trouble=trouble))
-            ask(0)
-
-        try:
-            pixels = None if field.is_slide else session.fields.pixels(field.id)
-        except LLDError as error:
-            unseen(str(error))
-            return
-        if pixels is None:
-            ask(0)
-            return
-        known = session.regions.known_places()
-        if self._nuclei.busy:
-            self._come_late()  # its answer is not waited for any more
-        self._come_late = come_late
-        self._nuclei.start(lambda: actions.count_unboxed_nuclei(pixels, shape, known), ask, unseen)
-
     def comment(self) -> None:
         """Prompt for the comment on the current cell."""
         from napari_lld.widgets.dialogs import dialogs
@@ -473,45 +350,6 @@ class Desk(QObject):
         text = dialogs.ask_comment(cell.comment, self.window) if cell is not None else None
         if text is not None:
             self.session.labels.set_comment(text)
-
-    def zoom_to_current(self) -> None:
-        """Show the current cell large; once more shows the field again."""
-        mark = self.session.selection.cell or self.session.selection.proposal
-        camera = camera_of(self.viewer)
-        if mark is None or getattr(self, "_zoomed_on", None) == mark.box:
-            self._zoomed_on = None
-            self.layers.view.fit()
-            return
-        x, y, w, h = mark.box
-        height, width = canvas_size(self.viewer)
-        camera.center = (0.0, y + h / 2, x + w / 2)
-        camera.zoom = 0.35 * min(height, width) / max(w, h, 1.0)
-        self._zoomed_on = mark.box
-
-    def _bring_into_view(self) -> None:
-        """Centre the cell that came by itself where it is out of sight, and keep the zoom on cells."""
-        mark = self.session.selection.cell or self.session.selection.proposal
-        if mark is None:
-            return
-        if getattr(self, "_zoomed_on", None) is not None:
-            self.zoom_to_current()
-            return
-        bring_into_view(self.viewer, mark.box)
-
-    def _show_proposed(self) -> None:
-        """Go to a proposed region of a slide: it is a speck of what is in sight, or far from it."""
-        field, proposed = self.session.fields.current, self.session.region_proposal.current
-        if field is None or not field.is_slide or proposed is None:
-            return
-        x, y, w, h = proposed.box
-        camera = camera_of(self.viewer)
-        height, width = canvas_size(self.viewer)
-        row, column = camera.center[-2:]
-        away = abs(x + w / 2 - column) > width / camera.zoom / 2
-        away = away or abs(y + h / 2 - row) > height / camera.zoom / 2
-        if away or max(w, h) * camera.zoom < 0.1 * min(height, width):
-            camera.center = (0.0, y + h / 2, x + w / 2)
-            camera.zoom = 0.6 * min(height, width) / max(w, h, 1.0)
 
     def show_help(self) -> None:
         """Show all keys."""
@@ -529,109 +367,20 @@ class Desk(QObject):
         editor = KeyEditor(self.commands, colours(str(self.viewer.theme)), self.window)
         editor.open()
 
-    def new_project(self) -> None:
-        """Prompt for a new project, which the dialog makes, and add its images."""
-        from napari_lld.widgets.dialogs import dialogs
-
-        if self.still_busy():
-            return
-        answer = dialogs.ask_new_project(self.window, self.session.preferences.annotator)
-        if answer is None:
-            return
-        if answer.annotator:
-            self.session.preferences.annotator = answer.annotator
-        images = answer.images
-        if images is None:
-            self._open_made(answer.folder, "", answer.annotator)
-            return
-
-        def open_without(sentence: str) -> None:
-            self._open_made(answer.folder, "", answer.annotator)
-            self.fail(sentence)
-
-        self.jobs.start(
-            tr("Adding fields"),
-            lambda tell: actions.add_fields(
-                answer.folder, [images], tell, annotator=answer.annotator, patient_from=answer.patient_from
-            ),
-            lambda message: self._open_made(answer.folder, message, answer.annotator),
-            open_without,
-        )
-
-    def _open_made(self, folder: Path, message: str, annotator: str | None = None) -> None:
-        if self.session.open(folder, annotator=annotator) and message:
-            self.session.tell("info", message)
-
-    def open_project(self) -> None:
-        """Prompt for a project and open it."""
-        from napari_lld.widgets.dialogs import dialogs
-
-        folder = dialogs.ask_project(self.window)
-        if folder is not None:
-            self.session.open(folder)
-
-    def open_sample(self) -> None:
-        """Make the sample project where it is not made yet, and open it."""
-        folder = user_state.sample_project_folder()
-        annotator = self.session.preferences.annotator or None
-        self.jobs.start(
-            tr("Preparing the sample"),
-            lambda tell: actions.make_sample_project(folder, tell, annotator=annotator),
-            lambda message: self._open_made(folder, message),
-            self.fail,
-        )
-
-    def save(self) -> None:
-        """Show that everything is saved; if it is not, try again."""
-        session = self.session
-        if not session.unsaved.why:
-            session.tell("hint", tr("Every change is saved as it is made."))
-        elif not session.try_to_save():
-            session.tell("hint", tr("The folder is not back yet. What you did last is kept."))
-
-    def close_project(self) -> None:
-        """Close the project; what could not be saved is asked about first."""
-        from napari_lld.widgets.dialogs.close_question import may_close
-
-        if not self.session.unsaved.count or may_close(self, self.window):
-            self.session.close()
-
     def still_busy(self) -> bool:
         """Return whether a long action is running, and show a message if so."""
         if self.jobs.busy:
             self.fail(tr("{title} is still under way.", title=self.jobs.title))
         return self.jobs.busy
 
-    def add_fields(self) -> None:
-        """Prompt for images and add them."""
-        from napari_lld.widgets.dialogs import dialogs
-
-        if self.still_busy():
-            return
-        self.add_paths(dialogs.ask_images(self.window))
-
-    def add_paths(self, paths: list[Path]) -> None:
-        """Add images and folders of images."""
-        project = self.session.project
-        if project is None or not paths:
-            return
-        place, annotator = project.path, project.annotator
-
-        def done(message: str) -> None:
-            self.session.refresh()
-            self.session.tell("info", message)
-
-        self.jobs.start(
-            tr("Adding fields"),
-            lambda tell: actions.add_fields(place, paths, tell, annotator=annotator),
-            done,
-            self.fail,
-        )
-
     def _on_stopped(self, title: str) -> None:
         self.session.refresh()
         left = self.jobs.left or tr("What was done before stays.")
         self.session.tell("info", tr("{title}: stopped. {left}", title=title, left=left))
+
+    def add_paths(self, paths: list[Path]) -> None:
+        """Add images and folders of images to the project."""
+        self.projects.add_paths(paths)
 
     def import_labels(self, path: Path | None = None) -> None:
         """Ask how labels are to be imported, then import them."""

@@ -178,7 +178,7 @@ def test_a_project_that_cannot_be_written_is_opened_for_reading(
     session.regions.add(Shape.rectangle(0, 0, 9, 9))
     assert "reading only" in dock._hint.text()
     assert session.marks.cells[0].box == BOX
-    dock.desk.close_project()
+    dock.desk.projects.close()
     assert dock._saving.isHidden()
 
 
