@@ -115,7 +115,7 @@ def _interval_of(measured: Mapping[str, Any], key: str) -> Sequence[float] | Non
 
 
 def _say_intervals(spread: Mapping[str, Any]) -> None:
-    """Say of what the intervals are."""
+    """Describe of what the intervals are."""
     if not spread:
         return
     whose = of_units(int(spread["patients"]), spread.get("of_fields"))
