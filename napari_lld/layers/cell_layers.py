@@ -16,10 +16,11 @@ import numpy.typing as npt
 from annotation_store.formats import Marked
 from annotation_store.records import Shape
 from annotation_store.schema import Schema
+from annotation_store.schema.reserved import UNSURE
 from napari_lld.layers.palette import class_colour
 
 LayerData = tuple[Any, dict[str, Any], str]
-Features = dict[str, list[Any]]
+Features = dict[str, Any]
 
 CLASS, CERTAINTY, CELL = "class", "certainty", "cell"
 KIND, COMMENT = "kind", "comment"
@@ -61,6 +62,8 @@ def features(cells: Sequence[OnField], schema: Schema, names: Sequence[str] = ()
     columns[CELL] = [item.cell.cell_id for item in cells]
     if names:
         columns["field"] = [names[item.place or 0] for item in cells]
+    if not cells:  # pandas takes an empty list for numbers, and then refuses the texts of what is drawn next
+        return {name: np.array([], dtype=type(_nothing(name))) for name in columns}
     return columns
 
 
@@ -159,8 +162,8 @@ def _colours(cells: Sequence[OnField], schema: Schema) -> list[str]:
     known: dict[str, str] = {}
     for item in cells:
         word = item.cell.cell_class
-        if word not in known:
-            known[word] = class_colour(schema, word or None)
+        if word not in known:  # a file may state what its own list of classes lacks
+            known[word] = class_colour(schema, word if word == UNSURE else schema.find_class(word))
     return [known[item.cell.cell_class] for item in cells]
 
 

@@ -22,7 +22,9 @@ def kind_of(path: str) -> Kind | None:
     """Return what a path holds; ``None`` if it is not ours, or cannot be read."""
     place = Path(path)
     try:
-        return _of_folder(place) if place.is_dir() else _of_file(place)
+        if place.is_dir():
+            return _of_folder(place)
+        return _of_file(place) if place.is_file() else None  # a pipe would be waited for
     except OSError:
         return None
 

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,30 @@ def test_words_of_a_desktop_entry_are_quoted_where_they_must_be() -> None:
     )
     assert linux.exec_word("/a/100%") == '"/a/100%%"'
     assert linux.exec_word('/a/$x`y"z\\') == r'"/a/\\$x\\`y\\"z\\\\"'
+    assert linux.exec_word("/a\nb") == r'"/a\nb"'
+
+
+@pytest.mark.skipif(not shutil.which("gio"), reason="GLib's gio is not installed")
+@pytest.mark.parametrize("name", ["Größe 100%", "new\nline"])
+def test_a_desktop_starts_a_program_wherever_it_lies(tmp_path: Path, name: str) -> None:
+    program, entry, heard = tmp_path / name / "program", tmp_path / "a.desktop", tmp_path / "heard"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$*" > {heard}.part && mv {heard}.part {heard}\n')
+    program.chmod(0o755)
+    entry.write_text(linux.entry_text([str(program), "open"], folders=True), encoding="utf-8")
+    subprocess.run(["gio", "launch", str(entry), "/films"], check=True, timeout=20)
+    until = time.monotonic() + 10
+    while not heard.exists() and time.monotonic() < until:  # it does not wait for the program
+        time.sleep(0.01)
+    assert heard.read_text() == "open /films\n"
+
+
+def test_an_entry_that_is_no_text_is_replaced(cli, desktop: Path) -> None:
+    entry = desktop / "data" / "applications" / "napari-lld.desktop"
+    entry.parent.mkdir()
+    entry.write_bytes(b"\xff\xfe")
+    assert cli("shortcut").code == 0
+    assert "Exec=" in entry.read_text(encoding="utf-8")
 
 
 def test_the_shortcut_starts_this_python_and_opens_dialogs() -> None:

@@ -17,6 +17,7 @@ from npe2 import PluginManager
 from annotation_store import Project, formats
 from annotation_store.errors import LLDError
 from napari_lld import sample
+from napari_lld.layers import cell_layers
 from napari_lld.plugin.kinds import kind_of
 
 FIELDS = ("pbc_00.jpg", "txl_03.jpg")
@@ -126,11 +127,33 @@ def test_every_class_of_a_file_is_shown_and_what_a_machine_found_with_its_certai
     assert table["certainty"].tolist()[1] == 0.75
 
 
+@pytest.mark.parametrize("most", [2000, -1])
+def test_a_file_without_cells_gives_a_layer_to_draw_them_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(cell_layers, "MOST_SHAPES", most)  # below 0: a layer of points
+    (tmp_path / "a.geojson").write_text('{"type": "FeatureCollection", "features": []}', encoding="utf-8")
+    viewer = ViewerModel()
+    (cells,) = viewer.open(tmp_path / "a.geojson", plugin="napari-lld")
+    cells.add([[1, 2], [3, 4]])
+    assert cells.features["class"].tolist()[0] == ""
+    assert cells.features["certainty"].isna().all()
+
+
+def test_a_class_that_the_list_of_classes_lacks_is_shown_by_what_the_file_says(tmp_path: Path) -> None:
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(sample.fields()[0], tmp_path / "images" / "a.jpg")
+    (tmp_path / "labels" / "a.txt").write_text("9 .5 .5 .1 .1\n0 .2 .2 .1 .1\n", encoding="utf-8")
+    (tmp_path / "data.yaml").write_text("names: {0: Blast}\ntrain: images\n", encoding="utf-8")
+    viewer = ViewerModel()
+    viewer.open(tmp_path, plugin="napari-lld")
+    assert sorted(viewer.layers["white cells"].features["class"]) == ["9", "Blast"]
+
+
 def test_many_cells_are_points(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: dict[str, Path]
 ) -> None:
-    from napari_lld.layers import cell_layers
-
     monkeypatch.setattr(cell_layers, "MOST_SHAPES", 5)
     viewer = ViewerModel()
     viewer.open(kinds["coco"], plugin="napari-lld")

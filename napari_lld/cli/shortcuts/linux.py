@@ -51,10 +51,10 @@ def remove() -> list[Path]:
     """Delete the entry, the icon, and the choice that was written down; return the files that were there."""
     entry, picture = files()
     chosen = written_choice(entry)
-    choices = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "mimeapps.list"
+    choices = _folder("XDG_CONFIG_HOME", Path.home() / ".config") / "mimeapps.list"
     if chosen and choices.is_file():
-        text = choices.read_text(encoding="utf-8")
-        choices.write_text(text.replace(f"{FOLDERS}={chosen}\n", "", 1), encoding="utf-8")
+        line = f"{FOLDERS}={chosen}\n".encode()
+        choices.write_bytes(choices.read_bytes().replace(line, b"", 1))
     deleted = delete(entry, picture)
     announce(entry.parent)
     return deleted
@@ -62,9 +62,14 @@ def remove() -> list[Path]:
 
 def files() -> tuple[Path, Path]:
     """Return where the entry and the icon belong."""
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    data = _folder("XDG_DATA_HOME", Path.home() / ".local" / "share")
     picture = data / "icons" / "hicolor" / "scalable" / "apps" / f"{NAME}.svg"
     return data / "applications" / ENTRY, picture
+
+
+def _folder(variable: str, usual: Path) -> Path:
+    given = Path(os.environ.get(variable, ""))
+    return given if given.is_absolute() else usual  # the XDG base directories say so
 
 
 def register(entry: Path, *, folders: bool = False, chosen: str = "") -> None:
@@ -76,7 +81,7 @@ def register(entry: Path, *, folders: bool = False, chosen: str = "") -> None:
 
 def written_choice(entry: Path) -> str:
     """Return the program that `add` wrote down as the one that opens folders, which the entry says."""
-    text = entry.read_text(encoding="utf-8") if entry.is_file() else ""
+    text = entry.read_text(encoding="utf-8", errors="replace") if entry.is_file() else ""
     found = re.search(rf"^{_CHOSEN}=(.*)$", text, re.MULTILINE)
     return found[1] if found else ""
 
@@ -118,7 +123,7 @@ def entry_text(words: Sequence[str], *, folders: bool, chosen: str = "") -> str:
         "GenericName[de]=Annotation von Blutausstrichen",
         "Comment=Find, classify and describe white blood cells; research use only",
         "Comment[de]=Leukozyten finden, klassifizieren und beschreiben; nur für die Forschung",
-        f"Exec={' '.join(exec_word(word) for word in words)} %f",
+        f"Exec={' '.join(exec_word(word) for word in _launched(words))} %f",
         f"Icon={NAME}",
         "Terminal=false",
         "Categories=Science;MedicalSoftware;",
@@ -129,6 +134,11 @@ def entry_text(words: Sequence[str], *, folders: bool, chosen: str = "") -> str:
     if chosen:
         lines.append(f"{_CHOSEN}={chosen}")
     return "\n".join(lines) + "\n"
+
+
+def _launched(words: Sequence[str]) -> Sequence[str]:
+    """Start a program whose path holds ``%`` by a shell: GLib looks for it before it reads ``%%`` as ``%``."""
+    return ["sh", "-c", 'exec "$0" "$@"', *words] if "%" in words[0] else words
 
 
 def exec_word(word: str) -> str:
@@ -144,4 +154,5 @@ def exec_word(word: str) -> str:
     if re.fullmatch(r"[\w@+:,./-]+", word, re.ASCII):
         return word
     quoted = re.sub(r'(["`$\\])', r"\\\1", word)
-    return f'"{quoted}"'.replace("\\", "\\\\").replace("%", "%%")
+    written = f'"{quoted}"'.replace("\\", "\\\\").replace("%", "%%")
+    return written.replace("\n", r"\n").replace("\t", r"\t").replace("\r", r"\r")
