@@ -158,7 +158,8 @@ class _Rings(QObject):
             return
         current: QWidget | None = new
         while current is not None and not current.property(_OURS):
-            current = current.parentWidget()
+            # what drops down from a control is a window of its own, and shows itself where it is
+            current = None if current.isWindow() else current.parentWidget()
         # napari's style shows no focus in the questions that Qt lays out either
         if current is not None or isinstance(new.window(), QInputDialog | QMessageBox):
             _Ring(new)
