@@ -10,12 +10,9 @@ from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
-    QGridLayout,
-    QProgressBar,
     QSizePolicy,
     QStackedWidget,
     QTabWidget,
-    QToolButton,
     QWidget,
 )
 
@@ -26,13 +23,14 @@ from napari_lld.i18n.translate import tr
 from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.widgets.base.dropping import dropped_paths
 from napari_lld.widgets.base.focus import controls, holds, order_tabs, show_focus
-from napari_lld.widgets.base.parts import Part, column, label, rule
+from napari_lld.widgets.base.parts import Part, column, rule
 from napari_lld.widgets.base.room import Pages, Scrolling, available
-from napari_lld.widgets.base.theme import HINT_PADDING, colours, stylesheet
+from napari_lld.widgets.base.theme import colours, stylesheet
 from napari_lld.widgets.base.windows import main_window
 from napari_lld.widgets.cell.cell_panel import CellPanel
 from napari_lld.widgets.counts.differential_panel import DifferentialPanel
 from napari_lld.widgets.dialogs.close_question import may_close, what_would_end
+from napari_lld.widgets.dock.foot import Foot
 from napari_lld.widgets.dock.header import Header, ToolBar
 from napari_lld.widgets.dock.message_bar import MessageBar
 from napari_lld.widgets.dock.saving_bar import SavingBar
@@ -50,7 +48,6 @@ WIDTH = 420
 _LEAST = QSize(320, 120)
 _SHARE = 0.4
 """How much of the screen's width the dock takes by default."""
-_HINT_MS = 8000
 
 
 def _refuse_other_qt() -> None:
@@ -81,25 +78,16 @@ class AnnotateDock(QWidget):
         session = self.desk.session
         self._build()
         self._message = MessageBar(self, self._message_top)
-        self._fading = QTimer(self)
-        self._fading.setSingleShot(True)
-        self._fading.setInterval(_HINT_MS)
-        self._fading.timeout.connect(self._rest_hint)
-        self._hint_of_box = False
-        """Whether the hint was given while a box is proposed: without that box it is out of date."""
-
         self._listening = Subscriptions()
         self._listening.add(session.project_changed, self._on_project)
         self._listening.add(session.training.state.changed, self._on_training)
         self._listening.add(session.marks.changed, self._on_marks)
         self._listening.add(session.fields.current_changed, self._on_marks)
         self._listening.add(session.marks.threshold_changed, self._on_marks)
-        self._listening.add(session.selection.proposed_box_changed, self._on_proposed_box)
         self._listening.add(session.label_errors.changed, self._on_label_errors)
         self._listening.add(self.desk.hinted, self._on_hint)
         self._listening.add(self.desk.jobs.changed, self._on_job)
         self._listening.add(self.desk.viewer.events.theme, self._on_theme)
-        self._listening.add(self.desk.viewer.layers.selection.events.active, self._on_layer)
         self._listening.add(session.words_changed, self._on_words)
         self._show_all()
 
@@ -151,44 +139,8 @@ class AnnotateDock(QWidget):
         self._scrolling = Scrolling(self._stack, _LEAST)
         outer.addWidget(self._saving)
         outer.addWidget(self._scrolling, 1)
-        self._busy = QProgressBar()
-        self._busy.setTextVisible(False)
-        self._busy.setProperty("role", "thin")
-        self._busy.hide()
-        self._hint = label(role="hint", gives_way=True)
-        self._hint.setEllipsesWidth(2 * HINT_PADDING + 2)  # else the ellipsis lies under the padding
-        self._hint.setFixedHeight(21)
-        foot = QWidget()
-        self._stop = QToolButton()
-        self._stop.setObjectName("lld_job.stop")
-        self._stop.setText(tr("Stop"))
-        self._stop.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self._stop.clicked.connect(lambda *_: self.desk.jobs.stop())
-        self._stop.hide()
-        # The bar lies over the foot of the sentence, and both share a row: nothing moves when a job starts.
-        foot_layout = QGridLayout(foot)
-        foot_layout.setContentsMargins(8, 0, 8, 4)
-        foot_layout.setColumnStretch(0, 1)
-        foot_layout.addWidget(self._hint, 0, 0)
-        foot_layout.addWidget(self._busy, 0, 0, Qt.AlignmentFlag.AlignBottom)
-        foot_layout.addWidget(self._stop, 0, 1)
-        self._back = QToolButton()
-        self._back.setObjectName("lld_layers.back")
-        self._back.setText(tr("Back to the field"))
-        self._back.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self._back.clicked.connect(lambda *_: self.desk.layers.select())
-        self._back.hide()
-        foot_layout.addWidget(self._back, 0, 2)
-        self._take = QToolButton()
-        self._take.setObjectName("lld_layers.take")
-        self._take.setText(tr("Take cells"))
-        self._take.setToolTip(self.desk.commands.tooltip("layers.take"))
-        self._take.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self._take.clicked.connect(lambda *_: self.desk.commands.run("layers.take"))
-        self._take.hide()
-        foot_layout.addWidget(self._take, 0, 3)
-        foot.setFixedHeight(25)
-        outer.addWidget(foot)
+        self._foot = Foot(self.desk, lambda: self.desk.layer_cells.can_take)
+        outer.addWidget(self._foot)
         self._scrolling.keep_wheel()
 
     def _show_all(self) -> None:
@@ -211,12 +163,10 @@ class AnnotateDock(QWidget):
         self._build()
         for box in self.findChildren(QComboBox):
             box.setCurrentIndex(kept.get(box.objectName(), box.currentIndex()))
-        self._fading.stop()
         self._message.use_words()
         self._message.raise_()
         self._show_all()
         self._on_label_errors()
-        self._on_layer()
         self._on_job()
         self._tabs.setCurrentIndex(tab)
         old.deleteLater()
@@ -242,6 +192,7 @@ class AnnotateDock(QWidget):
             self._label_errors,
             self._training,
             self._differential,
+            self._foot,
         )
 
     def show_model_tab(self) -> None:
@@ -301,7 +252,6 @@ class AnnotateDock(QWidget):
         if self._released:
             return
         self._released = True
-        self._fading.stop()
         self._listening.close()
         for part in self._parts():
             part.release()
@@ -320,19 +270,9 @@ class AnnotateDock(QWidget):
     def _on_project(self) -> None:
         self._stack.setCurrentIndex(0 if self.desk.session.project is None else 1)
         order_tabs(self)  # the classes and attributes may be new
-        self._fading.stop()
         self._on_marks()
 
-    def _on_proposed_box(self) -> None:
-        """Clear the message about a proposed box that is no longer there."""
-        if self.desk.session.selection.proposed_box is None and self._hint_of_box:
-            self._fading.stop()
-            self._rest_hint()
-
     def _on_marks(self, *_args: object) -> None:
-        self._on_proposed_box()
-        if not self._fading.isActive():
-            self._rest_hint()
         if self.desk.session.label_errors.active:
             self._tabs.setTabText(0, tr("Label errors"))
             return
@@ -356,18 +296,13 @@ class AnnotateDock(QWidget):
         self._tabs.setTabText(1, tr("Model · at work{share}", share=share) if training.busy else tr("Model"))
 
     def _on_hint(self, sentence: str) -> None:
-        self._hint_of_box = self.desk.session.selection.proposed_box is not None
-        self._hint.show()
-        self._hint.setText(sentence)
-        self._hint.setToolTip(sentence)
-        self._fading.start()
+        self._foot.hint(sentence)
 
     def show_message(self, level: str, message: str) -> bool:
         """Show a message over the list of fields; False if it is not visible."""
         if not self.isVisible():
             return False
-        self._fading.stop()
-        self._rest_hint()  # the message stands above it
+        self._foot.make_way()  # the message stands above it
         self._message.tell(level, message)
         return True
 
@@ -377,56 +312,8 @@ class AnnotateDock(QWidget):
             return int(self.height())
         return max(0, int(self._places.mapTo(self, QPoint(0, 0)).y()))
 
-    def _rest_hint(self) -> None:
-        """Show what to do next, if there is no other message."""
-        self._hint_of_box = False
-        self._hint.setToolTip("")
-        if self.desk.session.project is None:
-            self._hint.setText("")
-            self._hint.hide()
-        else:
-            self._hint.show()
-            advice = self.desk.commands.spelled(self._advice())
-            self._hint.setText(advice)
-            self._hint.setToolTip(advice)
-
-    def _on_layer(self, *_args: object) -> None:
-        """Show that another layer has the keys and mouse, and offer the way back."""
-        foreign = self.desk.session.project is not None and self.desk.layers.foreign is not None
-        if foreign or not self._back.isHidden():
-            self._back.setVisible(foreign)
-            self._take.setVisible(foreign and self.desk.layer_cells.can_take)
-            self._fading.stop()
-            self._rest_hint()
-
-    def _advice(self) -> str:
-        session = self.desk.session
-        if (foreign := self.desk.layers.foreign) is not None:
-            return tr("Keys and mouse act on the layer “{name}”, not on the project.", name=foreign)
-        if session.fields.current_id is None:
-            return tr("Add fields, or drop images here · [help.keys] shows all keys")
-        if not session.marks.regions:
-            return tr(
-                "[tool.region] draws a region to finish, [tool.box] boxes its cells · "
-                "[help.keys] shows all keys"
-            )
-        return tr("[help.keys] shows all keys")
-
     def _on_job(self) -> None:
-        jobs = self.desk.jobs
-        self._busy.setVisible(jobs.busy)
-        self._stop.setVisible(jobs.busy)
-        self._stop.setEnabled(not jobs.stopping)
-        if jobs.busy:
-            self._busy.setRange(0, jobs.total)
-            self._busy.setValue(jobs.done)
-            counted = tr(" · {done} of {total}", done=jobs.done, total=jobs.total) if jobs.total else ""
-            self._hint.setText(f"{jobs.title}{counted} …")
-            self._hint.setToolTip(self._hint.text())
-            self._hint.show()
-        elif not self._fading.isActive():
-            self._rest_hint()
-        self._start.setEnabled(not jobs.busy)
+        self._start.setEnabled(not self.desk.jobs.busy)
 
     # ------------------------------------------------------------------ dropping files
 

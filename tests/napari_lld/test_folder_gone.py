@@ -125,7 +125,7 @@ def test_the_dock_says_so_until_it_is_back(dock: AnnotateDock, boxed: Path, qtbo
     assert "Nothing is being saved" in tool.toolTip()
     run("tool.box")  # by key: the reason, and nothing else
     assert session.tool is Tool.SELECT
-    assert "Nothing is being saved" in dock._hint.text()
+    assert "Nothing is being saved" in dock._foot.line.text()
     assert "closing loses it" in what_would_end(dock.desk)[0]
     again.click()
     assert not bar.isHidden()
@@ -172,11 +172,11 @@ def test_a_project_that_cannot_be_written_is_opened_for_reading(
     session.selection.select("cell", 1)
     for command in ("class.Monocyte", "tool.region", "training.suggest", "fields.add", "field.skip"):
         run(command)
-        assert "reading only" in dock._hint.text(), command
+        assert "reading only" in dock._foot.line.text(), command
         session.tell("hint", "")
     session.labels.move_box((0, 0, 5, 5))  # as the mouse does
     session.regions.add(Shape.rectangle(0, 0, 9, 9))
-    assert "reading only" in dock._hint.text()
+    assert "reading only" in dock._foot.line.text()
     assert session.marks.cells[0].box == BOX
     dock.desk.projects.close()
     assert dock._saving.isHidden()

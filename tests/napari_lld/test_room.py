@@ -142,7 +142,7 @@ def test_nothing_moves_when_a_job_or_a_training_starts(open_dock: AnnotateDock, 
 def test_a_hint_that_is_too_long_ends_in_an_ellipsis_and_has_all_in_its_tooltip(
     open_dock: AnnotateDock, qtbot: QtBot
 ) -> None:
-    hint = open_dock._hint
+    hint = open_dock._foot.line
     open_dock.resize(420, 690)
     open_dock.show()
     sentence = "All that is not boxed in it counts as background, " * 4

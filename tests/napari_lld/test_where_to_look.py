@@ -142,28 +142,28 @@ def test_what_is_said_of_a_proposed_box_goes_with_the_box(
         session.selection.select(None)
         session.selection.proposed_box = (50, 50, 20, 20)
         session.tell("hint", TAKES_BOX)
-        assert dock._hint.toolTip() == TAKES_BOX
+        assert dock._foot.line.toolTip() == TAKES_BOX
 
     propose()
     dock.desk.finish_drawing()  # taken
-    assert dock._hint.toolTip() != TAKES_BOX
+    assert dock._foot.line.toolTip() != TAKES_BOX
     propose()
     dock.desk.escape()  # given up
-    assert dock._hint.toolTip() != TAKES_BOX
+    assert dock._foot.line.toolTip() != TAKES_BOX
     propose()
     session.selection.select(
         "cell", cell
     )  # another thing is current: Enter is not to take what lies elsewhere
     assert session.selection.proposed_box is None
-    assert dock._hint.toolTip() != TAKES_BOX
+    assert dock._foot.line.toolTip() != TAKES_BOX
     propose()
     session.fields.next()
-    assert dock._hint.toolTip() != TAKES_BOX
+    assert dock._foot.line.toolTip() != TAKES_BOX
     session.selection.proposed_box = (50, 50, 20, 20)
     session.tell("hint", "In other words.")
     session.selection.proposed_box = None
-    assert dock._hint.toolTip() != "In other words.", "whatever was said of it"
+    assert dock._foot.line.toolTip() != "In other words.", "whatever was said of it"
     session.tell("hint", "Something else.")
     session.selection.proposed_box = (50, 50, 20, 20)
     session.selection.proposed_box = None
-    assert dock._hint.toolTip() == "Something else."
+    assert dock._foot.line.toolTip() == "Something else."
