@@ -11,26 +11,34 @@ after each; counted is how many were right as they stood: box, class, and all at
 knows. For comparison the same order without learning (``frozen``). With ``own words`` the project has a
 schema of its own, whose five classes the starter was never taught. ``from COCO``: a project whose model has
 the weights of ``--weights yolo26n.pt`` and was never taught a white cell (`bench.untaught`), worked on
-through two rounds; counted is what is right as it stands before each. Runs are kept in
-``CACHE/instant.jsonl``; ``--quick`` runs on the sample.
+through two rounds; counted is what is right as it stands before each. ``window`` (only if named: it
+needs a display, such as ``xvfb-run -s "-screen 0 1366x768x24"``): suggestions are accepted by key in a real
+window on a project with more than 5,000 of them; timed is from the key until what it taught is on the screen.
+Its project is made once, in ``CACHE/instant-window``. Runs are kept in ``CACHE/instant.jsonl``; ``--quick``
+runs on the sample.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from bench import arguments, project, tables, untaught
 from bench.cache import Cache, file_digest
-from bench.data import Field, picked, renamed, sample, studied, taught_and_judged
+from bench.data import Field, load_fields, picked, renamed, sample, studied, taught_and_judged
 from bench.scores import naming
 from bench.worker import ask
 
@@ -48,7 +56,13 @@ REVIEWED = 75
 FIELDS = 25
 BUDGET = 60.0
 """Seconds of each training of ``from COCO``."""
-ARMS = ("new-class:5", "new-class:20", "reviewing", "frozen", "reviewing:own words", "from COCO")
+ARMS = ("new-class:5", "new-class:20", "reviewing", "frozen", "reviewing:own words", "from COCO", "window")
+LABELS = 40
+PACES = (0.0, 1.5)
+"""Seconds from one label to the next; 0 = the next is given once all that waits was predicted anew."""
+LABELLED = 10
+AT_LEAST = 5000
+"""Fields with labels in the project of `window`, and suggestions that are pending there."""
 
 
 def teach(template: Path, exam: Sequence[Field], lesson: Sequence[Field]) -> dict[str, Any]:
@@ -210,7 +224,7 @@ def reviewing(args: Any, kept: Cache, judged: Sequence[Field]) -> None:
     """Run the arms that go through suggestions."""
     for arm in args.arms:
         name, _, names = arm.partition(":")
-        if name in ("new-class", "from COCO"):
+        if name in ("new-class", "from COCO", "window"):
             continue
         for subset in range(args.subsets):
             fields = studied(judged, subset)[:FIELDS]
@@ -228,6 +242,79 @@ def from_coco(args: Any, kept: Cache, judged: Sequence[Field]) -> None:
         config |= {"clusters": untaught.CLUSTERS, "budget": BUDGET, "weights": file_digest(args.weights)}
         fields = studied(judged, subset)[: untaught.FIELDS]
         kept.kept(config, partial(untaught.work, fields, args.weights, budget=BUDGET))
+
+
+def window(args: Any, kept: Cache) -> None:
+    """Run the arm that labels in a real window, each pace in a window of its own."""
+    for pace in PACES if "window" in args.arms else ():
+        config = {"benchmark": "instant", "arm": "window", "judge": args.judge, "pace": pace}
+        kept.kept(config, partial(_in_a_window, args, pace))
+
+
+def _in_a_window(args: Any, pace: float) -> dict[str, Any]:
+    template = args.cache.absolute() / "instant-window"
+    if not (template / "done").is_file():
+        shutil.rmtree(template, ignore_errors=True)
+        _prepare_window(template / "project", args.data / "pbc")
+        (template / "done").touch()
+    with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
+        shutil.copytree(template / "project", Path(place) / "project")
+        script = Path(__file__).parent / "bench" / "instant_window.py"
+        asked = [sys.executable, str(script), str(Path(place) / "project"), str(LABELS), str(pace)]
+        own = dict.fromkeys(("XDG_STATE_HOME", "XDG_CONFIG_HOME"), place)
+        own["NAPARI_CONFIG"] = str(Path(place) / "napari.yaml")
+        done = subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **own})
+    return {**json.loads(done.stdout.splitlines()[-1]), "machine": project.machine()}
+
+
+def _prepare_window(folder: Path, data: Path) -> None:
+    """Make a project of all fields and of their mirror images, as many as `AT_LEAST` suggestions need."""
+    fields = load_fields(data / "train.json", data / "images", in_lld=True)
+    fields += load_fields(data / "val.json", data / "images", in_lld=True)
+    labelled, others = fields[:LABELLED], fields[LABELLED:]
+    mirrored = (replace(field, drawn=np.ascontiguousarray(field.pixels()[:, ::-1])) for field in others)
+    cells = 0
+    with Project.create(folder, schema="lld") as made, tempfile.TemporaryDirectory() as place:
+        project.annotate(made, labelled)  # by whoever runs this, as the window is opened by them
+        files = []
+        for field in chain(others, mirrored):
+            files.append(project.put(field, Path(place), len(files)))
+            cells += len(field.cells)
+            if cells > 1.05 * AT_LEAST:
+                break
+        made.fields.add(files)
+        ask(PredictRequest(project=str(folder), annotator=made.annotator))
+        made.refresh()
+        if len(made.suggestions.find()) < AT_LEAST:
+            raise RuntimeError("The project has too few suggestions.")
+
+
+def window_table(kept: Sequence[dict[str, Any]]) -> str:
+    """Write how long the window took."""
+    lines = []
+    for row in kept:
+        if row["config"]["arm"] == "window":
+            result = row["result"]
+            pace = row["config"]["pace"]
+            lines.append(
+                [
+                    f"one each {pace:g} s" if pace else "one after the other",
+                    len(result["seconds to the screen"]),
+                    *(_quantiles(result[key]) for key in ("key", "seconds to the screen", "seconds to all")),
+                    f"{len(result['stalls'])}, {_quantiles(result['stalls'])}",
+                    result["machine"],
+                ]
+            )
+    keys = ["seconds of the key", "to the screen", "to all", "stalls of more than 50 ms"]
+    return tables.markdown(["labels", "how many", *keys, "machine"], lines) if lines else ""
+
+
+def _quantiles(values: Sequence[float]) -> str:
+    """Write the median of times, and what 95% of them are within."""
+    ordered = sorted(values)
+    if not ordered:
+        return "–"
+    return f"{statistics.median(ordered):.2f} (95%: {ordered[int(0.95 * (len(ordered) - 1))]:.2f})"
 
 
 def from_coco_table(kept: Sequence[dict[str, Any]]) -> str:
@@ -266,7 +353,7 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
     text = tables.markdown(head, rows) if rows else ""
     reviewed: dict[str, list[dict[str, Any]]] = {}
     for row in kept:
-        if row["config"]["arm"] not in ("new-class", "from COCO"):
+        if row["config"]["arm"] not in ("new-class", "from COCO", "window"):
             reviewed.setdefault(row["config"]["arm"], []).append(row["result"])
     if reviewed:
         keys = [key for key in next(iter(reviewed.values()))[0] if key.startswith(("class right", "right"))]
@@ -276,7 +363,7 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
             for arm, some in reviewed.items()
         ]
         text += "\n\n" + tables.markdown(["arm", "runs", *keys], lines)
-    return f"{text}\n\n{from_coco_table(kept)}".strip()
+    return f"{text}\n\n{from_coco_table(kept)}\n\n{window_table(kept)}".strip()
 
 
 def quick() -> int:
@@ -291,7 +378,7 @@ def quick() -> int:
 
 def main() -> int:
     """Run what is not kept yet and write the table."""
-    parser = arguments.parser(__doc__, ARMS)
+    parser = arguments.parser(__doc__, ARMS, default=ARMS[:-1])
     parser.add_argument("--starters", type=Path, help="folder of without-CLASS.safetensors and .json")
     parser.add_argument("--weights", type=Path, help="yolo26n.pt, for the arm from COCO")
     args = arguments.read(parser)
@@ -307,6 +394,7 @@ def main() -> int:
         reviewing(args, kept, judged)
         new_class(args, kept, taught, judged)
         from_coco(args, kept, judged)
+        window(args, kept)
     found = [row for row in kept.rows() if row["config"]["judge"] == args.judge]
     tables.publish(args.cache, f"instant-{args.judge}", table(found), found)
     return 0

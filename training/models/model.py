@@ -102,8 +102,9 @@ class LearnedModel:
 
     def evaluating(self) -> LearnedModel:
         """Switch to prediction."""
-        self.detector.eval()
-        self.describer.eval()
+        for part in (self.detector, self.describer):
+            if any(module.training for module in part.modules()):  # to set it costs ten times as much
+                part.eval()
         return self
 
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:

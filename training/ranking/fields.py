@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +66,7 @@ def rank_fields(
     attributes: int = 0,
     random_sample: Collection[int] = (),
     budget: int = BUDGET,
+    on_field: Callable[[], None] | None = None,
 ) -> list[Ranked]:
     """Order the fields that have an unknown area, best first; the order of `views` changes nothing.
 
@@ -75,10 +76,14 @@ def rank_fields(
         How many the schema has: what a cell costs.
     random_sample
         Ids of the fields drawn at random; each seventh place is one of theirs, in the order of the draw.
+    on_field
+        Called for each field; what it raises ends it.
     """
     words, cost = words or Words(), cost or CostModel()
     scored = []
     for view in views:
+        if on_field is not None:
+            on_field()
         if view.unknown <= 1e-3:
             continue
         seconds = cost.area(view.candidates, view.unknown, attributes)

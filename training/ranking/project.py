@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,7 @@ def update(
     seed: int = 0,
     store: bool = True,
     stain: Mapping[int, Embedding] | None = None,
+    on_field: Callable[[], None] | None = None,
 ) -> list[Ranked]:
     """Rank the fields again, from the stored suggestions and embeddings, and store the order.
 
@@ -77,6 +78,8 @@ def update(
         Whether the window is to show this order from now on.
     stain
         Embeddings of the stain that the project does not store (`look_at_stain`).
+    on_field
+        Called for each field before anything is stored; what it raises ends it.
     """
     source = newest_source(project)
     cells = project.cells.all()
@@ -97,6 +100,7 @@ def update(
         attributes=len(schema.attributes),
         random_sample={*drawn, *new},
         budget=budget,
+        on_field=on_field,
     )
     if slides:
         searched = set() if source in (None, STAIN) else set(project.embeddings.fields(str(source)))

@@ -108,6 +108,11 @@ class Channel:
         """Whether the task was asked to stop."""
         return self._gone or self._task.cancelled.is_set()
 
+    @property
+    def gone(self) -> bool:
+        """Whether the sender of requests is gone."""
+        return self._gone
+
     def check(self) -> None:
         """Raise `CancelledError` if the task was asked to stop."""
         if self.cancelled:

@@ -43,8 +43,8 @@ _MOST_A_VALUE = 200
 _GROWN = 1.2
 """How discriminants are mixed with their heads is chosen anew when a value has so many times the cells."""
 
-_AT_ONCE = 500
-"""Suggestions that are written before it is asked whether to stop."""
+_AT_ONCE = 250
+"""Suggestions that are predicted and written before it is asked whether to stop: a tenth of a second."""
 
 _NOTICEABLE = 0.01
 """A suggestion is written anew if a probability has moved by as much, or what it states is another."""
@@ -57,27 +57,27 @@ def renew(request: RenewRequest, channel: Channel, device: torch.device) -> Done
         known = knowledge(project)
         channel.send(Started(task="renew", device=str(device), fields=len(known)))
         taught = heads.fit(project, known, channel)
-        films = Films(project, heads.model, known)
+        predicting = _Predicting(project, heads.model, known, channel)
         seen = set(request.first)
         looked_at = set(project.embeddings.fields(ranking.STARTER)) if heads.number is None else set()
         # these are on the screen: they do not wait for the others
         shown = [one for field_id in sorted(seen) for one in project.suggestions.find(field_id)]
-        count = _renew(project, heads, known, films, shown, looked_at, channel)
+        count = _renew(project, heads, predicting, shown, looked_at, channel)
         if seen and not count:
             channel.send(Renewed(field_ids=[], count=0))  # what is on the screen is as it should be
         channel.check()
         every = project.suggestions.find()
         others = sum(not heads.predicted(one, looked_at) for one in every)
         rest = [one for one in every if one.field_id not in seen]
-        count += _renew(project, heads, known, films, rest, looked_at, channel)
+        count += _renew(project, heads, predicting, rest, looked_at, channel)
         channel.check()
         if request.rank and count:
-            ranking.update(project)
+            ranking.update(project, on_field=channel.check)
         result = {
             "cells": taught,
             "count": count,
             "of_another_model": others,
-            "damaged": sorted(vectors_of(project, heads.model).damaged),
+            "damaged": sorted(predicting.damaged),
         }
     return Done(task="renew", model_id=heads.number, result=result)
 
@@ -92,8 +92,7 @@ def describe(request: DescribeRequest, channel: Channel, device: torch.device) -
         if not heads.fitted:
             heads.fit(project, known, channel)
         places = [(field.id, box) for box in request.boxes]
-        films = Films(project, heads.model, known)
-        found = _predict(project, heads.model, known, films, places, np.ones(len(places)), channel)
+        found = _Predicting(project, heads.model, known, channel).of(places, np.ones(len(places)))
     result: dict[str, Any] = {
         "field": field.id,
         "boxes": [
@@ -243,8 +242,7 @@ def _heads_of(project: Project, choice: str | int, device: torch.device) -> _Hea
 def _renew(
     project: Project,
     heads: _Heads,
-    known: Sequence[AnnotatedField],
-    films: Films,
+    predicting: _Predicting,
     suggestions: Sequence[Suggestion],
     looked_at: Collection[int],
     channel: Channel,
@@ -253,63 +251,81 @@ def _renew(
 
     Of a box from the stain nothing is said that no label taught.
     """
-    mine = [s for s in suggestions if heads.predicted(s, looked_at)]
-    confidences = np.array([s.confidence for s in mine])
-    places = [(s.field_id, s.box) for s in mine]
-    found = _predict(project, heads.model, known, films, places, confidences, channel)
-    if not heads.fitted:
-        found = [
-            Proposal(s.box, s.confidence) if has_box_from_stain(s) else one
-            for s, one in zip(mine, found, strict=True)
-        ]
-    new = [
-        (suggestion, one)
-        for suggestion, one in zip(mine, found, strict=True)
-        if one is not None and _differs(suggestion.proposal, one)
-    ]
+    every = [s for s in suggestions if heads.predicted(s, looked_at)]
     count = 0
-    for start in range(0, len(new), _AT_ONCE):
+    for start in range(0, len(every), _AT_ONCE):
         channel.check()
-        some = new[start : start + _AT_ONCE]
-        done = set(project.suggestions.renew({suggestion.id: one for suggestion, one in some}))
+        mine = every[start : start + _AT_ONCE]
+        confidences = np.array([s.confidence for s in mine])
+        found = predicting.of([(s.field_id, s.box) for s in mine], confidences)
+        if not heads.fitted:
+            found = [
+                Proposal(s.box, s.confidence) if has_box_from_stain(s) else one
+                for s, one in zip(mine, found, strict=True)
+            ]
+        new = {
+            suggestion.id: one
+            for suggestion, one in zip(mine, found, strict=True)
+            if one is not None and _differs(suggestion.proposal, one)
+        }
+        if not new:
+            continue
+        channel.check()
+        done = set(project.suggestions.renew(new))
         count += len(done)
-        field_ids = sorted({suggestion.field_id for suggestion, _ in some if suggestion.id in done})
+        field_ids = sorted({suggestion.field_id for suggestion in mine if suggestion.id in done})
         channel.send(Renewed(field_ids=field_ids, count=len(done)))
     return count
 
 
-def _predict(
-    project: Project,
-    model: LearnedModel,
-    known: Sequence[AnnotatedField],
-    films: Films,
-    places: Sequence[tuple[int, Box]],
-    confidences: np.ndarray,
-    channel: Channel,
-) -> list[Proposal | None]:
-    """Return what the heads predict of boxes; ``None`` of one whose field cannot be read."""
-    sides: dict[int, float | None] = {one.field.id: one.cell_side for one in known}
-    sides |= slide_sides(project)  # also of those on which nothing is annotated
-    vectors = vectors_of(project, model).of(project, model, places, sides=sides, on_field=_looking(channel))
-    film_of = {one.id: domain_of(one) for one in project.fields.all()}
-    whole = np.flatnonzero(np.isfinite(vectors).all(1)).tolist()
-    found: list[Proposal | None] = [None] * len(places)
-    if not whole:
+class _Predicting:
+    """Predicts class and values of boxes in one request: what that takes of the project is read once."""
+
+    def __init__(
+        self, project: Project, model: LearnedModel, known: Sequence[AnnotatedField], channel: Channel
+    ) -> None:
+        self._project, self._model, self._channel = project, model, channel
+        self._films = Films(project, model, known)
+        self._film_of = {one.id: domain_of(one) for one in project.fields.all()}
+        self._sides: dict[int, float | None] = {one.field.id: one.cell_side for one in known}
+        self._sides |= slide_sides(project)  # also of those on which nothing is annotated
+        self._vectors = vectors_of(project, model)
+
+    @property
+    def damaged(self) -> set[str]:
+        """Names of the fields whose pixels could not be read."""
+        return self._vectors.damaged
+
+    def of(self, places: Sequence[tuple[int, Box]], confidences: np.ndarray) -> list[Proposal | None]:
+        """Return what the heads predict of boxes; ``None`` of one whose field cannot be read.
+
+        Parameters
+        ----------
+        places
+            Field id and box of each.
+        """
+        model, films = self._model, self._films
+        vectors = self._vectors.of(
+            self._project, model, places, sides=self._sides, on_field=_looking(self._channel)
+        )
+        whole = np.flatnonzero(np.isfinite(vectors).all(1)).tolist()
+        found: list[Proposal | None] = [None] * len(places)
+        if not whole:
+            return found
+        names = [self._film_of[places[i][0]] for i in whole]
+        moves = {name: films.move(name) for name in set(names)}
+        unchecked = np.array([films.is_unchecked(name) for name in names])
+        device = next(model.describer.parameters()).device
+        logits, _, novelty = describe_features(
+            model, torch.from_numpy(vectors[whole]).to(device), [moves[name] for name in names]
+        )
+        boxes = np.array([places[i][1] for i in whole], np.float64).reshape(-1, 4)
+        for is_unchecked in (False, True):
+            rows = np.flatnonzero(unchecked == is_unchecked).tolist()
+            raw = RawProposals(boxes, np.zeros(len(boxes)), logits, novelty=novelty, unchecked=is_unchecked)
+            for row, one in zip(rows, stated(model, raw, confidences[whole], rows), strict=True):
+                found[whole[row]] = one
         return found
-    names = [film_of[places[i][0]] for i in whole]
-    moves = {name: films.move(name) for name in set(names)}
-    unchecked = np.array([films.is_unchecked(name) for name in names])
-    device = next(model.describer.parameters()).device
-    logits, _, novelty = describe_features(
-        model, torch.from_numpy(vectors[whole]).to(device), [moves[name] for name in names]
-    )
-    boxes = np.array([places[i][1] for i in whole], np.float64).reshape(-1, 4)
-    for is_unchecked in (False, True):
-        rows = np.flatnonzero(unchecked == is_unchecked).tolist()
-        raw = RawProposals(boxes, np.zeros(len(boxes)), logits, novelty=novelty, unchecked=is_unchecked)
-        for row, one in zip(rows, stated(model, raw, confidences[whole], rows), strict=True):
-            found[whole[row]] = one
-    return found
 
 
 def _differs(old: Proposal, new: Proposal) -> bool:

@@ -40,6 +40,17 @@ def test_the_order_stays_as_it_was_worked_out_and_drops_what_is_finished(project
     assert ranking.update(project)[0].field_id == 7
 
 
+def test_a_ranking_that_is_interrupted_leaves_the_order_as_it_was(project: Project) -> None:
+    def stop() -> None:
+        raise InterruptedError
+
+    before = ranking.update(project)
+    project.suggestions.replace(before[-1].field_id, [], model_id=None)
+    with pytest.raises(InterruptedError):
+        ranking.update(project, on_field=stop)
+    assert ranking.order(project) == before
+
+
 def test_a_new_field_stands_at_the_end_until_the_next_round(project: Project, tmp_path: Path) -> None:
     from PIL import Image
 
