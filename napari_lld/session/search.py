@@ -111,6 +111,13 @@ def parse(text: str, schema: Schema) -> Query:
     if len(text) > _LONGEST:
         problem = tr("The search is too long: write at most {most} characters.", most=_LONGEST)
         raise QueryError(problem)
+    if text.count('"') % 2:
+        problem = tr(
+            "A quotation mark is not closed: put another one behind the words that belong together, as in "
+            '{key}:"a twin".',
+            key=tr(COMMENT),
+        )
+        raise QueryError(problem)
     return Query(text.strip(), tuple(_term(match, schema) for match in _terms(text)))
 
 
@@ -229,7 +236,25 @@ def _certainty(op: str, value: str) -> Passes:
             key=tr(CERTAINTY),
         )
         raise QueryError(problem)
-    least, most = min(numbers), max(numbers)
+    if len(numbers) == 2 and numbers[0] > numbers[1]:
+        problem = tr(
+            "“{word}” ends before it begins: write the smaller number first, {key}:{least}..{most}.",
+            word=value[:_NAMED],
+            key=tr(CERTAINTY),
+            least=f"{numbers[1]:g}",
+            most=f"{numbers[0]:g}",
+        )
+        raise QueryError(problem)
+    if 0 < max(numbers) < 1:
+        problem = tr(
+            "“{word}” is less than one percent: certainties are percentages, such as {key}{op}{percent}.",
+            word=value[:_NAMED],
+            key=tr(CERTAINTY),
+            op=op,
+            percent="..".join(f"{100 * number:g}" for number in numbers),
+        )
+        raise QueryError(problem)
+    least, most = numbers[0], numbers[-1]
     compare: Callable[[float], bool] = {
         "<": lambda p: p < most,
         "<=": lambda p: p <= most,

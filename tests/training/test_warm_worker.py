@@ -191,24 +191,29 @@ def test_no_worker_outlives_a_killed_window(what: str) -> None:
             psutil.wait_procs([worker], timeout=0.05)
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `stay` run here: nothing is imported, frozen or trimmed."""
+    monkeypatch.setattr(staying, "_import_all", lambda: None)
+    monkeypatch.setattr(staying, "pass_over_modules", lambda: None)
+    monkeypatch.setattr(staying, "give_back_memory", lambda: None)
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_one_that_holds_too_much_memory_after_a_task_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     most = 2 * 1024**3
     held = iter([100, most, most, most, most + 1, most + 1])
     monkeypatch.setattr(staying, "memory", lambda: next(held))
-    monkeypatch.setattr(staying, "_import_all", lambda: None)
-    monkeypatch.setattr(staying, "pass_over_modules", lambda: None)
-    monkeypatch.setattr(staying, "give_back_memory", lambda: None)
     said: list[Ready] = []
     channel: Any = SimpleNamespace(send_between=said.append, next_task=lambda _idle: Task())
     staying.stay(channel, lambda _task: True, idle=1)
     assert [one.tasks for one in said] == [0, 1]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_memory_is_given_back_when_nobody_asks_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever labels asks again within a second, and would wait for it."""
     happened: list[str] = []
-    monkeypatch.setattr(staying, "_import_all", lambda: None)
-    monkeypatch.setattr(staying, "pass_over_modules", lambda: None)
     monkeypatch.setattr(staying, "give_back_memory", lambda: happened.append("given back"))
     tasks = iter([Task(), Task(), None, None])
     channel: Any = SimpleNamespace(send_between=lambda _: None, next_task=lambda _: next(tasks), gone=False)
