@@ -38,26 +38,6 @@ def test_a_cell_is_boxed_and_described_by_mouse_and_key(show: Open, small_projec
     assert window.mouse_actions <= 2
 
 
-def test_marks_are_seen_as_soon_as_a_project_is_open_and_hidden_by_a_key(
-    show: Open, small_project: Path
-) -> None:
-    with Project.open(small_project) as project:
-        project.cells.add(project.fields.all()[0].id, (20, 20, 60, 60), cell_class="Eosinophil")
-    window = show(small_project)
-
-    def purple() -> int:
-        seen = window.canvas.grab().toImage()
-        points = [(x, y) for x in range(0, seen.width(), 2) for y in range(0, seen.height(), 2)]
-        colours = [seen.pixelColor(*point) for point in points]
-        return sum(one.blue() > 100 and one.blue() > one.green() + 60 for one in colours)
-
-    assert purple() > 50
-    window.press("H")
-    assert purple() == 0
-    window.press("H")
-    assert purple() > 50
-
-
 def test_keys_work_with_the_focus_on_the_canvas_and_in_the_dock(show: Open, small_project: Path) -> None:
     window = show(small_project)
     first = window.session.fields.current_id
