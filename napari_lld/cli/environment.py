@@ -36,7 +36,7 @@ def check_window() -> None:
     Raises
     ------
     UsageError
-        PyQt6 is missing or not chosen, there is no display, or a library that Qt needs is missing.
+        PyQt6 is missing or not chosen, there is no display that answers, or a library that Qt needs is missing.
     """
     others = [name for name in BINDINGS if name != "PyQt6" and importlib.util.find_spec(name)]
     if not importlib.util.find_spec("PyQt6"):
@@ -57,6 +57,12 @@ def check_window() -> None:
             "There is no display to open a window on (DISPLAY is not set); start it on a desktop, with "
             "'xvfb-run napari-lld open', or use the other commands (napari-lld --help), which need no display"
         )
+    chosen = [name for name in ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM") if os.environ.get(name)]
+    if not chosen and not display_answers():
+        raise UsageError(
+            f"The display {os.environ['DISPLAY']} (DISPLAY) does not answer, or does not let you in; start it in "
+            "a terminal of the desktop, as the user who is logged in there, or log in anew with 'ssh -X'"
+        )
     missing = [(library, package) for library, package in _LIBRARIES if not loads(library)]
     if missing and os.environ.get("DISPLAY") and not os.environ.get("QT_QPA_PLATFORM"):
         libraries = ", ".join(library for library, _ in missing)
@@ -65,6 +71,19 @@ def check_window() -> None:
             f"The window needs {libraries}, which this system lacks; on Debian and Ubuntu: "
             f"sudo apt install {packages}"
         )
+
+
+def display_answers() -> bool:
+    """Return whether the X server of ``DISPLAY`` takes a connection, without which Qt ends the process."""
+    try:
+        xcb = ctypes.CDLL("libxcb.so.1")
+    except OSError:
+        return True  # not known; what Qt lacks is said next
+    xcb.xcb_connect.restype = ctypes.c_void_p
+    connection = ctypes.c_void_p(xcb.xcb_connect(None, None))
+    failed = bool(xcb.xcb_connection_has_error(connection))
+    xcb.xcb_disconnect(connection)
+    return not failed
 
 
 def loads(library: str) -> bool:

@@ -23,6 +23,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path | None]:
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setenv("QT_API", "pyqt6")
     monkeypatch.setattr(environment, "loads", lambda _library: True)
+    monkeypatch.setattr(environment, "display_answers", lambda: True)
     return paths
 
 
@@ -61,6 +62,16 @@ def test_without_a_display_the_cure_is_named(
         monkeypatch.delenv(name, raising=False)
     cli().refuses("DISPLAY", "xvfb-run")
     assert opened == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="an X server is asked")
+@pytest.mark.parametrize("display", [":987", "nonsense"])
+def test_a_display_that_does_not_answer_is_said(cli, monkeypatch: pytest.MonkeyPatch, display: str) -> None:
+    for name in ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("QT_API", "pyqt6")
+    monkeypatch.setenv("DISPLAY", display)
+    cli().refuses(f"The display {display}", "does not answer", "logged in")
 
 
 def _installed(monkeypatch: pytest.MonkeyPatch, *bindings: str) -> None:
@@ -142,7 +153,7 @@ def dialogs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_shortcut_has_errors_said_in_a_dialog_a_terminal_not(
-    cli, opened: list[Path | None], dialogs: list[str], tmp_path: Path
+    cli, dialogs: list[str], opened: list[Path | None], tmp_path: Path
 ) -> None:
     cli("open", tmp_path / "none").refuses("does not exist")
     assert dialogs == []
