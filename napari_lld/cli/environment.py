@@ -36,7 +36,7 @@ def check_window() -> None:
     Raises
     ------
     UsageError
-        PyQt6 is missing or not chosen, there is no display that answers, or a library that Qt needs is missing.
+        PyQt6 is missing or not chosen, no display answers, or a library that Qt needs is missing.
     """
     others = [name for name in BINDINGS if name != "PyQt6" and importlib.util.find_spec(name)]
     if not importlib.util.find_spec("PyQt6"):
@@ -60,8 +60,8 @@ def check_window() -> None:
     chosen = [name for name in ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM") if os.environ.get(name)]
     if not chosen and not display_answers():
         raise UsageError(
-            f"The display {os.environ['DISPLAY']} (DISPLAY) does not answer, or does not let you in; start it in "
-            "a terminal of the desktop, as the user who is logged in there, or log in anew with 'ssh -X'"
+            f"The display {os.environ['DISPLAY']} (DISPLAY) does not answer, or refuses you; start it "
+            "in a terminal of the desktop, as the user who is logged in there, or log in anew with 'ssh -X'"
         )
     missing = [(library, package) for library, package in _LIBRARIES if not loads(library)]
     if missing and os.environ.get("DISPLAY") and not os.environ.get("QT_QPA_PLATFORM"):

@@ -137,7 +137,7 @@ def entry_text(words: Sequence[str], *, folders: bool, chosen: str = "") -> str:
 
 
 def _launched(words: Sequence[str]) -> Sequence[str]:
-    """Start a program whose path holds ``%`` by a shell: GLib looks for it before it reads ``%%`` as ``%``."""
+    """Have a shell start a program with ``%`` in its path: GLib looks for it before it reads ``%%``."""
     return ["sh", "-c", 'exec "$0" "$@"', *words] if "%" in words[0] else words
 
 
