@@ -57,8 +57,8 @@ def check_window() -> None:
             "There is no display to open a window on (DISPLAY is not set); start it on a desktop, with "
             "'xvfb-run napari-lld open', or use the other commands (napari-lld --help), which need no display"
         )
-    chosen = [name for name in ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM") if os.environ.get(name)]
-    if not chosen and not display_answers():
+    elsewhere = any(os.environ.get(name) for name in ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
+    if not elsewhere and not display_answers():
         raise UsageError(
             f"The display {os.environ['DISPLAY']} (DISPLAY) does not answer, or refuses you; start it "
             "in a terminal of the desktop, as the user who is logged in there, or log in anew with 'ssh -X'"
