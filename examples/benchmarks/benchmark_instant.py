@@ -245,7 +245,7 @@ def from_coco(args: Any, kept: Cache, judged: Sequence[Field]) -> None:
 
 
 def window(args: Any, kept: Cache) -> None:
-    """Run the arm that labels in a real window, each pace in a window of its own."""
+    """Run the arm that labels in a real window, each pace in another one."""
     for pace in PACES if "window" in args.arms else ():
         config = {"benchmark": "instant", "arm": "window", "judge": args.judge, "pace": pace}
         kept.kept(config, partial(_in_a_window, args, pace))
