@@ -9,6 +9,7 @@ trunk finds nothing, and its vector is computed anew.
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +33,21 @@ _PART = 1024
 _MARK = "@"
 """Stands between the content's hash and the part; the first part of a field has none."""
 _BUSY_SECONDS = 5.0
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+"""Errors that say nothing of what the file holds: a full disk, another writer, no right to write."""
+_CHECK = 4
+"""Bytes of the check sum behind a row: SQLite notices no damage within one."""
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS features (trunk TEXT, content TEXT, count INTEGER NOT NULL, "
     "length INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (trunk, content)) WITHOUT ROWID"
@@ -152,13 +168,14 @@ class Features:
         try:
             with closing(connection):
                 yield connection
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             self._give_up(file, error)
 
     def _give_up(self, file: Path, error: Exception) -> None:
-        """Delete what is no database; a full disk or another writer is no reason to."""
-        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
-        if damaged and not self._db.read_only:
+        """Delete what is no database of ours; see `_PASSING` for what is no reason to."""
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        passes = isinstance(error, OSError | sqlite3.ProgrammingError) or code in _PASSING
+        if not passes and not self._db.read_only:
             for path in (file, file.with_name(f"{file.name}-journal")):
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
@@ -210,7 +227,8 @@ def packed(features: BoxFeatures) -> bytes:
     wide = np.repeat(scales.astype(np.float32), _BLOCK, axis=1)[:, : vectors.shape[1]]
     codes = np.clip(np.rint(vectors / wide), -127, 127).astype(np.int8)
     parts = (np.asarray(features.boxes, "<f4"), scales.astype("<f2"), codes)
-    return b"".join(part.tobytes() for part in parts)
+    data = b"".join(part.tobytes() for part in parts)
+    return data + zlib.crc32(data).to_bytes(_CHECK, "little")
 
 
 def unpacked(count: object, length: object, data: object) -> BoxFeatures | None:
@@ -218,7 +236,13 @@ def unpacked(count: object, length: object, data: object) -> BoxFeatures | None:
     if not (isinstance(count, int) and isinstance(length, int) and isinstance(data, bytes)):
         return None
     blocks = -(-length // _BLOCK)
-    if not 0 < count <= _MOST_ON_A_FIELD or length < 1 or len(data) != count * (16 + 2 * blocks + length):
+    if (
+        not 0 < count <= _MOST_ON_A_FIELD
+        or length < 1
+        or len(data) != count * (16 + 2 * blocks + length) + _CHECK
+    ):
+        return None
+    if zlib.crc32(memoryview(data)[:-_CHECK]) != int.from_bytes(data[-_CHECK:], "little"):
         return None
     boxes = np.frombuffer(data, "<f4", 4 * count).reshape(count, 4)
     scales = np.frombuffer(data, "<f2", blocks * count, 16 * count).reshape(count, blocks).astype(np.float32)

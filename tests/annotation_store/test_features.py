@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,55 @@ def test_a_damaged_cache_is_empty_and_is_made_anew(project: Project, content: by
     assert len(project.features.of("trunk")[1].boxes) == 2
 
 
+def damaged(content: bytes, how: str) -> bytes:
+    return {
+        "cut off": content[: len(content) // 2],
+        "numbers changed": content[:-200] + bytes(byte ^ 1 for byte in content[-200:-100]) + content[-100:],
+        "a page of zeros": content[:4096] + bytes(4096) + content[8192:],
+        "another table": content.replace(b"length INTEGER", b"breadth INTEGE"),
+        "no text": content.replace(b"trunk", b"\xff\xfe\xfd\xfc\xfb"),
+    }[how]
+
+
+@pytest.mark.parametrize("how", ["cut off", "numbers changed", "a page of zeros", "another table", "no text"])
+def test_no_vector_of_a_file_that_was_damaged_within_is_taken(project: Project, how: str) -> None:
+    """SQLite itself notices no damage within a row, and the numbers would name another class."""
+    seen = some(20)
+    project.features.save("trunk", {1: seen})
+    whole = project.features.of("trunk")[1].vectors
+    before = cache(project).read_bytes()
+    cache(project).write_bytes(damaged(before, how))
+    assert cache(project).read_bytes() != before
+    for found in project.features.of("trunk").values():
+        assert np.array_equal(found.vectors, whole)
+    project.features.save("trunk", {1: seen})
+    project.features.save("trunk", {1: seen})
+    assert np.array_equal(project.features.of("trunk")[1].vectors, whole)
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY])
+def test_a_full_disk_or_another_writer_costs_nothing_of_what_is_stored(
+    project: Project, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        error = sqlite3.OperationalError("refused")
+        error.sqlite_errorcode = code
+        raise error
+
+    project.features.save("trunk", {1: some(2)})
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", refuse)
+        project.features.save("trunk", {1: some(3, seed=1)})
+        assert project.features.of("trunk") == {}
+    assert len(project.features.of("trunk")[1].boxes) == 2
+
+
+def test_a_folder_in_the_place_of_the_cache_is_as_no_cache(project: Project) -> None:
+    cache(project).mkdir(parents=True)
+    project.features.save("trunk", {1: some(2)})
+    assert project.features.of("trunk") == {}
+
+
 def test_a_row_that_does_not_fit_is_as_none() -> None:
     data = packed(some(2))
     assert unpacked(2, F, data) is not None
@@ -84,7 +134,9 @@ def test_a_row_that_does_not_fit_is_as_none() -> None:
         (None, F, data),
     ):
         assert unpacked(*row) is None
-    assert unpacked(2, F, b"\xff" * len(data)) is None  # numbers that are not finite
+    assert unpacked(2, F, data[:40] + bytes([data[40] ^ 1]) + data[41:]) is None
+    endless = BoxFeatures(np.full((2, 4), np.inf, np.float32), some(2).vectors)
+    assert unpacked(2, F, packed(endless)) is None
 
 
 def test_a_project_opened_for_reading_writes_no_cache(project: Project, folder: Path) -> None:
