@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_lld.widgets.base.context import DeskContext
 
 _KINDS = (Shapes, Points, Labels)
+_MOST_TAKEN = 20_000
+"""Marks of a layer that become cells: an image of numbers that is no segmentation has more."""
 _DOCKS = ("layer list", "layer controls")
 
 
@@ -158,6 +160,17 @@ class LayerCellsController:
                     "No cells can be taken from the layer “{name}”: choose a layer of Shapes, Points or "
                     "Labels with two dimensions.",
                     name=layer.name,
+                )
+            )
+            return
+        if len(marks) > _MOST_TAKEN:
+            self._desk.fail(
+                tr(
+                    "The layer “{name}” has {count} marks, more than a field has cells (at most {most}): "
+                    "choose one with a mark for each cell.",
+                    name=layer.name,
+                    count=len(marks),
+                    most=_MOST_TAKEN,
                 )
             )
             return

@@ -6,7 +6,7 @@ store: (0, 0) is the field's corner, so pixels lie half a pixel further.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -230,11 +230,11 @@ def cells_of(layer: LayerData, usual_side: float) -> list[Marked]:
     marks = [np.atleast_2d(np.asarray(one, dtype=float)) for one in data]
     if any(mark.shape[1] != 2 for mark in marks):
         raise ValueError("dimensions")
-    scale, translate = _placing(arguments)
+    placed = _placing(arguments)
     found = []
     for index, mark in enumerate(marks):
         row = {name: values[index] for name, values in table.items() if index < len(values)}
-        mark = mark * scale + translate
+        mark = placed(mark)
         if kind == "points":
             w, h = (_side(row.get(name), usual_side) for name in ("width", "height"))
             y, x = mark[0]
@@ -276,11 +276,11 @@ def by_place(layer: LayerData) -> dict[int, LayerData]:
 def shapes_of(layer: LayerData) -> list[Shape]:
     """Return the areas that a layer of Shapes of one field shows; what has no area is left out."""
     data, arguments, _ = layer
-    scale, translate = _placing(arguments)
+    placed = _placing(arguments)
     kinds = arguments.get("shape_type") or []
     found = []
     for index, mark in enumerate(data):
-        points = np.asarray(mark, dtype=float) * scale + translate
+        points = placed(np.asarray(mark, dtype=float))
         (top, left), (bottom, right) = points.min(axis=0), points.max(axis=0)
         if right <= left or bottom <= top or len(points) < 3:
             continue
@@ -305,15 +305,15 @@ def _cells_of_labels(
         packed = packed + 1  # no background: all are cells
         numbers = np.concatenate(([0], numbers))
     rows = {int(number): at for at, number in enumerate(table.get("index", ()))}
-    (down, across), (top, left) = _placing(arguments)
+    placed = _placing(arguments)
     found = []
     for number, place in zip(numbers[1:], find_objects(packed), strict=True):
         vertical, horizontal = place
         at = rows.get(int(number))
         row = {} if at is None else {name: values[at] for name, values in table.items()}
-        # a pixel's centre lies on its index
-        x, y = (horizontal.start - 0.5) * across + left, (vertical.start - 0.5) * down + top
-        w, h = (horizontal.stop - horizontal.start) * across, (vertical.stop - vertical.start) * down
+        edges = [(y, x) for y in (vertical.start, vertical.stop) for x in (horizontal.start, horizontal.stop)]
+        corners = placed(np.array(edges, float) - 0.5)  # a pixel's centre lies on its index
+        (y, x), (h, w) = corners.min(axis=0), np.ptp(corners, axis=0)
         found.append(_marked((x, y, w, h), row))
     return found
 
@@ -325,9 +325,26 @@ def _table(given: Any) -> dict[str, list[Any]]:
     return {str(name): list(given[name]) for name in given}
 
 
-def _placing(arguments: Mapping[str, Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    scale = np.asarray(arguments.get("scale", (1.0, 1.0)), dtype=float)[-2:]
-    return scale, np.asarray(arguments.get("translate", (0.0, 0.0)), dtype=float)[-2:]
+def _placing(arguments: Mapping[str, Any]) -> Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
+    """Return what brings points of a layer to where they are seen: scaled, turned, sheared and moved."""
+    from napari.utils.transforms import Affine
+
+    scale, affine = arguments.get("scale", (1.0, 1.0)), arguments.get("affine")
+    own = Affine(
+        scale,
+        arguments.get("translate", (0.0,)),
+        rotate=arguments.get("rotate"),
+        shear=arguments.get("shear"),
+    )
+    steps = [own] if affine is None else [own, Affine(affine_matrix=np.asarray(affine))]
+    last = [step.set_slice([step.ndim - 2, step.ndim - 1]) for step in steps]
+
+    def placed(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        for step in last:
+            points = np.asarray(step(points), dtype=float)
+        return points
+
+    return placed
 
 
 def _side(given: Any, usual: float) -> float:

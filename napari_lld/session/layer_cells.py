@@ -10,7 +10,7 @@ from typing import Any
 from annotation_store import validation
 from annotation_store.errors import EditError
 from annotation_store.formats import Marked
-from annotation_store.geometry import SAME_CELL, iou
+from annotation_store.geometry import SAME_CELL, BoxIndex
 from annotation_store.records import Cell, Field
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
@@ -97,8 +97,10 @@ def take(
     """
     found = Taking()
     left = {cell.id: cell for cell in cells}
-    boxed = [cell.box for cell in cells]
-    for mark in marks:
+    boxed = BoxIndex(SAME_CELL)
+    for here_already in cells:
+        boxed.add(here_already.id, here_already.box)
+    for number, mark in enumerate(marks, start=1):
         word = mark.cell_class
         known = _class(word, schema) if word else None
         cell_class = known if known is not None or not word else meaning.get(word)
@@ -126,10 +128,10 @@ def take(
         except EditError:
             found.outside += 1
             continue
-        if any(iou(box, other) >= SAME_CELL for other in boxed):
+        if boxed.find(box):
             found.same += 1
             continue
-        boxed.append(box)
+        boxed.add(-number, box)
         of_class = cell_class is not None and schema.is_class(cell_class)
         kinds = schema.class_named(str(cell_class)).kinds if of_class else ()
         found.new.append(

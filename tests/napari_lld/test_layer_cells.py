@@ -115,6 +115,28 @@ def test_points_become_boxes_of_the_usual_size_and_what_lies_outside_is_said(des
     assert 20 <= w <= 40
 
 
+def test_a_turned_or_moved_layer_gives_cells_where_they_are_seen(desk: Any) -> None:
+    mirrored = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])  # rows for columns
+    corners = np.array([[20, 70], [20, 90], [50, 90], [50, 70]])
+    turned = desk.viewer.add_shapes([corners], affine=mirrored, name="turned")
+    assert "1 new cell" in _take(desk, turned)
+    assert _cells(desk)[-1].box == pytest.approx((20, 70, 30, 20))
+    labels = np.zeros((30, 20), int)
+    labels[1:6, 0:10] = 1
+    quarter = desk.viewer.add_labels(labels, rotate=90, translate=(60.5, 90.5), name="quarter")
+    seen = np.array([quarter.data_to_world(p) for p in ((0.5, -0.5), (5.5, 9.5))])
+    (top, left), (height, width) = seen.min(axis=0), np.ptp(seen, axis=0)
+    assert "1 new cell" in _take(desk, quarter)
+    assert _cells(desk)[-1].box == pytest.approx((left, top, width, height))
+
+
+def test_an_image_of_numbers_is_no_layer_of_cells(desk: Any) -> None:
+    before = _cells(desk)
+    numbers = np.arange(1, 150 * 150 + 1).reshape(150, 150)
+    assert "22500 marks" in _take(desk, desk.viewer.add_labels(numbers, name="intensity"))
+    assert _cells(desk) == before
+
+
 @pytest.mark.parametrize(
     ("answer", "classes"),
     [
