@@ -172,7 +172,7 @@ _OPENING = (
 )
 """The ids of commands that open the project anew: whether its folder is there is looked at before."""
 
-_SIGNS = {"Shift+": "⇧", "Down": "↓", "Up": "↑", "Backspace": "⌫"}
+_SIGNS = {"Shift+": "⇧", "Down": "↓", "Up": "↑", "Left": "←", "Right": "→", "Backspace": "⌫"}
 
 
 def pretty_key(key: str) -> str:
