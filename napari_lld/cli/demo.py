@@ -63,6 +63,7 @@ def demo(
     say(f"  export   {outcome.export}")
     say(f"  project  {outcome.project}")
     say(f"Open the project with: napari-lld open {outcome.project}")
+    say("Asked there in which reading to work, choose Reading 1: it holds what the simulated reviewer did.")
 
 
 def rounds_table(rounds: Sequence[Round]) -> Table:
