@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QMenu, QToolButton, QWidget
+from qtpy.QtWidgets import QComboBox, QMenu, QSizePolicy, QToolButton, QWidget
 
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.commands.registry import Command, Commands
@@ -163,10 +163,13 @@ class GalleryWindow(Part):
             menu = self._reject.menu()
             if menu is not None:
                 self.menu_action(menu, command_id)
+        accept = self.button("suggestion.accept", primary=True)
+        # as high as the tool buttons beside it, which Qt makes higher
+        accept.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
         acts = row(
             self._set_class,
             self._set_value,
-            self.button("suggestion.accept", primary=True),
+            accept,
             self._reject,
             self.tool_button("edit.undo"),
             self.tool_button("gallery.go"),
