@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from annotation_store import Project, Proposal, Schema, Suggestion
 from annotation_store.records import SuggestionState
 from annotation_store.schema.model import CellClass
 from training.inference.stain_proposals import STAIN_CONFIDENCE, has_box_from_stain
+from training.models.model import starter_place
 from training.protocol import DescribeRequest, PredictRequest, Renewed, RenewRequest
 from training.worker.predict import predict
 from training.worker.renew import describe, renew
@@ -153,6 +155,30 @@ def test_renewing_twice_writes_nothing_the_second_time(folder: Path) -> None:
     label(folder, pending(folder)[:4], NEW)
     assert once(folder)[0]["count"] > 0
     assert once(folder)[0]["count"] == 0
+
+
+def test_with_another_model_in_use_or_rolled_back_each_predicts_its_own_suggestions_only(
+    folder: Path,
+) -> None:
+    some = pending(folder)
+    with Project.open(folder, annotator="Ada") as project:
+        number = project.models.reserve_id()
+        project.models.folder(number).mkdir(parents=True)
+        for file in ("model.safetensors", "model.json"):
+            shutil.copyfile(
+                starter_place().with_suffix(Path(file).suffix), project.models.folder(number) / file
+            )
+        card = json.loads((project.models.folder(number) / "model.json").read_text("utf-8"))
+        project.models.add(number, parent="elsewhere", card=card, activate=True)
+    label(folder, some[:4], NEW)
+    result, _ = once(folder)
+    assert (result["count"], result["of_another_model"]) == (0, len(some) - 4)
+    assert pending(folder) == some[4:]
+    with Project.open(folder, annotator="Ada") as project:
+        project.models.activate(None)
+    result, _ = once(folder)
+    assert result["count"] > 0
+    assert result["of_another_model"] == 0
 
 
 def test_a_drawn_box_is_described_by_the_heads_that_learnt_last(folder: Path) -> None:
