@@ -301,13 +301,15 @@ def _cells_of_labels(
         raise ValueError("dimensions")
     numbers, packed = np.unique(labels, return_inverse=True)  # labels may be any numbers, hashes too
     packed = packed.reshape(labels.shape)
-    if len(numbers) and numbers[0] != 0:
-        packed = packed + 1  # no background: all are cells
-        numbers = np.concatenate(([0], numbers))
+    ground = np.flatnonzero(numbers == 0)  # not the first where numbers are negative; maybe none
+    packed = np.where(np.isin(packed, ground), 0, packed + 1)
+    numbers = np.concatenate(([0], numbers))
     rows = {int(number): at for at, number in enumerate(table.get("index", ()))}
     placed = _placing(arguments)
     found = []
-    for number, place in zip(numbers[1:], find_objects(packed), strict=True):
+    for number, place in zip(numbers[1:], find_objects(packed, len(numbers) - 1), strict=True):
+        if place is None:  # the background
+            continue
         vertical, horizontal = place
         at = rows.get(int(number))
         row = {} if at is None else {name: values[at] for name, values in table.items()}

@@ -130,6 +130,13 @@ def test_a_turned_or_moved_layer_gives_cells_where_they_are_seen(desk: Any) -> N
     assert _cells(desk)[-1].box == pytest.approx((left, top, width, height))
 
 
+def test_nothing_is_zero_below_zero_too(desk: Any) -> None:
+    labels = np.zeros((100, 120), np.int32)
+    labels[75:95, 10:40] = -3
+    assert "1 new cell" in _take(desk, desk.viewer.add_labels(labels, name="negative", translate=(0.5, 0.5)))
+    assert _cells(desk)[-1].box == (10, 75, 30, 20)
+
+
 def test_an_image_of_numbers_is_no_layer_of_cells(desk: Any) -> None:
     before = _cells(desk)
     numbers = np.arange(1, 150 * 150 + 1).reshape(150, 150)
