@@ -2,11 +2,15 @@
 
 python .ci/texts.py            # what is wrong, one line each; exit 1 if anything is
 python .ci/texts.py --missing  # the entries that the catalogues lack, to be copied into them; stale ones
+
+Sentences of the store and the trainer (errors, and what imports and exports leave out) have catalogues of
+their own, ``de.sentences.json``: see `napari_lld.i18n.sentences`.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -52,6 +56,14 @@ _SHOWS = {
 }  # fmt: skip
 _FREE = {"setObjectName", "setStyleSheet", "setProperty", "getattr", "setattr", "strftime", "property"}
 _SENTENCE = re.compile(r"[^\W\d_]{2,},? [^\W\d_]{2,}")
+_FOR_PROGRAMS = {
+    "ColourError", "GarbageError", "EngineError", "UnusableError", "OnnxError",  # caught within
+    "ValueError", "TypeError", "KeyError", "IndexError", "RuntimeError", "OSError", "NotImplementedError",
+    "AssertionError", "AttributeError",
+}  # fmt: skip
+_FEWEST_LETTERS = 8
+_LETTER = re.compile(r"[^\W\d_]")
+_PLACE = re.compile(r"\{\{n\}\}|\{\d+\}")
 _COMMAND_IN_TEXT = re.compile(r"\[[a-z]+\.[a-z_]+\]")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
@@ -197,8 +209,59 @@ def _forms(text: str | Sequence[str]) -> tuple[str, ...]:
     return (text,) if isinstance(text, str) else tuple(text)
 
 
+def sentences() -> dict[str, str]:
+    """Collect the sentences of the store and the trainer, with a place where each stands."""
+    found: dict[str, str] = {}
+    for path in sorted(
+        p for package in ("annotation_store", "training") for p in (ROOT / package).rglob("*.py")
+    ):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for text in filter(None, map(_template, _spoken(node))):
+                if len(_LETTER.findall(text)) >= _FEWEST_LETTERS:
+                    found.setdefault(text, f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}")
+    return found
+
+
+def _spoken(node: ast.AST) -> Sequence[ast.expr]:
+    """Return what an error says, or a note of an import or export."""
+    match node:
+        case ast.Raise(exc=ast.Call(func=function, args=[first, *_])):
+            name = _name(function)
+            return [first] if name.endswith("Error") and name not in _FOR_PROGRAMS else []
+        case ast.Call(func=ast.Attribute(attr="count" | "one" | "left_out"), args=arguments):
+            return [one for one in arguments if " " in (_template(one) or "")]
+    return []
+
+
+def _template(node: ast.expr) -> str | None:
+    """Write a literal or an f-string as `napari_lld.i18n.sentences` reads it; ``None`` for all else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value.replace("{", "{{").replace("}", "}}")
+    if not isinstance(node, ast.JoinedStr):
+        return None
+    places = iter(range(len(node.values)))
+    return "".join(
+        (_template(value) or "") if isinstance(value, ast.Constant) else f"{{{next(places)}}}"
+        for value in node.values
+    )
+
+
+def _complaints_about_sentences() -> Iterator[str]:
+    said = sentences()
+    for path in sorted((PACKAGE / "i18n" / "locale").glob("*.sentences.json")):
+        catalogue = json.loads(path.read_text(encoding="utf-8"))
+        for text in said.keys() - catalogue.keys():
+            yield f"{said[text]}: {path.name} lacks {text!r}"
+        for text in catalogue.keys() - said.keys():
+            yield f"{path.name}: nobody says any more {text!r}"
+        for text, translation in catalogue.items():
+            if set(_PLACE.findall(text)) != set(_PLACE.findall(translation)):
+                yield f"{path.name}: other places than in {text!r}: {translation!r}"
+
+
 def complaints() -> Iterator[str]:
     """Say what is wrong."""
+    yield from _complaints_about_sentences()
     for path in sources():
         found = read(path)
         for node in found.forgotten:

@@ -10,10 +10,13 @@ import re
 from collections.abc import Mapping
 
 from annotation_store import formats
+from napari_lld.i18n.sentences import in_language
 from napari_lld.i18n.translate import tr
 
 _OPTION = re.compile(r"--option (\w+)=([\w.]+)( or \w+=[\w.]+)*")
-_BOTH = re.compile(r"\(in\sthe\swindow:\s([^;()]+);\sin\sthe\sterminal:\s[^()]+\)")
+_BOTH = re.compile(
+    r"\((?:in\sthe\swindow|im\sFenster):\s([^;()]+);\s(?:in\sthe\sterminal|im\sTerminal):\s[^()]+\)"
+)
 _COMMAND = re.compile(r"'napari-lld [^']*'|napari-lld [a-z]+( --?\w[\w-]*| [A-Z]+\b)*")
 
 
@@ -37,7 +40,8 @@ def _controls() -> Mapping[str, str]:
 
 
 def in_the_window(sentence: str) -> str:
-    """Write a sentence of the store, which the command line shows too, for the window."""
+    """Write a sentence of the store, which the command line shows too, for the window and in its language."""
+    sentence = in_language(sentence)
     if "--" not in sentence:
         return sentence
     sentence = _BOTH.sub(r"(\1)", sentence)
@@ -50,7 +54,7 @@ def in_the_window(sentence: str) -> str:
     # a whole command is for a terminal, and is named as such
     sentence = _COMMAND.sub(keep, sentence)
     sentence = _OPTION.sub(_option, sentence)
-    sentence = sentence.replace("with --images", tr("under “Images”"))
+    sentence = re.sub(r"\b(with|mit) --images", tr("under “Images”"), sentence)
     controls = _controls()
     sentence = re.sub(r"--[a-z][a-z-]*", lambda found: controls.get(found[0], found[0]), sentence)
 

@@ -12,6 +12,7 @@ from annotation_store.file_names import name_pattern, read_name  # the very code
 from annotation_store.images.read import IMAGE_SUFFIXES
 from annotation_store.records import Field
 from napari_lld.i18n.translate import later, tr, trn
+from napari_lld.i18n.worker_texts import in_the_window
 
 RULES = (
     ("", later("No patient is read from names")),
@@ -83,7 +84,7 @@ def preview(expression: str, paths: Sequence[Path]) -> tuple[str, bool]:
     try:
         pattern = name_pattern(expression)
     except LLDError as error:
-        return str(error), False
+        return in_the_window(str(error)), False
     if pattern is None:
         return tr(
             "No patient is read: fields of one patient may then be split between training and test."

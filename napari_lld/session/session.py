@@ -17,6 +17,7 @@ from annotation_store import Project
 from annotation_store.errors import LLDError, NotWritableError, ProjectGoneError
 from annotation_store.records import Edit
 from napari_lld.i18n.translate import tr, trn
+from napari_lld.i18n.worker_texts import in_the_window
 from napari_lld.session import user_state
 from napari_lld.session.assistant import Assistant
 from napari_lld.session.boxes import Boxes
@@ -137,7 +138,7 @@ class Session(OpenProject):
         except NotWritableError as error:
             if self.questions is None:
                 raise
-            if not self.questions.open_for_reading(str(error)):
+            if not self.questions.open_for_reading(in_the_window(str(error))):
                 return None
             return Project.open(path, annotator=annotator, read_only=True)
 

@@ -16,6 +16,7 @@ from PIL import Image
 from annotation_store import Project
 from annotation_store.errors import LLDError
 from annotation_store.records import Box, Field
+from napari_lld.i18n.worker_texts import in_the_window
 from napari_lld.session.gallery_items import Item, Key, crop_window, read_items, successors
 
 Crop = npt.NDArray[np.uint8]
@@ -113,7 +114,7 @@ class GalleryReader(threading.Thread):
                     pass
         except LLDError as error:
             if not self._stopped:
-                self._on_failure(str(error))
+                self._on_failure(in_the_window(str(error)))
         except RuntimeError:
             return  # the window is gone
 

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from annotation_store.errors import LLDError
 from napari_lld.i18n.translate import tr
+from napari_lld.i18n.worker_texts import in_the_window
 
 
 class LatestTask(QObject):
@@ -66,7 +67,7 @@ class LatestTask(QObject):
         try:
             result = work()
         except LLDError as error:
-            trouble = str(error)
+            trouble = in_the_window(str(error))
         except Exception as error:
             trouble = tr("Unexpected: {trouble}", trouble=f"{type(error).__name__}: {error}")
         with suppress(RuntimeError):  # the window is gone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gettext
 import importlib.util
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ import pytest
 import annotation_store
 from napari_lld.commands.registry import Commands, session_commands
 from napari_lld.i18n.edit_texts import COMMANDS, edit_in_words
+from napari_lld.i18n.sentences import in_language
 from napari_lld.i18n.translate import decimal, languages, tr, trn, use_language
+from napari_lld.i18n.worker_texts import in_the_window
 from napari_lld.session.session import Session
 
 _spec = importlib.util.spec_from_file_location("texts", Path(__file__).parents[2] / ".ci" / "texts.py")
@@ -130,6 +133,35 @@ def test_every_text_of_the_window_is_translated(path: Path) -> None:
     """What it lists is written by ``python .ci/texts.py --missing``, to be filled in."""
     assert not texts.missing(path)
     assert not texts.stale(path)
+
+
+def test_sentences_of_the_store_are_german_with_their_names_numbers_and_reasons() -> None:
+    use_language("de")
+    assert in_the_window("The region 7 was deleted: keep what is here.").startswith("Die Region 7 wurde")
+    assert "3 Zellen stehen zweimal" in in_the_window("3 cells are in the file twice: not added again.")
+    nested = in_the_window("The file a b.csv contains the column {x} twice. The area was left out.")
+    assert nested == "Die Datei a b.csv enthält die Spalte {x} zweimal. Die Fläche wurde weggelassen."
+    two = in_the_window("Nobody translates this. A field does not overlap itself: choose another one.")
+    assert two.startswith("Nobody translates this. Ein Feld überlappt")
+    assert in_the_window("Gespeichert.\nNoch etwas.") == "Gespeichert.\nNoch etwas."
+    use_language("en")
+    assert in_the_window("The region 7 was deleted: keep what is here.").startswith("The region 7")
+
+
+def test_every_sentence_of_the_store_and_the_trainer_is_known_by_its_own_translation() -> None:
+    """Filled with words, none is taken for another one."""
+    use_language("de")
+    catalogue = json.loads((texts.PACKAGE / "i18n" / "locale" / "de.sentences.json").read_text("utf-8"))
+    assert len(catalogue) > 400
+    for english, german in catalogue.items():
+        words = {place: f"⟨{place.strip('{}')}⟩" for place in re.findall(r"\{\d+\}", english)} | {
+            "{{n}}": "12"
+        }
+        given, expected = english, german
+        for place, word in words.items():
+            given, expected = given.replace(place, word), expected.replace(place, word)
+        given, expected = (one.replace("{{", "{").replace("}}", "}") for one in (given, expected))
+        assert in_language(given) == expected
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCompleter, QLineEdit, QWidget
 from annotation_store.records import Field
 from annotation_store.schema import Schema
 from napari_lld.i18n.translate import tr
+from napari_lld.i18n.worker_texts import in_the_window
 from napari_lld.session.search import EVERYTHING, QueryError, completions, last_term, parse
 from napari_lld.widgets.base.parts import column, label
 
@@ -93,7 +94,7 @@ class SearchLine(QWidget):
             try:
                 query = parse(self.line.text(), self._schema)
             except QueryError as error:
-                problem = str(error)
+                problem = in_the_window(str(error))
         if problem != self.problem.text():
             self.problem.setText(problem)
             self.line.setAccessibleDescription(problem)
