@@ -30,13 +30,6 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute in float32 on processors with bfloat16 too: with it torch rounds, and may outrun the engine."""
-    for place in ("training.networks.devices", "training.inference.engine"):
-        monkeypatch.setattr(f"{place}.has_bfloat16", lambda _device: False)
-
-
-@pytest.fixture
 def words() -> Vocabulary:
     return Vocabulary(
         classes=("Neutrophil", "Lymphoblast", "Myeloblast"),

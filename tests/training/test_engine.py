@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _new_process(monkeypatch: pytest.MonkeyPatch, float32: None) -> Iterator[None]:
+def _new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(engine, "this_process", engine.ProcessState())
     # other tests keep the machine busy
     monkeypatch.setattr(engine, "give_way", lambda _pid: None)
@@ -92,6 +92,16 @@ def test_engine_predicts_what_torch_predicts(folder: Path) -> None:
             assert one.novelty == pytest.approx(other.novelty, abs=0.01)
             for name, values in one.attribute_probabilities.items():
                 assert values == pytest.approx(other.attribute_probabilities[name], abs=1e-3)
+
+
+def test_torch_never_rounds_a_prediction_to_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    (image, *_), model = sample_fields(), read_model(starter_place())
+    given = []
+    for native in (False, True):
+        monkeypatch.setattr("training.networks.devices.has_bfloat16", lambda _, native=native: native)
+        given += predict(model, [image])
+    assert (given[0].boxes == given[1].boxes).all()
+    assert (given[0].features == given[1].features).all()
 
 
 def test_detection_alone_uses_it_too(folder: Path) -> None:

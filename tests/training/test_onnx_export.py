@@ -70,7 +70,7 @@ def exported(model: LearnedModel, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.mark.parametrize("factor", [1.0, 2.0, 0.3], ids=["ordinary", "large cells", "small cells"])
 def test_onnx_runtime_gives_the_boxes_and_probabilities_of_predict(
-    factor: float, model: LearnedModel, exported: Path, example: ModuleType, float32: None
+    factor: float, model: LearnedModel, exported: Path, example: ModuleType
 ) -> None:
     images = [example.read(file) for file in sample.fields()[:2]]
     images = [cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) for image in images]

@@ -12,13 +12,11 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -34,7 +32,6 @@ from annotation_store.files.layout import is_link
 from training.inference.engine_graph import PARTS, content_hash, digest_of, graph_file
 from training.networks.describer import CROP
 from training.networks.detector import decode
-from training.networks.devices import autocast, has_bfloat16
 
 if TYPE_CHECKING:
     from training.models.model import LearnedModel
@@ -345,8 +342,6 @@ def _check(engine: Engine, model: LearnedModel) -> None:
     )
     if not all(one <= 1 for one in off):  # NaN is not
         raise EngineError("The graphs give something else than their model.")
-    if has_bfloat16(torch.device("cpu")) and not _is_faster(engine, model):
-        raise UnusableError("Torch is faster on this processor.")
 
 
 def _drawn() -> tuple[np.ndarray, list[np.ndarray]]:
@@ -360,25 +355,3 @@ def _drawn() -> tuple[np.ndarray, list[np.ndarray]]:
     canvas += np.random.default_rng(0).normal(0, 6, canvas.shape)
     drawn = canvas.clip(0, 255).astype(np.uint8)
     return drawn, [drawn[y : y + CROP, x : x + CROP] for x, y in ((0, 8), (74, 40))]
-
-
-def _is_faster(engine: Engine, model: LearnedModel) -> bool:
-    """Return whether an engine takes less time than torch with bfloat16, for a field in each thread."""
-    canvas = np.tile(_drawn()[0], (2, 2, 1))
-    together = torch.from_numpy(np.stack([canvas] * engine.threads)).permute(0, 3, 1, 2).float() / 255
-    times: list[float] = []
-
-    def with_torch() -> None:
-        with autocast(torch.device("cpu")):
-            decode(model.detector, together)
-
-    def with_engine() -> None:
-        engine.each(partial(engine.decode, canvas) for _ in range(engine.threads))
-
-    for way in (with_torch, with_engine):
-        way()
-        begun = time.perf_counter()
-        way()
-        way()
-        times.append(time.perf_counter() - begun)
-    return times[1] < times[0]

@@ -18,7 +18,7 @@ from training.inference.engine import Engine, engine_of, forget
 from training.models.model import LearnedModel
 from training.networks.describer import cut_crop, features_of, size_feature
 from training.networks.detector import choose, detect_and_pool, letterbox
-from training.networks.devices import autocast, to_tensor
+from training.networks.devices import to_tensor
 from training.networks.scale import INSIDE, LEAST_ATTRIBUTE_SIDE, MOST_PIXELS, field_side
 from training.similarity.novelty import Novelty
 
@@ -288,13 +288,12 @@ def _find(
         together = max(1, MOST_PIXELS // (shape[0] * shape[1]))  # a magnified field fills the memory alone
         for start in range(0, len(rows), together):
             some = rows[start : start + together]
-            with autocast(device):
-                detections, pooled = detect_and_pool(
-                    model.detector,
-                    to_tensor([boxed[i][0] for i in some], device),
-                    min_score=min_score,
-                    most=MOST_PER_FIELD,
-                )
+            detections, pooled = detect_and_pool(
+                model.detector,
+                to_tensor([boxed[i][0] for i in some], device),
+                min_score=min_score,
+                most=MOST_PER_FIELD,
+            )
             for i, one in zip(some, detections, strict=True):
                 found[i] = one
             vectors.update(zip(some, pooled, strict=True))
@@ -421,8 +420,7 @@ def describe_features(
         Of each cell's film.
     """
     novelty = novelty_of(model)
-    with autocast(features.device):
-        logits = [head.float().cpu().numpy() for head in model.describer.decide(features)]
+    logits = [head.cpu().numpy() for head in model.describer.decide(features)]
     if novelty is None:
         return logits, None, None
     seen = features.float().cpu().numpy()

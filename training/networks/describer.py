@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.networks.devices import autocast, to_tensor
+from training.networks.devices import to_tensor
 from training.networks.vocabulary import Vocabulary
 
 CROP = 112
@@ -276,8 +276,7 @@ def features_of(
     for start in range(0, len(crops), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
         of_sizes = torch.tensor(sizes[some], dtype=torch.float32, device=device)
-        with autocast(device):
-            parts.append(look(to_tensor(crops[some], device), of_sizes).float())
+        parts.append(look(to_tensor(crops[some], device), of_sizes))
     return torch.cat(parts)
 
 

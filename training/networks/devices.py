@@ -63,7 +63,10 @@ def be_repeatable() -> None:
 
 
 def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Compute in bfloat16 where the processor does so natively (measured: 2.5 times faster on such a CPU)."""
+    """Compute a training in bfloat16 where the processor does so natively (2.5 times faster on such a CPU).
+
+    Never a prediction: its boxes would be up to 6 pixels off, and mAP50-95 0.01 to 0.04 lower (ADR 0022).
+    """
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_bfloat16(device))
 
 
