@@ -102,6 +102,9 @@ def worker_environment(*, window: bool = False, waited_for: bool = False) -> dic
     environment.update(PYTHONUNBUFFERED="1", PYTHONUTF8="1", YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false")
     # numpy and scipy bring an OpenBLAS each, whose threads spin while the other's and torch's work
     environment.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # torch's threads sleep until they are needed: where other programs work too, those that spin take four to
+    # eight times as long (docs/performance.md)
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if window:
         environment["NAPARI_LLD_WINDOW"] = WAITED_FOR if waited_for else "1"
     return environment
