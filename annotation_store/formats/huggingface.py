@@ -26,6 +26,7 @@ from annotation_store.formats._exchange.export import (
     Contents,
     What,
     each,
+    fields_with_pictures,
     new_folder,
     refuse_full,
     refuse_nothing,
@@ -64,7 +65,12 @@ def write(asked: ExportRequest) -> ExportReport:
     covered = _FIELDS.read(asked.options) == "covered"
     skipped = Skipped()
     contents = with_pictures(asked.contents(), asked.project, skipped, whole=not covered)
-    fields = _chosen(contents, asked.what, skipped, covered=covered)
+    fields, partly = fields_with_pictures(contents, asked.what, skipped, covered=covered)
+    for _ in range(partly):
+        skipped.count(
+            "Warning: {n} fields have unknown area, which most programs train as background. "
+            "Mask what `areas` calls unknown, or leave these fields out (--option fields=covered)."
+        )
     refuse_nothing(fields, skipped)
     part_of = split_fields(fields, dict(zip(PARTS, (1 - val - test, val, test), strict=True)), seed=seed)
     _tell_poor_parts(contents, fields, part_of, {"validation": val, "test": test}, skipped)
@@ -89,23 +95,6 @@ def write(asked: ExportRequest) -> ExportReport:
 def parts(out: Path) -> dict[str, str]:
     """Name the parts that were written into a folder, each with the pattern of its files."""
     return {part: f"data/{part}/**" for part in PARTS if (out / "data" / part).is_dir()}
-
-
-def _chosen(contents: Contents, what: What, skipped: Skipped, *, covered: bool) -> list[Field]:
-    annotated = contents.annotated()
-    if what == "suggestions":
-        return [field for field in annotated if field.id in contents.suggestions]
-    for _ in range(len(contents.fields) - len(annotated)):
-        skipped.count("{n} fields have no region and no cell: left out.")
-    whole = {field.id for field in annotated if contents.covered(field)}
-    for _ in range(len(annotated) - len(whole)):
-        skipped.count(
-            "{n} fields have unknown area: left out, as asked."
-            if covered
-            else "Warning: {n} fields have unknown area, which most programs train as background. "
-            "Mask what `areas` calls unknown, or leave these fields out (--option fields=covered)."
-        )
-    return [field for field in annotated if field.id in whole] if covered else annotated
 
 
 def _tell_poor_parts(

@@ -79,7 +79,7 @@ def _templates(chosen: str) -> tuple[_Template, ...]:
     catalogue: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
     templates = []
     for english, translation in catalogue.items():
-        words = ["" if is_place else word for word, is_place in _words(english)] or [""]
+        words = ["" if is_place else word for word, is_place in _words(english)]
         templates.append(_Template(words[0], words[-1], english, translation))
     return tuple(sorted(templates, key=lambda one: -len(_PLACE.sub("", one.english))))
 

@@ -228,6 +228,35 @@ def file_names(
 # -- images --------------------------------------------------------------------------------------
 
 
+def fields_with_pictures(
+    contents: Contents, what: What, skipped: Skipped, *, covered: bool
+) -> tuple[list[Field], int]:
+    """Choose the fields of a data set of pictures, and report those that are left out.
+
+    Parameters
+    ----------
+    covered
+        Whether fields with unknown area are left out.
+
+    Returns
+    -------
+    tuple
+        The fields, and how many of them have unknown area, which a program may take for background.
+    """
+    annotated = contents.annotated()
+    if what == "suggestions":
+        return [field for field in annotated if field.id in contents.suggestions], 0
+    for _ in range(len(contents.fields) - len(annotated)):
+        skipped.count("{n} fields have no region and no cell: left out.")
+    whole = [field for field in annotated if contents.covered(field)]
+    partly = len(annotated) - len(whole)
+    if not covered:
+        return annotated, partly
+    for _ in range(partly):
+        skipped.count("{n} fields have unknown area: left out, as asked.")
+    return whole, 0
+
+
 def image_suffixes(project: Project, fields: Iterable[Field], *, anonymise: bool) -> dict[int, str]:
     """Return the suffix that the image of each field will have in an export."""
     return {field.id: _original(project, field, anonymise=anonymise)[1] for field in fields}

@@ -29,8 +29,8 @@ from annotation_store.errors import FormatError
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
-    What,
     each,
+    fields_with_pictures,
     new_folder,
     refuse_full,
     refuse_nothing,
@@ -294,9 +294,14 @@ def write(asked: ExportRequest) -> ExportReport:
     refuse_full(asked.out)
     val, test = VALIDATION.read(asked.options), _TEST.read(asked.options)
     skipped = Skipped()
-    choice = _FIELDS.read(asked.options)
-    contents = with_pictures(asked.contents(), asked.project, skipped, whole=choice != "covered")
-    fields = _chosen(contents, choice, asked.what, skipped)
+    covered = _FIELDS.read(asked.options) == "covered"
+    contents = with_pictures(asked.contents(), asked.project, skipped, whole=not covered)
+    fields, partly = fields_with_pictures(contents, asked.what, skipped, covered=covered)
+    for _ in range(partly):
+        skipped.count(
+            "Warning: {n} fields have unknown area, which YOLO will train as background. "
+            "Leave them out (--option fields=covered), or train here, where it is masked."
+        )
     refuse_nothing(fields, skipped)
     shares = {"train": 1 - val - test, "val": val, "test": test}
     parts = split_fields(fields, shares, seed=SEED.read(asked.options))
@@ -323,25 +328,6 @@ def write(asked: ExportRequest) -> ExportReport:
         write_sidecar(folder, contents, fields, places, names)
     lost = [*skipped.sentences(), *lost_by_suggestions(contents, "yolo")]
     return ExportReport(asked.out, **contents.count(fields), skipped=lost)
-
-
-def _chosen(contents: Contents, choice: str, what: What, skipped: Skipped) -> list[Field]:
-    annotated = contents.annotated()
-    if what == "suggestions":
-        return [field for field in annotated if field.id in contents.suggestions]
-    for _ in range(len(contents.fields) - len(annotated)):
-        skipped.count("{n} fields have no region and no cell: left out.")
-    partly = [field for field in annotated if not contents.covered(field)]
-    if choice == "covered":
-        for _ in partly:
-            skipped.count("{n} fields have unknown area: left out, as asked.")
-        return [field for field in annotated if contents.covered(field)]
-    for _ in partly:
-        skipped.count(
-            "Warning: {n} fields have unknown area, which YOLO will train as background. "
-            "Leave them out (--option fields=covered), or train here, where it is masked."
-        )
-    return annotated
 
 
 def _classes(contents: Contents, fields: Iterable[Field]) -> list[str | None]:
