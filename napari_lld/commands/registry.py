@@ -22,7 +22,7 @@ from annotation_store.records import RejectionReason
 from annotation_store.schema import CellClass, ClassGroup, Schema
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.commands.keymap import KeyMap
-from napari_lld.i18n.translate import tr
+from napari_lld.i18n.translate import later, tr
 from napari_lld.session.session import Session
 from napari_lld.session.tool import Tool
 
@@ -173,15 +173,25 @@ _OPENING = (
 """The ids of commands that open the project anew: whether its folder is there is looked at before."""
 
 _SIGNS = {"Shift+": "⇧", "Down": "↓", "Up": "↑", "Left": "←", "Right": "→", "Backspace": "⌫"}
+_KEYS = {
+    "Ctrl": later("Ctrl"),
+    "Shift": later("Shift"),
+    "Return": later("Return"),
+    "Space": later("Space"),
+    "Del": later("Del"),
+    "Home": later("Home"),
+    "End": later("End"),
+    "Pg": later("Pg"),
+}
+"""Names of keys that differ between the keyboards of languages."""
 
 
 def pretty_key(key: str) -> str:
-    """Write a key sequence as it is shown to people."""
-    if key.startswith("Ctrl+Shift+"):
-        return key
-    for name, sign in _SIGNS.items():
-        key = key.replace(name, sign)
-    return key
+    """Write a key sequence as it is shown to people: as the keys of their keyboard are labelled."""
+    if not key.startswith("Ctrl+Shift+"):
+        for name, sign in _SIGNS.items():
+            key = key.replace(name, sign)
+    return re.sub("[A-Z][a-z]+", lambda found: tr(_KEYS[found[0]]) if found[0] in _KEYS else found[0], key)
 
 
 class Commands:

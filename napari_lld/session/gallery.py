@@ -340,9 +340,14 @@ class Gallery:
         self.order, self.ranking, self.only_cluster, self.clusters = ranking.order, ranking, None, []
         self.arrange()
 
+    def forget_trouble(self) -> None:
+        """Let go of why the newest order could not be computed."""
+        self.likeness.trouble = ""
+        self.shown_changed.emit()
+
     def show_cluster(self, number: int | None) -> None:
         """List one cluster alone, or all."""
-        self.only_cluster = number
+        self.only_cluster, self.likeness.trouble = number, ""
         self.arrange()
 
     # ------------------------------------------------------------------ what is done to many

@@ -159,6 +159,11 @@ class References:
     # ------------------------------------------------------------------ asking
 
     @property
+    def by_class(self) -> bool:
+        """Whether cells of each class were asked for, whatever row the caret is on."""
+        return self._what == CLASS
+
+    @property
     def what(self) -> str:
         """What cells are shown of: `CLASS`, or the attribute of the row of the caret."""
         attributes, caret = self._opened.attributes, self._selection.caret

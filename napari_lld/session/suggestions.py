@@ -236,10 +236,7 @@ class Suggestions:
             self._selection.select(None)
             self._opened.tell(
                 "hint",
-                tr(
-                    "All suggestions above the threshold are reviewed on this field. [suggestion.next] "
-                    "goes to the next field with pending ones."
-                ),
+                tr("No suggestions left above the threshold. [suggestion.next] goes to the next field."),
             )
 
     def correct(self, changes: Mapping[str, Any]) -> int | None:

@@ -77,6 +77,17 @@ def test_tooltips_tell_the_key(commands: Commands) -> None:
     assert pretty_key("Ctrl+Shift+Z") == "Ctrl+Shift+Z"
 
 
+def test_keys_are_called_as_on_a_german_keyboard_in_german(german: None) -> None:
+    assert [pretty_key(key) for key in ("Ctrl+Z", "Ctrl+Shift+Z", "PgDown", "Return", "Alt+Right", "F2")] == [
+        "Strg+Z",
+        "Strg+Umschalt+Z",
+        "Bild↓",
+        "Enter",
+        "Alt+→",
+        "F2",
+    ]
+
+
 def test_no_key_is_one_of_napari_itself(qapp: object) -> None:
     """Of the viewer and its menus, that is: layers' own keys are taken only while ours are active."""
     from napari.components import ViewerModel

@@ -138,7 +138,7 @@ def test_a_suggestion_shows_what_the_model_thinks(
     click(qtbot, open_dock, "reject")
     assert len(session.suggestions.shown) == 1
     menu = button(open_dock, "reject").menu()  # type: ignore[attr-defined]
-    assert [a.text().split("  ")[0] for a in menu.actions()] == ["Not a cell", "Duplicate", "Bad box"]
+    assert [a.text().split("\t")[0] for a in menu.actions()] == ["Not a cell", "Duplicate", "Bad box"]
 
 
 def test_the_slider_is_the_threshold(

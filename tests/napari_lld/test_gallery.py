@@ -132,7 +132,7 @@ def test_it_opens_from_a_button_and_from_the_menu(
     window = dock.desk.gallery.window
     assert window is not None
     window.close()
-    entry = next(a for a in dock.findChildren(QAction) if a.text() == "Gallery    G")
+    entry = next(a for a in dock.findChildren(QAction) if a.text() == "Gallery\tG")
     entry.trigger()
     assert window.isVisible()
 

@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt
 
 from annotation_store import Entry, Project, Proposal
 from annotation_store.records import RejectionReason, SuggestionState
+from napari_lld.commands.keymap import KeyMap
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.gallery import MISSING, Gallery
 from napari_lld.session.gallery_items import Item, Key
@@ -316,10 +317,13 @@ def test_a_group_is_chosen_by_one_key_or_click_and_labelled_by_one_more(
     ]
     qtbot.keyClick(window.grid, Qt.Key.Key_N)
     assert [item.key for item in window.grid.chosen()] == others[:2], "what has a class stays as it is"
+    current = window.grid.current()
+    assert current is not None
+    assert current.key == others[0], "keys go on from what is chosen"
     qtbot.keyClick(window.grid, Qt.Key.Key_M, Qt.KeyboardModifier.ShiftModifier)
     settle(window, qtbot)
     assert [item.word for item in window.gallery.shown] == ["Basophil", "Monocyte", "Monocyte"]
-    assert window.clusters.standing(window.clusters.rows[0]) == "3 labelled, 67% so"
+    assert window.clusters.standing(window.clusters.rows[0]) == "3 labelled, 67% agree"
     second = window.clusters.visualItemRect(window.clusters.item(1)).center()
     qtbot.mouseClick(window.clusters.viewport(), Qt.MouseButton.LeftButton, pos=second)
     assert [item.key for item in window.grid.chosen()] == others[2:]
@@ -331,6 +335,34 @@ def test_a_group_is_chosen_by_one_key_or_click_and_labelled_by_one_more(
     assert window.isVisible()
     qtbot.keyClick(window.grid, Qt.Key.Key_Escape)
     assert not window.isVisible()
+
+
+def test_what_could_not_be_computed_is_dismissed_and_the_groups_stay(
+    window: GalleryWindow, qtbot: QtBot
+) -> None:
+    known = keys(window.gallery)
+    window.gallery.sort_by(Order.CLUSTERS)
+    asked(window).answer(clusters=[{"name": None, "named": 0, "purity": 0.0, "keys": known}])
+    window.gallery.sort_by(Order.DUPLICATES)
+    asked(window).answer(pairs=[])
+    settle(window, qtbot)
+    assert window.likeness.sentence.text().startswith("No two crops")
+    qtbot.keyClick(window.grid, Qt.Key.Key_Escape)
+    settle(window, qtbot)
+    assert window.likeness.sentence.text().startswith("1 group. ")
+    window.gallery.sort_by(Order.DUPLICATES)
+    asked(window).answer(pairs=[])
+    qtbot.keyClick(window.grid, Qt.Key.Key_N)
+    settle(window, qtbot)
+    assert window.likeness.sentence.text().startswith("1 group. "), "what is shown is described"
+
+
+def test_the_menu_of_values_shows_the_keys_that_hold(dock: AnnotateDock, window: GalleryWindow) -> None:
+    menu = window._set_value.menu()
+    assert menu is not None
+    assert menu.actions()[0].text().endswith("\t1")
+    dock.desk.commands.key_map = KeyMap("left")
+    assert menu.actions()[0].text().endswith("\t7")
 
 
 def test_cells_like_the_current_one_are_shown_from_the_main_window_and_from_the_gallery(
@@ -350,7 +382,7 @@ def test_cells_like_the_current_one_are_shown_from_the_main_window_and_from_the_
     asked(window).answer(keys=ordered, likeness=[1.0, 0.9, 0.8, 0.7])
     settle(window, qtbot)
     assert keys(window.gallery) == ordered
-    assert window.likeness.sentence.text().startswith("The most like this Basophil of ")
+    assert window.likeness.sentence.text().startswith("The cells most like this one (Basophil, ")
     model = window.grid.model_
     assert [model.aside(item) for item in window.gallery.shown] == ["≈ 100%", "≈ 90%", "≈ 80%", "≈ 70%"]
     choose(window, 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QLabel, QToolButton, QWidget
 
 from annotation_store import Project
 from napari_lld.controllers.dock import AnnotateDock
@@ -68,6 +68,30 @@ def test_the_values_of_the_row_stand_beside_the_cell_with_their_keys(
     panel.topic.activated.emit(0)
     assert "Monocyte  ⇧M" in [one.text() for one in panel.groups.findChildren(QLabel)]
     session.references.close()
+    assert panel.isHidden()
+
+
+def test_the_button_closes_whatever_is_compared_and_the_one_beside_the_cell_is_in_sight(
+    panel: ReferencePanel, qtbot: QtBot
+) -> None:
+    session = panel.session
+    session.selection.select("cell", 4)
+    session.selection.set_caret(1)
+    assert panel.commands.run("references.classes")
+    panel.commands.run("references.previous")
+    panel.commands.run("references.previous")
+    assert session.references.chosen is not None
+    chosen = panel.pictures[session.references.chosen]
+    port = panel._scroll.viewport()
+    assert port is not None
+    qtbot.waitUntil(lambda: port.rect().contains(chosen.mapTo(port, chosen.rect().center())))
+    (close,) = [
+        one
+        for one in panel.findChildren(QToolButton)
+        if one.text().startswith("Close") and not one.isHidden()
+    ]
+    assert close.text() == "Close  F3"
+    close.click()
     assert panel.isHidden()
 
 

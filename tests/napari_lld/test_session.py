@@ -214,7 +214,7 @@ def test_accept_goes_to_the_next_one(
     session.review.reject()
     assert session.selection.suggestion is None
     assert not session.suggestions.shown
-    assert "are reviewed" in told.last[1]
+    assert "No suggestions left" in told.last[1]
     assert len(session.project.suggestions.rejected_boxes()[session.fields.current_id]) == 1  # type: ignore[union-attr, index]
 
 

@@ -154,8 +154,13 @@ class _Bound:
         return f"{text}  {command.key}" if self.hint and command.key else text
 
 
+def with_key(title: str, key: str) -> str:
+    """Return the text of an entry of a menu: Qt puts the keys of a menu in a column of their own."""
+    return f"{title}\t{key}".rstrip()
+
+
 def _label_action(action: QAction, command: Command) -> None:
-    action.setText(f"{command.title}    {command.key}".rstrip())
+    action.setText(with_key(command.title, command.key))
     action.setToolTip(command.tooltip)
 
 

@@ -155,7 +155,8 @@ class CellPanel(Part):
         target = cell or predicted
         headline = self._headline(cell, predicted)
         self._title.setText(headline)
-        self._title.setToolTip(headline)
+        size = box_size(target.box, self.session.display.pixel_size_um) if target is not None else ""
+        self._title.setToolTip(" · ".join(filter(None, (headline, size))))
         self._facts.setText(self._fact_line(cell, predicted))
         accepts = cell is None and predicted is not None and not predicted.is_unknown
         self._facts.setToolTip(tr("A class or value key accepts with that change.") if accepts else "")
@@ -280,7 +281,7 @@ class CellPanel(Part):
             parts = [tr("{count} missing", count=missing) if missing else tr("complete")]
             if classes := self.session.candidates.classes:
                 title = self._schema.class_title(classes[0][0]) if self._schema else classes[0][0]
-                return tr("{key} takes {title}", key=key("suggestion.accept"), title=title)
+                return tr("{key}: {title}", key=key("suggestion.accept"), title=title)
             if self.session.candidates.open:
                 return (
                     tr("{count} missing", count=missing)
@@ -289,7 +290,6 @@ class CellPanel(Part):
                 )
             if cell.cut:
                 parts.append(tr("cut"))
-            parts.append(box_size(cell.box, self.session.display.pixel_size_um))
             return " · ".join(parts)
         if predicted is not None and predicted.is_unknown:
             return tr("{key}: without a class", key=key("suggestion.accept"))

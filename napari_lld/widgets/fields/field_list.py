@@ -12,7 +12,7 @@ from napari_lld.commands.registry import Commands
 from napari_lld.i18n.translate import tr
 from napari_lld.session.field_order import NO_FILTER, Order
 from napari_lld.session.session import Session
-from napari_lld.widgets.base.parts import Part, column, label, row
+from napari_lld.widgets.base.parts import Part, column, label, row, with_key
 from napari_lld.widgets.base.room import FoldingRow, show_popup
 from napari_lld.widgets.base.row_list import RowList
 from napari_lld.widgets.base.theme import Colours
@@ -139,7 +139,7 @@ class FieldList(Part):
 
     def _add_command(self, menu: QMenu, command_id: str) -> QAction:
         command = self.commands[command_id]
-        action = menu.addAction(f"{command.title}    {command.key}".rstrip())
+        action = menu.addAction(with_key(command.title, command.key))
         action.setToolTip(command.tooltip)
         action.setEnabled(command.when(self.session))
         action.triggered.connect(lambda *_: self.commands.run(command_id))

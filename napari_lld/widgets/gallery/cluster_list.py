@@ -123,7 +123,7 @@ class ClusterList(QListWidget):
             return tr("✓ all labelled")
         if row.labelled == row.named:
             return trn("{count} labelled", "{count} labelled", row.labelled)
-        return tr("{count} labelled, {share:.0%} so", count=row.labelled, share=row.named / row.labelled)
+        return tr("{count} labelled, {share:.0%} agree", count=row.labelled, share=row.named / row.labelled)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Go on with the arrows."""

@@ -136,8 +136,13 @@ class GalleryGrid(QListView):
         drag.exec(Qt.DropAction.CopyAction)
 
     def choose(self, items: Iterable[Item]) -> None:
-        """Choose some of the items, and nothing else."""
-        self._choose(item.key for item in items)
+        """Choose some of the items, and nothing else; the keyboard goes to the first of them."""
+        keys = [item.key for item in items]
+        self._choose(keys)
+        selection, current = self.selectionModel(), self.current()
+        if keys and selection is not None and (current is None or current.key not in keys):
+            first = self.model_.index(self.model_.row_of(keys[0]) or 0)
+            selection.setCurrentIndex(first, QItemSelectionModel.SelectionFlag.NoUpdate)
 
     def _choose(self, keys: Iterable[Key]) -> None:
         selection = self.selectionModel()

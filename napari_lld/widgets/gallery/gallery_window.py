@@ -8,6 +8,7 @@ from typing import Any
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QMenu, QSizePolicy, QToolButton, QWidget
 
+from annotation_store.schema import Attribute
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.commands.registry import Command, Commands
 from napari_lld.i18n.translate import tr, trn
@@ -18,7 +19,7 @@ from napari_lld.session.slide_differential import Counted
 from napari_lld.tasks.gallery_reader import Crop, GalleryReader, Wanted
 from napari_lld.widgets.base.focus import show_focus
 from napari_lld.widgets.base.keys import KeyRouter
-from napari_lld.widgets.base.parts import Part, column, label, row
+from napari_lld.widgets.base.parts import Part, column, label, row, with_key
 from napari_lld.widgets.base.room import FoldingRow, available
 from napari_lld.widgets.base.theme import Colours, stylesheet
 from napari_lld.widgets.gallery.class_strip import ClassStrip, command_of
@@ -156,9 +157,11 @@ class GalleryWindow(Part):
         middle.setStretch(2, 1)
         layout.addLayout(middle, 1)
         self._chosen = label(role="muted")
-        self._set_class = self._menu_button("set_class", tr("Set class"))
-        self._set_value = self._menu_button("set_value", tr("Set value"))
-        self._reject = self._menu_button("reject", tr("Reject"))
+        self._set_class = self._menu_button(
+            "set_class", tr("Set class"), tr("Give all that is chosen a class; suggestions become cells")
+        )
+        self._set_value = self._menu_button("set_value", tr("Set value"), "")
+        self._reject = self._menu_button("reject", tr("Reject"), tr("Reject the chosen suggestions"))
         for command_id in ("suggestion.not_a_cell", "suggestion.duplicate", "suggestion.bad_box"):
             menu = self._reject.menu()
             if menu is not None:
@@ -193,10 +196,12 @@ class GalleryWindow(Part):
         box.activated.connect(lambda *_: changed())
         return box
 
-    def _menu_button(self, name: str, title: str) -> QToolButton:
+    def _menu_button(self, name: str, title: str, about: str) -> QToolButton:
         button = QToolButton()
         button.setObjectName(f"lld_gallery_{name}")
         button.setText(f"{title} ▾")
+        button.setAccessibleName(title)
+        button.setToolTip(about)
         button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         button.setMenu(QMenu(button))
@@ -279,23 +284,30 @@ class GalleryWindow(Part):
         schema, name = self.session.schema, self._attribute.currentData()
         self._value.clear()
         self._value.addItem(tr("Any value"), None)
-        menu = self._set_value.menu()
-        if schema is None or name is None or menu is None:
+        if schema is not None and name is not None:
+            for value in schema.attribute_named(name).values:
+                self._value.addItem(value.title, value.name)
+            self._value.addItem(tr("Unsure"), UNSURE)
+            self._value.addItem(tr("Missing"), MISSING)
+            self._fill_value_menu(schema.attribute_named(name))
+
+    def _fill_value_menu(self, attribute: Attribute) -> None:
+        """Fill the menu that gives a value of the attribute."""
+        menu, button = self._set_value.menu(), self._set_value
+        if menu is None:
             return
         menu.clear()
-        attribute = schema.attribute_named(name)
-        self._set_value.setText(f"{attribute.title} ▾")
-        self._set_value.setToolTip(
-            tr("Give all that is chosen a value of {attribute}", attribute=attribute.title)
-        )
-        for number, value in enumerate(attribute.values, 1):
-            self._value.addItem(value.title, value.name)
-            action = menu.addAction(f"{value.title}    {number}")
-            action.triggered.connect(lambda *_, word=value.name: self.set_word(word))
-        self._value.addItem(tr("Unsure"), UNSURE)
-        self._value.addItem(tr("Missing"), MISSING)
-        for title, word, key in ((tr("Unsure"), UNSURE, "Q"), (tr("Missing"), None, "⌫")):
-            action = menu.addAction(f"{title}    {key}")
+        button.setText(f"{attribute.title} ▾")
+        about = tr("Give all that is chosen a value of {attribute}", attribute=attribute.title)
+        button.setToolTip(about)
+        button.setAccessibleName(about)
+        entries: list[tuple[str, str | None, str]] = [
+            (value.title, value.name, f"value.{number}") for number, value in enumerate(attribute.values, 1)
+        ]
+        entries += [(tr("Unsure"), UNSURE, "value.unsure"), (tr("Missing"), None, "value.clear")]
+        for title, word, command_id in entries:
+            key = self.commands[command_id].key if command_id in self.commands else ""
+            action = menu.addAction(with_key(title, key))
             action.triggered.connect(lambda *_, word=word: self.set_word(word))
 
     def search_cells(self) -> None:
@@ -332,11 +344,15 @@ class GalleryWindow(Part):
 
     def _on_keys(self) -> None:
         self.commands.key_map = self._desk_commands.key_map
+        schema, name = self.session.schema, self._attribute.currentData()
+        if schema is not None and name is not None:
+            self._fill_value_menu(schema.attribute_named(name))
 
     def use_colours(self, new: Colours) -> None:
         """Apply the colours of the theme."""
         super().use_colours(new)
         self.setStyleSheet(stylesheet(new))
+        self.search_line.use_colours(new)
         self.grid.painter_.colours = self.classes.colours = self.clusters.colours = new
         self.grid.update()
 
@@ -457,9 +473,11 @@ class GalleryWindow(Part):
     # ------------------------------------------------------------------ what is done
 
     def back(self) -> None:
-        """Leave an order by likeness, else close."""
+        """Leave a group or an order by likeness, else close."""
         if self.gallery.only_cluster is not None:
             self.gallery.show_cluster(None)
+        elif self.gallery.likeness.trouble and self.gallery.ranking is not None:
+            self.gallery.forget_trouble()  # the order before it is still shown
         elif self.gallery.in_likeness:
             self.gallery.leave_likeness()
         elif self.gallery.counted is not None:

@@ -17,13 +17,13 @@ from napari_lld.widgets.gallery.gallery_model import GalleryModel
 _SIDE = 34
 """Side of the crop that others are compared with, in logical pixels."""
 _WORDS = {
-    Order.OUTLIERS: later("The least like the other cells of their class come first."),
+    Order.OUTLIERS: later("The cells least like the others of their class come first."),
     Order.DUPLICATES: later(
         "Pairs that may show one cell twice: choose one; [suggestion.duplicate] rejects it, [gallery.go] "
         "shows it in its field."
     ),
     Order.CLUSTERS: later(
-        "[gallery.next_cluster] or a click chooses of a group what has no class yet, a class key labels it."
+        "[gallery.next_cluster] or a click chooses the unlabelled crops of a group; a class key labels them."
     ),
 }
 
@@ -99,9 +99,9 @@ class LikenessBar(QWidget):
             of = gallery.find(ranking.of) if ranking.of is not None else None
             project = gallery.session.project
             if of is None or project is None:
-                return tr("The most alike come first.")
+                return tr("The cells most alike come first.")
             return tr(
-                "The most like this {title} of {field} come first.",
+                "The cells most like this one ({title}, {field}) come first.",
                 title=self._model.title(of),
                 field=project.fields.get(of.entry.field_id).name,
             )

@@ -14,6 +14,7 @@ from napari_lld.i18n.translate import tr
 from napari_lld.i18n.worker_texts import in_the_window
 from napari_lld.session.search import EVERYTHING, QueryError, completions, last_term, parse
 from napari_lld.widgets.base.parts import column, label
+from napari_lld.widgets.base.theme import Colours
 
 _PAUSE_MS = 250
 _SHOWN = 12
@@ -53,6 +54,7 @@ class SearchLine(QWidget):
         self._completer.setMaxVisibleItems(_SHOWN)
         self._completer.setWidget(self.line)  # not setCompleter: it completes the last term, not the line
         self._completer.activated[str].connect(self.complete)
+        self._completer.popup().setObjectName("lld_gallery_found")  # a window of its own: see use_colours
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE_MS)
@@ -75,6 +77,16 @@ class SearchLine(QWidget):
             )
         )
         self.apply()
+
+    def use_colours(self, new: Colours) -> None:
+        """Apply the colours of the theme to the list of words, which the window's style does not reach."""
+        self._completer.popup().setStyleSheet(
+            f"QListView {{ background: {new.raised.name()}; color: {new.text.name()}; font-size: 9pt;"
+            f" border: 1px solid {new.edge.name()}; outline: 0; }}"
+            "QListView::item { padding: 3px 6px; }"
+            f"QListView::item:selected {{ background: {new.accent.name()};"
+            f" color: {new.accent_text.name()}; }}"
+        )
 
     def start(self) -> None:
         """Let the user write."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QEvent, QObject, QRectF, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QRectF, QSize, Qt, QTimer
 from qtpy.QtGui import QImage, QPainter, QPaintEvent, QPen, QPixmap
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
@@ -81,6 +81,7 @@ class ReferencePanel(Part):
         self._canvas: QWidget | None = None
         self.where: Callable[[], tuple[float, float] | None] = lambda: None
         self._shown: Comparison | None = None
+        self._in_sight: tuple[tuple[str, int], Comparison | None] | None = None
         self.pictures: dict[tuple[str, int], Picture] = {}
         layout = column(self, 4, (10, 6, 10, 6))
         self.topic = QComboBox()
@@ -89,10 +90,12 @@ class ReferencePanel(Part):
         self.topic.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.topic.activated.connect(lambda *_: session.references.show(str(self.topic.currentData())))
         self.waiting = label(role="muted")
-        close = self.tool_button("references.show", tr("Close"))
+        # the key that opened it closes it
+        self._close_values = self.tool_button("references.show", tr("Close"))
+        self._close_classes = self.tool_button("references.classes", tr("Close"))
         turn = [self.tool_button("references.previous", "‹", hint=False)]
         turn.append(self.tool_button("references.next", "›", hint=False))
-        layout.addLayout(row(self.topic, self.waiting, 1, *turn, close))
+        layout.addLayout(row(self.topic, self.waiting, 1, *turn, self._close_values, self._close_classes))
         self.current, self.beside = Picture(_LARGE), Picture(_LARGE)
         for picture in (self.current, self.beside):
             picture.setEnabled(False)  # to look at, and not to press
@@ -187,6 +190,8 @@ class ReferencePanel(Part):
             self.hide()
             return
         found = references.comparison
+        self._close_values.setHidden(references.by_class)
+        self._close_classes.setHidden(not references.by_class)
         self.topic.setCurrentIndex(max(self.topic.findData(references.what), 0))
         if found is not self._shown:
             self._shown = found
@@ -210,6 +215,9 @@ class ReferencePanel(Part):
         chosen = self.session.references.chosen
         for key, picture in self.pictures.items():
             picture.setChecked(key == chosen)
+            if key == chosen and (key, found) != self._in_sight:
+                self._in_sight = (key, found)
+                QTimer.singleShot(0, lambda at=picture: self._bring_into_sight(at))
         if found is None or beside is None or chosen is None:
             self.beside.show_picture(None, "")
             self.beside_words.setText("")
@@ -218,6 +226,11 @@ class ReferencePanel(Part):
         self.beside.show_picture(beside.crop, words, bundled=beside.cell_id is None)
         self.beside_words.setText(words)
         self.beside_words.setToolTip(words)
+
+    def _bring_into_sight(self, picture: Picture) -> None:
+        """Scroll to a picture once it has its place."""
+        if picture in self.pictures.values():
+            self._scroll.ensureWidgetVisible(picture, _MARGIN, 0)
 
     def _show_groups(self, found: Comparison | None) -> None:
         """Make the pictures anew: a block of two rows for each value."""
