@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QToolButton
 
 from annotation_store import Entry, Project, Proposal
 from annotation_store.records import RejectionReason, SuggestionState
@@ -358,7 +359,7 @@ def test_what_could_not_be_computed_is_dismissed_and_the_groups_stay(
 
 
 def test_the_menu_of_values_shows_the_keys_that_hold(dock: AnnotateDock, window: GalleryWindow) -> None:
-    menu = window._set_value.menu()
+    menu = window.findChild(QToolButton, "lld_gallery_set_value").menu()
     assert menu is not None
     assert menu.actions()[0].text().endswith("\t1")
     dock.desk.commands.key_map = KeyMap("left")

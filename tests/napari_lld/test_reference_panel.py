@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QToolButton, QWidget
+from qtpy.QtWidgets import QLabel, QScrollArea, QToolButton, QWidget
 
 from annotation_store import Project
 from napari_lld.controllers.dock import AnnotateDock
@@ -82,7 +82,7 @@ def test_the_button_closes_whatever_is_compared_and_the_one_beside_the_cell_is_i
     panel.commands.run("references.previous")
     assert session.references.chosen is not None
     chosen = panel.pictures[session.references.chosen]
-    port = panel._scroll.viewport()
+    port = panel.findChild(QScrollArea).viewport()
     assert port is not None
     qtbot.waitUntil(lambda: port.rect().contains(chosen.mapTo(port, chosen.rect().center())))
     (close,) = [
