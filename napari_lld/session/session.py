@@ -175,6 +175,7 @@ class Session(OpenProject):
         remembered = user_state.recall_project(project.path)
         user_state.remember_project(project.path)
         for signal, slot in (
+            (project.events.schema_changed, self._on_schema_changed),
             (project.events.edited, self._on_edited),
             (project.events.fields_added, self._on_fields_added),
             (project.events.suggestions_changed, self._on_suggestions_changed),
@@ -330,6 +331,11 @@ class Session(OpenProject):
         self.fields.go_to(here if here in self.fields.by_id else next(iter(self.fields.listed), None))
 
     # ------------------------------------------------------------------ what happens
+
+    def _on_schema_changed(self) -> None:
+        """Show other words: another program changed the schema, and perhaps labels with it."""
+        self._read_again()
+        self.tell("info", tr("Another program changed the schema of the project."))
 
     def _on_edited(self, edit: Edit) -> None:
         self.label_errors.note_edit(edit)

@@ -9,7 +9,10 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt
 from qtpy.QtGui import QDragMoveEvent, QDropEvent, QMouseEvent, QPixmap
+from qtpy.QtWidgets import QAbstractButton
 
+from annotation_store import Project
+from annotation_store.schema import Schema
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.gallery import MISSING
 from napari_lld.widgets.base.theme import colours
@@ -126,3 +129,27 @@ def test_the_drag_picture_says_how_many_there_are() -> None:
     one, _ = drag_picture([crop], 1, colours())
     many, _ = drag_picture([crop], 150, colours())
     assert one.toImage() != many.toImage()
+
+
+def test_a_class_that_another_program_adds_or_renames_is_there_at_once(
+    window: GalleryWindow, dock: AnnotateDock, small_project: Path, qtbot: QtBot
+) -> None:
+    session = dock.desk.session
+    session.selection.select("cell", session.marks.cells[0].id)
+    session.labels.set_class("Monocyte")
+    settle(window, qtbot)
+    with Project.open(small_project, annotator="Bob") as project:
+        content = project.schema.model_dump(mode="json")
+        next(one for one in content["classes"] if one["name"] == "Monocyte")["name"] = "Mono"
+        content["classes"].append({"id": 99, "name": "Hairy cell", "letter": "hc", "colour": "#123456"})
+        project.schema_versions.change(Schema.model_validate(content), {"Monocyte": "Mono"})
+    session.refresh()
+    settle(window, qtbot)
+    assert {"Hairy cell", "Mono"} <= set(window.classes.names)
+    assert window.classes.counts == {"Neutrophil": 3, "Mono": 1}
+    choose(window, 0)
+    assert window.commands.run("class.Hairy cell")
+    settle(window, qtbot)
+    assert window.classes.counts["Hairy cell"] == 1
+    assert dock.findChild(QAbstractButton, "lld_class_Hairy cell") is not None
+    assert "Monocyte" not in {cell.cell_class for cell in session.marks.cells}

@@ -16,6 +16,8 @@ from annotation_store import Project
 from annotation_store.errors import LLDError, NotWritableError, OutputError
 from annotation_store.files.layout import PIXELS
 from annotation_store.schema import Schema, load_schema
+from training.models.folder import CARD, WEIGHTS
+from training.models.model import read_model, starter_place, write_model
 from training.protocol import (
     Done,
     EmbeddingsRequest,
@@ -361,3 +363,101 @@ def test_a_file_that_is_there_or_of_another_kind_is_not_written(folder: Path, tm
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cells.h5ad", "empty", "project"]
     write(folder, out, overwrite=True)
     assert out.stat().st_size > 1000
+
+
+# --- what changed between labelling and asking ------------------------------------------------------------
+
+
+def of_each(folder: Path, of: Key) -> str:
+    """Ask everything there is, and return all that was answered."""
+    asked = [ask(folder, what) for what in ("clusters", "outliers", "duplicates")]
+    asked += [ask(folder, what, of=of) for what in ("similar", "references")]
+    return json.dumps(asked)
+
+
+def changed(schema: Schema, **words: Any) -> Schema:
+    content = schema.model_dump(mode="json")
+    for kind, change in words.items():
+        change(content[kind])
+    return Schema.model_validate(content)
+
+
+def test_a_class_and_a_value_that_came_later_are_compared_by_at_once(folder: Path) -> None:
+    first, second, *more = (key for key, name in guesses(folder).items() if name)
+    cells = label(folder, {first: "Monocyte", second: "Monocyte"})
+    of_each(folder, cells[first])
+
+    def grow(attributes: list[dict[str, Any]]) -> None:
+        attributes[0]["values"].append({"name": "giant", "title": "Giant"})
+        values = [{"name": "none", "title": "None"}, {"name": "many", "title": "Many"}]
+        attributes.append({"name": "hairs", "title": "Hairs", "values": values})
+
+    hairy = {"id": 99, "name": "Hairy cell", "letter": "hc", "colour": "#123456"}
+    with Project.open(folder, annotator="Ada") as project:
+        grown = changed(project.schema, classes=lambda classes: classes.append(hairy), attributes=grow)
+        project.schema_versions.change(grown)
+        size = grown.attributes[0].name
+        values = {size: "giant", "hairs": "many"}
+        project.bulk_edits.label((), [key[1] for key in more[:3]], cell_class="Hairy cell", attributes=values)
+        new = {("cell", cell.id) for cell in project.cells.all() if cell.cell_class == "Hairy cell"}
+    assert len(new) == 3
+    found = ask(folder, "references", of=cells[first])["references"]
+    for head, value in (("class", "Hairy cell"), (size, "giant"), ("hairs", "many")):
+        assert {tuple(key) for key, _ in found[head][value]} == new
+    assert "Hairy cell" in {one["name"] for one in ask(folder, "clusters", clusters=40)["clusters"]}
+    assert new <= {tuple(key) for key in ask(folder, "outliers")["keys"]}
+
+
+def test_a_class_of_another_name_or_none_is_not_answered_by_its_old_name(folder: Path) -> None:
+    keys = [key for key, name in guesses(folder).items() if name]
+    cells = label(folder, dict.fromkeys(keys[:3], "Monocyte") | dict.fromkeys(keys[3:6], "Basophil"))
+    assert {"Monocyte", "Basophil"} <= set(
+        json.loads(of_each(folder, cells[keys[0]]))[4]["references"]["class"]
+    )
+
+    def rename(classes: list[dict[str, Any]]) -> None:
+        next(one for one in classes if one["name"] == "Monocyte")["name"] = "Mono"
+        classes[:] = [one for one in classes if one["name"] != "Basophil"]
+
+    with Project.open(folder, annotator="Ada") as project:
+        content = changed(project.schema, classes=rename)
+        project.schema_versions.change(content, {"Monocyte": "Mono", "Basophil": None})
+    answered = of_each(folder, cells[keys[0]])
+    assert '"Mono"' in answered
+    assert "Monocyte" not in answered
+    assert "Basophil" not in answered
+
+
+def test_cells_that_were_deleted_meanwhile_are_answered_no_more(folder: Path) -> None:
+    keys = [key for key, name in guesses(folder).items() if name]
+    cells = label(folder, dict.fromkeys(keys[:4], "Monocyte"))
+    of_each(folder, cells[keys[0]])
+    gone = cells[keys[1]]
+    with Project.open(folder, annotator="Ada") as project:
+        project.cells.delete(gone[1])
+    assert json.dumps(list(gone)) not in of_each(folder, cells[keys[0]])
+
+
+def test_a_model_compares_by_what_it_sees_itself_and_is_forgotten_once_rolled_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_kept", None)  # whose directions were chosen before the labels came
+    keys = [key for key, name in guesses(folder).items() if name]
+    cells = label(folder, dict.fromkeys(keys[:2], "Monocyte"))
+    first = cells[keys[0]]
+    before = of_each(folder, first)
+    model = read_model(starter_place())
+    with torch.no_grad():
+        for weight in model.describer.trunk.parameters():
+            weight.mul_(1.3)
+    with Project.open(folder, annotator="Ada") as project:
+        number = project.models.reserve_id()
+        place = project.models.folder(number)
+        place.mkdir(parents=True)
+        card = write_model(model, place / WEIGHTS, place / CARD)
+        project.models.add(number, parent="starter", card=card, activate=True)
+    after = of_each(folder, first)
+    assert after != before
+    with Project.open(folder, annotator="Ada") as project:
+        project.models.activate(None)
+    assert of_each(folder, first) == before
