@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_lld.commands import keymap
 from napari_lld.commands.registry import Command, Commands, has_cell, has_field, session_commands
+from napari_lld.controllers.cluster import ClusterController
 from napari_lld.controllers.display import display_commands, take_ring
 from napari_lld.controllers.fields import FieldController
 from napari_lld.controllers.finishing import FinishController
@@ -116,6 +117,7 @@ class Desk(QObject):
         self.imports = ImportController(self)
         self.merging = MergeController(self)
         self.services = WindowServices(self, self)
+        self.cluster = ClusterController(self, self)
         self.layer_cells = LayerCellsController(self)
         self.overlap = OverlapController(self)
         self.references = ReferenceController(self)
@@ -192,6 +194,7 @@ class Desk(QObject):
         self.session.project_changed.disconnect(self._on_project, missing_ok=True)
         self.session.close()
         self.services.close()
+        self.cluster.close()
         self.finishing.close()
         self.looking.close()
         self.fields.close()
@@ -246,6 +249,7 @@ class Desk(QObject):
             self.finishing.commands(),
             self.looking.commands(),
             self.services.commands(),
+            self.cluster.commands(),
             self.imports.commands(),
             self.merging.commands(),
             self.layer_cells.commands(),

@@ -136,6 +136,7 @@ class FieldController:
         if project is None:
             return
         place, reading_id, annotator = project.path, project.reading.id, project.annotator
+        scheduler = session.training.cluster.used
 
         def done(_result: None) -> None:
             if session.project is project:
@@ -144,7 +145,9 @@ class FieldController:
 
         self._desk.jobs.start(
             tr("Looking where to begin"),
-            lambda tell: actions.rank_fields(place, reading_id, tell, annotator=annotator),
+            lambda tell: actions.rank_fields(
+                place, reading_id, tell, annotator=annotator, scheduler=scheduler
+            ),
             done,
             self._desk.fail,
         )

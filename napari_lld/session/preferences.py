@@ -30,6 +30,8 @@ class Preferences:
         Whether what is pending is predicted anew after each label, between rounds.
     device
         Where to train and predict: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
+    scheduler
+        The address of a dask scheduler whose workers train and predict; empty = this computer does.
     threshold
         Where the confidence slider of a new project stands.
     language
@@ -44,5 +46,6 @@ class Preferences:
     ready: bool = True
     instant: bool = True
     device: str = "auto"
+    scheduler: str = ""
     threshold: float = 0.2
     language: str = "system"

@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from annotation_store.records import Field
 from napari_lld.i18n.translate import tr, trn
+from napari_lld.session.cluster import Cluster
 from napari_lld.session.open_project import OpenProject
 from napari_lld.session.preferences import Preferences
 from napari_lld.session.project_log import log_error
@@ -32,6 +33,7 @@ class Training:
         self._preferences = preferences
         self.process: Trainer | None = None
         self.state = TrainingState()
+        self.cluster = Cluster(preferences)
         self.slides_left: list[int] = []
         """Whole slides that the active model has not searched: a training does not, minutes each."""
         self.rounds = Rounds(opened, preferences, self.state, self.start, lambda: self.process is not None)
@@ -55,10 +57,14 @@ class Training:
             return False
         from training.protocol import TrainRequest
 
+        where = self.cluster.of_training
         request = TrainRequest(
-            project=str(project.path), annotator=project.annotator, reading=project.reading.id, **options
+            project=str(project.path),
+            annotator=project.annotator,
+            reading=project.reading.id,
+            **{**where, **options},
         )
-        self.state.begin("train")
+        self.state.begin("train", where.get("scheduler", ""))
         self.process.start(request)
         return True
 
@@ -69,12 +75,13 @@ class Training:
             return
         from training.protocol import PredictRequest
 
-        self.state.begin("predict")
+        where = self.cluster.of_prediction
+        self.state.begin("predict", where.get("scheduler", ""))
         request = PredictRequest(
             project=str(project.path),
             annotator=project.annotator,
             reading=project.reading.id,
-            **{"device": self._preferences.device, **options},
+            **{"device": self._preferences.device, **where, **options},
         )
         self.process.start(request)
 
@@ -115,7 +122,8 @@ class Training:
             return False
         from training.protocol import DifferentialRequest
 
-        self.state.begin("differential")
+        where = self.cluster.of_prediction
+        self.state.begin("differential", where.get("scheduler", ""))
         request = DifferentialRequest(
             project=str(project.path),
             field=field_id,
@@ -123,6 +131,7 @@ class Training:
             annotator=project.annotator,
             reading=project.reading.id,
             device=self._preferences.device,
+            **where,
         )
         self.process.start(request)
         return True

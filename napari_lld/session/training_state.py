@@ -90,6 +90,8 @@ class TrainingState:
         self.notices: list[str] = []
         """What people should know of the result of the task, a sentence each."""
         self.task = ""
+        self.where = ""
+        """The scheduler on whose workers the task runs; empty = on this computer."""
         self._saved_last = False
         """Whether the last message that changed the sentence was of a saved model."""
         self.budget: float | None = 300.0
@@ -111,9 +113,16 @@ class TrainingState:
             self.budget = seconds
             self.changed.emit()
 
-    def begin(self, task: str) -> None:
-        """Record that a worker is being started."""
+    def begin(self, task: str, where: str = "") -> None:
+        """Record that a worker is being started.
+
+        Parameters
+        ----------
+        where
+            The scheduler on whose workers the task runs; empty = on this computer.
+        """
         self.phase, self.task, self.failed = TrainingPhase.STARTING, task, False
+        self.where = where
         self.progress, self.loss_history, self.notices = TrainingProgress(), [], []
         self.started_at = time.monotonic()
         self._searched = False

@@ -84,14 +84,35 @@ def describe_fields(place: Place, changes: Mapping[int, Mapping[str, Any]], tell
         return [edit.id for edit in own.fields.update_many(changes)]
 
 
-def rank_fields(project: Path, reading_id: int, tell: Tell, *, annotator: str | None = None) -> None:
-    """Rank the fields, by the stain if no model has embedded them yet."""
+def rank_fields(
+    project: Path, reading_id: int, tell: Tell, *, annotator: str | None = None, scheduler: str = ""
+) -> None:
+    """Rank the fields, by the stain if no model has embedded them yet.
+
+    Parameters
+    ----------
+    scheduler
+        The address of a dask scheduler whose workers look at the stain; empty = this process does.
+    """
     from training import ranking
 
     with Project.open(project, annotator=annotator, reading=reading_id) as own:
         if not set(own.embeddings.count_by_source()) - {ranking.STAIN}:
-            ranking.look_at_stain(own, progress=tell)
+            if scheduler:
+                _look_on_cluster(own, scheduler, tell)
+            else:
+                ranking.look_at_stain(own, progress=tell)
         ranking.update(own)
+
+
+def _look_on_cluster(own: Project, scheduler: str, tell: Tell) -> None:
+    from training.cluster.stain import look_on
+    from training.cluster.units import on_cluster  # dask takes half a second
+
+    with on_cluster(
+        scheduler, None, project=own.path, read_only=False, check=lambda: tell(0, 0), device="cpu"
+    ) as cluster:
+        look_on(cluster, own, tell)
 
 
 def count_unboxed_nuclei(pixels: npt.NDArray[np.uint8], inside: Shape, known: Sequence[Box]) -> int:

@@ -120,7 +120,8 @@ class TrainingProcess(QObject):
                 "warning",
                 tr("The training process ended unexpectedly. Nothing is lost: another one has taken over."),
             )
-        self._session.training.state.begin(request.task)
+        state = self._session.training.state
+        state.begin(request.task, state.where)
         self.start(_what_is_left(request) if self._saved else request)
 
     def _on_not_started(self, cause: str) -> None:
@@ -134,7 +135,7 @@ def _what_is_left(request: Any) -> Any:
     """Return what is left of a training whose model is saved: its suggestions."""
     if not isinstance(request, TrainRequest):
         return request
-    same = ("project", "annotator", "reading", "device", "min_confidence")
+    same = ("project", "annotator", "reading", "device", "min_confidence", "scheduler", "workers")
     return PredictRequest(**{name: getattr(request, name) for name in same})
 
 

@@ -48,7 +48,7 @@ def test_the_menu_says_what_a_ready_worker_holds_and_lets_it_go(
 ) -> None:
     session = dock.desk.session
     session.open(small_project)
-    menu = RoundsMenu(session, dock)
+    menu = RoundsMenu(session, dock.desk.commands, dock)
 
     def ready() -> object:
         menu.fill()

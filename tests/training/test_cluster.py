@@ -26,6 +26,7 @@ from training.cluster import connection, remote, versions
 from training.cluster.connection import connected
 from training.cluster.errors import ClusterError, GarbageError
 from training.cluster.predictor import ClusterPredictor
+from training.cluster.reach import Reached, reach
 from training.cluster.results import read_proposals
 from training.cluster.sending import Sender, proof_in, samples_of
 from training.cluster.stain import look_on
@@ -172,6 +173,19 @@ def test_pixels_are_sent_where_workers_do_not_see_the_files(project: Path, clust
 
 def _age(version: str) -> None:
     remote.own_versions = lambda: {**versions.own_versions(), "napari-lld": version}  # type: ignore[assignment]
+
+
+def test_who_answers_at_an_address_is_counted_or_said_in_a_sentence(cluster: Any) -> None:
+    address = cluster.scheduler_address
+    assert reach(address) == Reached(workers=2, training=0)
+    on_workers(cluster, _age, "0.0.1")
+    try:
+        with pytest.raises(ClusterError, match="runs another program"):
+            reach(address)
+    finally:
+        on_workers(cluster, _age, versions.own_versions()["napari-lld"])
+    with pytest.raises(ClusterError, match="is not a scheduler's address"):
+        reach("here")
 
 
 def test_a_worker_of_another_version_is_refused_and_nothing_is_written(project: Path, cluster: Any) -> None:

@@ -132,7 +132,7 @@ class TrainingTask:
         while True:
             self.check()
             try:
-                known = self.client.scheduler_info()["workers"]
+                known = self.client.scheduler_info(n_workers=-1)["workers"]
                 busy = self.client.processing()
             except Exception as error:  # whatever dask raises when its scheduler is away
                 raise self._lost() from error

@@ -235,6 +235,20 @@ def ask_annotator(name: str, parent: QWidget | None) -> str | None:
     return written.strip() or None if accepted else None
 
 
+def ask_scheduler(address: str, parent: QWidget | None) -> str | None:
+    """Ask where to train and predict; empty = on this computer, ``None`` = cancelled."""
+    dialog = QInputDialog(parent)
+    dialog.setWindowTitle(tr("Compute on other computers"))
+    dialog.setLabelText(
+        tr(
+            "Address of a dask scheduler of yours whose workers train and predict, such as tcp://host:8786.\n"
+            "Leave it empty to compute on this computer."
+        )
+    )
+    dialog.setTextValue(address)
+    return answered(dialog, lambda: str(dialog.textValue()).strip())
+
+
 def ask_pixel_size(
     um: float, before: float | None, others: int, parent: QWidget | None
 ) -> Literal["one", "all"] | None:

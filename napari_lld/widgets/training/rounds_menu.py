@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QMenu, QWidget
 
+from napari_lld.commands.registry import Commands
 from napari_lld.i18n.translate import tr
 from napari_lld.session.rounds import LONG
 from napari_lld.session.session import Session
@@ -15,9 +16,10 @@ AFTER = (0, 10, 25, 50, 100)
 class RoundsMenu(QMenu):
     """Created again whenever it opens: it keeps nothing."""
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._session = session
+        self._session, self._commands = session, commands
+        self.setToolTipsVisible(True)
         self._rounds = session.training.rounds
         self.aboutToShow.connect(self.fill)
 
@@ -48,12 +50,26 @@ class RoundsMenu(QMenu):
         instant.setChecked(preferences.instant)
         instant.triggered.connect(lambda checked: setattr(preferences, "instant", bool(checked)))
         self.addSeparator()
+        self._add_cluster()
+        self.addSeparator()
         self._heading(tr("Waiting behind what runs"))
         for planned in list(self._rounds.queue):
             action = self.addAction(tr("{title}: take it out", title=planned.title))
             action.triggered.connect(lambda *_, chosen=planned: self._rounds.drop(chosen))
         if not self._rounds.queue:
             self._heading(tr("nothing"))
+
+    def _add_cluster(self) -> None:
+        cluster, command = self._session.training.cluster, self._commands["training.cluster"]
+        title = tr("Compute on {address} …", address=cluster.used) if cluster.used else command.title
+        if cluster.why_not:
+            title = tr("Compute on other computers (not installed) …")
+        action = self.addAction(title)
+        action.setCheckable(bool(cluster.used))
+        action.setChecked(bool(cluster.used))
+        action.setToolTip(cluster.why_not or cluster.sentence)
+        action.setEnabled(command.when(self._session))
+        action.triggered.connect(lambda *_: self._commands.run("training.cluster"))
 
     def _about_ready(self) -> str:
         memory = self._session.training.state.worker_memory

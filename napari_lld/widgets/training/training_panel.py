@@ -57,7 +57,7 @@ class TrainingPanel(Part):
         self._plan.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._plan.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._plan.setToolTip(tr("Automatic rounds, and the queue behind the running training"))
-        menu = RoundsMenu(session, self._plan)
+        menu = RoundsMenu(session, commands, self._plan)
         self._plan.setMenu(menu)
         begin = row(self._start, self.budget, 1)
         layout.addWidget(FoldingRow(begin, row(self._plan, self._suggest, self._slides, self._cancel, 1)))
@@ -142,6 +142,8 @@ class TrainingPanel(Part):
         parts = [progress.title]
         if progress.total:
             parts[0] += f" {progress.done}/{progress.total}"
+        if training.where:
+            parts.append(tr("on {address}", address=training.where))
         if progress.seconds_left is not None:
             parts.append(tr("{time} left", time=duration(progress.seconds_left)))
         parts += [
