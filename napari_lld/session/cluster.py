@@ -105,7 +105,7 @@ class Cluster:
         )
 
     def look(self) -> None:
-        """Look who answers at the address."""
+        """Check who answers at the address."""
         self._reached, self.trouble = None, ""
         if self.used and self.check is not None:
             address = self.used
