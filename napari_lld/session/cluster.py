@@ -101,7 +101,7 @@ class Cluster:
         return (
             found
             if self._reached.training
-            else f"{found} {tr('None of them may train: this computer does.')}"
+            else f"{found} {tr('None of them may train: trainings run on this computer.')}"
         )
 
     def look(self) -> None:
