@@ -1,10 +1,11 @@
 """What takes how long, and how that grows.
 
-    python examples/benchmarks/benchmark_speed.py project [--fields 1000 10000 100000] [--window]
+    python examples/benchmarks/benchmark_speed.py project [--fields 1000 10000 100000] [--copied N] [--window]
     python examples/benchmarks/benchmark_speed.py predict equal parts round cluster --data DATA [--images 48]
 
 `project`: projects of many fields, ten cells on each and five pending suggestions on every third, made by the
-public commands (``CACHE/speed/N``, once: 100,000 fields take an hour and 3 GB). Tells what it costs to open
+public commands (``CACHE/speed/N``, once: 100,000 fields take an hour and 3 GB; with ``--copied`` only N of
+them, the others are copies of their rows in the database, without pixels, in a minute). Tells what it costs to open
 one, to read all fields, their states and the state of one, and to label a cell and take that back; with
 ``--window`` what a real window takes to open it, to go to the next field, to filter and to sort (needs a
 display). ``--quick`` makes a small one.

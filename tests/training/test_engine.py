@@ -21,7 +21,7 @@ from annotation_store.images import read_image
 from annotation_store.project import Project
 from napari_lld import sample
 from training.inference import engine, engine_graph
-from training.inference.engine import WORTH_A_GRAPH, engine_of, remember_files
+from training.inference.engine import WORTH_A_GRAPH, await_engine, engine_of, remember_files
 from training.inference.engine_graph import digest_of, graph_file, make
 from training.inference.predict import RawProposals, calibrated, propose_raw, seen_side
 from training.models.model import LearnedModel, read_model, starter_place
@@ -166,8 +166,9 @@ def test_graphs_that_are_damaged_or_of_another_model_are_made_anew(
     file.write_bytes(spoil(folder))
     started: list[Path] = []
 
-    def start(known: Any) -> Any:
+    def start(known: Any, *, waited_for: bool) -> Any:
         started.append(known.place)
+        assert not waited_for
         return subprocess.Popen([sys.executable, "-c", ""])
 
     monkeypatch.setattr(engine, "start_maker", start)
@@ -178,6 +179,40 @@ def test_graphs_that_are_damaged_or_of_another_model_are_made_anew(
     assert make(starter_place(), folder, digest_of(model))
     engine.this_process.makers[digest_of(model)].wait()
     assert engine_of(model) is not None
+
+
+class _StoppedError(Exception):
+    pass
+
+
+def test_a_long_task_waits_for_graphs_and_can_be_stopped_meanwhile(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ENGINE
+    model = starter(folder)
+    asked: list[bool] = []
+    slow = [sys.executable, "-S", "-c", "input()"]
+
+    def start(_known: Any, *, waited_for: bool) -> Any:
+        asked.append(waited_for)
+        return subprocess.Popen(slow, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+
+    def stop() -> None:
+        raise _StoppedError
+
+    def arrive() -> None:
+        shutil.copytree(made, folder, dirs_exist_ok=True)
+        engine.this_process.makers[digest_of(model)].communicate(b"\n")
+
+    monkeypatch.setattr(engine, "start_maker", start)
+    with pytest.raises(_StoppedError):
+        await_engine(model, stop)
+    await_engine(model, stop, patience=0)
+    assert engine_of(model) is None
+    await_engine(model, arrive)
+    assert engine_of(model) is not None
+    await_engine(model, stop)  # nothing to wait for any more
+    assert asked == [True]
 
 
 def test_graphs_of_an_earlier_version_are_not_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 WORTH_A_GRAPH = 32
 """Fields that a process predicts with a model before graphs are made: it takes a few seconds."""
 
+_PATIENCE = 60.0
+"""Seconds to wait for graphs; they take five, of the processor."""
+_POLL = 0.1
 _MOST_BYTES = 500_000_000
 _MOST_OPEN = 3
 _ALONE = 1_000_000
@@ -201,7 +205,7 @@ def remember_files(model: LearnedModel, place: Path, folder: Path) -> None:
     )
 
 
-def engine_of(model: LearnedModel, fields: int = 0) -> Engine | None:
+def engine_of(model: LearnedModel, fields: int = 0, *, waited_for: bool = False) -> Engine | None:
     """Return the engine of a model; ``None``: torch is to predict.
 
     Parameters
@@ -209,6 +213,8 @@ def engine_of(model: LearnedModel, fields: int = 0) -> Engine | None:
     fields
         How many fields are about to be predicted. Where there are no graphs that can be used, they are made
         once it were `WORTH_A_GRAPH` in this process.
+    waited_for
+        Whether the process that makes them is waited for: it does not give way to others then.
     """
     known = remembered.get(model.detector)
     if known is None or os.environ.get("NAPARI_LLD_ENGINE") == "torch":
@@ -220,13 +226,36 @@ def engine_of(model: LearnedModel, fields: int = 0) -> Engine | None:
     digest, threads = known.digest, torch.get_num_threads()
     engine = this_process.open.get(digest)
     if engine is None or engine.threads != threads:
-        engine = _opened(known, model, threads, fields)
+        engine = _opened(known, model, threads, fields, waited_for=waited_for)
     if engine is not None:
         this_process.open[digest] = engine
         this_process.open.move_to_end(digest)
         while len(this_process.open) > _MOST_OPEN:
             this_process.open.popitem(last=False)
     return engine
+
+
+def await_engine(model: LearnedModel, check: Callable[[], None], *, patience: float = _PATIENCE) -> None:
+    """Have the graphs of a model made if there are none, and wait for them.
+
+    That is for a task so long that the engine saves more time than its graphs take. While it waits, this
+    process holds no pixels, so that both processes together need little more memory than the task does.
+
+    Parameters
+    ----------
+    check
+        Called several times a second; what it raises ends the waiting.
+    patience
+        Seconds after which the task begins without them.
+    """
+    if engine_of(model, WORTH_A_GRAPH, waited_for=True) is not None:
+        return
+    known = remembered.get(model.detector)
+    maker = None if known is None else this_process.makers.get(known.digest)
+    end = time.monotonic() + patience
+    while maker is not None and maker.poll() is None and time.monotonic() < end:
+        check()
+        time.sleep(_POLL)
 
 
 def forget(model: LearnedModel) -> None:
@@ -236,7 +265,9 @@ def forget(model: LearnedModel) -> None:
         this_process.refused.add(known.digest)
 
 
-def _opened(known: Remembered, model: LearnedModel, threads: int, fields: int) -> Engine | None:
+def _opened(
+    known: Remembered, model: LearnedModel, threads: int, fields: int, *, waited_for: bool
+) -> Engine | None:
     """Open the graphs of a model; where they are missing or damaged, have them made."""
     digest = known.digest
     this_process.fields[digest] += fields
@@ -255,7 +286,7 @@ def _opened(known: Remembered, model: LearnedModel, threads: int, fields: int) -
             this_process.refused.add(digest)
         elif this_process.fields[digest] >= WORTH_A_GRAPH:
             with suppress(OSError):  # no process can be started: the next one tries
-                this_process.makers[digest] = start_maker(known)
+                this_process.makers[digest] = start_maker(known, waited_for=waited_for)
         return None
     return engine
 
@@ -283,8 +314,8 @@ def read_graphs(file: Path, digest: str) -> tuple[bytes, bytes]:
     return parts["detector"], parts["trunk"]
 
 
-def start_maker(known: Remembered) -> subprocess.Popen[bytes]:
-    """Start the process that makes the graphs of a model."""
+def start_maker(known: Remembered, *, waited_for: bool = False) -> subprocess.Popen[bytes]:
+    """Start the process that makes the graphs of a model, at the lowest priority unless it is waited for."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
     command = [sys.executable, "-P", "-m", "training.inference.engine_graph"]
     maker = subprocess.Popen(
@@ -295,7 +326,8 @@ def start_maker(known: Remembered) -> subprocess.Popen[bytes]:
         env=environment,
         creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
     )
-    give_way(maker.pid)
+    if not waited_for:
+        give_way(maker.pid)
     return maker
 
 

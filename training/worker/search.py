@@ -18,7 +18,7 @@ from annotation_store.errors import ImageError
 from annotation_store.images import Slide, open_slide
 from annotation_store.records import Box, Field, Shape
 from training import ranking
-from training.inference.engine import engine_of
+from training.inference.engine import await_engine
 from training.inference.predict import (
     Move,
     RawProposals,
@@ -59,6 +59,9 @@ _LOOKED_AT = 6
 """Places that show how large cells are on a slide of which nothing is known."""
 _GUESSED_AT = 1.5
 """Such places are so many ordinary fields wide, should cells be larger than guessed."""
+
+_MANY = 16
+"""Tiles from which the engine's graphs are waited for: torch takes as much longer for so many."""
 
 _Read = tuple[int, np.ndarray | None]
 
@@ -290,7 +293,8 @@ class _Run:
             return
         if enough is None:  # else whoever knows what is enough tells how far it is
             by.channel.send(Progress(stage="search", done=passed, total=passed + len(tiles)))
-        engine_of(model, TIMES**2 * len(tiles))  # if there is none yet, its graphs are made from now on
+        if len(tiles) >= _MANY and by.predictor is None:
+            await_engine(model, by.channel.check)
         for some in self._predicted(tiles, model, least):
             by.channel.check()
             whole = [(tile, raw) for tile, raw in some if raw is not None]

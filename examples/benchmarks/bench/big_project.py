@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import psutil
 from PIL import Image
 
 from annotation_store import Project
+from annotation_store.files.layout import DATABASE
 from annotation_store.records import Proposal
 from bench import tables
 
@@ -28,6 +30,10 @@ _REPEATS = 5
 def add_arguments(made: argparse.ArgumentParser) -> None:
     """Add what this mode asks for."""
     made.add_argument("--fields", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="how many")
+    made.add_argument(
+        "--copied", type=int, metavar="N",
+        help="make N fields by the public commands, and copy their rows until there are as many as asked for",
+    )  # fmt: skip
     made.add_argument("--window", action="store_true", help="measure in a real window too")
 
 
@@ -35,7 +41,11 @@ def run(args: argparse.Namespace) -> None:
     """Make the projects that are not there yet, and measure each."""
     rows = []
     for count in [12] if args.quick else args.fields:
-        project = made(args.cache.absolute() / "speed" / str(count), count)
+        cache = args.cache.absolute() / "speed"
+        if args.copied and args.copied < count:
+            project = copied(made(cache / str(args.copied), args.copied), cache / f"{count}-copied", count)
+        else:
+            project = made(cache / str(count), count)
         found = in_the_store(project) | (in_the_window(project) if args.window else {})
         rows.append([f"{count:,}", *found.values()])
         head = ["fields", *found]
@@ -64,6 +74,60 @@ def made(folder: Path, count: int) -> Path:
         shutil.rmtree(images)
         done.touch()
     return project
+
+
+def copied(first: Path, folder: Path, count: int) -> Path:
+    """Return a project of so many fields, of which all but those of `first` are copied rows.
+
+    The copies have cells, suggestions and history of their own, but no pixels: they can be listed, filtered and
+    sorted, and the fields that come first can be shown.
+    """
+    project = folder / "project"
+    done = folder / "done"
+    if not done.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(first, project)
+        with sqlite3.connect(project / DATABASE) as database:
+            fields = database.execute("SELECT count(*) FROM fields").fetchone()[0]
+            most = {
+                table: database.execute(f"SELECT max(id) FROM {table}").fetchone()[0] for table, _ in _COPIED
+            }
+            for n in range(1, count // fields):
+                shift = {table: n * number for table, number in most.items()}
+                for table, changes in _COPIED:
+                    names = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+                    values = ", ".join(changes.get(name, name) for name in names)
+                    query = f"INSERT INTO {table} SELECT {values} FROM {table} WHERE id <= :most"
+                    database.execute(query, {**shift, "n": n, "most": most[table]})
+        database.close()
+        done.touch()
+    return project
+
+
+_COPIED = (
+    (
+        "fields",
+        {
+            "id": "id + :fields",
+            "name": "printf('%d_%s', :n, name)",
+            "patient": "printf('%d_%s', :n, patient)",
+            "content_hash": "printf('%s%08x', substr(content_hash, 9), :n)",
+        },
+    ),
+    ("cells", {"id": "id + :cells", "field_id": "field_id + :fields"}),
+    ("suggestions", {"id": "id + :suggestions", "field_id": "field_id + :fields"}),
+    ("edits", {"id": "id + :edits", "field_id": "field_id + :fields"}),
+    (
+        "history",
+        {
+            "id": "id + :history",
+            "edit_id": "edit_id + :edits",
+            "entity_id": "entity_id + :cells",
+            "after": "json_set(after, '$.field_id', json_extract(after, '$.field_id') + :fields)",
+        },
+    ),
+)
+"""Tables, and what their columns hold in the copy; the others are the same."""
 
 
 def _drawn(folder: Path, count: int) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,16 +33,20 @@ _EDGE = 0.125
 _LIKELY = 0.5
 _SAME_BOX = 0.9
 _POLL = 0.1
+_CLOSELY = 5
+"""Each so many looks, it is asked which pages are shared, which takes the process watched a little time."""
 
 
 class Watched:
     """Watches the processes that this one starts: the most memory they and one of them held, and their time.
 
-    Memory that processes share is counted for each of them.
+    In `memory` what processes share, code of libraries, counts for each of them; in `once` it counts once,
+    where the system tells (Linux).
     """
 
     def __init__(self) -> None:
-        self.memory, self.largest, self.seconds = 0, 0, 0.0
+        self.memory, self.once, self.largest, self.seconds = 0, 0, 0, 0.0
+        self._looks = 0
         self._times: dict[int, float] = {}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -62,17 +68,23 @@ class Watched:
             self._look()
 
     def _look(self) -> None:
-        memory = 0
+        memory, alone, shared = 0, 0, Counter[str]()
+        closely = sys.platform == "linux" and self._looks % _CLOSELY == 0
+        self._looks += 1
         for one in psutil.Process().children(recursive=True):
             try:
                 own = one.memory_info().rss
                 times = one.cpu_times()
+                for part in one.memory_maps() if closely else ():
+                    alone += part.anonymous
+                    shared |= Counter({part.path: part.rss - part.anonymous})
             except psutil.Error:  # it has ended
                 continue
             memory += own
             self.largest = max(self.largest, own)
             self._times[one.pid] = times.user + times.system
         self.memory = max(self.memory, memory)
+        self.once = max(self.once, alone + shared.total())
 
 
 def search(made: Project, slide: int, ask: Callable[..., Any]) -> dict[str, Any]:
@@ -90,6 +102,7 @@ def search(made: Project, slide: int, ask: Callable[..., Any]) -> dict[str, Any]
         "in_network": round(found["seconds_in_model"] / found["seconds"], 4),
         "processor_seconds": round(watched.seconds, 1),
         "memory_gb": round(watched.memory / 1e9, 3),
+        "once_gb": round(watched.once / 1e9, 3),
         "largest_gb": round(watched.largest / 1e9, 3),
         "suggestions": found["count"],
     }
@@ -213,7 +226,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         result = row["result"]
         for n, one in enumerate(result["searches"]):
-            memory = f"{one['memory_gb']:.2f} ({one['largest_gb']:.2f})"
+            memory = f"{one['memory_gb']:.2f} ({one.get('once_gb', 0):.2f}, {one['largest_gb']:.2f})"
             written.append(
                 [row["config"]["slide"], n + 1, one["machine"], one["tiles"], f"{one['seconds']:.0f}",
                  f"{one['seconds_preparing']:.1f}", f"{one['processor_seconds']:.0f}",
@@ -222,6 +235,6 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
                  result["cells_twice"], result["suggested_twice"]]
             )  # fmt: skip
     head = ["slide", "search", "machine", "tiles", "s", "of them the map", "processor s", "in the network",
-            "GB (largest process)", "suggestions", "again as on fields", "cells", "twice",
+            "GB (shared once, largest process)", "suggestions", "again as on fields", "cells", "twice",
             "suggested twice"]  # fmt: skip
     return tables.markdown(head, written) if written else ""
