@@ -4,10 +4,10 @@
     python examples/benchmarks/benchmark_speed.py predict equal parts round cluster --data DATA [--images 48]
 
 `project`: projects of many fields, ten cells on each and five pending suggestions on every third, made by the
-public commands (``CACHE/speed/N``, once: 100,000 fields take an hour and 3 GB; with ``--copied`` only N of
-them, the others are copies of their rows in the database, without pixels, in a minute). Tells what it costs to open
-one, to read all fields, their states and the state of one, and to label a cell and take that back; with
-``--window`` what a real window takes to open it, to go to the next field, to filter and to sort (needs a
+public commands (``CACHE/speed/N``, once: 100,000 fields take an hour and 3 GB; with ``--copied`` only N are,
+and the others are copies of their rows in the database, without pixels: a minute or two). Tells what it costs
+to open one, to read all fields, their states and the state of one, and to label a cell and take that back;
+with ``--window`` what a real window takes to open it, to go to the next field, to filter and to sort (needs a
 display). ``--quick`` makes a small one.
 
 `predict`: fields a second with class, attributes and novelty, through the worker's public request from files

@@ -79,8 +79,8 @@ def made(folder: Path, count: int) -> Path:
 def copied(first: Path, folder: Path, count: int) -> Path:
     """Return a project of so many fields, of which all but those of `first` are copied rows.
 
-    The copies have cells, suggestions and history of their own, but no pixels: they can be listed, filtered and
-    sorted, and the fields that come first can be shown.
+    The copies have cells, suggestions and history of their own, but no pixels: they can be listed, filtered
+    and sorted, and the fields that come first can be shown.
     """
     project = folder / "project"
     done = folder / "done"
