@@ -39,8 +39,8 @@ from annotation_store.records import (
 _FEW = 200
 """Up to so many fields are summarised by their ids."""
 
-_BETWEEN = "\x1f"
-"""Between the classes of a field: no class has control characters in its name."""
+_ENDING = "\x1f"
+"""After each class of a field, before SQLite's comma: no class has control characters in its name."""
 
 
 class Fields:
@@ -130,20 +130,19 @@ class Fields:
     def _cells(self, few: list[int] | None) -> dict[int, tuple[int, frozenset[str]]]:
         """Count the cells of the current reading by field, and list their classes."""
         c = cells.c
-        by_class = (
-            sa.select(c.field_id, c.cell_class, sa.func.count().label("n"))
+        # by field alone: the index has them in this order, and nothing is sorted
+        query = (
+            sa.select(
+                c.field_id, sa.func.count(), sa.func.group_concat(sa.distinct(c.cell_class.concat(_ENDING)))
+            )
             .where(c.reading_id == self._db.reading.id, sa.not_(c.deleted), *_among(cells, few))
-            .group_by(c.field_id, c.cell_class)
-            .subquery()
-        ).c
-        query = sa.select(
-            by_class.field_id, sa.func.sum(by_class.n), sa.func.group_concat(by_class.cell_class, _BETWEEN)
-        ).group_by(by_class.field_id)
+            .group_by(c.field_id)
+        )
         sets: dict[str | None, frozenset[str]] = {None: frozenset()}
         found = {}
         for field_id, count, names in self._db.rows(query):
             if names not in sets:
-                sets[names] = frozenset(names.split(_BETWEEN))
+                sets[names] = frozenset(names.removesuffix(_ENDING).split(f"{_ENDING},"))
             found[field_id] = (count, sets[names])
         return found
 

@@ -201,7 +201,7 @@ class Fields:
     @property
     def chosen(self) -> Sequence[int]:
         """The fields chosen in the list, in its order; none where one alone is meant, the one shown."""
-        return [field_id for field_id in self._listed if field_id in self._chosen]
+        return [field_id for field_id in self._listed if field_id in self._chosen] if self._chosen else []
 
     @property
     def meant(self) -> list[Field]:
