@@ -1,6 +1,7 @@
 """What takes how long, and how that grows.
 
     python examples/benchmarks/benchmark_speed.py project [--fields 1000 10000 100000] [--copied N] [--window]
+    python examples/benchmarks/benchmark_speed.py copies [--fields 1000 10000]
     python examples/benchmarks/benchmark_speed.py predict equal parts round cluster --data DATA [--images 48]
 
 `project`: projects of many fields, ten cells on each and five pending suggestions on every third, made by the
@@ -9,6 +10,9 @@ and the others are copies of their rows in the database, without pixels: a minut
 to open one, to read all fields, their states and the state of one, and to label a cell and take that back;
 with ``--window`` what a real window takes to open it, to go to the next field, to filter and to sort (needs a
 display). ``--quick`` makes a small one.
+
+`copies`: such projects split for three readers, all fields for each, who box a cell and change another on
+each field, and brought together again.
 
 `predict`: fields a second with class, attributes and novelty, through the worker's public request from files
 to a COCO file, against Ultralytics' own ``predict`` as installed, in torch and in ONNX Runtime: fields of
@@ -25,10 +29,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from bench import arguments, big_project, machines, parts, prediction, rounds
+from bench import arguments, big_project, copies, machines, parts, prediction, rounds
 
 MODES: dict[str, Callable[[argparse.Namespace], None]] = {
     "project": big_project.run,
+    "copies": copies.run,
     "predict": prediction.run,
     "equal": prediction.compare,
     "parts": parts.run,
@@ -43,7 +48,7 @@ def main() -> None:
     made.add_argument("modes", nargs="*", default=[*MODES], metavar="MODE", help=", ".join(MODES))
     big_project.add_arguments(made)
     prediction.add_arguments(made)
-    args = arguments.read(made, only_prints=lambda asked: asked.modes == ["project"])
+    args = arguments.read(made, only_prints=lambda asked: set(asked.modes) <= {"project", "copies"})
     for mode in args.modes:
         if mode not in MODES:
             made.error(f"There is no mode {mode}: choose among {', '.join(MODES)}.")

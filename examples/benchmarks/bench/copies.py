@@ -1,0 +1,88 @@
+"""A big project split for three readers and brought together again: seconds, and memory."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from annotation_store import Project
+from bench import big_project, project, tables
+
+READERS = ("Anna", "Bert", "Carl")
+_POLL = 0.05
+
+
+class _Took(NamedTuple):
+    """What a command took: seconds of the clock and of the processor, and the most memory, in GB."""
+
+    wall: float
+    processor: float
+    memory: float
+
+    def words(self) -> str:
+        return f"{self.wall:.0f} s ({self.processor:.0f}), {self.memory:.2f} GB"
+
+
+def run(args: argparse.Namespace) -> None:
+    """Split projects of so many fields, have each reader do something on each field, and merge them."""
+    rows = []
+    for count in [12] if args.quick else args.fields:
+        cache = args.cache.absolute() / "speed"
+        rows.append([f"{count:,}", *measure(big_project.made(cache / str(count), count), cache / "copies")])
+    head = ["fields", "split", "label and undo", "merge", "merge once more"]
+    print(tables.markdown(head, rows))
+    print(f"\nSeconds of the clock, of the processor in brackets. {project.machine()}.")
+
+
+def measure(source: Path, folder: Path) -> list[str]:
+    """Measure in a folder of its own, which is deleted; `source` is not changed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        here = folder / "project"
+        shutil.copytree(source, here)
+        out = folder / "readers"
+        split = _command("split", here, "--readers", ",".join(READERS), "--out", out)
+        begun = time.perf_counter()
+        for number, reader in enumerate(READERS):
+            _work(out / reader, number)
+        worked = time.perf_counter() - begun
+        copies = [out / reader for reader in READERS]
+        merge = _command("merge", here, *copies)
+        again = _command("merge", here, *copies)
+        return [split.words(), f"{worked:.0f} s", merge.words(), again.words()]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _work(folder: Path, number: int) -> None:
+    """Box a cell on each field, and give another class to one that was there."""
+    with Project.open(folder) as opened:
+        for field in opened.fields.all():
+            opened.cells.add(field.id, (4 + 12 * number, 82, 9, 9), cell_class=big_project.CLASSES[number])
+            first, *_ = opened.cells.all(field.id)
+            opened.cells.change(first.id, cell_class=big_project.CLASSES[number])
+
+
+def _command(*words: object) -> _Took:
+    """Run a command, and watch what it takes."""
+    asked = [sys.executable, "-c", "from napari_lld.cli import run; run()", *map(str, words)]
+    begun = time.perf_counter()
+    memory, processor = 0, 0.0
+    with subprocess.Popen(asked, stdout=subprocess.DEVNULL) as process:
+        watched = psutil.Process(process.pid)
+        while process.poll() is None:
+            times = watched.cpu_times()
+            processor = max(processor, times.user + times.system)
+            memory = max(memory, watched.memory_info().rss)
+            time.sleep(_POLL)
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, asked)
+    return _Took(time.perf_counter() - begun, processor, memory / 1e9)
