@@ -6,6 +6,7 @@ from annotation_store._collections.features import BoxFeatures, box_key
 from annotation_store._collections.overlaps import Overlap
 from annotation_store._collections.ranking import Embedding, StoredRanking
 from annotation_store._collections.review_statistics import CellsMade, Decision
+from annotation_store._collections.search_progress import Searched
 from annotation_store._collections.searches import Search, SearchedTile, TileState
 from annotation_store.errors import (
     EditError,
@@ -110,6 +111,7 @@ __all__ = [
     "SchemaChange",
     "SchemaError",
     "Search",
+    "Searched",
     "SearchedTile",
     "Shape",
     "StoredRanking",

@@ -197,6 +197,8 @@ class FieldSummary:
     ----------
     classes
         The classes and groups of its cells; missing ones are left out.
+    searched
+        Of a slide: what share of it the last search has searched, 0 to 1; ``None`` = it was never searched.
     """
 
     field: Field
@@ -205,6 +207,7 @@ class FieldSummary:
     finished_regions: int
     pending_suggestions: int
     classes: frozenset[str] = frozenset()
+    searched: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from PIL import Image
 from annotation_store import validation
 from annotation_store._collections.ingest import ALREADY, Incoming, Ingest, described
 from annotation_store._collections.pixels import FieldPixels
+from annotation_store._collections.search_progress import progress
 from annotation_store._db import row_mappers
 from annotation_store._db.history import Change
 from annotation_store._db.session import DatabaseSession, only_differences
@@ -75,7 +76,7 @@ class Fields:
         return row_mappers.field(rows[0]) if rows else None
 
     def summaries(self, field_ids: Collection[int] | None = None) -> list[FieldSummary]:
-        """List the fields with their state and counts in the current reading; four statements in all.
+        """List the fields with their state and counts in the current reading; four to six statements.
 
         In a blind reading it is one more for each field with a finished region and suggestions.
 
@@ -92,8 +93,11 @@ class Fields:
         cells_of = self._cells(few)
         pending = self._pending(few)
         drawn, finished_on = self._regions(few)
+        every = self.all() if few is None else [self._db.field(field_id) for field_id in few]
+        slides = {field.id for field in every if field.is_slide}
+        searched = progress(self._db, None if few is None else slides) if slides else {}
         summaries = []
-        for field in self.all() if few is None else [self._db.field(field_id) for field_id in few]:
+        for field in every:
             if field_ids is not None and field.id not in field_ids:
                 continue
             finished = finished_on.get(field.id, [])
@@ -111,7 +115,8 @@ class Fields:
                 state = FieldState.STARTED
             else:
                 state = FieldState.UNTOUCHED
-            summaries.append(FieldSummary(field, state, cell_count, len(finished), waiting, classes))
+            share = searched[field.id].share if field.id in searched else None
+            summaries.append(FieldSummary(field, state, cell_count, len(finished), waiting, classes, share))
         return summaries
 
     def _seen_blind(self, field_id: int, finished: Sequence[Shape]) -> int:

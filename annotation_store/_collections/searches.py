@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation_store import validation
+from annotation_store._collections.search_progress import Searched, progress
 from annotation_store._collections.suggestion_rows import OPEN, SuggestionRows
 from annotation_store._db import history
 from annotation_store._db.history import Change
@@ -76,23 +77,23 @@ class Searches:
         return Search(rows[0].id, rows[0].field_id, rows[0].model_id, about)
 
     def left(self, model_id: int | None) -> list[int]:
-        """List the slides whose last search was another model's, or that were never searched; none skipped.
+        """List the slides that were never searched, by another model last, or in part; none skipped.
 
         Parameters
         ----------
         model_id
             ``None`` = the starter.
         """
-        newest = sa.select(sa.func.max(searches.c.id)).group_by(searches.c.field_id)
-        rows = self._db.rows(
-            sa.select(searches.c.field_id, searches.c.model_id).where(searches.c.id.in_(newest))
-        )
-        by = {row.field_id: row.model_id for row in rows}
+        by = self.progress()
         slides = sa.select(fields.c.id).where(
             fields.c.kind == FieldKind.SLIDE.value, sa.not_(fields.c.skipped)
         )
         ids = [row.id for row in self._db.rows(slides.order_by(fields.c.id))]
-        return [one for one in ids if one not in by or by[one] != model_id]
+        return [one for one in ids if one not in by or by[one].model_id != model_id or by[one].share < 1]
+
+    def progress(self) -> dict[int, Searched]:
+        """Return how far the last search of each slide is, by the slide's id."""
+        return progress(self._db)
 
     def begin(self, field_id: int, *, model_id: int | None, about: Mapping[str, Any]) -> Search:
         """Begin a search; the tiles of earlier ones of the slide are forgotten, their suggestions stay."""

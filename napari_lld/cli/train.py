@@ -112,8 +112,8 @@ def train(
         say_searched(slides)
     if left:
         say(
-            f"{plural(len(left), 'whole slide')} not searched with the active model; search with: napari-lld "
-            f"predict {project}, or train with --search-slides."
+            f"{plural(len(left), 'whole slide')} not searched in full with the active model; search with: "
+            f"napari-lld predict {project}, or train with --search-slides."
         )
     if left_out:
         say(time_ran_short(left_out))

@@ -55,8 +55,9 @@ def model_commands(
         (),
         "Model",
         lambda session: idle(session) and bool(session.training.slides_left),
-        "Search the whole slides that the active model has not searched: a training does not, since it takes "
-        "minutes each. What another model has suggested there is replaced tile by tile.",
+        "Search the whole slides that the active model has not searched in full: a training does not, since "
+        "it takes minutes each. A search that was cut off goes on where it was. What another model has "
+        "suggested there is replaced tile by tile.",
     )
     yield Command(
         "training.cancel",

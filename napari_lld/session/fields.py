@@ -363,6 +363,11 @@ class Fields:
             self._outdated.add(edit.field_id)
         self.summaries_changed.emit()
 
+    def on_searched(self) -> None:
+        """Take in how far the searches of slides are."""
+        if slides := [i for i, summary in self.by_id.items() if summary.field.is_slide]:
+            self.on_suggestions_changed(slides)
+
     def on_suggestions_changed(self, field_ids: list[int]) -> None:
         """Read the summaries of fields again when they are asked for."""
         self._outdated.update(field_ids)

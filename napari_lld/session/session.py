@@ -360,8 +360,10 @@ class Session(OpenProject):
     def _on_worker_message(self, message: Any) -> None:
         if message.type in {"saved", "suggested", "done", "cancelled"}:
             self.refresh()
-        if message.type in {"done", "cancelled"}:
+        if message.type in {"done", "cancelled", "failed"}:
             self.training.look_at_slides()
+            if self.training.state.task in {"predict", "differential"}:  # a tile without a cell tells nobody
+                self.fields.on_searched()
         if message.type == "done" and self.training.state.task == "train" and message.result.get("active"):
             self.training.state.add(self.training.why_search)
         sentence = self.training.state.message

@@ -35,7 +35,7 @@ class Training:
         self.state = TrainingState()
         self.cluster = Cluster(preferences)
         self.slides_left: list[int] = []
-        """Whole slides that the active model has not searched: a training does not, minutes each."""
+        """Whole slides that the active model has not searched in full: a training does not, minutes each."""
         self.rounds = Rounds(opened, preferences, self.state, self.start, lambda: self.process is not None)
 
     def start(self, **options: Any) -> bool:
@@ -86,7 +86,7 @@ class Training:
         self.process.start(request)
 
     def look_at_slides(self) -> None:
-        """Ask which slides the active model has not searched."""
+        """Ask which slides the active model has not searched in full."""
         project = self._opened.project
         left: list[int] = []
         if project is not None:
@@ -97,7 +97,7 @@ class Training:
             self.slides_changed.emit()
 
     def search_slides(self) -> None:
-        """Search the slides that the active model has not searched."""
+        """Search the slides that the active model has not searched in full, each from where it was."""
         self.look_at_slides()
         if self.slides_left:
             self.suggest(fields=list(self.slides_left))
@@ -107,8 +107,8 @@ class Training:
         """How many slides wait for a search with the active model; nothing where none does."""
         return (
             trn(
-                "{count} slide was not searched with this model yet: [slides.search] does.",
-                "{count} slides were not searched with this model yet: [slides.search] does.",
+                "{count} slide was not searched in full with this model: [slides.search] does.",
+                "{count} slides were not searched in full with this model: [slides.search] does.",
                 len(self.slides_left),
             )
             if self.slides_left

@@ -126,7 +126,7 @@ def test_train_says_what_slides_it_did_not_search_and_searches_them_when_asked(
         tiff.write(np.full((160, 160, 3), 200, np.uint8), tile=(64, 64), photometric="rgb")
     assert cli("add", annotated, tmp_path / "film.tif").code == 0
     told = cli("train", annotated)
-    assert "1 whole slide not searched with the active model" in told.out
+    assert "1 whole slide not searched in full with the active model" in told.out
     assert "--search-slides" in told.out
     assert [request.task for request in asked] == ["train"]
     told = cli("train", annotated, "--search-slides")

@@ -17,6 +17,7 @@ from napari_lld.commands.registry import Commands, session_commands
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers import DeskLayers
 from napari_lld.session.session import Session
+from napari_lld.widgets.fields.field_model import state_words
 from training.protocol import Done, Saved
 
 from .conftest import button, listen
@@ -122,7 +123,7 @@ def test_after_a_round_slides_wait_for_a_search_and_what_is_older_says_so(
         project.models.add(number, parent="starter", card={}, activate=True)
     session.training.state.receive(Saved(model_id=1, active=True))
     session.training.state.receive(Done(task="train", model_id=1, result={"active": True}))
-    assert "1 slide was not searched" in told[-1]
+    assert "1 slide was not searched in full" in told[-1]
     assert session.training.slides_left == [SLIDE]
     message = dock.findChild(QLabel, "lld_told")
     assert message is not None
@@ -136,9 +137,17 @@ def test_after_a_round_slides_wait_for_a_search_and_what_is_older_says_so(
     (request,) = Trainer.requests
     assert (request.task, request.fields) == ("predict", [SLIDE])
     with Project.open(with_slide, annotator="worker") as project:
-        begun = project.searches.begin(SLIDE, model_id=1, about={})
-    session.training.state.receive(Done(task="predict", model_id=1))
+        begun = project.searches.begin(SLIDE, model_id=1, about={"tiling": {"core": 300}})
+        project.searches.add(begun, 0, [])
+    session.training.state.receive(Done(task="predict", model_id=1, result={}))
+    assert session.training.slides_left == [SLIDE], "its search was cut off"
+    assert state_words(session.fields.by_id[SLIDE]) == "1 suggestion to review · 25% searched"
+    with Project.open(with_slide, annotator="worker") as project:
+        for tile in (1, 2, 3):
+            project.searches.add(begun, tile, [])
+    session.training.state.receive(Done(task="predict", model_id=1, result={}))
     assert session.training.slides_left == []
+    assert state_words(session.fields.by_id[SLIDE]) == "1 suggestion to review"
 
 
 def test_of_a_slide_the_cells_in_sight_are_read_and_others_when_asked_for(

@@ -36,7 +36,15 @@ from training.ranking.fields import (
     rank_fields,
 )
 from training.ranking.items import STAIN, STARTER, Ranked
-from training.ranking.slides import NOT_LOOKED_AT, OF_A_VIEW, not_searched, of_best_place, region_on_slide
+from training.ranking.slides import (
+    NOT_LOOKED_AT,
+    OF_A_VIEW,
+    beyond_search,
+    not_searched,
+    of_best_place,
+    partly_searched,
+    region_on_slide,
+)
 from training.ranking.windows import GRID, best_windows
 from training.reasons import Reason
 
@@ -104,9 +112,10 @@ def update(
     )
     if slides:
         searched = set() if source in (None, STAIN) else set(project.embeddings.fields(str(source)))
+        partly = _partly_searched(project)
         ranked = [
-            _said_of_slide(project, one, stain or {})
-            if one.field_id in slides and one.field_id not in searched
+            _said_of_slide(project, one, stain or {}, partly.get(one.field_id))
+            if one.field_id in slides and (one.field_id in partly or one.field_id not in searched)
             else one
             for one in ranked
         ]
@@ -116,9 +125,20 @@ def update(
     return ranked
 
 
-def _said_of_slide(project: Project, one: Ranked, stain: Mapping[int, Embedding]) -> Ranked:
-    """Describe what is known of a slide that was not searched."""
-    if project.reading.blind or project.suggestions.count(one.field_id):
+def _partly_searched(project: Project) -> dict[int, float]:
+    """Return by slide what share of it its last search has searched, of those that it has not in full."""
+    return {i: one.share for i, one in project.searches.progress().items() if one.share < 1}
+
+
+def _said_of_slide(
+    project: Project, one: Ranked, stain: Mapping[int, Embedding], share: float | None
+) -> Ranked:
+    """Describe what is known of a slide that was not searched, or not in full."""
+    if project.reading.blind:
+        return one
+    if share:
+        return dataclasses.replace(one, reasons=(partly_searched(share), *one.reasons))
+    if project.suggestions.count(one.field_id):
         return one
     seen = project.embeddings.of(STAIN, field_id=one.field_id, predictions=True).get(one.field_id)
     seen = seen or stain.get(one.field_id)
@@ -211,7 +231,9 @@ def _views(
     )
     every_field = [field for field in project.fields.all() if not field.skipped]
     searched = set() if source in (None, STAIN) else set(looks)
-    unsearched = [f.id for f in every_field if f.is_slide and f.id not in searched.union(suggested)]
+    slides = [f.id for f in every_field if f.is_slide]
+    partly = _partly_searched(project) if slides else {}
+    unsearched = [i for i in slides if i in partly or i not in searched.union(suggested)]
     if unsearched and not stained and not project.reading.blind:
         looked_at = {**stain, **project.embeddings.of(STAIN, predictions=True)}
         stained = {one: looked_at[one] for one in unsearched if one in looked_at}
@@ -223,7 +245,7 @@ def _views(
         finished = [r.shape for r in own if r.finished]
         known = [*finished, *ignored.get(field.id, [])]
         look, from_stain = looks.get(field.id), stained.get(field.id)
-        found = suggested.get(field.id) or (list(from_stain.predictions) if from_stain is not None else [])
+        found = _found(project, field, suggested.get(field.id, []), from_stain, partly=field.id in partly)
         taken = [*cells.get(field.id, []), *rejected.get(field.id, [])]
         some, unknown = candidates(found, known, taken), unknown_share(field, known)
         if field.is_slide and unknown > 0:  # nobody looks at all of it
@@ -240,6 +262,19 @@ def _views(
             )
         )
     return views
+
+
+def _found(
+    project: Project, field: Field, suggested: Sequence[Proposal], stain: Embedding | None, *, partly: bool
+) -> list[Proposal]:
+    """Return a field's suggestions, else what was seen by the stain; of a slide searched in part, both."""
+    seen = list(stain.predictions) if stain is not None else []
+    if not suggested or not seen:
+        return list(suggested) or seen
+    if not partly:
+        return list(suggested)
+    beyond = beyond_search(project, field, seen)
+    return [*suggested, *candidates(beyond, [], [one.box for one in suggested])]
 
 
 def candidates(found: Sequence[Proposal], known: Sequence[Shape], taken: Sequence[Box]) -> list[Proposal]:
@@ -306,9 +341,10 @@ def regions(
     boxes = [cell.box for cell in project.cells.all(field_id)]
     waiting = project.suggestions.find(field_id) if suggestions is None else suggestions
     found = [s.proposal for s in waiting]
-    if not found and not project.reading.blind:
+    partly = field.is_slide and field_id in _partly_searched(project)
+    if (partly or not found) and not project.reading.blind:
         stain = project.embeddings.of(STAIN, field_id=field_id, predictions=True).get(field_id, stain)
-        found = list(stain.predictions) if stain is not None else []
+        found = _found(project, field, found, stain, partly=partly)
     some = candidates(found, known, boxes)
     if field.is_slide and not some:
         return []

@@ -11,6 +11,7 @@ from annotation_store import Embedding
 from annotation_store.errors import LLDError
 from annotation_store.images import Slide
 from annotation_store.records import Box, Field, Proposal, Shape
+from training.inference.slide_tiles import Tiling
 from training.networks.scale import VIEW, CellSides
 from training.ranking.diversity import colour_features
 from training.ranking.items import STAIN
@@ -64,6 +65,21 @@ def not_searched(nuclei: int) -> Reason:
         "Not searched yet: {count} nuclei in the best places of its monolayer",
         count=nuclei,
     )
+
+
+def partly_searched(share: float) -> Reason:
+    """Describe a slide whose search was cut off, or was of a part of it."""
+    return Reason("{share}% of the slide searched", share=round(100 * min(share, 0.99)))
+
+
+def beyond_search(project: Project, slide: Field, seen: Sequence[Proposal]) -> list[Proposal]:
+    """Keep what was seen by the stain where the last search of a slide has not been yet."""
+    search = project.searches.latest(slide.id)
+    tiling = Tiling.read(slide.width, slide.height, search.about.get("tiling")) if search else None
+    if search is None or tiling is None:
+        return []
+    done = project.searches.tiles(search)
+    return [p for p in seen if tiling.at(p.box[0] + p.box[2] / 2, p.box[1] + p.box[3] / 2) not in done]
 
 
 def look_at_slides(

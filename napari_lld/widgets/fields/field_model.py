@@ -159,7 +159,14 @@ class FieldsModel(QAbstractListModel):
 
 
 def state_words(summary: FieldSummary) -> str:
-    """Return the state of the work on a field."""
+    """Return the state of the work on a field, and how much was searched of a slide that was not in full."""
+    share = summary.searched
+    if share is None or share >= 1 or standing(summary) is Standing.SKIPPED:
+        return _state_words(summary)
+    return f"{_state_words(summary)} · {tr('{share:.0%} searched', share=min(share, 0.99))}"
+
+
+def _state_words(summary: FieldSummary) -> str:
     match standing(summary):
         case Standing.SKIPPED:
             return tr("skipped")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from annotation_store import Embedding, Project, Proposal, Shape
+from annotation_store import Embedding, Project, Proposal, Searched, Shape, TileState
 from training import ranking
+from training.inference.slide_tiles import Tiling
 
 SIDE = 40
 
@@ -67,6 +68,35 @@ def test_slides_are_ranked_by_the_map_before_a_search_and_by_suggestions_after_i
     assert ranked[0].field_id == 1
     assert "likely cells" in str(ranked[0].reasons[0])
     assert not slides.random_sample.fields(), "no slide is drawn at random: where on it would chance look?"
+
+
+def test_a_slide_whose_search_was_cut_off_is_ranked_by_the_map_where_it_was_not_searched(
+    slides: Project,
+) -> None:
+    looked = ranking.look_at_slides(slides)
+    tiling = Tiling.of(1200, 900, SIDE)
+    kinds = [tiling.at(p.box[0] + 20, p.box[1] + 20) for p in looked[2].predictions]
+    tile = max(set(kinds), key=kinds.count)
+    search = slides.searches.begin(2, model_id=None, about={"tiling": tiling.stored()})
+    x, y, *_ = tiling.core_of(next(t for t in range(len(tiling)) if t != tile))
+    found = [Proposal((x + 5, y + 5, 40, 40), 0.9, {"Monocyte": 1.0})]
+    slides.searches.add(search, next(t for t in range(len(tiling)) if t != tile), found)
+    share = 1 / len(tiling)
+    assert slides.searches.progress() == {2: Searched(None, share)}
+    assert slides.searches.left(None) == [1, 2]
+    first = ranking.update(slides)[0]
+    assert first.field_id == 2
+    assert str(first.reasons[0]) == f"{share:.0%} of the slide searched"
+    (place,) = ranking.regions(slides, 2)
+    assert place.box is not None
+    inside = Shape(place.box)
+    assert sum(inside.contains_centre(p.box) for p in looked[2].predictions) >= 6, "nuclei nobody searched"
+    slides.searches.mark(search, [t for t in range(len(tiling)) if t != tile], TileState.EMPTY)
+    slides.searches.add(search, tile, [])
+    slides.embeddings.save(ranking.STARTER, {2: Embedding(np.ones(4, np.float32))})
+    assert slides.searches.progress()[2].share == 1
+    assert slides.searches.left(None) == [1]
+    assert not any("searched" in str(one.reasons) for one in ranking.update(slides) if one.field_id == 2)
 
 
 def test_a_slide_that_is_gone_is_passed_over_and_a_skipped_one_is_not_looked_at(slides: Project) -> None:
