@@ -143,6 +143,11 @@ def _spelled(name: str, names: Sequence[str]) -> str:
     return name if column in names else column
 
 
+def is_number(name: str) -> bool:
+    """Return whether a column that `write` writes holds numbers."""
+    return name in _NUMBERS or name == "confidence"
+
+
 def _is_confidence(name: str, schema: Schema) -> bool:
     return name == "confidence" or (name.lower() in CONFIDENCES and schema.find_attribute(name) is None)
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from annotation_store.files.outputs import write_file
-from annotation_store.formats import huggingface
+from annotation_store.formats import cells_csv, huggingface
 from annotation_store.formats._exchange.export import What
 from annotation_store.formats._io.file_names import Names
 from annotation_store.records import ExportReport
@@ -363,8 +363,7 @@ def _records(out: Path) -> list[dict[str, Any]]:
     if out.suffix.lower() == ".csv":
         with out.open(encoding="utf-8-sig", newline="") as file:
             columns = next(csv.reader(file), [])
-        numbers = {"x", "y", "w", "h", "confidence", "novelty"}
-        return [_record_set("cells", {name: ("column", name, name in numbers) for name in columns})]
+        return [_record_set("cells", {name: ("column", name, cells_csv.is_number(name)) for name in columns})]
     with out.open(encoding="utf-8") as file:
         if file.read(1) != "{" or out.suffix.lower() != ".json":
             return []

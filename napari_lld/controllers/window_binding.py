@@ -72,9 +72,9 @@ class WindowBinding(QObject):
         """Put over the canvas what lies there, and name it for screen readers."""
         canvas.setAccessibleName(tr("The field, with its marks"))
         self.proposed = ProposedBar(self._desk.session, self._desk.commands)
-        self.proposed.lie_on(canvas)
+        self.proposed.attach(canvas)
         self.references = ReferencePanel(self._desk.session, self._desk.commands)
-        self.references.lie_on(canvas, self._cell_on_canvas)
+        self.references.lie_over(canvas, self._cell_on_canvas)
 
     def _on_camera(self, *_args: object) -> None:
         if self.references is not None:

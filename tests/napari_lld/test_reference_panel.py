@@ -31,7 +31,7 @@ def panel(dock: AnnotateDock, small_project: Path, qtbot: QtBot) -> Iterator[Ref
     canvas.resize(680, 700)
     qtbot.addWidget(canvas)
     panel = ReferencePanel(session, dock.desk.commands)
-    panel.lie_on(canvas, lambda: None)
+    panel.lie_over(canvas, lambda: None)
     canvas.show()
     yield panel
     panel.release()

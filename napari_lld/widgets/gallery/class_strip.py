@@ -23,6 +23,7 @@ from napari_lld.layers.palette import class_colour, class_letter
 from napari_lld.session.gallery import MISSING
 from napari_lld.widgets.base.swatch import paint_swatch
 from napari_lld.widgets.base.theme import Colours, colours, mix
+from napari_lld.widgets.gallery.arrow_keys import arrow_step
 
 CROPS = "application/x-lld-gallery-crops"
 """What a drag of crops carries: which grid it comes from."""
@@ -119,7 +120,7 @@ class ClassStrip(QListWidget):
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Go on with the arrows."""
-        step = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(Qt.Key(event.key())) if event is not None else None
+        step = arrow_step(event)
         if step is None:
             super().keyPressEvent(event)
         else:

@@ -21,6 +21,7 @@ from napari_lld.session.gallery_items import Item
 from napari_lld.session.gallery_likeness import ClusterRow
 from napari_lld.widgets.base.swatch import paint_swatch
 from napari_lld.widgets.base.theme import Colours, colours, mix
+from napari_lld.widgets.gallery.arrow_keys import arrow_step
 from napari_lld.widgets.gallery.gallery_model import GalleryModel
 
 WIDTH = 196
@@ -127,7 +128,7 @@ class ClusterList(QListWidget):
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Go on with the arrows."""
-        step = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(Qt.Key(event.key())) if event is not None else None
+        step = arrow_step(event)
         if step is None:
             super().keyPressEvent(event)
         else:

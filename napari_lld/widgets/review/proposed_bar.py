@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_lld.commands.registry import Commands
@@ -10,7 +10,8 @@ from napari_lld.i18n.reasons import in_words
 from napari_lld.i18n.translate import tr
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.focus import show_focus
-from napari_lld.widgets.base.parts import Part, column, label, row
+from napari_lld.widgets.base.over_canvas import OverCanvas
+from napari_lld.widgets.base.parts import column, label, row
 from napari_lld.widgets.base.theme import Colours, stylesheet
 
 _MARGIN = 10
@@ -19,14 +20,13 @@ _SCALE_BAR = (175, 44)
 """What the scale bar takes of the canvas' lower left corner; a narrow canvas has it under this bar."""
 
 
-class ProposedBar(Part):
+class ProposedBar(OverCanvas):
     """Lies at the foot of the canvas while a region is proposed; without a canvas it is never seen."""
 
     def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
         super().__init__(session, commands, parent)
         self.setObjectName("lld_proposed")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self._canvas: QWidget | None = None
         self._why = label(role="heading", wrap=True)
         self._how_long = label(role="muted", gives_way=True)
         layout = column(self, 4, (10, 7, 10, 7))
@@ -40,22 +40,6 @@ class ProposedBar(Part):
         show_focus(self)
         self.hide()
         self.bind(session.region_proposal.changed, self.refresh)
-
-    def lie_on(self, canvas: QWidget) -> None:
-        """Attach to a canvas."""
-        self._canvas = canvas
-        self.setParent(canvas)
-        canvas.installEventFilter(self)
-        self.refresh()
-
-    def release(self) -> None:
-        """Disconnect from the canvas, which outlives the dock."""
-        super().release()
-        if self._canvas is not None:
-            self._canvas.removeEventFilter(self)
-            self._canvas = None
-            self.setParent(None)
-            self.deleteLater()
 
     def refresh(self) -> None:
         """Show what is proposed."""
@@ -85,12 +69,6 @@ class ProposedBar(Part):
             stylesheet(new).replace("#lld_desk", "#lld_proposed")  # it lies outside the dock
             + f"#lld_proposed {{ border: 1px solid {new.line.name()}; border-radius: 6px; }}"
         )
-
-    def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
-        """Keep the bar at the foot of the canvas."""
-        if event is not None and event.type() == QEvent.Type.Resize and self.isVisible():
-            self._place()
-        return False
 
     def _place(self) -> None:
         if self._canvas is None:

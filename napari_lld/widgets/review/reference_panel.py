@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QEvent, QObject, QRectF, QSize, Qt, QTimer
+from qtpy.QtCore import QRectF, QSize, Qt, QTimer
 from qtpy.QtGui import QImage, QPainter, QPaintEvent, QPen, QPixmap
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
@@ -15,7 +15,8 @@ from napari_lld.i18n.translate import tr
 from napari_lld.session.references import CLASS, Comparison, Reference
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.focus import show_focus
-from napari_lld.widgets.base.parts import Part, column, label, row
+from napari_lld.widgets.base.over_canvas import OverCanvas
+from napari_lld.widgets.base.parts import column, label, row
 from napari_lld.widgets.base.theme import Colours, colours, stylesheet
 
 _MARGIN = 8
@@ -71,14 +72,13 @@ class Picture(QAbstractButton):
             painter.drawRect(rect.adjusted(1.5, 1.5, -1.5, -1.5))
 
 
-class ReferencePanel(Part):
+class ReferencePanel(OverCanvas):
     """Lies over the canvas, above or below the current cell; without a canvas it is never seen."""
 
     def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
         super().__init__(session, commands, parent)
         self.setObjectName("lld_references")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self._canvas: QWidget | None = None
         self.where: Callable[[], tuple[float, float] | None] = lambda: None
         self._shown: Comparison | None = None
         self._in_sight: tuple[tuple[str, int], Comparison | None] | None = None
@@ -124,38 +124,16 @@ class ReferencePanel(Part):
 
     # ------------------------------------------------------------------ where
 
-    def lie_on(self, canvas: QWidget, where: Callable[[], tuple[float, float] | None]) -> None:
-        """Attach to a canvas.
+    def lie_over(self, canvas: QWidget, where: Callable[[], tuple[float, float] | None]) -> None:
+        """Lie over a canvas.
 
         Parameters
         ----------
         where
             Gives where the current cell begins and ends on the canvas, from its top.
         """
-        self._canvas, self.where = canvas, where
-        self.setParent(canvas)
-        canvas.installEventFilter(self)
-        self.refresh()
-
-    def release(self) -> None:
-        """Disconnect from the canvas, which outlives the dock."""
-        super().release()
-        if self._canvas is not None:
-            self._canvas.removeEventFilter(self)
-            self._canvas = None
-            self.setParent(None)
-            self.deleteLater()
-
-    def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
-        """Follow the size of the canvas."""
-        if event is not None and event.type() == QEvent.Type.Resize:
-            self.place_soon()
-        return False
-
-    def place_soon(self, *_args: object) -> None:
-        """Get out of the way of the cell: the view was moved."""
-        if self.isVisible():
-            self._place()
+        self.where = where
+        self.attach(canvas)
 
     def _place(self) -> None:
         """Lie at the head or the foot of the canvas, whichever covers less of the current cell."""
