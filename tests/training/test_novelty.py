@@ -41,6 +41,9 @@ class Describer(nn.Module):
     def decide(self, features: torch.Tensor) -> list[torch.Tensor]:
         return [-0.5 * torch.cdist(features, self.centres) ** 2]
 
+    def is_by_discriminant(self, head: int) -> bool:
+        return False
+
 
 DESCRIBER: Any = Describer()
 
@@ -60,6 +63,25 @@ def test_taught_cells_are_flagged_as_seldom_as_is_said_and_others_mostly(novelty
     known = np.concatenate([cells(k, 100, 1) for k in range(CLASSES)])
     assert flagged(novelty, known) <= 0.08
     assert flagged(novelty, cells(CLASSES, 100, 1)) >= 0.9
+
+
+class Fitted(Describer):
+    """One of which only a discriminant decides, as sure of the cells that it was fitted on as one can be."""
+
+    def decide(self, features: torch.Tensor) -> list[torch.Tensor]:
+        off = torch.cdist(features, torch.from_numpy(memory().features.astype(np.float32))).amin(1)
+        return [super().decide(features)[0] * torch.where(off < 0.5, 1.0, 0.001)[:, None]]
+
+    def is_by_discriminant(self, head: int) -> bool:
+        return True
+
+
+def test_cells_like_those_that_were_taught_are_not_flagged_where_a_discriminant_alone_decides() -> None:
+    made = Novelty.of(memory(), 0, Fitted())  # type: ignore[arg-type]
+    assert made is not None
+    known = np.concatenate([cells(k, 100, 1) for k in range(CLASSES)])
+    assert flagged(made, known) <= 0.08
+    assert flagged(made, cells(CLASSES, 100, 1)) >= 0.9
 
 
 def test_a_cell_stands_out_where_taught_classes_are_all_alike() -> None:

@@ -16,7 +16,6 @@ from training.cluster.units import Cluster
 from training.inference.predict import LIKELY, Pixels, RawProposals, seen_side
 from training.inference.predictor import Boxes, View
 from training.models.model import LearnedModel
-from training.networks.appearance import AppearanceDescriber
 
 T = TypeVar("T")
 
@@ -84,7 +83,7 @@ class ClusterPredictor:
         more = {
             "size": model.size,
             "sides": [float(one) for one in model.sides],
-            "by_appearance": isinstance(model.describer, AppearanceDescriber),
+            "by_appearance": not model.sees_by_trunk,
         }
         return {**sent.described, **more}, self._models[sent.key]
 

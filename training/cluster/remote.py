@@ -264,10 +264,10 @@ def _learned(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
     # whole slides are searched with a wider view of the same weights
     shown = copy.copy(learned)
     shown.size, shown.sides = int(model["size"]), (float(model["sides"][0]), float(model["sides"][1]))
-    if model.get("by_appearance"):
-        from training.networks.appearance import AppearanceDescriber
+    if model.get("by_appearance") and shown.never_taught:
+        from training.models.model import by_appearance
 
-        shown.describer = AppearanceDescriber(shown.vocabulary).eval()
+        by_appearance(shown)
     return shown
 
 

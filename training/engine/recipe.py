@@ -22,11 +22,13 @@ from torch import nn
 
 from training.engine.augment import OTHER_LOOKS, jitter
 from training.engine.data import Labels, TrainingField, each_cell, labelled_cells
+from training.engine.new_attribute import Lines, fit_lines
 from training.engine.within_class import classes_of, fit_shift
 from training.models.memory import Memory, single_labels
 from training.models.model import LearnedModel, adapted
 from training.networks.describer import NEVER, Discriminant, cut_crop, features_of
 from training.networks.devices import to_tensor
+from training.networks.vocabulary import Vocabulary
 from training.similarity.space import Space
 
 FOLDS = 5
@@ -191,7 +193,8 @@ def teach_heads(
 ) -> dict[int, Mixing]:
     """Fit a discriminant beside each head, and remember the cells.
 
-    Trunk and heads stay as they are. A head of which cells and memory show fewer than two values gets no
+    Trunk and heads stay as they are. An attribute that no parent's head was taught gets lines of its own kind
+    (`training.engine.new_attribute`). A head of which cells and memory show fewer than two values gets no
     discriminant. A group's label counts for the member that a discriminant of the other cells finds most
     probable; where no cell shows any member, it teaches nothing.
 
@@ -278,16 +281,27 @@ class _Shown:
         ``(n, heads)``: see `training.models.memory.Memory`.
     folds
         ``(n,)``: they cut no unit in two.
+    cells
+        ``(n,)``: which cell each is of, ascending.
     """
 
     features: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
     folds: np.ndarray
+    cells: np.ndarray
 
     def of(self, rows: np.ndarray) -> _Shown:
         """Return some rows."""
-        return _Shown(self.features[rows], self.labels[rows], self.weights[rows], self.folds[rows])
+        return _Shown(
+            self.features[rows], self.labels[rows], self.weights[rows], self.folds[rows], self.cells[rows]
+        )
+
+    def classes(self, vocabulary: Vocabulary) -> np.ndarray:
+        """Return the class of each row's cell: ``(n,)``, -1 = none."""
+        if not vocabulary.classes:
+            return np.full(len(self.labels), -1)
+        return classes_of(self.labels[:, 0], self.cells)
 
     def counts(self, head: int) -> float:
         """Count the cells that have a label of a head."""
@@ -309,6 +323,7 @@ def _with_memory(cells: Cells, memory: Memory, seed: int) -> _Shown:
         np.concatenate((single_labels(cells.labels.allowed), memory.labels)).astype(int),
         np.concatenate((cells.labels.weights, memory.weights)).astype(np.float64),
         np.concatenate((folds, rng.integers(FOLDS, size=len(memory)))),
+        np.concatenate((of, len(cells.units) + np.arange(len(memory)))),
     )
 
 
@@ -349,11 +364,29 @@ def _fitted(shown: _Shown, sizes: Sequence[int]) -> list[int]:
     return [i for i in range(len(sizes)) if len(np.unique(columns[i][columns[i] >= 0])) >= 2]
 
 
+def _is_new(model: LearnedModel, head: int) -> bool:
+    """Return whether a head is of an attribute that no parent's own head was taught."""
+    if model.vocabulary.classes and not head:
+        return False
+    return model.describer.own_values(head) < 2  # of one alone there is nothing to say
+
+
+def _new_lines(shown: _Shown, head: int, vocabulary: Vocabulary) -> Lines:
+    return fit_lines(
+        shown.features,
+        shown.labels[:, head],
+        shown.classes(vocabulary),
+        shown.weights[:, head],
+        values=len(vocabulary.heads[head]),
+        of_classes=len(vocabulary.classes),
+    )
+
+
 def _cross_fit(model: LearnedModel, shown: _Shown, looks: np.ndarray) -> dict[int, _Crossed]:
     """Evaluate each head's discriminant on cells of other folds; one of fewer than two values has none."""
-    describer, calibration = model.describer, model.calibration
+    describer, calibration, words = model.describer, model.calibration, model.vocabulary
     features, labels, weights, folds = shown.features, shown.labels, shown.weights, shown.folds
-    names, sizes = model.vocabulary.head_names, [len(values) for values in model.vocabulary.heads]
+    names, sizes, classes = words.head_names, [len(values) for values in words.heads], shown.classes(words)
     used = _fitted(shown, sizes)
     if not used:
         return {}
@@ -362,8 +395,12 @@ def _cross_fit(model: LearnedModel, shown: _Shown, looks: np.ndarray) -> dict[in
         held, rest = folds == fold, folds != fold
         if not (labels[rest] >= 0).any():
             continue
-        space = shown.of(rest).space(looks)
+        taught_by = shown.of(rest)
+        space = taught_by.space(looks)
         for i in used:
+            if _is_new(model, i):
+                scores[i][held] = _new_lines(taught_by, i, words).scores(features[held], classes[held])
+                continue
             weight, bias, met = space.discriminant(labels[rest, i], sizes[i], weights[rest, i])
             scores[i][held] = np.where(met, features[held] @ weight.T + bias, NEVER)
     with torch.inference_mode():
@@ -398,7 +435,7 @@ def _shift(
     """
     lines = model.describer.lines[head]
     assert isinstance(lines, Discriminant)
-    if not len(lines.shift):
+    if not len(lines.shift) or _is_new(model, head):
         return None
     own = len(of)
     mixed = crossed.mixing.keep(copy.deepcopy(lines).cpu()).mixed(
@@ -428,7 +465,11 @@ def _fit_discriminants(
     space = shown.space(looks)
     for i, one in mixing.items():
         lines = one.keep(model.describer.lines[i])
-        weight, bias, met = space.discriminant(shown.labels[:, i], len(lines.bias), shown.weights[:, i])
+        if _is_new(model, i):
+            weight, bias, met, shift = _new_lines(shown, i, model.vocabulary)
+            lines.shift.copy_(torch.from_numpy(shift / one.cooling))
+        else:
+            weight, bias, met = space.discriminant(shown.labels[:, i], len(lines.bias), shown.weights[:, i])
         lines.weight.copy_(torch.from_numpy(weight / one.cooling))
         lines.bias.copy_(torch.from_numpy(np.where(met, bias / one.cooling, NEVER)))
         lines.temperature.fill_(one.of_head)

@@ -19,6 +19,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors.torch import save as save_safetensors
 from torch import nn
@@ -103,20 +104,24 @@ def _take_bytes(first: Any) -> None:
 
 
 def build_graphs(model: LearnedModel, digest: str) -> bytes:
-    """Write both networks as ONNX, in one file of safetensors that says of what they were made."""
+    """Write both networks as ONNX, in one file of safetensors that says of what they were made.
+
+    Of a model that sees cells by their stain there is no trunk: its part is empty.
+    """
     pixels = torch.zeros(2, STRIDE * 3, STRIDE * 2, 3, dtype=torch.uint8)
     crops = torch.zeros(3, CROP, CROP, 3, dtype=torch.uint8)
     shown = {0: "fields", 1: "height", 2: "width"}
+    of_trunk = {"crops": {0: "views"}, "features": {0: "views"}}
     parts = {
         "detector": _graph(
             _Finder(model),
             pixels,
             {"pixels": shown, "boxes": {0: "fields", 1: "anchors"}, "vector": {0: "fields"}},
         ),
-        "trunk": _graph(_Trunk(model), crops, {"crops": {0: "views"}, "features": {0: "views"}}),
+        "trunk": _graph(_Trunk(model), crops, of_trunk) if model.sees_by_trunk else b"",
     }
     content: bytes = save_safetensors(
-        {name: torch.frombuffer(bytearray(part), dtype=torch.uint8) for name, part in parts.items()},
+        {name: torch.from_numpy(np.frombuffer(part, np.uint8).copy()) for name, part in parts.items()},
         metadata={"about": f"{digest} {content_hash(parts)}"},
     )
     return content

@@ -48,6 +48,12 @@ class OnnxError(LLDError):
     cure = "Please report it, with the details that --debug prints."
 
 
+class NoTrunkError(OnnxError):
+    """A model has no network for cells that could be written."""
+
+    cure = "Train one from the bundled starter (napari-lld train PROJECT --init starter) and export that."
+
+
 class _Whole(nn.Module):
     """Detector and describer side by side, with what turns their outputs into probabilities."""
 
@@ -126,10 +132,15 @@ def export_onnx(model: LearnedModel) -> bytes:
     Raises
     ------
     OnnxError
-        ONNX Runtime gives other results.
+        The model sees cells by their stain, or ONNX Runtime gives other results.
     """
     import onnx
 
+    if not model.sees_by_trunk:
+        raise NoTrunkError(
+            "This model began without having seen a cell and describes cells by measures of their stain, "
+            "which ONNX cannot hold."
+        )
     about = describe_export(model)
     whole = _Whole(model).eval()
     with torch.random.fork_rng(devices=[]):

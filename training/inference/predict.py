@@ -197,6 +197,8 @@ def _see_with(
     if not describe:
         return seen
     crops, sizes = _crops_of(image, side, seen.boxes)
+    if not engine.has_trunk:
+        return seen._replace(features=features_of(model.describer, crops, sizes))
     features = np.zeros((len(crops), model.describer.features), np.float32)
     for once, rows in _by_score(seen.scores):
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,7 +17,13 @@ from annotation_store.files import strict_json
 from training.networks.architectures import STARTER_ARCHITECTURE, ArchitectureName
 
 FORMAT = "napari-lld model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest that is read: 2 = a model that sees cells by their stain, which older programs cannot use."""
+
+TRUNK: Literal["trunk"] = "trunk"
+APPEARANCE: Literal["appearance"] = "appearance"
+DescriberName = Literal["trunk", "appearance"]
+"""How a model sees cells: by a trunk, as cards without the word mean, or by their stain."""
 
 _MOST_BYTES = 20_000_000
 _MOST_VALUES = 20_000
@@ -95,6 +101,7 @@ class ModelCard(_Bounded):
     size: Annotated[int, Field(ge=64, le=4096)]
     cell_sides: Annotated[tuple[float, float] | None, Field(default=None)]
     detector: ArchitectureName = STARTER_ARCHITECTURE
+    describer: DescriberName = TRUNK
     vocabulary: VocabularyCard
     calibration: CalibrationCard
     sets: SetsCard | None = None

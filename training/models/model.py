@@ -25,13 +25,14 @@ from torch import nn
 from annotation_store.files.outputs import write_file
 from training.evaluation.prediction_sets import Sets
 from training.models.calibration import Calibration
-from training.models.card import FORMAT, FORMAT_VERSION
+from training.models.card import APPEARANCE, FORMAT, FORMAT_VERSION, TRUNK, DescriberName
 from training.models.card import ModelError as ModelError
 from training.models.folder import CARD as CARD
 from training.models.folder import WEIGHTS as WEIGHTS
 from training.models.folder import model_files
 from training.models.folder import read_card as read_card
 from training.models.memory import Memory
+from training.networks.appearance import AppearanceDescriber
 from training.networks.architectures import STARTER_ARCHITECTURE, ArchitectureName
 from training.networks.describer import Describer
 from training.networks.detector import build_detector
@@ -62,7 +63,8 @@ class LearnedModel:
         Head name to value name to how many cells taught it, the parents' included. An untrained value is
         not proposed: its weights say something all the same, and it would mean nothing.
     architecture
-        The detector's. The describer's trunk is that of a YOLO26n whatever the detector.
+        The detector's. The describer's trunk is that of a YOLO26n whatever the detector, or there is none and
+        cells are seen by their stain (`by_appearance`).
     untaught
         Whether the detector has never learnt cells here (random weights, or those of a file of
         Ultralytics): it takes its `sides` from the first it is shown.
@@ -106,6 +108,21 @@ class LearnedModel:
             if any(module.training for module in part.modules()):  # to set it costs ten times as much
                 part.eval()
         return self
+
+    @property
+    def sees_by_trunk(self) -> bool:
+        """Whether its describer has a trunk; otherwise it sees cells by their stain."""
+        return not isinstance(self.describer, AppearanceDescriber)
+
+    @property
+    def never_taught(self) -> bool:
+        """Whether nobody ever taught it a cell here, so that its trunk has never seen one."""
+        return self.untaught and not self.was_taught and not len(self.memory)
+
+    @property
+    def was_taught(self) -> bool:
+        """Whether any cell taught it, or its parents, a value that it has a word for."""
+        return any(self.taught.values())
 
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Return parameters and running statistics by name."""
@@ -195,12 +212,29 @@ def _blank(architecture: ArchitectureName) -> nn.Module:
     return build_detector(architecture)
 
 
-def _empty_model(vocabulary: Vocabulary, size: int, architecture: ArchitectureName) -> LearnedModel:
+def by_appearance(model: LearnedModel) -> LearnedModel:
+    """Let a model that was never taught see cells by their stain, not by its trunk; return it."""
+    device = next(model.detector.parameters()).device
+    model.describer = AppearanceDescriber(model.vocabulary).eval().to(device)
+    model.memory = Memory.empty(model.describer.features, len(model.vocabulary.heads))
+    return model
+
+
+def _empty_model(
+    vocabulary: Vocabulary, size: int, architecture: ArchitectureName, describer: DescriberName
+) -> LearnedModel:
     """Make a model whose weights will be loaded."""
     with torch.random.fork_rng(devices=[]):
         detector = copy.deepcopy(_blank(architecture))
-        describer = Describer(vocabulary, _blank(STARTER_ARCHITECTURE))
-        return LearnedModel(detector, describer, vocabulary, size, architecture=architecture)
+        if describer == APPEARANCE:
+            seeing: Describer = AppearanceDescriber(vocabulary)
+        else:
+            seeing = Describer(vocabulary, _blank(STARTER_ARCHITECTURE))
+        return LearnedModel(detector, seeing, vocabulary, size, architecture=architecture)
+
+
+def _describer_of(model: LearnedModel) -> DescriberName:
+    return TRUNK if model.sees_by_trunk else APPEARANCE
 
 
 def adapted(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = None) -> LearnedModel:
@@ -215,7 +249,7 @@ def adapted(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = N
         parent's.
     """
     source = parent.source if source is None else source
-    child = _empty_model(vocabulary, parent.size, parent.architecture)
+    child = _empty_model(vocabulary, parent.size, parent.architecture, _describer_of(parent))
     child.sides = parent.sides
     child.untaught = parent.untaught
     child.detector.load_state_dict(parent.detector.state_dict())
@@ -277,16 +311,19 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
         for name, tensor in model.tensors()
     }
     tensors.update({_MEMORY + name: tensor for name, tensor in model.memory.tensors().items()})
+    describer = _describer_of(model)
+    version = FORMAT_VERSION if describer == APPEARANCE else 1  # older programs read the others
     # one entry only: safetensors writes several in random order, and equal weights must be equal files
-    content = save_safetensors(tensors, metadata={"format": f"{FORMAT} {FORMAT_VERSION}"})
+    content = save_safetensors(tensors, metadata={"format": f"{FORMAT} {version}"})
     written = {
         **model.card,
         "format": FORMAT,
-        "version": FORMAT_VERSION,
+        "version": version,
         "sha256": hashlib.sha256(content).hexdigest(),
         "size": model.size,
         "cell_sides": list(model.sides),
         "detector": model.architecture,
+        "describer": describer,
         "vocabulary": model.vocabulary.to_dict(),
         "schema_digest": model.vocabulary.digest,
         "calibration": model.calibration.to_dict(),
@@ -317,7 +354,8 @@ def read_model(place: Path) -> LearnedModel:
         raise ModelError(f"{weights} is not the file its card describes: it was changed or damaged.")
     try:
         vocabulary = Vocabulary.from_dict(card["vocabulary"])
-        model = _empty_model(vocabulary, int(card["size"]), card.get("detector", STARTER_ARCHITECTURE))
+        detector, describer = card.get("detector", STARTER_ARCHITECTURE), card.get("describer", TRUNK)
+        model = _empty_model(vocabulary, int(card["size"]), detector, describer)
         model.calibration = Calibration.from_dict(card["calibration"])
         model.sets = Sets.from_dict(card.get("sets"))
         least, greatest = card.get("cell_sides") or STARTER_SIDES

@@ -1,7 +1,7 @@
 """What a cell looks like by its stain: colours, textures and shapes of nucleus and cytoplasm.
 
 A trunk that was never taught a white cell sees edges and grounds before it sees what a hematologist sees.
-Until something was taught, these few numbers tell cells apart far better (``docs/adr/0019``): the amount of
+These few numbers tell cells apart far better (``docs/adr/0019``): the amount of
 stain in the nucleus and around it, how grainy either is at three scales, how much of the cell is nucleus, and
 its outline.
 """
@@ -131,10 +131,12 @@ def _shape(nucleus: np.ndarray, cell: np.ndarray) -> list[float]:
 
 
 class AppearanceDescriber(Describer):
-    """A describer for a model that was never taught: features are `appearance` and the size.
+    """A describer for a model that began without having been taught: features are `appearance` and the size.
 
     Its heads say nothing; what there is to say, discriminants of these features say.
     """
+
+    heads_learn = False
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         nn.Module.__init__(self)

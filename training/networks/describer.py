@@ -116,7 +116,14 @@ class Describer(nn.Module):
         The heads: see `Vocabulary.heads`.
     detector
         The model whose backbone is copied (weights too).
+
+    Attributes
+    ----------
+    heads_learn
+        Whether its heads can be taught by gradients: if not, discriminants say all there is to say.
     """
+
+    heads_learn = True
 
     def __init__(self, vocabulary: Vocabulary, detector: nn.Module) -> None:
         super().__init__()
@@ -168,6 +175,14 @@ class Describer(nn.Module):
             classes = torch.softmax(decided[0].float(), 1)
             shifts = [cast(Discriminant, lines).shift for lines in self.lines]
             return [decided[0], *(x + classes @ own for x, own in zip(decided[1:], shifts[1:], strict=True))]
+
+    def own_values(self, head: int) -> int:
+        """Count the values that a head itself was taught, and not its discriminant alone."""
+        return int((cast(Discriminant, self.lines[head]).own > 0).sum())
+
+    def is_by_discriminant(self, head: int) -> bool:
+        """Return whether a discriminant alone decides on a head's values."""
+        return bool(cast(Discriminant, self.lines[head]).used > 0) and not self.own_values(head)
 
     def _has_classes(self) -> bool:
         """Return whether the first head is the class."""
@@ -232,9 +247,8 @@ class Describer(nn.Module):
                 lines.weight[rows] = its_lines.weight[theirs]
                 lines.bias[rows] = its_lines.bias[theirs]
                 # before the first discriminant, a head's own values are those that taught it
-                lines.own[rows] = torch.where(
-                    its_lines.used > 0, its_lines.own[theirs], torch.ones(len(rows))
-                )
+                taught_it = torch.full((len(rows),), float(other.heads_learn))
+                lines.own[rows] = torch.where(its_lines.used > 0, its_lines.own[theirs], taught_it)
                 for scalar in ("share", "temperature", "used"):
                     getattr(lines, scalar).copy_(getattr(its_lines, scalar))
                 classes = [k for k, one in enumerate(own.classes) if one in others.classes]

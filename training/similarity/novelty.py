@@ -5,7 +5,9 @@ Three things tell a cell of another class, each where the others fail (``docs/ad
 - *Place*: what the discriminants of the taught classes say of its features, in units of the spread within a
   class. In these few directions the taught classes differ, and so do most others from all of them.
 - *Company*: how like its nearest remembered cells it is in all features, by `Space.directions`.
-- *Doubt*: how sure the model is of the class that it says.
+- *Doubt*: how sure the model is of the class that it says. Where a discriminant alone decides, which was
+  fitted on the very cells that are remembered, each is judged by one that was fitted on others
+  (``docs/adr/0029``).
 
 Each is compared with those of the remembered cells: the share of these that stand out as much is a p-value
 (conformal prediction: Vovk, Gammerman & Shafer 2005, chapter 2). The three are multiplied, as Fisher's method
@@ -23,6 +25,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from training.models.memory import Memory
 from training.networks.describer import Describer
@@ -52,6 +55,9 @@ _AT_HOME = 1.0
 _TURNS = 15
 
 
+_COOLING = 4.0
+"""What scores of a discriminant are divided by, where they alone tell how sure a class is."""
+
 _COMPANY = 5
 """Nearest remembered cells that are a cell's company."""
 
@@ -72,6 +78,7 @@ class Novelty:
         features, labels = memory.features[rows].astype(np.float64), labels[rows]
         of = np.searchsorted(self.values, labels)
         self._describer, self._head, self._looks = describer, head, memory.looks
+        self._by_discriminant = describer.is_by_discriminant(head)
         self._typical = np.stack([features[of == k].mean(0) for k in range(len(self.values))])
         folds = _folds(of, seed)
         lines, lonely = np.zeros((len(rows), len(self.values))), np.zeros(len(rows))
@@ -92,7 +99,9 @@ class Novelty:
         self._space = Space(features, labels[:, None], self._looks)
         self._lines = self._matrix(self._space, labels)
         self._company = self._space.directions(features)
-        known = (self._distances(lines @ self._axes), lonely, self._doubt(features))
+        # what was fitted on these very cells is surer of them than of any other
+        doubt = _doubt_of(lines / _COOLING) if self._by_discriminant else self._doubt(features)
+        known = (self._distances(lines @ self._axes), lonely, doubt)
         self._known = [np.sort(one) for one in known]
         self._together = np.sort(self._standing_out(known))
 
@@ -160,6 +169,9 @@ class Novelty:
     @torch.inference_mode()
     def _doubt(self, features: np.ndarray) -> np.ndarray:
         """Return how unsure the model is of the class: ``(n,)``."""
+        if self._by_discriminant:
+            weight, bias = self._lines
+            return _doubt_of((features.astype(np.float64) @ weight.T + bias) / _COOLING)
         device = next(self._describer.parameters()).device
         tensor = torch.from_numpy(features.astype(np.float32)).to(device)
         outputs = self._describer.decide(tensor)[self._head][:, self.values]
@@ -175,6 +187,11 @@ class Novelty:
         weight, bias, _ = space.discriminant(labels, int(self.values.max()) + 1)
         weight, bias = weight[self.values], bias[self.values]
         return weight - weight.mean(0), bias - bias.mean()
+
+
+def _doubt_of(scores: np.ndarray) -> np.ndarray:
+    """Return how far the most probable value is from certain: ``(n,)`` from log-odds ``(n, k)``."""
+    return np.asarray(1 - softmax(scores, axis=1).max(1))
 
 
 def _loneliness(likeness: np.ndarray) -> np.ndarray:

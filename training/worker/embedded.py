@@ -19,9 +19,7 @@ from annotation_store.errors import ImageError, ProjectError
 from annotation_store.records import Box, Field, SuggestionState
 from training.inference.predictor import Boxes, Predictor
 from training.inference.sources import SlideArea, StoredField
-from training.models.memory import Memory
-from training.models.model import LearnedModel
-from training.networks.appearance import AppearanceDescriber
+from training.models.model import LearnedModel, by_appearance
 from training.networks.describer import cut_crop, features_of, size_feature
 from training.networks.scale import CellSides, field_side
 from training.protocol import Progress
@@ -430,18 +428,11 @@ def model_of(project: Project, choice: str | int, device: str) -> tuple[LearnedM
     key = (project.uid, number, card, project.schema.digest(), device)
     if _model is None or _model[0] != key or (isinstance(number, int) and card is None):
         learned, found = resolve(project, choice)
-        if learned.untaught and not len(learned.memory):
+        if learned.never_taught:
             by_appearance(learned)
         learned.to(device)
         _model = (key, learned, found)
     return _model[1:]
-
-
-def by_appearance(model: LearnedModel) -> LearnedModel:
-    """Let a model that was never taught see cells by their stain; return it."""
-    model.describer = AppearanceDescriber(model.vocabulary).eval()
-    model.memory = Memory.empty(model.describer.features, len(model.vocabulary.heads))
-    return model
 
 
 def _sides(fields: Mapping[int, Field], entries: Sequence[Entry]) -> dict[int, float | None]:

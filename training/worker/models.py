@@ -16,6 +16,7 @@ from training.models.model import (
     LearnedModel,
     ModelError,
     adapted,
+    by_appearance,
     in_words,
     new_model,
     read_model,
@@ -127,11 +128,13 @@ def beginning(
     number = _number(init)
     if init in {"starter", "active"} or number is not None:
         parent, found = resolve(project, init)
-        if init == "active" and found is not None and not len(parent.memory):
+        if init == "active" and found is not None and parent.was_taught and not len(parent.memory):
             parent, found = resolve(project, "starter")  # made before models had a memory: it would forget
         name = "starter" if found is None else str(found)
     else:
         parent, name = read_model(Path(str(init))), "file"  # its path may contain a person's name
+    if parent.never_taught:
+        by_appearance(parent)  # its trunk has never seen a white cell, and no round teaches a trunk
     child = adapted(parent, vocabulary, source_of(project.uid))
     child.size = size
     return child, name

@@ -16,22 +16,19 @@ import numpy as np
 import torch
 
 from annotation_store.project import Project
-from annotation_store.records import Box, Proposal, Suggestion
+from annotation_store.records import Proposal, Suggestion
 from training import ranking
 from training.engine.data import Labels, labelled_cells
 from training.engine.recipe import Cells, Mixing, teach_heads
-from training.inference.predict import RawProposals, describe_features, stated
 from training.inference.stain_proposals import has_box_from_stain
 from training.models.memory import Memory, source_of
 from training.models.model import LearnedModel, adapted
-from training.networks.appearance import AppearanceDescriber
-from training.networks.scale import domain_of
 from training.networks.vocabulary import Vocabulary
-from training.protocol import DescribeRequest, Done, Progress, Renewed, RenewRequest, Started
-from training.worker.annotated_fields import AnnotatedField, knowledge, slide_sides
+from training.protocol import DescribeRequest, Done, Renewed, RenewRequest, Started
+from training.worker.annotated_fields import AnnotatedField, knowledge
+from training.worker.box_predictor import BoxPredictor, tell_looking
 from training.worker.channel import Channel
-from training.worker.embedded import by_appearance, model_of, vectors_of
-from training.worker.films import Films
+from training.worker.embedded import model_of, vectors_of
 
 if TYPE_CHECKING:
     from training.models.calibration import Calibration
@@ -57,7 +54,7 @@ def renew(request: RenewRequest, channel: Channel, device: torch.device) -> Done
         known = knowledge(project)
         channel.send(Started(task="renew", device=str(device), fields=len(known)))
         taught = heads.fit(project, known, channel)
-        predicting = _Predicting(project, heads.model, known, channel)
+        predicting = BoxPredictor(project, heads.model, known, channel)
         seen = set(request.first)
         looked_at = set(project.embeddings.fields(ranking.STARTER)) if heads.number is None else set()
         # these are on the screen: they do not wait for the others
@@ -92,7 +89,7 @@ def describe(request: DescribeRequest, channel: Channel, device: torch.device) -
         if not heads.fitted:
             heads.fit(project, known, channel)
         places = [(field.id, box) for box in request.boxes]
-        found = _Predicting(project, heads.model, known, channel).of(places, np.ones(len(places)))
+        found = BoxPredictor(project, heads.model, known, channel).of(places, np.ones(len(places)))
     result: dict[str, Any] = {
         "field": field.id,
         "boxes": [
@@ -127,7 +124,7 @@ class _Heads:
         self.fitted = 0
         self._mixing: dict[int, Mixing] = {}
         self._mixed_at: dict[tuple[int, int], int] = {}
-        self.model = _copy(parent, vocabulary, source)
+        self.model = adapted(parent, vocabulary, source)
         self.model.size, self.model.card = parent.size, parent.card
         self.model.vocabulary = vocabulary
         self._begun = _Begun.of(self.model)
@@ -146,7 +143,7 @@ class _Heads:
             self.model,
             [(known[i].field.id, known[i].on_field(fields[i].cells[j].box)) for i, j in some],
             sides={one.field.id: one.cell_side for one in known},
-            on_field=_looking(channel),
+            on_field=tell_looking(channel),
         )
         whole = np.isfinite(features).all(1)
         if not whole.any():
@@ -195,13 +192,6 @@ class _Heads:
         }
 
 
-def _copy(parent: LearnedModel, vocabulary: Vocabulary, source: int) -> LearnedModel:
-    if not isinstance(parent.describer, AppearanceDescriber):
-        return adapted(parent, vocabulary, source)
-    untaught = LearnedModel(parent.detector, parent.describer, vocabulary, untaught=True, source=source)
-    return by_appearance(untaught)
-
-
 @dataclass
 class _Begun:
     """What fitting heads changes of a model, as it was before."""
@@ -242,7 +232,7 @@ def _heads_of(project: Project, choice: str | int, device: torch.device) -> _Hea
 def _renew(
     project: Project,
     heads: _Heads,
-    predicting: _Predicting,
+    predicting: BoxPredictor,
     suggestions: Sequence[Suggestion],
     looked_at: Collection[int],
     channel: Channel,
@@ -278,56 +268,6 @@ def _renew(
     return count
 
 
-class _Predicting:
-    """Predicts class and values of boxes in one request: what that takes of the project is read once."""
-
-    def __init__(
-        self, project: Project, model: LearnedModel, known: Sequence[AnnotatedField], channel: Channel
-    ) -> None:
-        self._project, self._model, self._channel = project, model, channel
-        self._films = Films(project, model, known)
-        self._film_of = {one.id: domain_of(one) for one in project.fields.all()}
-        self._sides: dict[int, float | None] = {one.field.id: one.cell_side for one in known}
-        self._sides |= slide_sides(project)  # also of those on which nothing is annotated
-        self._vectors = vectors_of(project, model)
-
-    @property
-    def damaged(self) -> set[str]:
-        """Names of the fields whose pixels could not be read."""
-        return self._vectors.damaged
-
-    def of(self, places: Sequence[tuple[int, Box]], confidences: np.ndarray) -> list[Proposal | None]:
-        """Return what the heads predict of boxes; ``None`` of one whose field cannot be read.
-
-        Parameters
-        ----------
-        places
-            Field id and box of each.
-        """
-        model, films = self._model, self._films
-        vectors = self._vectors.of(
-            self._project, model, places, sides=self._sides, on_field=_looking(self._channel)
-        )
-        whole = np.flatnonzero(np.isfinite(vectors).all(1)).tolist()
-        found: list[Proposal | None] = [None] * len(places)
-        if not whole:
-            return found
-        names = [self._film_of[places[i][0]] for i in whole]
-        moves = {name: films.move(name) for name in set(names)}
-        unchecked = np.array([films.is_unchecked(name) for name in names])
-        device = next(model.describer.parameters()).device
-        logits, _, novelty = describe_features(
-            model, torch.from_numpy(vectors[whole]).to(device), [moves[name] for name in names]
-        )
-        boxes = np.array([places[i][1] for i in whole], np.float64).reshape(-1, 4)
-        for is_unchecked in (False, True):
-            rows = np.flatnonzero(unchecked == is_unchecked).tolist()
-            raw = RawProposals(boxes, np.zeros(len(boxes)), logits, novelty=novelty, unchecked=is_unchecked)
-            for row, one in zip(rows, stated(model, raw, confidences[whole], rows), strict=True):
-                found[whole[row]] = one
-        return found
-
-
 def _differs(old: Proposal, new: Proposal) -> bool:
     if (old.stated_class, old.unchecked) != (new.stated_class, new.unchecked):
         return True
@@ -343,11 +283,3 @@ def _differs(old: Proposal, new: Proposal) -> bool:
 
 def _moved(old: Mapping[str, float], new: Mapping[str, float]) -> bool:
     return old.keys() != new.keys() or any(abs(p - old[name]) > _NOTICEABLE for name, p in new.items())
-
-
-def _looking(channel: Channel) -> Any:
-    def looked(done: int, total: int) -> None:
-        channel.check()
-        channel.send(Progress(stage="look", done=done, total=total))
-
-    return looked

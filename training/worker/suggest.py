@@ -16,11 +16,13 @@ from training.inference.predict import Pixels, RawProposals, calibrated, suggest
 from training.inference.predictor import Predictor, ThisProcess, View
 from training.inference.sources import StoredField
 from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
+from training.models.memory import source_of
 from training.models.model import LearnedModel
 from training.networks.scale import domain_of
 from training.protocol import Notice, Progress, Suggested
 from training.reasons import Reason
 from training.worker.annotated_fields import AnnotatedField
+from training.worker.box_predictor import BoxPredictor
 from training.worker.budget import SUGGESTIONS, Budget
 from training.worker.channel import CancelledError, Channel
 from training.worker.films import Films
@@ -69,6 +71,8 @@ def suggest_on(
     """
     count = unknown = 0
     from_stain: list[int] = []
+    boxes: dict[int, Proposal] = {}
+    field_of: dict[int, int] = {}
     # people pass over skipped fields, whatever stands there; slides are searched (`training.worker.search`)
     known = [one for one in known if not one.field.skipped and one.window is None]
     ready = ready or {}
@@ -134,9 +138,11 @@ def suggest_on(
                 ignore=one.ignore,
                 taken=[*(cell.box for cell in one.cells), *one.rejections],
             )
-            count += len(
-                project.suggestions.replace(one.field.id, kept, model_id=None if by_stain else number)
-            )
+            ids = project.suggestions.replace(one.field.id, kept, model_id=None if by_stain else number)
+            count += len(ids)
+            if by_stain:
+                boxes |= dict(zip(ids, kept, strict=True))
+                field_of |= dict.fromkeys(ids, one.field.id)
             unknown += sum(proposal.is_unknown for proposal in kept)
             if (seen := seen_of(kept, proposals)) is not None:
                 features[one.field.id] = seen
@@ -155,6 +161,13 @@ def suggest_on(
         project.features.save(trunk, features)
         done += [one.field.id for one in some]
         channel.send(Progress(stage="suggest", done=len(done), total=len(known)))
+    if boxes and model.source == source_of(project.uid) and any(one is not None for one in model.speaks()):
+        # the stain names no class; what the project's labels have taught does, as between rounds
+        places = [(field_of[i], one.box) for i, one in boxes.items()]
+        confidences = np.array([one.confidence for one in boxes.values()])
+        named = BoxPredictor(project, model, known, channel).of(places, confidences)
+        project.suggestions.renew({i: one for i, one in zip(boxes, named, strict=True) if one is not None})
+        unknown += sum(one is not None and one.is_unknown for one in named)
     budget.leave_out(SUGGESTIONS, len(done) + len(damaged), len(known))
     if damaged:
         reason = Reason(
