@@ -180,3 +180,12 @@ def test_a_text_that_was_forgotten_is_found(line: str, tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text(f"def show():\n    {line}\n")
     assert texts.read(module).forgotten
+
+
+def test_german_sentences_ask_politely_and_all_in_one_form() -> None:
+    verbs = "prüfen|wählen|angeben|exportieren|verwenden|öffnen|speichern|korrigieren|versuchen|ausführen"
+    infinitive = re.compile(rf"(?:[:;.] |^)(?:bitte )?[^:;.?]*\b(?:{verbs})\.?$")
+    finite = re.compile(r"\b(?:Sie|kann|können|muss|lässt|lassen sich)\b")
+    content = json.loads((CATALOGUES[0].parent / "de.sentences.json").read_text("utf-8"))
+    found = [one for one in content.values() if infinitive.search(one)]
+    assert not [one for one in found if not finite.search(infinitive.search(one)[0])]  # type: ignore[index]
