@@ -26,11 +26,11 @@ class Item:
     word
         The cell's class, or the one that a suggestion states.
     doubt
-        How much one would learn from it (`opinions.doubt`).
+        How much one would learn from it (`predictions.doubt`).
     probability
-        Of what it states (`opinions.label_probability`).
+        Of what it states (`predictions.label_probability`).
     disagreement
-        What the model predicts of a cell's label (`opinions.disagreement`).
+        What the model predicts of a cell's label (`predictions.disagreement`).
     key
         Kind and id.
     unknown
@@ -51,6 +51,11 @@ class Item:
     unknown: bool = field(init=False, repr=False)
     pending: bool = field(init=False, repr=False)
     stands: bool = field(init=False, repr=False)
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether a model predicts another label than a person gave."""
+        return self.disagreement is not None and bool(self.disagreement.instead)
 
     def __post_init__(self) -> None:
         entry, predicted = self.entry, self.entry.proposal

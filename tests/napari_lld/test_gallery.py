@@ -105,7 +105,13 @@ def test_it_opens_with_a_key_and_sorts_and_filters(
     window.classes.picked.emit(None)
     pick(window, "show", Show.BOOKMARKED)
     assert [item.word for item in window.gallery.shown] == ["Basophil"]
+    heard: list[str] = []
+    window.session.notice.connect(lambda _level, sentence: heard.append(sentence))
+    pick(window, "order", Order.DISAGREEMENT)
+    assert heard == ["No label here differs from what a model predicted."]
     pick(window, "show", Show.EVERYTHING)
+    pick(window, "order", Order.DISAGREEMENT)
+    assert len(heard) == 1, "here one does"
     pick(window, "attribute", "cell_size")
     pick(window, "value", "small")
     assert {item.entry.kind for item in window.gallery.shown} == {"suggestion"}

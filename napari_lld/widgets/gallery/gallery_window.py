@@ -377,6 +377,8 @@ class GalleryWindow(Part):
                 self.session.tell("hint", tr("Click on the crop that others are to be like."))
         else:
             self.gallery.sort_by(order)
+        if order is Order.DISAGREEMENT and not any(one.contradicted for one in self.gallery.shown):
+            self.session.tell("hint", tr("No label here differs from what a model predicted."))
         self.refresh_soon()
 
     def sort_like_current(self) -> None:

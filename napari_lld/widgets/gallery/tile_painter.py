@@ -121,7 +121,6 @@ class TilePainter(QStyledItemDelegate):
         align = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
         title = metrics.elidedText(self._model.title(item), Qt.TextElideMode.ElideRight, room)
         painter.drawText(line, align, title)
-        contradicted = item.disagreement is not None and bool(item.disagreement.instead)
-        painter.setPen(c.warning if contradicted else c.muted)
+        painter.setPen(c.warning if item.contradicted else c.muted)
         aside = metrics.elidedText(self._model.aside(item), Qt.TextElideMode.ElideRight, place.width() + 8)
         painter.drawText(QRect(left, top + 20, place.width() + 8, 16), align, aside)
