@@ -120,25 +120,34 @@ class Model:
         return factor * greatest / inside / shown if shown > greatest else factor
 
     def seen_side(self, images: Sequence[np.ndarray]) -> float | None:
-        """Find how large a white cell is, at the ordinary scale, else three times magnified."""
+        """Find how large a white cell is: at half of the ordinary scale, at that, else three times magnified."""
         some = images[:: max(1, len(images) // 6)][:6]
-        sides, shown = self._sides(some, [None] * len(some))
-        least, greatest = self.field["cell_sides"]
-        if len(shown) < len(some) or not least <= float(np.median(shown)) <= greatest:
-            small = [max(image.shape[:2]) * least * self.field["inside"] / 3 for image in some]
-            more, _ = self._sides(some, small)
+        least = self.field["cell_sides"][0]
+        sides: list[float] = []
+        for zoom in (0.5, 1):
+            sides, shown = self._sides(some, zoom)
+            if len(shown) >= max(1, len(some) / 2) and float(np.median(shown)) >= least:
+                return float(np.median(sides))
+        first, _ = self._sides(some[:2], 1)
+        more, _ = self._sides(some[:2], 3)
+        if len(more) > len(first):
+            more += self._sides(some[2:], 3)[0]
             if len(more) >= 3 * max(1, len(sides)):
                 sides = more
         return float(np.median(sides)) if sides else None
 
-    def _sides(
-        self, images: Sequence[np.ndarray], cell_sides: Sequence[float | None]
-    ) -> tuple[list[float], list[float]]:
+    def _sides(self, images: Sequence[np.ndarray], zoom: float) -> tuple[list[float], list[float]]:
+        """Return the sides of likely cells in pixels, and as shown so many times larger, over the size."""
+        least, greatest = self.field["cell_sides"]
+        inside = min(self.field["inside"], math.sqrt(greatest / least))
+        at = {0.5: greatest / inside / 0.5, 3: least * inside / 3}.get(zoom)
         sides, shown = [], []
-        for image, side in zip(images, cell_sides, strict=True):
-            found = self.find(image, side, 0.5)[0][:, 2:].max(1, initial=0).tolist()
-            sides += found
-            shown += [one / max(image.shape[:2]) for one in found]
+        for image in images:
+            longer = max(image.shape[:2])
+            found = self.find(image, None if at is None else longer * at, 0.5)[0]
+            of_image = [one for one in found[:, 2:].max(1, initial=0).tolist() if one < 0.9 * longer]
+            sides += of_image
+            shown += [zoom * one / longer for one in of_image]
         return sides, shown
 
     def suppress(self, boxes: np.ndarray, confidence: np.ndarray, least: float) -> list[int]:

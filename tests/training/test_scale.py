@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -16,7 +17,14 @@ from tests.training.conftest import FieldMaker
 from training.engine.data import prepare_field
 from training.evaluation.metrics import FieldTruth, TrueCell, precision_recall
 from training.inference.measure import judge
-from training.inference.predict import RawProposals, calibrated, cell_sides, propose_raw
+from training.inference.predict import (
+    Pixels,
+    RawProposals,
+    calibrated,
+    cell_sides,
+    propose_raw,
+    seen_side,
+)
 from training.models.calibration import Calibration
 from training.models.model import new_model, read_model, starter_place
 from training.networks.scale import (
@@ -29,6 +37,7 @@ from training.networks.scale import (
     field_side,
     sides_around,
     working_factor,
+    zooming_side,
 )
 from training.networks.vocabulary import Vocabulary
 
@@ -36,7 +45,7 @@ FIELD = Field(1, "a.png", 800, 600, "hash", "a.png")
 
 
 def test_fields_as_the_starter_learnt_them_stay_as_they_were() -> None:
-    for cell in (None, 100.0, 70.0, 300.0):
+    for cell in (None, 100.0, 70.0, 230.0):
         assert working_factor(800, 600, 448, cell) == pytest.approx(0.56)
     assert field_side(800, 600, None) == 800
     assert field_side(800, 600, 90.0) == 800, "an eighth, as near as a few cells tell"
@@ -145,3 +154,30 @@ def test_a_field_without_cells_has_no_scale() -> None:
     model = read_model(starter_place())
     blank = partial(np.full, (120, 160, 3), 235, np.uint8)
     assert cell_sides(model, [blank, blank], ["a", "b"], [None, 30.0]) == [None, 30.0]
+
+
+def test_a_side_is_found_for_which_a_field_is_shown_so_much_larger() -> None:
+    for sides in (STARTER_SIDES, (0.1, 0.256)):
+        for zoom in (0.5, 1, 3):
+            side = zooming_side(800, zoom, sides)
+            assert working_factor(800, 600, 448, side, sides) == pytest.approx(zoom * 0.56)
+
+
+@pytest.mark.parametrize(
+    ("cells", "zooms"),
+    [(300, [0.5]), (100, [0.5, 1]), (40, [0.5, 1, 3, 3])],
+    ids=["large cells", "ordinary cells", "small cells"],
+)
+def test_no_more_is_searched_for_the_scale_than_shows_it(cells: int, zooms: list[float]) -> None:
+    """Large cells are not magnified: red ones would then be taken for white ones (`txl`, 575 px)."""
+    searched: list[float] = []
+
+    def find(fields: Sequence[Pixels], zoom: float) -> list[tuple[int, np.ndarray]]:
+        searched.append(zoom)
+        found = np.full((2, 4), float(cells))
+        seen = STARTER_SIDES[0] <= zoom * cells / 800 <= 0.5
+        return [(800, found if seen else found[:0]) for _ in fields]
+
+    field = partial(np.zeros, (600, 800, 3), np.uint8)
+    assert seen_side(read_model(starter_place()), [field] * 6, find) == cells
+    assert searched == zooms

@@ -57,9 +57,9 @@ class ClusterPredictor:
     def seen_side(self, model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
         """Have a few of the fields searched."""
 
-        def find(some: Sequence[Pixels], cell_sides: Sequence[float | None]) -> list[tuple[int, np.ndarray]]:
-            options = {"min_score": model.calibration.raw(LIKELY), "describe": False}
-            views = [_asked(View(pixels, side)) for pixels, side in zip(some, cell_sides, strict=True)]
+        def find(some: Sequence[Pixels], zoom: float) -> list[tuple[int, np.ndarray]]:
+            options = {"min_score": model.calibration.raw(LIKELY), "describe": False, "zoom": zoom}
+            views = [_asked(View(pixels)) for pixels in some]
             seen = []
             for _, (one,) in self._proposed(model, ((None, [view]) for view in views), options):
                 if one is None:

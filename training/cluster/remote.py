@@ -101,11 +101,15 @@ def _propose(
     options: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     from training.inference.predict import at_hand, propose_raw
+    from training.networks.scale import zooming_side
 
+    sides = [item["side"] for item in items]
+    if "zoom" in options:  # the scale is not known yet
+        sides = [zooming_side(max(image.shape[:2]), options["zoom"], model.sides) for image in images]
     raws = propose_raw(
         model,
         at_hand(images),
-        cell_sides=[item["side"] for item in items],
+        cell_sides=sides,
         moves=[item["move"] for item in items],
         min_score=float(options["min_score"]),
         describe=bool(options["describe"]),

@@ -47,7 +47,7 @@ _MOST_BYTES = 500_000_000
 _MOST_OPEN = 3
 _ALONE = 1_000_000
 """Working pixels from which all threads compute one field."""
-_VIEWS = 32
+_VIEWS = 8
 """Views of crops that are computed in one go: their maps stay in the processor's cache."""
 
 _BOX_OFF = 0.25

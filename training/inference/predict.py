@@ -19,7 +19,7 @@ from training.models.model import LearnedModel
 from training.networks.describer import cut_crop, features_of, size_feature
 from training.networks.detector import choose, detect_and_pool, letterbox
 from training.networks.devices import to_tensor
-from training.networks.scale import INSIDE, LEAST_ATTRIBUTE_SIDE, MOST_PIXELS, field_side
+from training.networks.scale import LEAST_ATTRIBUTE_SIDE, MOST_PIXELS, field_side, zooming_side
 from training.similarity.novelty import Novelty
 
 MOST_PER_FIELD = 300
@@ -29,7 +29,12 @@ _LOOKED_AT = 6
 FAINT = 0.1
 """Raw score under which a proposal is hardly ever shown."""
 
+_REDUCED = 0.5
 _MAGNIFIED = 3.0
+"""How much larger than usual they are shown where cells are large, or small."""
+_FILLS = 0.9
+"""Side over the field's from which a box is no cell to judge the scale by."""
+
 _TRIED = 2
 """How many of them are magnified first: nine times the pixels take nine times as long."""
 
@@ -41,9 +46,9 @@ LIKELY = 0.5
 
 Pixels = Callable[[], np.ndarray]
 
-Find = Callable[[Sequence[Pixels], Sequence[float | None]], list[tuple[int, np.ndarray]]]
-"""Takes fields and the median side of a white cell on each, if known; gives of each its longer side in
-pixels, and the boxes ``(n, 4)`` of likely cells."""
+Find = Callable[[Sequence[Pixels], float], list[tuple[int, np.ndarray]]]
+"""Takes fields and how much larger than usual they are to be shown; gives of each its longer side in pixels,
+and the boxes ``(n, 4)`` of likely cells."""
 
 
 @dataclass
@@ -317,10 +322,11 @@ def _in_field(image: np.ndarray, found: np.ndarray, scale: float) -> tuple[np.nd
 def seen_side(model: LearnedModel, fields: Sequence[Pixels], find: Find | None = None) -> float | None:
     """Estimate the size of a white cell on fields of one domain of which nothing is known.
 
-    A few of them are searched at the ordinary scale. Where that finds less than a cell on two fields, or
-    cells of sides the model does not know, they are searched three times magnified too, as under a low
-    magnification; that is believed only where it finds far more, since a magnified platelet resembles a small
-    cell. Where the first two show no more, the others are not magnified.
+    A few of them are searched at half of the ordinary scale, which costs a quarter and is enough where cells
+    are large; if it finds less than a cell on two fields, or small ones, at the ordinary scale. Where that
+    finds too few or too small cells as well, they are searched three times magnified, as under a low
+    magnification; that is believed only where it finds far more, since a magnified platelet or red cell
+    resembles a small white one. Where the first two show no more, the others are not magnified.
 
     Parameters
     ----------
@@ -336,38 +342,37 @@ def seen_side(model: LearnedModel, fields: Sequence[Pixels], find: Find | None =
     some = fields[::step][:_LOOKED_AT]
     if find is None:
         some, find = at_hand([load() for load in some]), partial(_likely, model)
-    found = find(some, [None] * len(some))
-    sides = _sides_of(found)
-    shown = [side / longer for longer, boxes in found for side in _sides_of([(longer, boxes)])]
-    known = (
-        len(shown) >= max(1, len(some) / 2) and model.sides[0] <= float(np.median(shown)) <= model.sides[1]
-    )
-    if not known:
-        # sides that make a field be magnified by just so much
-        small = [longer * model.sides[0] * INSIDE / _MAGNIFIED for longer, _ in found]
-        more = _sides_of(find(some[:_TRIED], small[:_TRIED]))
-        if len(more) > len(_sides_of(found[:_TRIED])):
-            more += _sides_of(find(some[_TRIED:], small[_TRIED:]))
-            if len(more) >= 3 * max(1, len(sides)):
-                sides = more
+    for zoom in (_REDUCED, 1.0):
+        found = find(some, zoom)
+        sides = _sides_of(found)
+        shown = [zoom * side / longer for longer, boxes in found for side in _sides_of([(longer, boxes)])]
+        if len(shown) >= max(1, len(some) / 2) and float(np.median(shown)) >= model.sides[0]:
+            return float(np.median(sides))
+    more = _sides_of(find(some[:_TRIED], _MAGNIFIED))
+    if len(more) > len(_sides_of(found[:_TRIED])):
+        more += _sides_of(find(some[_TRIED:], _MAGNIFIED))
+        if len(more) >= 3 * max(1, len(sides)):
+            sides = more
     return float(np.median(sides)) if sides else None
 
 
 def _sides_of(found: Sequence[tuple[int, np.ndarray]]) -> list[float]:
-    """Return the longer sides of boxes, in pixels."""
-    return [float(side) for _, boxes in found for side in boxes[:, 2:].max(1)]
+    """Return the longer sides of boxes, in pixels; what fills a field is its ground, not a cell."""
+    return [
+        float(side) for longer, boxes in found for side in boxes[:, 2:].max(1) if side < _FILLS * longer
+    ]
 
 
-def _likely(
-    model: LearnedModel, fields: Sequence[Pixels], cell_sides: Sequence[float | None]
-) -> list[tuple[int, np.ndarray]]:
+def _likely(model: LearnedModel, fields: Sequence[Pixels], zoom: float) -> list[tuple[int, np.ndarray]]:
     """Find likely cells, as `Find` does."""
     if not fields:
         return []
     model.evaluating()
     least = model.calibration.raw(LIKELY)
-    found, _ = _see(model, engine_of(model), fields, cell_sides, least, describe=False)
-    return [(max(load().shape[:2]), one.boxes) for load, one in zip(fields, found, strict=True)]
+    longer = [max(load().shape[:2]) for load in fields]
+    sides = [zooming_side(side, zoom, model.sides) for side in longer]
+    found, _ = _see(model, engine_of(model), fields, sides, least, describe=False)
+    return [(side, one.boxes) for side, one in zip(longer, found, strict=True)]
 
 
 def cell_sides(

@@ -16,8 +16,8 @@ import numpy as np
 
 from annotation_store.records import Field
 
-STARTER_SIDES = (1 / 12, 0.47)
-"""Sides of cells, over `size`, at which the starter finds them: 37 to 210 px of 448 (measured, ADR 0005)."""
+STARTER_SIDES = (1 / 12, 0.3)
+"""Sides of cells, over `size`, at which the starter finds them best: 37 to 134 px of 448 (measured, ADR 0005)."""
 
 ORDINARY_SIDE = 1 / 8
 """Median side of a cell over the field's longer side where the starter's attributes were learnt."""
@@ -122,6 +122,24 @@ def sides_around(shown: Sequence[float]) -> tuple[float, float]:
         return STARTER_SIDES
     median = float(np.median(shown))
     return median / _SPREAD, median * _SPREAD
+
+
+def zooming_side(longer: float, zoom: float, sides: tuple[float, float]) -> float | None:
+    """Return the side of a cell for which `working_factor` shows a field `zoom` times as large as usual.
+
+    Parameters
+    ----------
+    longer
+        Longer side of the field.
+    zoom
+        1 = as usual, which needs no side; else under 0.7, or over 1.4.
+    sides
+        See `working_factor`.
+    """
+    inside = min(INSIDE, math.sqrt(sides[1] / sides[0]))
+    if zoom == 1:
+        return None
+    return longer * (sides[0] * inside if zoom > 1 else sides[1] / inside) / zoom
 
 
 @dataclass(frozen=True)
