@@ -120,13 +120,13 @@ class Model:
         return factor * greatest / inside / shown if shown > greatest else factor
 
     def seen_side(self, images: Sequence[np.ndarray]) -> float | None:
-        """Find how large a white cell is: at half of the ordinary scale, at that, else three times magnified."""
+        """Find how large a white cell is: at half of the ordinary scale, at that, or magnified."""
         some = images[:: max(1, len(images) // 6)][:6]
-        least = self.field["cell_sides"][0]
+        least, greatest = self.field["cell_sides"]
         sides: list[float] = []
-        for zoom in (0.5, 1):
+        for zoom, most in ((0.5, greatest), (1, math.inf)):
             sides, shown = self._sides(some, zoom)
-            if len(shown) >= max(1, len(some) / 2) and float(np.median(shown)) >= least:
+            if len(shown) >= max(1, len(some) / 2) and least <= float(np.median(shown)) <= most:
                 return float(np.median(sides))
         first, _ = self._sides(some[:2], 1)
         more, _ = self._sides(some[:2], 3)
@@ -145,7 +145,7 @@ class Model:
         for image in images:
             longer = max(image.shape[:2])
             found = self.find(image, None if at is None else longer * at, 0.5)[0]
-            of_image = [one for one in found[:, 2:].max(1, initial=0).tolist() if one < 0.9 * longer]
+            of_image = found[:, 2:].max(1, initial=0).tolist()
             sides += of_image
             shown += [zoom * one / longer for one in of_image]
         return sides, shown

@@ -5,7 +5,8 @@
 Two stages, on ``train`` only. The *detector* learns the boxes of white cells: from fields of ``pbc`` and
 ``txl``, also with cells pasted into them until they touch, and from the boxed cells of ``pbc_ig``. The
 *describer* learns class and attributes from the cells of ``pbc`` (WBCAtt's words mapped to those of the
-schema ``lld``) and classes from ``pbc_ig`` and ``lmu``, shown as other stains and cameras would show them. A
+schema ``lld``) and classes from ``pbc_ig`` and ``lmu``, shown as other stains and cameras would show them;
+promyelocytes, which ``lld`` lacks, are remembered as unknown. A
 sixth of the fields shows the describer nothing: their cells are those that it remembers, and on them the
 probabilities are calibrated. The result goes to ``training/models/starter/starter.safetensors``, with its
 card.
@@ -43,7 +44,7 @@ from annotation_store.schema import load_schema
 from training.engine.augment import OTHER_LOOKS
 from training.engine.data import LabelledCell, TrainingField, cut_patches, prepare_field
 from training.engine.loop import LearningConfig, Loop, StepReport
-from training.engine.recipe import learn_looks, look_at_cells, remember
+from training.engine.recipe import learn_looks, look_at_cells, remember, remember_outside
 from training.evaluation.metrics import TrueCell, summarise
 from training.inference.measure import fit_calibration, judge
 from training.inference.predict import propose_raw
@@ -84,6 +85,9 @@ CLOSE_UP = 130.0
 LIKELY = 0.1
 """Raw score from which the proposal in the middle of a close-up is its cell."""
 
+MISSING = "Promyelocyte"
+"""Class of `pbc_ig` that the words of `lld` lack."""
+
 Sets = dict[str, list[Field]]
 """Name of a set to its fields."""
 
@@ -108,10 +112,23 @@ def as_shown(field: Field, name: str, without: Collection[str]) -> Field:
         white = tuple(replace(c, cell_class=None) for c in field.cells if c.cell_class == "WBC")
         return replace(field, cells=white)
     if name == "pbc_ig":
-        field = renamed(field, {"Erythroblast": "None", "Promyelocyte": None})
+        field = renamed(field, {"Erythroblast": "None", MISSING: None})
         field = within(field, [around(field, cell.box) for cell in field.cells])
     cells = tuple(TrueCell(c.box) if c.cell_class in without else c for c in field.cells)
     return replace(field, cells=cells)
+
+
+def of_missing_class(args: argparse.Namespace) -> list[TrainingField]:
+    """Return the fields to learn from whose cells are of a class that the words lack."""
+    if args.quick or "pbc_ig" not in args.sets:
+        return []
+    fields, _ = taught_and_judged(args.data / "pbc_ig", "fold" if args.fold else "val")
+    known = known_fields("pbc_ig", fields)
+    return [
+        one
+        for field, one in zip(fields, known, strict=True)
+        if any(c.cell_class == MISSING for c in field.cells)
+    ]
 
 
 def with_boxes(model: LearnedModel, fields: Sequence[Field]) -> list[Field]:
@@ -259,8 +276,16 @@ def learn_boxes(model: LearnedModel, taught: Sets, config: LearningConfig, args:
     return loop.run(on_step=Teller())
 
 
-def learn_cells(model: LearnedModel, taught: Sets, steps: int, seed: int) -> int:
-    """Teach the describer, remember the cells that it did not see, calibrate; give how many taught it."""
+def learn_cells(
+    model: LearnedModel, taught: Sets, outside: Sequence[TrainingField], steps: int, seed: int
+) -> int:
+    """Teach the describer, remember the cells that it did not see, calibrate; give how many taught it.
+
+    Parameters
+    ----------
+    outside
+        Fields of cells whose class the words lack: they are remembered as unknown.
+    """
     known = [
         both
         for name, fields in taught.items()
@@ -274,7 +299,8 @@ def learn_cells(model: LearnedModel, taught: Sets, steps: int, seed: int) -> int
     kept = [(field, one) for field, one in known if is_kept(field.name)]
     remember(model, look_at_cells(model, [one for _, one in kept], seed=seed), seed=seed)
     learn_looks(model, [one for _, one in kept], seed=seed)
-    print(f"{len(model.memory)} cells remembered", flush=True)
+    remember_outside(model, outside, seed=seed)
+    print(f"{len(model.memory)} cells remembered, {len(model.memory.outside)} as unknown", flush=True)
     raw = propose_raw(model, [one.pixels for _, one in kept], cell_sides=[one.cell_side for _, one in kept])
     model.calibration = fit_calibration(
         model,
@@ -323,7 +349,7 @@ def main() -> int:
     for sets in (taught, judged):
         if "lmu" in sets:
             sets["lmu"] = with_boxes(model, sets["lmu"])
-    cells = learn_cells(model, taught, args.describer_steps, config.seed)
+    cells = learn_cells(model, taught, of_missing_class(args), args.describer_steps, config.seed)
     seconds = time.monotonic() - begun
     metrics = {name: measure(model, name, fields) for name, fields in judged.items()}
     for name, numbers in metrics.items():
@@ -379,7 +405,7 @@ def card(
             "acute myeloid leukaemia of another; the erythroblast, as an artefact.",
             "Never seen: lymphoblast, monoblast, promonocyte, abnormal promyelocyte, atypical lymphocyte, "
             "smudged cells. It proposes none of these: it may call them unknown, and it may take them for a "
-            "class it knows.",
+            "class it knows. The normal promyelocyte has no class in LLD: some are remembered as unknown.",
             "The nucleolus and the medium cell size were never labelled: it proposes neither before a "
             "project teaches them. Attributes were labelled on the five mature classes alone.",
             "Attributes are WBCAtt's words mapped to LLD's; cell size was learnt on fields that show cells "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.models.memory import Memory
+from training.models.memory import Memory, source_of
 from training.similarity.novelty import FEWEST, Novelty
 
 CLASSES, FEATURES = 4, 60
@@ -82,6 +83,29 @@ def test_cells_like_those_that_were_taught_are_not_flagged_where_a_discriminant_
     known = np.concatenate([cells(k, 100, 1) for k in range(CLASSES)])
     assert flagged(made, known) <= 0.08
     assert flagged(made, cells(CLASSES, 100, 1)) >= 0.9
+
+
+def test_cells_of_a_class_that_the_words_lack_speak_against_their_like() -> None:
+    """Here they lie where a taught class lies, or nearly so."""
+    centre = CENTRES[0] + 0.12 * (CENTRES[CLASSES] - CENTRES[0])
+
+    def others(n: int, seed: int) -> np.ndarray:
+        return np.asarray(np.random.default_rng(seed).normal(centre, 1, (n, FEATURES)))
+
+    plain = memory()
+    aware = replace(plain, outside=others(40, 0).astype(np.float16))
+    without, made = Novelty.of(plain, 0, DESCRIBER), Novelty.of(aware, 0, DESCRIBER)
+    assert without is not None
+    assert made is not None
+    assert np.median(made.p_values(others(100, 1))) < 0.7 * np.median(without.p_values(others(100, 1)))
+    known = np.concatenate([cells(k, 100, 1) for k in range(CLASSES)])
+    assert flagged(made, known) <= 0.08
+
+    # a project that teaches a class of its own may teach just theirs
+    sources = np.where(aware.labels[:, 0] == 3, source_of("project"), aware.sources)
+    taught = Novelty.of(replace(aware, sources=sources), 0, DESCRIBER)
+    assert taught is not None
+    assert taught.p_values(known).tolist() == without.p_values(known).tolist()
 
 
 def test_a_cell_stands_out_where_taught_classes_are_all_alike() -> None:

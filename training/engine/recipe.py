@@ -24,7 +24,7 @@ from training.engine.augment import OTHER_LOOKS, jitter
 from training.engine.data import Labels, TrainingField, each_cell, labelled_cells
 from training.engine.new_attribute import Lines, fit_lines
 from training.engine.within_class import classes_of, fit_shift
-from training.models.memory import Memory, single_labels
+from training.models.memory import OUTSIDE, Memory, single_labels
 from training.models.model import LearnedModel, adapted
 from training.networks.describer import NEVER, Discriminant, cut_crop, features_of
 from training.networks.devices import to_tensor
@@ -153,6 +153,14 @@ def learn_looks(model: LearnedModel, fields: Sequence[TrainingField], *, seed: i
     lengths, axes = np.linalg.svd(every / max(1, len(every)) ** 0.5, full_matrices=False)[1:]
     looks = (lengths[:, None] * axes)[:_AXES].astype(np.float16)
     model.memory = replace(model.memory, looks=looks)
+
+
+def remember_outside(model: LearnedModel, fields: Sequence[TrainingField], *, seed: int = 0) -> None:
+    """Remember the cells of fields as of classes that the model's words lack, `OUTSIDE` of them at most."""
+    cut = [one for field in fields for one in each_cell(field, range(len(field.cells)), cut_crop)]
+    chosen = [cut[i] for i in np.random.default_rng(seed).permutation(len(cut))[:OUTSIDE]]
+    seen = features_of(model.describer, [crop for crop, _ in chosen], [size for _, size in chosen])
+    model.memory = replace(model.memory, outside=seen.cpu().numpy().astype(np.float16))
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,6 @@ FAINT = 0.1
 _REDUCED = 0.5
 _MAGNIFIED = 3.0
 """How much larger than usual they are shown where cells are large, or small."""
-_FILLS = 0.9
-"""Side over the field's from which a box is no cell to judge the scale by."""
-
 _TRIED = 2
 """How many of them are magnified first: nine times the pixels take nine times as long."""
 
@@ -342,11 +339,11 @@ def seen_side(model: LearnedModel, fields: Sequence[Pixels], find: Find | None =
     some = fields[::step][:_LOOKED_AT]
     if find is None:
         some, find = at_hand([load() for load in some]), partial(_likely, model)
-    for zoom in (_REDUCED, 1.0):
+    for zoom, most in ((_REDUCED, model.sides[1]), (1.0, np.inf)):
         found = find(some, zoom)
         sides = _sides_of(found)
         shown = [zoom * side / longer for longer, boxes in found for side in _sides_of([(longer, boxes)])]
-        if len(shown) >= max(1, len(some) / 2) and float(np.median(shown)) >= model.sides[0]:
+        if len(shown) >= max(1, len(some) / 2) and model.sides[0] <= float(np.median(shown)) <= most:
             return float(np.median(sides))
     more = _sides_of(find(some[:_TRIED], _MAGNIFIED))
     if len(more) > len(_sides_of(found[:_TRIED])):
@@ -357,10 +354,8 @@ def seen_side(model: LearnedModel, fields: Sequence[Pixels], find: Find | None =
 
 
 def _sides_of(found: Sequence[tuple[int, np.ndarray]]) -> list[float]:
-    """Return the longer sides of boxes, in pixels; what fills a field is its ground, not a cell."""
-    return [
-        float(side) for longer, boxes in found for side in boxes[:, 2:].max(1) if side < _FILLS * longer
-    ]
+    """Return the longer sides of boxes, in pixels."""
+    return [float(side) for _, boxes in found for side in boxes[:, 2:].max(1)]
 
 
 def _likely(model: LearnedModel, fields: Sequence[Pixels], zoom: float) -> list[tuple[int, np.ndarray]]:

@@ -24,6 +24,9 @@ _MOST = 4000
 """Cells that are remembered in all: 9 MB of features."""
 
 
+OUTSIDE = 96
+"""Cells of classes that the words lack, at most (``docs/adr/0030``)."""
+
 NO_SOURCE = 0
 """Of cells that are of no project: the starter's."""
 
@@ -46,6 +49,9 @@ class Memory:
     weights
         ``(n, heads)`` float16: the share of a cell's votes that a label has, 1 where its readings agree (a
         cell of which they differ has a row for each value, see `training.engine.data.Labels`).
+    outside
+        ``(m, F)`` float16: white cells of classes that the starter's words lack: they are unknown, and so are
+        cells like them (`training.similarity.novelty`).
     """
 
     features: np.ndarray
@@ -53,6 +59,7 @@ class Memory:
     sources: np.ndarray
     looks: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float16))
     weights: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float16))
+    outside: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float16))
 
     def __post_init__(self) -> None:
         n = len(self.features)
@@ -60,10 +67,12 @@ class Memory:
             raise ValueError("a memory needs a matrix of features, one of labels, and a source for each row")
         if len(self.labels) != n:
             raise ValueError(f"a memory of {n} cells has labels for {len(self.labels)}")
-        if self.looks.ndim != 2 or self.looks.shape[1] not in (0, self.features.shape[1]):
-            raise ValueError("the embeddings in a memory must have as many features as its cells")
-        if not len(self.looks):
-            object.__setattr__(self, "looks", np.zeros((0, self.features.shape[1]), np.float16))
+        for name in ("looks", "outside"):
+            rows = getattr(self, name)
+            if rows.ndim != 2 or rows.shape[1] not in (0, self.features.shape[1]):
+                raise ValueError("the embeddings in a memory must have as many features as its cells")
+            if not len(rows):
+                object.__setattr__(self, name, np.zeros((0, self.features.shape[1]), np.float16))
         if not self.weights.size:
             object.__setattr__(self, "weights", np.ones(self.labels.shape, np.float16))
         if self.weights.shape != self.labels.shape:
@@ -86,7 +95,8 @@ class Memory:
         KeyError, ValueError
             If they are not those of a memory.
         """
-        known = {name: tensors[name].cpu().numpy() for name in ("looks", "weights") if name in tensors}
+        more = ("looks", "weights", "outside")
+        known = {name: tensors[name].cpu().numpy() for name in more if name in tensors}
         return cls(
             tensors["features"].cpu().numpy().astype(np.float16),
             tensors["labels"].cpu().numpy().astype(np.int16),
@@ -113,7 +123,8 @@ class Memory:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the arrays as tensors, for a file."""
-        known = {"looks": torch.from_numpy(self.looks)} if len(self.looks) else {}
+        rows = {"looks": self.looks, "outside": self.outside}
+        known = {name: torch.from_numpy(one) for name, one in rows.items() if len(one)}
         if (self.weights != 1).any():
             known["weights"] = torch.from_numpy(self.weights)
         return known | {
@@ -124,8 +135,12 @@ class Memory:
 
     def of(self, rows: np.ndarray) -> Memory:
         """Return some of the cells, by index or mask."""
-        return Memory(
-            self.features[rows], self.labels[rows], self.sources[rows], self.looks, self.weights[rows]
+        return replace(
+            self,
+            features=self.features[rows],
+            labels=self.labels[rows],
+            sources=self.sources[rows],
+            weights=self.weights[rows],
         )
 
     def settled(self, head: int) -> np.ndarray:
@@ -181,12 +196,12 @@ class Memory:
         chosen = whole_cells(
             choose(labels, PER_VALUE, seed=seed), np.arange(len(labels)) if of is None else of
         )
-        both = Memory(
-            np.concatenate((self.features, features[chosen].astype(np.float16))),
-            np.concatenate((self.labels, labels[chosen].astype(np.int16))),
-            np.concatenate((self.sources, np.full(len(chosen), source or NO_SOURCE, np.int64))),
-            self.looks,
-            np.concatenate((self.weights, weights[chosen].astype(np.float16))),
+        both = replace(
+            self,
+            features=np.concatenate((self.features, features[chosen].astype(np.float16))),
+            labels=np.concatenate((self.labels, labels[chosen].astype(np.int16))),
+            sources=np.concatenate((self.sources, np.full(len(chosen), source or NO_SOURCE, np.int64))),
+            weights=np.concatenate((self.weights, weights[chosen].astype(np.float16))),
         )
         if len(both) <= _MOST:
             return both

@@ -17,7 +17,7 @@ import numpy as np
 from annotation_store.records import Field
 
 STARTER_SIDES = (1 / 12, 0.3)
-"""Sides of cells, over `size`, at which the starter finds them best: 37 to 134 px of 448 (measured, ADR 0005)."""
+"""Sides of cells, over `size`, at which the starter finds them best: 37 to 134 px of 448 (ADR 0005)."""
 
 ORDINARY_SIDE = 1 / 8
 """Median side of a cell over the field's longer side where the starter's attributes were learnt."""

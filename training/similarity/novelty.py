@@ -1,6 +1,6 @@
 """Whether a cell is like those that a model was taught: a p-value from the vectors that it remembers.
 
-Three things tell a cell of another class, each where the others fail (``docs/adr/0010``):
+Four things tell a cell of another class, each where the others fail (``docs/adr/0010``, ``0030``):
 
 - *Place*: what the discriminants of the taught classes say of its features, in units of the spread within a
   class. In these few directions the taught classes differ, and so do most others from all of them.
@@ -8,9 +8,11 @@ Three things tell a cell of another class, each where the others fail (``docs/ad
 - *Doubt*: how sure the model is of the class that it says. Where a discriminant alone decides, which was
   fitted on the very cells that are remembered, each is judged by one that was fitted on others
   (``docs/adr/0029``).
+- *Kind*: how much rather it is one of the cells that are known to be of none of these classes, if any are
+  remembered and no project has taught a class of its own, which theirs may be.
 
 Each is compared with those of the remembered cells: the share of these that stand out as much is a p-value
-(conformal prediction: Vovk, Gammerman & Shafer 2005, chapter 2). The three are multiplied, as Fisher's method
+(conformal prediction: Vovk, Gammerman & Shafer 2005, chapter 2). They are multiplied, as Fisher's method
 does, and the product is compared with theirs again, so that it is one p-value whatever they have in common.
 
 *Another film* moves all of its cells alike. The move is read off the film's cells that a person has labelled,
@@ -27,7 +29,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from training.models.memory import Memory
+from training.models.memory import NO_SOURCE, Memory
 from training.networks.describer import Describer
 from training.similarity.space import Space
 
@@ -75,6 +77,7 @@ class Novelty:
         labels = memory.settled(head)
         self.values = np.flatnonzero(np.bincount(labels[labels >= 0]) >= 2)
         rows = np.flatnonzero(np.isin(labels, self.values))
+        others = _outside(memory, labels, self.values)
         features, labels = memory.features[rows].astype(np.float64), labels[rows]
         of = np.searchsorted(self.values, labels)
         self._describer, self._head, self._looks = describer, head, memory.looks
@@ -82,6 +85,7 @@ class Novelty:
         self._typical = np.stack([features[of == k].mean(0) for k in range(len(self.values))])
         folds = _folds(of, seed)
         lines, lonely = np.zeros((len(rows), len(self.values))), np.zeros(len(rows))
+        outside = np.zeros(len(rows))
         for fold in np.unique(folds):
             held, rest = folds == fold, folds != fold
             space = Space(features[rest], labels[rest, None], self._looks)
@@ -89,6 +93,8 @@ class Novelty:
             lines[held] = features[held] @ weight.T + bias
             company = space.directions(features[rest])
             lonely[held] = _loneliness(space.directions(features[held]).likeness(company))
+            some = others[np.arange(len(others)) % FOLDS != fold]
+            outside[held] = _leaning(features[held], self._kinds(space, labels[rest], some))
         means = np.stack([lines[of == k].mean(0) for k in range(len(self.values))])
         scatter = lines - means[of]
         spread, axes = np.linalg.eigh(scatter.T @ scatter / max(1, len(rows) - len(means)))
@@ -98,10 +104,11 @@ class Novelty:
         self._room = 1 + 1 / np.bincount(of)  # the mean of few cells may be wrong
         self._space = Space(features, labels[:, None], self._looks)
         self._lines = self._matrix(self._space, labels)
+        self._against = self._kinds(self._space, labels, others)
         self._company = self._space.directions(features)
         # what was fitted on these very cells is surer of them than of any other
         doubt = _doubt_of(lines / _COOLING) if self._by_discriminant else self._doubt(features)
-        known = (self._distances(lines @ self._axes), lonely, doubt)
+        known = (self._distances(lines @ self._axes), lonely, doubt, outside)
         self._known = [np.sort(one) for one in known]
         self._together = np.sort(self._standing_out(known))
 
@@ -129,7 +136,8 @@ class Novelty:
     def p_values(self, features: np.ndarray) -> np.ndarray:
         """Return ``(n,)`` for features ``(n, F)``: the share of known cells that stand out as much."""
         lonely = _loneliness(self._space.directions(features).likeness(self._company))
-        measures = (self._distances(self.places(features)), lonely, self._doubt(features))
+        leaning = _leaning(features.astype(np.float64), self._against)
+        measures = (self._distances(self.places(features)), lonely, self._doubt(features), leaning)
         together = self._standing_out(measures)
         return _p_values(self._together, together)
 
@@ -187,6 +195,40 @@ class Novelty:
         weight, bias, _ = space.discriminant(labels, int(self.values.max()) + 1)
         weight, bias = weight[self.values], bias[self.values]
         return weight - weight.mean(0), bias - bias.mean()
+
+    def _kinds(self, space: Space, labels: np.ndarray, others: np.ndarray) -> _Lines:
+        """Fit the discriminant of the taught classes and, last, of cells of none: none without such cells."""
+        if not len(others):
+            return np.zeros((0, others.shape[1])), np.zeros(0)
+        weight, bias, _ = space.discriminant(labels, int(self.values.max()) + 1)
+        of_none, bias_of_none = space.lines(others.mean(0, keepdims=True))
+        return (
+            np.concatenate((weight[self.values], of_none)),
+            np.concatenate((bias[self.values], bias_of_none)),
+        )
+
+
+_Lines = tuple[np.ndarray, np.ndarray]
+"""Weights ``(k, F)`` and biases ``(k,)`` of a discriminant."""
+
+
+def _outside(memory: Memory, labels: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the cells ``(m, F)`` that are of none of the taught classes.
+
+    A class that only a project has taught may be theirs. Then nothing is known of them.
+    """
+    given = labels[memory.sources == NO_SOURCE]
+    known = len(memory.outside) >= FOLDS and np.isin(values, given).all()
+    return memory.outside[: None if known else 0].astype(np.float64)
+
+
+def _leaning(features: np.ndarray, kinds: _Lines) -> np.ndarray:
+    """Return how much rather cells ``(n, F)`` are of none than of the best taught class: ``(n,)``."""
+    weight, bias = kinds
+    if not len(weight):
+        return np.zeros(len(features))
+    scores = features @ weight.T + bias
+    return np.asarray(scores[:, -1] - scores[:, :-1].max(1))
 
 
 def _doubt_of(scores: np.ndarray) -> np.ndarray:

@@ -138,11 +138,15 @@ class Space:
         if met.any():
             weights = np.ones(len(labels)) if weights is None else weights
             means = np.stack([self._mean(labels == value, weights) for value in np.flatnonzero(met)])
-            standard = (means - self._centre) / self._scale
-            solved = self._solved(standard.T.astype(np.float32)).T
-            weight[met] = solved / self._scale
-            bias[met] = -0.5 * (solved * standard).sum(1) - weight[met] @ self._centre
+            weight[met], bias[met] = self.lines(means)
         return weight, bias, met
+
+    def lines(self, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return weights ``(K, F)`` and biases ``(K,)`` of the discriminant of classes with these means."""
+        standard = (means - self._centre) / self._scale
+        solved = self._solved(standard.T.astype(np.float32)).T
+        weight = solved / self._scale
+        return weight, -0.5 * (solved * standard).sum(1) - weight @ self._centre
 
     def axes(self, features: np.ndarray, count: int) -> np.ndarray:
         """Return the directions in which features differ most, in units of the spread within a class.
