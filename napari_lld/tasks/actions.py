@@ -109,10 +109,16 @@ def _look_on_cluster(own: Project, scheduler: str, tell: Tell) -> None:
     from training.cluster.stain import look_on
     from training.cluster.units import on_cluster  # dask takes half a second
 
+    so_far = [0, 0]
+
+    def progress(*steps: int) -> None:
+        so_far[:] = steps
+        tell(*steps)
+
     with on_cluster(
-        scheduler, None, project=own.path, read_only=False, check=lambda: tell(0, 0), device="cpu"
+        scheduler, None, project=own.path, read_only=False, check=lambda: tell(*so_far), device="cpu"
     ) as cluster:
-        look_on(cluster, own, tell)
+        look_on(cluster, own, progress)
 
 
 def count_unboxed_nuclei(pixels: npt.NDArray[np.uint8], inside: Shape, known: Sequence[Box]) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,21 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QLabel
 
+from annotation_store import Project
 from annotation_store.errors import LLDError
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session import cluster as module
 from napari_lld.session import user_state
 from napari_lld.session.session import Session
+from napari_lld.tasks import actions
 from napari_lld.widgets.dialogs import dialogs
 from napari_lld.widgets.training.rounds_menu import RoundsMenu
 from napari_lld.widgets.training.training_panel import TrainingPanel
 from training.cluster import reach as reaching
+from training.cluster import stain, units
 from training.cluster.reach import Reached
 from training.protocol import Progress
+from training.ranking import look_at_stain
 
 ADDRESS = "tcp://10.0.0.5:8786"
 
@@ -175,6 +180,33 @@ def test_without_the_extra_the_entry_tells_how_to_install_it(
     entry(dock).trigger()
     assert "pip install" in heard[0][1]
     assert dock.desk.session.preferences.scheduler == ""
+
+
+def test_the_first_order_of_fields_is_worked_out_on_the_cluster_and_can_be_stopped(
+    small_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    @contextmanager
+    def on_cluster(scheduler: str, workers: int | None, **more: Any) -> Iterator[Any]:
+        asked.append((scheduler, workers))
+        yield more["check"]
+
+    def look_on(check: Any, project: Project, progress: Any) -> Any:
+        found = look_at_stain(project, progress=progress)
+        check()
+        return found
+
+    monkeypatch.setattr(units, "on_cluster", on_cluster)
+    monkeypatch.setattr(stain, "look_on", look_on)
+    told: list[tuple[int, int]] = []
+    actions.rank_fields(
+        small_project, 1, lambda *steps: told.append(steps), annotator="Ada", scheduler=ADDRESS
+    )
+    assert asked == [(ADDRESS, None)]
+    assert told[-1] == told[-2] == (2, 2), "a check tells what was told last: it may end the work"
+    with Project.open(small_project, annotator="Ada") as project:
+        assert project.rankings.latest_facts() is not None
 
 
 def test_the_address_is_the_user_s_and_does_not_stand_in_the_project(

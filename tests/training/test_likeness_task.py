@@ -455,6 +455,6 @@ def test_a_model_compares_by_what_it_sees_itself_and_is_forgotten_once_rolled_ba
     for active in (number, None, number, None):
         with Project.open(folder, annotator="Ada") as project:
             project.models.activate(active)
-        answered.append(of_each(folder, first))
+        answered.append(ask(folder, "similar", of=first))
     assert answered[0] != answered[1]
     assert answered[:2] == answered[2:]
