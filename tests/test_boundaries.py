@@ -11,7 +11,7 @@ QT = ("qtpy", "PyQt6", "PySide6")
 @pytest.mark.parametrize(
     ("module", "kept_out"),
     [
-        ("annotation_store", ("torch", *QT, "napari")),
+        ("annotation_store.formats", ("torch", *QT, "napari")),
         ("training", ("torch", *QT, "napari")),
         ("training.client", ("torch", *QT, "napari")),
         ("training.agreement", ("torch", *QT, "napari", "sklearn", "skimage", "statsmodels")),

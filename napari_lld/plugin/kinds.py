@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from annotation_store.files.json_kinds import ends_of, kind_of_json
+
 Kind = Literal["project", "coco", "geojson", "yolo", "empty"]
 
 _HEAD = 65_536
@@ -66,14 +68,5 @@ def _of_file(path: Path) -> Kind | None:
 
 def _of_json(path: Path) -> Kind | None:
     """Return what a JSON file holds, by its two ends."""
-    with path.open("rb") as opened:
-        text = opened.read(_HEAD)
-        size = os.fstat(opened.fileno()).st_size
-        if size > _HEAD:
-            opened.seek(max(_HEAD, size - _HEAD))
-            text += opened.read(_HEAD)
-    if b'"FeatureCollection"' in text or (b'"Feature"' in text and b'"geometry"' in text):
-        return "geojson"
-    begins = text.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    beside = (b'"annotations"', b'"categories"', b'"image_id"')
-    return "coco" if begins == b"{" and b'"images"' in text and any(word in text for word in beside) else None
+    kind = kind_of_json(ends_of(path, _HEAD, _HEAD))
+    return kind if kind in ("coco", "geojson") else None

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from annotation_store.errors import FormatError
+from annotation_store.files.json_kinds import ends_of, kind_of_json
 from annotation_store.formats._exchange.images import walk
 
 _HEAD = 1_000_000
@@ -39,7 +40,7 @@ def recognise(path: str | Path) -> str | None:
             return _of_folder(path)
         if path.suffix.lower() in _BY_SUFFIX:
             return _BY_SUFFIX[path.suffix.lower()]
-        return _of_json(_ends(path)) if path.suffix.lower() == ".json" else None
+        return _of_json(ends_of(path, _HEAD, _TAIL)) if path.suffix.lower() == ".json" else None
     except (OSError, ValueError, FormatError):
         return None
 
@@ -70,23 +71,6 @@ def _columns(labels: Iterable[Path]) -> int:
     return 0
 
 
-def _ends(path: Path) -> bytes:
-    """Read the beginning and the end of a file: the keys that identify a format occur in every annotation."""
-    with path.open("rb") as opened:
-        head = opened.read(_HEAD)
-        size = path.stat().st_size
-        if size > _HEAD:
-            opened.seek(max(_HEAD, size - _TAIL))
-            head += opened.read(_TAIL)
-    return head
-
-
-def _of_json(text: bytes) -> str | None:
-    start = text.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if b'"FeatureCollection"' in text or (b'"Feature"' in text and b'"geometry"' in text):
-        return "geojson"
-    if start == b"[":
-        return "labelstudio" if b'"data"' in text else None
-    if start == b"{" and b'"images"' in text:
-        return "lld" if _LLD_KEY.search(text) else "coco"
-    return None
+def _of_json(ends: bytes) -> str | None:
+    kind = kind_of_json(ends)
+    return "lld" if kind == "coco" and _LLD_KEY.search(ends) else kind
