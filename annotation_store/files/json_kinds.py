@@ -22,12 +22,19 @@ def ends_of(path: Path, head: int, tail: int) -> bytes:
     return text
 
 
-def kind_of_json(ends: bytes) -> JsonKind | None:
-    """Return what the ends of a JSON file are of; ``None`` if of nothing known."""
+def kind_of_json(ends: bytes, *, certain: bool = False) -> JsonKind | None:
+    """Return what the ends of a JSON file are of; ``None`` if of nothing known.
+
+    Parameters
+    ----------
+    certain
+        Whether a list of images alone is not enough: other programs have such files too.
+    """
     begins = ends.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if b'"FeatureCollection"' in ends or (b'"Feature"' in ends and b'"geometry"' in ends):
         return "geojson"
     if begins == b"[":
         return "labelstudio" if b'"data"' in ends else None
-    known = begins == b"{" and b'"images"' in ends and any(word in ends for word in _BESIDE_IMAGES)
-    return "coco" if known else None
+    if begins != b"{" or b'"images"' not in ends:
+        return None
+    return "coco" if not certain or any(word in ends for word in _BESIDE_IMAGES) else None

@@ -68,5 +68,5 @@ def _of_file(path: Path) -> Kind | None:
 
 def _of_json(path: Path) -> Kind | None:
     """Return what a JSON file holds, by its two ends."""
-    kind = kind_of_json(ends_of(path, _HEAD, _HEAD))
+    kind = kind_of_json(ends_of(path, _HEAD, _HEAD), certain=True)
     return kind if kind in ("coco", "geojson") else None
