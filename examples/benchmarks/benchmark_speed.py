@@ -1,7 +1,7 @@
 """What takes how long, and how that grows.
 
     python examples/benchmarks/benchmark_speed.py project [--fields 1000 10000 100000] [--copied N] [--window]
-    python examples/benchmarks/benchmark_speed.py copies [--fields 1000 10000]
+    python examples/benchmarks/benchmark_speed.py copies [--fields 1000 10000] [--place FOLDER]
     python examples/benchmarks/benchmark_speed.py predict equal parts round cluster --data DATA [--images 48]
 
 `project`: projects of many fields, ten cells on each and five pending suggestions on every third, made by the
@@ -12,7 +12,7 @@ with ``--window`` what a real window takes to open it, to go to the next field, 
 display). ``--quick`` makes a small one.
 
 `copies`: such projects split for three readers, all fields for each, who box a cell and change another on
-each field, and brought together again.
+every fourth, and brought together again.
 
 `predict`: fields a second with class, attributes and novelty, through the worker's public request from files
 to a COCO file, against Ultralytics' own ``predict`` as installed, in torch and in ONNX Runtime: fields of
@@ -47,6 +47,7 @@ def main() -> None:
     made = arguments.parser(__doc__ or "")
     made.add_argument("modes", nargs="*", default=[*MODES], metavar="MODE", help=", ".join(MODES))
     big_project.add_arguments(made)
+    copies.add_arguments(made)
     prediction.add_arguments(made)
     args = arguments.read(made, only_prints=lambda asked: set(asked.modes) <= {"project", "copies"})
     for mode in args.modes:

@@ -17,6 +17,17 @@ PATIENCE = 60.0
 """Seconds to wait for a first worker."""
 CONNECT = 10.0
 """Seconds to wait for a scheduler."""
+QUIET = {
+    # what dask keeps about itself takes a twentieth of the workers' time
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.admin.system-monitor.interval": "5 s",
+    "distributed.admin.tick.interval": "500 ms",
+    # dask's web server, which nobody needs, has nothing to show
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+}
+"""Dask's settings for workers of this computer."""
 _POLL = 0.2
 _LEAVE = 3.0
 
@@ -82,14 +93,7 @@ def _processes(count: int) -> Iterator[Any]:
         security: Any = distributed.Security.temporary()
     except ImportError as error:
         raise MissingExtraError from error
-    quiet = {
-        "distributed.worker.profile.enabled": False,
-        "distributed.admin.system-monitor.gil.enabled": False,
-        # dask's web server, which nobody needs, has nothing to show
-        "distributed.scheduler.http.routes": [],
-        "distributed.worker.http.routes": [],
-    }
-    with dask.config.set(quiet):
+    with dask.config.set(QUIET):
         cluster = distributed.LocalCluster(
             n_workers=count,
             threads_per_worker=max(1, _cores() // count),

@@ -27,7 +27,7 @@ class ClusterPredictor:
     cluster: Cluster
     _models: dict[str, Any] = field(default_factory=dict)
 
-    batch = 4
+    batch, domains_at_once = 4, 4
 
     def propose(
         self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[View]]], *, min_score: float
@@ -79,7 +79,8 @@ class ClusterPredictor:
         sent = read_files(model, device=cluster.device, proof=cluster.sender.proof)
         if sent.key not in self._models:
             name = f"model-{sent.key[:16]}"
-            self._models[sent.key] = None if sent.weights is None else cluster.hold(sent.weights, name)
+            held = None if sent.weights is None else cluster.hold(sent.weights, name)
+            self._models.setdefault(sent.key, held)
         more = {
             "size": model.size,
             "sides": [float(one) for one in model.sides],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import time
 import uuid
@@ -84,7 +85,7 @@ class Cluster:
     device: str = "auto"
     patience: float = PATIENCE
     _run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-    _count: int = 0
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def run(
         self,
@@ -128,8 +129,7 @@ class Cluster:
 
     def next_key(self, number: int) -> str:
         """Return a key that no other unit has."""
-        self._count += 1
-        return f"lld-unit-{self._run}-{number}-{self._count}"
+        return f"lld-unit-{self._run}-{number}-{next(self._numbers)}"
 
 
 @dataclass

@@ -66,7 +66,13 @@ class Predictor(Protocol):
     ----------
     batch
         How many fields are best given at a time.
+    domains_at_once
+        Of how many domains it is best asked for the size of a cell at a time, each in a thread.
     """
+
+    @property
+    def domains_at_once(self) -> int:
+        """Return of how many domains it is best asked for the size of a cell at a time."""
 
     @property
     def batch(self) -> int:
@@ -96,7 +102,7 @@ class Predictor(Protocol):
 class ThisProcess:
     """Predicts here."""
 
-    batch = 8
+    batch, domains_at_once = 8, 1
 
     def propose(
         self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[View]]], *, min_score: float

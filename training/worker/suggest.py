@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -242,7 +243,8 @@ def rank_again(project: Project, channel: Channel, *, keep: str | None = None) -
 class Sides:
     """The side of a white cell on fields: what the project knows, else what a model sees.
 
-    A model looks once for all fields of a domain, when the first of them is asked for.
+    A model looks once for all fields of a domain, when the first of them is asked for; many machines look at
+    several domains at a time, since one has few fields that show its scale.
 
     Parameters
     ----------
@@ -263,6 +265,7 @@ class Sides:
         self._predictor = predictor or ThisProcess()
         self._pixels: dict[str, list[Pixels]] = defaultdict(list)
         self._seen: dict[str, float | None] = {}
+        self._ahead: dict[str, Future[float | None]] = {}
         for one in known:
             if one.cell_side is None:
                 self._pixels[domain_of(one.field)].append(StoredField(project.path, one.field.id))
@@ -274,10 +277,21 @@ class Sides:
         domain = domain_of(one.field)
         if domain not in self._seen:
             try:
-                self._seen[domain] = self._predictor.seen_side(self._model, self._pixels[domain])
+                self._seen[domain] = self._look(domain)
             except (
                 ProjectError,
                 ImageError,
             ):  # damaged: the ordinary scale serves
                 self._seen[domain] = None
         return self._seen[domain]
+
+    def _look(self, domain: str) -> float | None:
+        """Have the model look at a domain; where many machines do, at the others too."""
+        if self._predictor.domains_at_once < 2:
+            return self._predictor.seen_side(self._model, self._pixels[domain])
+        if not self._ahead:
+            pool = ThreadPoolExecutor(self._predictor.domains_at_once, "lld-sides")
+            for other, pixels in self._pixels.items():
+                self._ahead[other] = pool.submit(self._predictor.seen_side, self._model, pixels)
+            pool.shutdown(wait=False)
+        return self._ahead[domain].result()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dask
 import distributed
 
 from annotation_store import Project, SuggestionState
@@ -23,6 +24,7 @@ from bench import project, tables
 from bench.cache import sources
 from bench.data import load_fields, studied
 from training.client import StayingWorker
+from training.cluster.connection import QUIET
 from training.protocol import Message, PredictRequest, Progress, Started
 
 _GRAPHS = 5
@@ -109,15 +111,17 @@ def measure(files: Sequence[Path], *, repeats: int) -> list[dict[str, Any]]:
 
 
 def _workers(count: int) -> Any:
-    return distributed.LocalCluster(
-        n_workers=count,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        scheduler_kwargs={"dashboard": False},
-        memory_limit=0,
-    )
+    """Start workers with the settings that ``--workers`` has."""
+    with dask.config.set(QUIET):
+        return distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
+            memory_limit=0,
+        )
 
 
 def _kill_one(cluster: Any) -> None:
