@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from annotation_store.errors import ImageError
 from annotation_store.images import read_image
 from annotation_store.records import Field
 from napari_lld import sample
@@ -40,6 +45,7 @@ from training.networks.scale import (
     zooming_side,
 )
 from training.networks.vocabulary import Vocabulary
+from training.worker.suggest import Sides
 
 FIELD = Field(1, "a.png", 800, 600, "hash", "a.png")
 
@@ -85,6 +91,34 @@ def test_micrometres_come_before_the_cells_of_the_domain() -> None:
     assert sides.on(dataclasses.replace(other, pixel_size_um=0.2)) == pytest.approx(90)
     # the resolution of a printer is no scale
     assert sides.on(dataclasses.replace(FIELD, pixel_size_um=352.8)) == 180
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_each_domain_is_looked_at_once_and_by_many_machines_several_at_a_time(at_once: int) -> None:
+    together, asked = threading.Barrier(at_once), []
+
+    class Machines:
+        domains_at_once = at_once
+
+        def seen_side(self, _model: Any, pixels: Any) -> float:
+            together.wait(60)
+            asked.append(len(pixels))
+            if len(pixels) == 3:
+                raise ImageError("damaged")
+            return 10.0 * len(pixels)
+
+    known: list[Any] = [
+        SimpleNamespace(cell_side=None, field=dataclasses.replace(FIELD, domain=str(n)))
+        for n in (1, 2, 3)
+        for _ in range(n)
+    ]
+    known.append(SimpleNamespace(cell_side=7.0, field=FIELD))
+    project: Any = SimpleNamespace(path=Path("project"))
+    model: Any = None
+    machines: Any = Machines()
+    sides = Sides(project, model, known, machines)
+    assert [sides.on(one) for one in known] == [10.0, 20.0, 20.0, None, None, None, 7.0]
+    assert sorted(asked) == [1, 2, 3]
 
 
 def test_too_few_cells_say_nothing_of_a_domain() -> None:
