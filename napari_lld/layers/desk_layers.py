@@ -82,6 +82,7 @@ class DeskLayers:
         self.view = Fit(viewer)
         self._layers: dict[str, Any] = {}
         self._zoom = 1.0
+        self._laid_out = False
         self._cell_boxes: tuple[Box, ...] = ()
         self._slots: dict[int, int] = {}
         self._unknown: set[int] = set()
@@ -235,9 +236,11 @@ class DeskLayers:
         except LLDError as error:
             session.tell("error", str(error))
             pixels, scale = self._stand_in(field)
+        self._laid_out = False
         self._show_pixels(pixels, scale)
         self._draft = outlines.NO_SEGMENTS
         self._on_marks(frozenset({"region", "suggestion", "cell"}))
+        self._laid_out = True
         return True
 
     def _stand_in(self, field: Field) -> tuple[npt.NDArray[np.uint8], float]:
@@ -367,7 +370,7 @@ class DeskLayers:
         if segments is not None:
             for layer in (casing, lines):
                 if not np.array_equal(layer.data, segments):
-                    layer.data = segments
+                    self._put(layer, segments)
         if colours is None or not len(lines.data):
             return
         shades = np.tile(palette.rgba(palette.CASING), (len(colours), 1))
@@ -375,6 +378,14 @@ class DeskLayers:
         for layer, shown in ((lines, colours), (casing, shades)):
             if not np.array_equal(layer.edge_color, shown.astype(layer.edge_color.dtype)):
                 layer.edge_color = shown
+
+    def _put(self, layer: Any, data: npt.NDArray[Any]) -> None:
+        """Set a layer's data; the extent of all layers is that of the field, and stays.
+
+        So napari, which would lay them all out anew for two milliseconds each time, does not hear of it.
+        """
+        with layer.events.data.blocker() if self._laid_out else nullcontext():
+            layer.data = data
 
     def _draw_cells(self) -> None:
         session, schema = self._session, self._session.schema
@@ -460,7 +471,7 @@ class DeskLayers:
                 if len(layer.data) != len(positions):
                     # One colour for all, before napari meets as many colours as there were texts.
                     layer.text.color = palette.MISSING
-                layer.data = positions
+                self._put(layer, positions)
                 layer.selected_data = set()
         if layer.features["text"].tolist() != list(texts):
             layer.features = {"text": np.array(texts, dtype=object)}

@@ -36,6 +36,8 @@ IN_SIGHT = frozenset({"suggestion", "cell"})
 """Kinds of marks that are read of a whole slide for what is in sight."""
 _AROUND = 0.5
 """Part of the area in sight that is read on each side beyond it."""
+_FEW = 20
+"""Up to so many cells are read one by one after an edit."""
 _STEP = 0.05
 
 
@@ -210,6 +212,31 @@ class FieldMarks:
             self._suggestion_index = BoxIndex(self.suggestions)
         return self._suggestion_index.at(x, y)
 
+    def renew(self, cell_ids: Collection[int]) -> bool:
+        """Read again only the cells that an edit touched; false where that does not tell which are there."""
+        if self._cells is None or not 0 < len(cell_ids) <= _FEW:
+            return False
+        cells = {cell.id: cell for cell in self._cells}
+        for cell_id in cell_ids:
+            found: Cell | None = None
+            with suppress(LLDError):
+                found = self._project.cells.get(cell_id)
+            if found is not None and found.field_id == self.field_id and self._is_read(found.box):
+                cells[cell_id] = found
+            elif cells.pop(cell_id, None) is not None and self._cells_cut_off:
+                return False  # an older one takes its place
+        most = MOST_IN_SIGHT if self.is_slide else None
+        self._cells = sorted(cells.values(), key=lambda cell: cell.id)[-(most or 0) :]
+        self._cells_cut_off = most is not None and len(self._cells) == most
+        self._cell_index = None
+        self._far.clear()
+        return True
+
+    def _is_read(self, box: Box) -> bool:
+        if (area := self._read_area) is None:
+            return True
+        return all(box[i] < area[i] + area[i + 2] and box[i] + box[i + 2] > area[i] for i in (0, 1))
+
     def forget(self, kinds: Collection[str]) -> None:
         """Drop the answers about some kinds of marks."""
         if "region" in kinds:
@@ -381,14 +408,15 @@ class Marks:
         if "region" in kinds and self._opened.project is not None and self._opened.project.reading.blind:
             kinds |= {"suggestion"}  # a finished region uncovers them
         if kinds:
-            self._reread(kinds)
+            self._reread(kinds, edit.touched.get("cell", ()))
 
     def on_suggestions_changed(self, field_ids: list[int]) -> None:
         """Read the suggestions again if they are of the current field."""
         if self._fields.current_id in field_ids:
             self._reread(frozenset({"suggestion"}))
 
-    def _reread(self, kinds: frozenset[str]) -> None:
+    def _reread(self, kinds: frozenset[str], cell_ids: Collection[int] = ()) -> None:
         if self._memo is not None:
-            self._memo.forget(kinds)
+            renewed = "cell" in kinds and self._memo.renew(cell_ids)
+            self._memo.forget(kinds - {"cell"} if renewed else kinds)
             self.changed.emit(kinds)

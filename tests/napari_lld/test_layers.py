@@ -458,3 +458,19 @@ def test_a_smaller_field_fills_the_view_too(tmp_path: Path) -> None:
     assert camera_of(viewer).zoom > 4 * large
     layers.close()
     session.close()
+
+
+def test_a_box_is_drawn_without_laying_out_all_layers_and_another_field_with(
+    layers: DeskLayers, viewer: ViewerModel, session: Session
+) -> None:
+    laid_out: list[object] = []
+    for layer in viewer.layers:
+        layer.events.data.connect(laid_out.append)
+    extent = viewer.layers.extent.world
+    before = len(viewer.layers["Cells"].data)
+    session.boxes.add((10, 10, 20, 20))
+    assert len(viewer.layers["Cells"].data) > before
+    assert not laid_out
+    assert np.array_equal(viewer.layers.extent.world, extent)
+    session.fields.next()
+    assert laid_out

@@ -16,6 +16,7 @@ from annotation_store import Embedding, Project, Proposal, Shape
 from napari_lld.commands.registry import Commands, session_commands
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers import DeskLayers
+from napari_lld.session.marks import FieldMarks
 from napari_lld.session.session import Session
 from napari_lld.widgets.fields.field_model import state_words
 from training.protocol import Done, Saved
@@ -178,3 +179,37 @@ def test_of_a_slide_the_cells_in_sight_are_read_and_others_when_asked_for(
     session.selection.select(None)
     session.labels.next_missing()
     assert session.selection.cell.id == near, "the first that lacks something, in sight or not"
+
+
+@pytest.mark.parametrize("most", [3, 1000])
+def test_after_an_edit_the_cells_are_those_that_a_new_reading_gives(
+    new_session: Session, with_slide: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("napari_lld.session.marks.MOST_IN_SIGHT", most)
+    session = new_session
+    session.open(with_slide)
+    session.fields.show(SLIDE)
+    project, area = session.project, (100.0, 100.0, 200.0, 200.0)
+    assert project is not None
+
+    def as_read_anew() -> bool:
+        anew = FieldMarks(project, SLIDE, is_slide=True)
+        anew.look_at(area)
+        return list(session.marks.cells) == anew.cells
+
+    session.marks.look_at(area)
+    places = [(x, 150.0) for x in (110.0, 150.0, 190.0, 230.0, 270.0, 550.0)]
+    cells = [project.cells.add(SLIDE, (x, y, 30.0, 30.0)) for x, y in places]
+    assert as_read_anew()
+    assert len(session.marks.cells) == min(most, 5), "one is out of sight"
+    project.cells.change(cells[3], cell_class="Monocyte")
+    assert as_read_anew()
+    project.cells.change(cells[4], box=(550.0, 10.0, 30.0, 30.0))
+    assert as_read_anew()
+    project.cells.delete(cells[2])
+    assert as_read_anew()
+    project.undo(SLIDE)
+    assert as_read_anew()
+    project.undo(SLIDE)
+    assert as_read_anew()
+    assert session.marks.at(200, 160) == [session.marks.cell(cells[2])]
