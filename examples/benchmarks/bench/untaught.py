@@ -68,7 +68,7 @@ def work(
     budget
         Seconds of each training.
     """
-    with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
+    with tempfile.TemporaryDirectory(prefix="lld-benchmark-", ignore_cleanup_errors=True) as place:
         folder = Path(place)
         start = never_taught(weights, folder)
         with project.new(folder / "project") as made:
