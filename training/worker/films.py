@@ -122,6 +122,8 @@ class Films:
         taught = {classes[value] for value in novelty.values}
         cells = [(k, cell) for k in known for cell in k.cells if cell.cell_class in taught]
         some = random.Random(0).sample(cells, min(_LABELLED, len(cells)))
+        if not some:  # to ask for nothing takes ten milliseconds
+            return novelty.move(np.zeros((0, self._model.describer.features), np.float32), [])
         seen = vectors_of(self._project, self._model).of(
             self._project,
             self._model,
