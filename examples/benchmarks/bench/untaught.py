@@ -68,6 +68,7 @@ def work(
     budget
         Seconds of each training.
     """
+    # graphs may still be written for the last model, by a process that gives way to all others
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-", ignore_cleanup_errors=True) as place:
         folder = Path(place)
         start = never_taught(weights, folder)
