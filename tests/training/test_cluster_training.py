@@ -219,7 +219,7 @@ def test_what_goes_wrong_is_a_sentence_and_the_project_is_as_it_was(
 ) -> None:
     at = threads.scheduler_address
     with monkeypatch.context() as patched:
-        patched.setattr("distributed.Client.scheduler_info", lambda _: {"workers": {"one": {}}})
+        patched.setattr("distributed.Client.scheduler_info", lambda *_, **__: {"workers": {"one": {}}})
         with pytest.raises(ClusterError, match=r"No worker of the scheduler .* --resources GPU=1"):
             ask(project, at)
     with distributed.Client(threads, set_as_default=False) as client:

@@ -16,8 +16,8 @@ from training.protocol import PredictRequest, TrainRequest, parse_message
 from training.worker.channel import CancelledError, Channel
 from training.worker.run import run
 
-LOOK = 6 + 2
-"""Six fields of a domain are searched first, and two magnified, where nobody has said how large a cell is."""
+LOOK = 2 * 6 + 2
+"""Fields that are searched to judge the scale of a domain: six at two scales, and two magnified."""
 
 
 class Quiet(Channel):
