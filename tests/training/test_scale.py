@@ -121,6 +121,25 @@ def test_each_domain_is_looked_at_once_and_by_many_machines_several_at_a_time(at
     assert sorted(asked) == [1, 2, 3]
 
 
+def test_in_whatever_order_fields_come_the_same_ones_show_the_scale_of_a_domain() -> None:
+    shown: list[list[str]] = []
+
+    class Looks:
+        domains_at_once = 1
+
+        def seen_side(self, _model: Any, pixels: Any) -> None:
+            shown.append([one.folder.name for one in pixels])
+
+    known: list[Any] = [
+        SimpleNamespace(cell_side=None, field=dataclasses.replace(FIELD, id=n)) for n in (1, 2, 3)
+    ]
+    project: Any = SimpleNamespace(path=Path("project"))
+    looks: Any = Looks()
+    for order in (known, known[::-1]):
+        Sides(project, looks, order, looks).on(order[0])
+    assert shown == [["1", "2", "3"]] * 2
+
+
 def test_too_few_cells_say_nothing_of_a_domain() -> None:
     assert CellSides.learn([(FIELD, [50.0] * 4)]).on(FIELD) is None
     named = dataclasses.replace(FIELD, domain="H 100x C1")

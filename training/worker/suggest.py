@@ -266,7 +266,8 @@ class Sides:
         self._pixels: dict[str, list[Pixels]] = defaultdict(list)
         self._seen: dict[str, float | None] = {}
         self._ahead: dict[str, Future[float | None]] = {}
-        for one in known:
+        # by id and not in the order in which to look next: the same fields show the scale each time
+        for one in sorted(known, key=lambda one: one.field.id):
             if one.cell_side is None:
                 self._pixels[domain_of(one.field)].append(StoredField(project.path, one.field.id))
 
