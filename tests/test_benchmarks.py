@@ -30,10 +30,12 @@ PUBLIC = (
 
 STOCK = EXAMPLES / "bench" / "stock.py"
 BESIDES = {
+    "machines.py": ("training.cluster.connection.QUIET", "training.cluster.connection"),
     "parts.py": ("training.inference", "training.models.model", "training.networks"),
     "untaught.py": ("training.models.model", "training.models.pretrained", "training.networks.vocabulary"),
 }
-"""What else two of them use: one times the parts of a prediction, one writes a model that nobody taught."""
+"""What else three of them use: one starts workers as ``--workers`` does, one times the parts of a prediction,
+and one writes a model that nobody taught."""
 BENCHMARKS = sorted({*EXAMPLES.glob("benchmark_*.py"), *EXAMPLES.glob("*bench*/*.py")})
 
 
