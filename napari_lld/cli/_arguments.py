@@ -40,7 +40,17 @@ def rewrite(words: Sequence[str], commands: Collection[str]) -> tuple[list[str],
     if first not in commands:
         misspelt = len(rest) > 1 and not rest[1].startswith("-") and not Path(first).exists()
         return (rest if misspelt else ["open", *rest]), debug
+    if first == "find":
+        return [first, *_query_last(rest[1:])], debug
     return [first, *_repeat_lists(rest[1:], LISTS.get(first, ()))], debug
+
+
+def _query_last(words: Sequence[str]) -> list[str]:
+    """Put a query that begins with a minus (``-class:missing``) where it cannot be taken for an option."""
+    if "--" in words:
+        return list(words)
+    queries = [word for word in words if len(word) > 2 and word[0] == "-" != word[1]]
+    return [word for word in words if word not in queries] + (["--", *queries] if queries else [])
 
 
 def _repeat_lists(words: Sequence[str], options: Collection[str]) -> list[str]:

@@ -144,8 +144,8 @@ def _ask(
         numbered = opened.reading.id
         if of is not None and of not in {(entry.kind, entry.id) for entry in opened.bulk_edits.entries()}:
             raise UsageError(
-                f"CELL {of[1]}: the project has no such {of[0]}; "
-                f"napari-lld find {project} kind:cell lists the cells"
+                f"CELL {'' if of[0] == 'cell' else f'{of[0]}:'}{of[1]}: the project has no such {of[0]}; "
+                f"napari-lld find {project} kind:{of[0]} lists the {of[0]}s"
             )
     request = LikenessRequest(
         project=str(project.absolute()), reading=numbered, model=which, device=device, of=of, **more

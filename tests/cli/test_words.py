@@ -111,6 +111,12 @@ def test_help_and_import_load_neither_qt_nor_torch_nor_the_store() -> None:
     assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("query", ["-class:missing", "-unknown", "-origin:imported flag:h"])
+def test_a_query_may_begin_with_a_minus(query: str) -> None:
+    words = ["find", "films", query, "--json"]
+    assert rewrite(words, COMMANDS) == (["find", "films", "--json", "--", query], False)
+
+
 def test_debug_shows_the_traceback_and_the_line_still_comes_last(cli, tmp_path) -> None:
     answer = cli("info", tmp_path / "none", "--debug")
     assert answer.code == 2

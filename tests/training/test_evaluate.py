@@ -224,7 +224,9 @@ def test_attributes_count_where_present_and_missed_cells_end_to_end() -> None:
 def test_precision_and_recall_at_a_threshold() -> None:
     ranking = Ranking(np.array([0.9, 0.6, 0.3]), np.array([True, False, True]), 4)
     assert precision_recall(ranking, 0.5) == (0.5, 0.25)
-    assert precision_recall(ranking, 0.95) == (1.0, 0.0)
+    precision, recall = precision_recall(ranking, 0.95)
+    assert np.isnan(precision), "nothing was proposed"
+    assert recall == 0
 
 
 def test_calibration_error_by_hand() -> None:

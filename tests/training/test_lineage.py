@@ -232,3 +232,32 @@ def test_what_is_to_be_known_of_the_numbers_is_said_in_plain_sentences() -> None
     gone = cautions.why_not_measured(99, 0.2, 3)
     assert "annotated next are held out" in gone
     assert "held out before 3" in gone
+
+
+@pytest.mark.parametrize(("new", "in_use", "stays"), [(0.1, 0.9, True), (0.9, 0.9, False), (0.1, 0.1, False)])
+def test_a_model_that_finds_nothing_does_not_replace_one_that_finds_cells(
+    project: Project, monkeypatch: pytest.MonkeyPatch, new: float, in_use: float, stays: bool
+) -> None:
+    """However few cells are held out: those that were learnt from say it."""
+
+    def results(some: Any, score: float) -> list[FieldResult]:
+        found = Ranking(np.array([score]), np.array([True]), 1)
+        return [FieldResult(one.patient, found, {}, [], []) for one in some]
+
+    class Reference:
+        def to(self, _device: Any) -> Reference:
+            return self
+
+    monkeypatch.setattr(comparing, "resolve", lambda *_: (Reference(), 1))
+    monkeypatch.setattr(comparing, "judge", lambda _model, truths, _raw: results(truths, in_use))
+    some = knowledge(project)
+    reason = comparing.why_it_stays(
+        project,
+        some,
+        results(some, new),
+        propose=lambda _model, fields: [None] * len(fields),  # type: ignore[list-item]
+        device="cpu",  # type: ignore[arg-type]
+    )
+    assert (reason is not None) == stays
+    if reason is not None:
+        assert "finds 4" in str(reason)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from annotation_store.geometry import iou_matrix
 from annotation_store.records import Proposal, Shape
@@ -236,3 +237,8 @@ def test_unboxed_nuclei_are_those_in_the_area_that_nothing_known_covers(make_fie
     assert len(unboxed_nuclei(pixels, whole, found[1:])) == 1
     x, y, w, h = found[0]
     assert unboxed_nuclei(pixels, Shape.rectangle(x, y, w, h), []) == [found[0]]
+
+
+def test_ultralytics_leaves_pillow_as_it_is() -> None:
+    """Its own `Image.open` asks for another package wherever a file is no image."""
+    assert Image.open.__module__ == "PIL.Image"

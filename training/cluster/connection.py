@@ -64,6 +64,11 @@ def connected(
             where, place = f"the scheduler {scheduler}", _address(scheduler)
         try:
             client = distributed.Client(place, timeout=CONNECT, set_as_default=False, name="napari-lld")
+        except TypeError as error:  # by TLS, and dask's settings name no certificates
+            raise ClusterError(
+                f"The scheduler {scheduler} is asked for by TLS, and no certificates are set: see "
+                "docs/many-machines.md, or give an address that begins with tcp://."
+            ) from error
         except Exception as error:  # TLS, version, network: whatever dask raises
             raise ClusterError(
                 f"The scheduler {scheduler} does not answer ({_brief(error)}). Start it (dask scheduler), or "
@@ -78,7 +83,8 @@ def connected(
 def _address(scheduler: str) -> str:
     address = scheduler if "://" in scheduler else f"tcp://{scheduler}"
     host, _, port = address.partition("://")[2].rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
+    bracketed = host.startswith("["), host.endswith("]")
+    if not host or not port.isdecimal() or int(port) > 65535 or len(set(bracketed)) > 1:
         raise ClusterError(f"{scheduler} is not a scheduler's address: give one such as tcp://host:8786.")
     return address
 

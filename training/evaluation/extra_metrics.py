@@ -226,7 +226,7 @@ def _detection(bootstrap: Bootstrap, results: Sequence[FieldResult], threshold: 
     truths = bootstrap.sums(np.array([float(f.truths) for f in found]))
     return {
         "ap50": interval(_average_precisions(bootstrap, found)),
-        "precision": interval(np.where(predicted > 0, hits / np.maximum(predicted, 1), 1.0)),
+        "precision": interval(np.where(predicted > 0, hits / np.maximum(predicted, 1), np.nan)),
         "recall": interval(np.where(truths > 0, hits / np.maximum(truths, 1), np.nan)),
     }
 

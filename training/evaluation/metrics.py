@@ -335,10 +335,10 @@ def average_precision(ranking: Ranking) -> float:
 
 
 def precision_recall(ranking: Ranking, threshold: float) -> tuple[float, float]:
-    """Return precision (1 without proposals) and recall of the proposals scored `threshold` or more."""
+    """Return precision (NaN without proposals) and recall of the proposals scored `threshold` or more."""
     hits = ranking.hits[ranking.scores >= threshold]
     return (
-        float(hits.mean()) if len(hits) else 1.0,
+        float(hits.mean()) if len(hits) else float("nan"),
         float(hits.sum() / ranking.truths) if ranking.truths else float("nan"),
     )
 

@@ -189,6 +189,7 @@ class ProcessState:
 
 remembered: WeakKeyDictionary[nn.Module, Remembered] = WeakKeyDictionary()
 this_process = ProcessState()
+_asking = threading.Lock()
 
 
 def remember_files(model: LearnedModel, place: Path, folder: Path) -> None:
@@ -222,6 +223,11 @@ def engine_of(model: LearnedModel, fields: int = 0, *, waited_for: bool = False)
     waited_for
         Whether the process that makes them is waited for: it does not give way to others then.
     """
+    with _asking:  # the next batch is predicted while somebody judges the scale of a film
+        return _engine_of(model, fields, waited_for=waited_for)
+
+
+def _engine_of(model: LearnedModel, fields: int, *, waited_for: bool) -> Engine | None:
     known = remembered.get(model.detector)
     if known is None or os.environ.get("NAPARI_LLD_ENGINE") == "torch":
         return None

@@ -127,7 +127,7 @@ def finding_f1(
     if not found.truths:
         return 1.0
     precision, recall = precision_recall(found, threshold)
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
 
 
 _MISSED = 0.01

@@ -13,6 +13,7 @@ import numpy as np
 
 from annotation_store.errors import ImageError, ProjectError
 from annotation_store.records import Box
+from training.inference.ahead import ahead
 from training.inference.predict import Move, Pixels, RawProposals, at_hand, propose_raw, seen_side
 from training.models.model import LearnedModel
 from training.networks.describer import cut_crop, features_of, size_feature
@@ -100,7 +101,17 @@ class Predictor(Protocol):
 
 
 class ThisProcess:
-    """Predicts here."""
+    """Predicts here.
+
+    Parameters
+    ----------
+    looks_ahead
+        Whether the next batch is predicted while the caller is busy with the last; if not, a batch is
+        asked for only once the last is done, so that it is known how long that took.
+    """
+
+    def __init__(self, *, looks_ahead: bool = True) -> None:
+        self._looks_ahead = looks_ahead
 
     batch, domains_at_once = 8, 1
 
@@ -108,7 +119,9 @@ class ThisProcess:
         self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[View]]], *, min_score: float
     ) -> Iterator[tuple[T, list[RawProposals | None]]]:
         """Predict one batch after the other."""
-        for what, views in batches:
+
+        def predicted(batch: tuple[T, Sequence[View]]) -> tuple[T, list[RawProposals | None]]:
+            what, views = batch
             images = [read(view.pixels) for view in views]
             whole = [i for i, image in enumerate(images) if image is not None]
             raws = propose_raw(
@@ -119,8 +132,9 @@ class ThisProcess:
                 min_score=min_score,
             )
             found = dict(zip(whole, raws, strict=True))
-            del images
-            yield what, [found.get(i) for i in range(len(views))]
+            return what, [found.get(i) for i in range(len(views))]
+
+        yield from ahead(batches, predicted) if self._looks_ahead else map(predicted, batches)
 
     def features(
         self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[Boxes]]]

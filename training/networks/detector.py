@@ -8,6 +8,7 @@ classes is then no question. Class and attributes are the describer's part (``do
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -27,6 +28,8 @@ CANDIDATES = 3000
 
 IOU = 0.5
 """Overlap above which the lower-scored of two boxes is dropped."""
+
+_decoding = threading.Lock()
 
 PAD_GREY = 114
 """What Ultralytics pads with, and the COCO weights have seen."""
@@ -162,11 +165,12 @@ def decode(model: nn.Module, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarr
     maps: list[torch.Tensor] = []
     detector = cast(Any, model)
     last = detector.model[len(detector.yaml["backbone"]) - 1]  # neck and head follow
-    hook = last.register_forward_hook(lambda _, __, out: maps.append(out))
-    try:
-        decoded = model(pixels)[0].float()  # (B, 5, A): centre x, centre y, width, height, score
-    finally:
-        hook.remove()
+    with _decoding:  # another thread's images would go through this hook too
+        hook = last.register_forward_hook(lambda _, __, out: maps.append(out))
+        try:
+            decoded = model(pixels)[0].float()  # (B, 5, A): centre x, centre y, width, height, score
+        finally:
+            hook.remove()
     half = decoded[:, 2:4] / 2
     corners = torch.cat((decoded[:, :2] - half, decoded[:, :2] + half, decoded[:, 4:5]), 1)
     return corners.transpose(1, 2).cpu().numpy(), maps[0].float().mean((2, 3)).cpu().numpy()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from PIL import Image
 
 from annotation_store.files.temporary import keep_until_exit
 from training.networks.architectures import Architecture
@@ -29,7 +30,7 @@ _threads_asked_for = "OMP_NUM_THREADS" in os.environ
 
 import ultralytics  # noqa: E402
 from ultralytics.nn.tasks import DetectionModel  # noqa: E402
-from ultralytics.utils import LOGGER, SETTINGS  # noqa: E402
+from ultralytics.utils import LOGGER, SETTINGS, patches  # noqa: E402
 from ultralytics.utils.loss import v8DetectionLoss  # noqa: E402
 from ultralytics.utils.tal import make_anchors  # noqa: E402
 
@@ -37,6 +38,8 @@ if not _threads_asked_for:
     # it asks for one thread in the name of the user, which the next task of this process would heed
     os.environ.pop("OMP_NUM_THREADS", None)
 LOGGER.setLevel(logging.ERROR)
+# it puts its own in place, which wants another package for any file that is no image
+Image.open = getattr(patches, "_image_open", Image.open)
 for _name, _value in dict(SETTINGS).items():
     if isinstance(_value, bool) and _value:  # sync and every integration
         dict.__setitem__(SETTINGS, _name, False)

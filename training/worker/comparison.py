@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 import torch
 
 from annotation_store.project import Project
+from training.evaluation.extra_metrics import SUGGESTED
 from training.evaluation.gate import FEWEST_UNITS, Comparison, cannot_judge, compare, units_of
 from training.evaluation.metrics import FieldResult
 from training.evaluation.patient_split import count_fields
 from training.evaluation.units import of_units
-from training.inference.measure import cross_fitted
+from training.inference.measure import cross_fitted, judge
 from training.inference.predict import RawProposals
 from training.models.calibration import Calibration
 from training.models.folder import read_card
@@ -25,6 +26,47 @@ from training.worker.models import DamagedModelError, resolve
 def starter_calibration() -> Calibration:
     """Return what cross-fitting leans on: no cell of a project shaped it, as those of later models."""
     return Calibration.from_dict(read_card(starter_place())["calibration"])
+
+
+def why_it_stays(
+    project: Project,
+    some: Sequence[AnnotatedField],
+    results: Sequence[FieldResult],
+    *,
+    propose: Callable[[LearnedModel, Sequence[AnnotatedField]], list[RawProposals]],
+    device: torch.device,
+) -> Reason | None:
+    """Return why the model in use stays in use where a new one finds none of the cells, and it finds some.
+
+    That is plain on the very cells that were learnt from, before there are enough to compare two models.
+
+    Parameters
+    ----------
+    some, results
+        Annotated fields and what the new model did on them.
+    propose
+        As `compare_with_active` takes it.
+    """
+    if not sum(one.found.truths for one in results) or _count_found(results):
+        return None
+    try:
+        reference, _ = resolve(project, "active")
+    except DamagedModelError:
+        return None
+    raw = propose(reference.to(device), some)
+    found = _count_found(judge(reference, [one.truth() for one in some[: len(raw)]], raw))
+    if not found:
+        return None
+    return Reason(
+        "It finds none of the cells that it has learnt from, and the model in use, which stays active, finds "
+        "{count}: train longer, or from the starter",
+        count=found,
+    )
+
+
+def _count_found(results: Sequence[FieldResult]) -> int:
+    """Count the cells that are found with a confidence from which suggestions are shown."""
+    return sum(int(one.found.hits[one.found.scores >= SUGGESTED].sum()) for one in results)
 
 
 def compare_with_active(

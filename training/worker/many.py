@@ -26,8 +26,15 @@ class _Asks(Protocol):
 
 
 @contextmanager
-def predictor_for(request: _Asks, project: Project, channel: Channel) -> Iterator[Predictor]:
+def predictor_for(
+    request: _Asks, project: Project, channel: Channel, *, looks_ahead: bool = True
+) -> Iterator[Predictor]:
     """Connect to the cluster that a request names, if it names one.
+
+    Parameters
+    ----------
+    looks_ahead
+        See `ThisProcess`.
 
     Raises
     ------
@@ -35,7 +42,7 @@ def predictor_for(request: _Asks, project: Project, channel: Channel) -> Iterato
         It cannot be used.
     """
     if request.scheduler is None and request.workers is None:
-        yield ThisProcess()
+        yield ThisProcess(looks_ahead=looks_ahead)
         return
     channel.send(Progress(stage="connect", done=0, total=0))
     from training.cluster.predictor import ClusterPredictor

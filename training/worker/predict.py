@@ -19,12 +19,12 @@ from annotation_store.images import find_images, read_image
 from annotation_store.project import Project
 from annotation_store.records import Field, Proposal, Shape
 from annotation_store.schema import Schema
+from training.inference.ahead import ahead
 from training.inference.predict import at_hand, calibrated, cell_sides
 from training.inference.predictor import Predictor, View
 from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
 from training.models.model import LearnedModel
 from training.protocol import Done, Notice, PredictRequest, Progress, Started, Suggested
-from training.worker.ahead import ahead
 from training.worker.annotated_fields import knowledge, readable
 from training.worker.channel import Channel
 from training.worker.films import Films

@@ -48,6 +48,7 @@ from training.models.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.networks.scale import domain_of, sides_around
 from training.networks.ultralytics_api import VERSION as ULTRALYTICS_VERSION
 from training.protocol import Done, Metrics, Notice, Progress, Saved, Started, TrainRequest
+from training.reasons import Reason
 from training.worker.annotated_fields import (
     AnnotatedField,
     fields_by_unit,
@@ -60,7 +61,7 @@ from training.worker.anonymous_card import hide_names, nameless
 from training.worker.budget import CELLS, DETECTOR, HELD_OUT, IN_USE, LEARNED, PARENT, START, Budget
 from training.worker.cautions import cautions, of_the_start, time_ran_short, why_not_measured
 from training.worker.channel import CancelledError, Channel
-from training.worker.comparison import compare_with_active, starter_calibration
+from training.worker.comparison import compare_with_active, starter_calibration, why_it_stays
 from training.worker.extra_cells import compact, drawn_at_random, of_single_cells
 from training.worker.failures import failure
 from training.worker.films import Films
@@ -193,7 +194,8 @@ class _Training:
             before = copy.deepcopy(model.detector)
             epochs, pseudo = self._learn(model, fields, training, testing, others, config, state, mark)
             kept = self._keep(model, before, training, testing) if epochs else 1.0
-        metrics, active, verdict = self._measure(model, training, testing)
+        metrics, active, reason = self._measure(model, training, testing)
+        verdict = None if reason is None else f"{reason}."
         self.channel.check()
         metrics["kept_of_parent"] = kept
         if left_out := time_ran_short(self.budget.left_out):
@@ -218,7 +220,7 @@ class _Training:
         }
         number = self._save(model, parent, config, epochs, metrics, about, active)
         forget_state(state)
-        stored = metrics.get("difference", {}).get("told")
+        stored = None if reason is None else reason.stored()
         self.channel.send(Saved(model_id=number, active=active, why=verdict, reason=stored))
         trust: dict[str, Any] = {"unlike": [], "unchecked": [], "labelled": {}}
         if request.suggest:
@@ -226,7 +228,9 @@ class _Training:
             using.to(self.device)
             trunk = trunk_for(project, using, number_used)
             seen = None if self.seen is None or trunk is not model else (training, self.seen)
-            with predictor_for(request, project, self.channel) as predictor:
+            with predictor_for(
+                request, project, self.channel, looks_ahead=request.budget is None
+            ) as predictor:
                 suggested = suggest_on(
                     project,
                     using,
@@ -405,7 +409,7 @@ class _Training:
         model: LearnedModel,
         training: Sequence[AnnotatedField],
         testing: Sequence[AnnotatedField],
-    ) -> tuple[dict[str, Any], bool, str | None]:
+    ) -> tuple[dict[str, Any], bool, Reason | None]:
         """Calibrate, measure on the held-out fields, and decide whether the model becomes active."""
         testing = patients_in_turn(testing)  # where time is short, few fields of many patients
         films = self.films = Films(self.project, model, self.known)
@@ -429,6 +433,7 @@ class _Training:
         start = of_the_start(passed_over=self.passed_over, forgotten=self.forgotten)
         words = model.vocabulary
         learnt = judge(model, [k.truth() for k in some], seen)
+        stays = why_it_stays(self.project, some, learnt, propose=self._propose_in_use, device=self.device)
         trained_on = compact(learnt, words)
         self.outcomes["trained_on"] = of_single_cells(some, learnt, words)
         if not cells:
@@ -440,7 +445,7 @@ class _Training:
                 "trained_on": trained_on,
             }
             self.channel.send(Metrics(metrics=metrics))
-            return metrics, True, None
+            return metrics, stays is None, stays
         attributes = list(model.vocabulary.attributes)
         if cells >= LEAST_HELD_OUT:  # the calibration was fitted on these very cells
             new = cross_fitted(model, truths, raw, prior=starter_calibration())
@@ -475,8 +480,9 @@ class _Training:
             metrics["caution"] = " ".join(filter(None, (caution, start)))
         self.outcomes["held_out"] = of_single_cells(testing, new, words)
         self.channel.send(Metrics(metrics=metrics))
-        verdict = f"{comparison.reason}." if comparison.reason is not None else None
-        return metrics, not comparison.worse, verdict
+        if stays is not None and not comparison.worse:
+            return metrics, False, stays
+        return metrics, not comparison.worse, comparison.reason
 
     def _propose_in_use(self, model: LearnedModel, some: Sequence[AnnotatedField]) -> list[RawProposals]:
         films = Films(self.project, model, self.known)  # as those of the new model, or they would not compare

@@ -68,7 +68,10 @@ def score_classes(
     rankings = [merged(one.classes[name] for one in per_field) for name in classes]
     best = (-1.0, 0.0, 0.0, 0.0)
     for confidence in np.linspace(0.01, 0.99, 99):
-        pairs = [precision_recall(ranking, confidence) for ranking in rankings]
+        pairs = [
+            (p if np.isfinite(p) else 1.0, r)
+            for p, r in (precision_recall(ranking, confidence) for ranking in rankings)
+        ]
         f1 = float(np.mean([2 * p * r / max(p + r, 1e-9) for p, r in pairs]))
         best = max(best, (f1, float(confidence), *(float(np.mean(v)) for v in zip(*pairs, strict=True))))
     return {
