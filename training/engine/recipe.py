@@ -138,9 +138,7 @@ def learn_looks(model: LearnedModel, fields: Sequence[TrainingField], *, seed: i
     difference is no property of a cell.
     """
     rng = np.random.default_rng(seed)
-    cut = [one for field in fields for one in each_cell(field, range(len(field.cells)), cut_crop)]
-    chosen = [cut[i] for i in rng.permutation(len(cut))[:_SHOWN]]
-    crops, sizes = [crop for crop, _ in chosen], [size for _, size in chosen]
+    crops, sizes = _some_cells(fields, _SHOWN, rng)
     if not crops:
         return
     plain = features_of(model.describer, crops, sizes).cpu().numpy()
@@ -157,10 +155,18 @@ def learn_looks(model: LearnedModel, fields: Sequence[TrainingField], *, seed: i
 
 def remember_outside(model: LearnedModel, fields: Sequence[TrainingField], *, seed: int = 0) -> None:
     """Remember the cells of fields as of classes that the model's words lack, `OUTSIDE` of them at most."""
+    crops, sizes = _some_cells(fields, OUTSIDE, np.random.default_rng(seed))
+    seen = features_of(model.describer, crops, sizes).cpu().numpy()
+    model.memory = replace(model.memory, outside=seen.astype(np.float16))
+
+
+def _some_cells(
+    fields: Sequence[TrainingField], most: int, rng: np.random.Generator
+) -> tuple[list[np.ndarray], list[float]]:
+    """Draw cells of fields, labelled or not; return their crops and sizes."""
     cut = [one for field in fields for one in each_cell(field, range(len(field.cells)), cut_crop)]
-    chosen = [cut[i] for i in np.random.default_rng(seed).permutation(len(cut))[:OUTSIDE]]
-    seen = features_of(model.describer, [crop for crop, _ in chosen], [size for _, size in chosen])
-    model.memory = replace(model.memory, outside=seen.cpu().numpy().astype(np.float16))
+    chosen = [cut[i] for i in rng.permutation(len(cut))[:most]]
+    return [crop for crop, _ in chosen], [size for _, size in chosen]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Reading while the networks are at work."""
+"""Work on the next item while the caller is busy with the last."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Read = TypeVar("Read")
+Result = TypeVar("Result")
 
 
-def ahead(items: Iterable[Item], read: Callable[[Item], Read]) -> Iterator[Read]:
-    """Yield what `read` gives of each item; the next is read in another thread meanwhile.
+def ahead(items: Iterable[Item], work: Callable[[Item], Result]) -> Iterator[Result]:
+    """Yield what `work` gives of each item; the next is worked on in another thread meanwhile.
 
-    What `read` raises is raised in its turn.
+    What `work` raises is raised in its turn.
     """
-    with ThreadPoolExecutor(1, "read-ahead") as pool:
+    with ThreadPoolExecutor(1, "ahead") as pool:
         waiting = None
         for item in items:
-            following = pool.submit(read, item)
+            following = pool.submit(work, item)
             if waiting is not None:
                 yield waiting.result()
             waiting = following

@@ -109,11 +109,16 @@ def working_factor(
         return factor
     shown = cell_side * factor / size
     if shown < sides[0]:
-        target = factor * sides[0] * min(INSIDE, math.sqrt(sides[1] / sides[0])) / shown
+        target = factor * sides[0] * _inside(sides) / shown
         return max(factor, min(target, MOST_MAGNIFIED, math.sqrt(MOST_PIXELS / (width * height))))
     if shown > sides[1]:
-        return factor * sides[1] / min(INSIDE, math.sqrt(sides[1] / sides[0])) / shown
+        return factor * sides[1] / _inside(sides) / shown
     return factor
+
+
+def _inside(sides: tuple[float, float]) -> float:
+    """Return how far inside the known sides a field is brought: narrow ones are not overshot."""
+    return min(INSIDE, math.sqrt(sides[1] / sides[0]))
 
 
 def sides_around(shown: Sequence[float]) -> tuple[float, float]:
@@ -136,10 +141,9 @@ def zooming_side(longer: float, zoom: float, sides: tuple[float, float]) -> floa
     sides
         See `working_factor`.
     """
-    inside = min(INSIDE, math.sqrt(sides[1] / sides[0]))
     if zoom == 1:
         return None
-    return longer * (sides[0] * inside if zoom > 1 else sides[1] / inside) / zoom
+    return longer * (sides[0] * _inside(sides) if zoom > 1 else sides[1] / _inside(sides)) / zoom
 
 
 @dataclass(frozen=True)

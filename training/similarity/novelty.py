@@ -89,12 +89,13 @@ class Novelty:
         for fold in np.unique(folds):
             held, rest = folds == fold, folds != fold
             space = Space(features[rest], labels[rest, None], self._looks)
-            weight, bias = self._matrix(space, labels[rest])
+            fitted = self._fit(space, labels[rest])
+            weight, bias = _less_their_means(fitted)
             lines[held] = features[held] @ weight.T + bias
             company = space.directions(features[rest])
             lonely[held] = _loneliness(space.directions(features[held]).likeness(company))
             some = others[np.arange(len(others)) % FOLDS != fold]
-            outside[held] = _leaning(features[held], self._kinds(space, labels[rest], some))
+            outside[held] = _leaning(features[held], _with_others(fitted, space, some))
         means = np.stack([lines[of == k].mean(0) for k in range(len(self.values))])
         scatter = lines - means[of]
         spread, axes = np.linalg.eigh(scatter.T @ scatter / max(1, len(rows) - len(means)))
@@ -103,8 +104,9 @@ class Novelty:
         self._means = means @ self._axes
         self._room = 1 + 1 / np.bincount(of)  # the mean of few cells may be wrong
         self._space = Space(features, labels[:, None], self._looks)
-        self._lines = self._matrix(self._space, labels)
-        self._against = self._kinds(self._space, labels, others)
+        fitted = self._fit(self._space, labels)
+        self._lines = _less_their_means(fitted)
+        self._against = _with_others(fitted, self._space, others)
         self._company = self._space.directions(features)
         # what was fitted on these very cells is surer of them than of any other
         doubt = _doubt_of(lines / _COOLING) if self._by_discriminant else self._doubt(features)
@@ -190,26 +192,29 @@ class Novelty:
         each = (_p_values(known, one) for known, one in zip(self._known, measures, strict=True))
         return np.asarray(-sum(np.log(one) for one in each))
 
-    def _matrix(self, space: Space, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Fit weights ``(k, F)`` and biases ``(k,)``, less their means: what moves all says nothing."""
+    def _fit(self, space: Space, labels: np.ndarray) -> _Lines:
+        """Fit the discriminant of the taught classes."""
         weight, bias, _ = space.discriminant(labels, int(self.values.max()) + 1)
-        weight, bias = weight[self.values], bias[self.values]
-        return weight - weight.mean(0), bias - bias.mean()
-
-    def _kinds(self, space: Space, labels: np.ndarray, others: np.ndarray) -> _Lines:
-        """Fit the discriminant of the taught classes and, last, of cells of none: none without such cells."""
-        if not len(others):
-            return np.zeros((0, others.shape[1])), np.zeros(0)
-        weight, bias, _ = space.discriminant(labels, int(self.values.max()) + 1)
-        of_none, bias_of_none = space.lines(others.mean(0, keepdims=True))
-        return (
-            np.concatenate((weight[self.values], of_none)),
-            np.concatenate((bias[self.values], bias_of_none)),
-        )
+        return weight[self.values], bias[self.values]
 
 
 _Lines = tuple[np.ndarray, np.ndarray]
 """Weights ``(k, F)`` and biases ``(k,)`` of a discriminant."""
+
+
+def _less_their_means(lines: _Lines) -> _Lines:
+    """Take off what all lines have in common: what moves all says nothing."""
+    weight, bias = lines
+    return weight - weight.mean(0), bias - bias.mean()
+
+
+def _with_others(lines: _Lines, space: Space, others: np.ndarray) -> _Lines:
+    """Add, last, the line of cells ``(m, F)`` of none of the classes; no lines at all without such cells."""
+    if not len(others):
+        return np.zeros((0, others.shape[1])), np.zeros(0)
+    weight, bias = lines
+    of_none, bias_of_none = space.lines(others.mean(0, keepdims=True))
+    return np.concatenate((weight, of_none)), np.concatenate((bias, bias_of_none))
 
 
 def _outside(memory: Memory, labels: np.ndarray, values: np.ndarray) -> np.ndarray:
