@@ -49,7 +49,7 @@ def test_only_labelled_cells_of_a_film_move_it_and_like_ones_hardly(project: Pat
         move = films.move(film)
         told = novelty_of(model)
         assert told is not None
-        there, here = told.places(np.stack((np.zeros(model.describer.features), -np.asarray(move))))
+        there, here = told.transform(np.stack((np.zeros(model.describer.features), -np.asarray(move))))
         assert 0 < np.linalg.norm(here - there) < 1.5  # the sample's fields look like those of the starter
         assert films.move("never labelled") == 0.0
         assert films.unlike() == []

@@ -204,8 +204,8 @@ def test_the_space_is_kept_while_the_project_is_much_the_same(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
-    real = module.Likeness.of
-    monkeypatch.setattr(module.Likeness, "of", lambda *some: made.append(1) or real(*some))
+    real = module.EmbeddingSpace.from_memory
+    monkeypatch.setattr(module.EmbeddingSpace, "from_memory", lambda *some: made.append(1) or real(*some))
     predicted = guesses(folder)
     ask(folder, "outliers")
     made.clear()

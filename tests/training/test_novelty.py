@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from training.models.memory import Memory, source_of
-from training.similarity.novelty import FEWEST, Novelty
+from training.similarity.novelty import MIN_CELLS, Novelty
 
 CLASSES, FEATURES = 4, 60
 RNG = np.random.default_rng(5)
@@ -51,7 +51,7 @@ DESCRIBER: Any = Describer()
 
 @pytest.fixture(scope="module")
 def novelty() -> Novelty:
-    made = Novelty.of(memory(), 0, DESCRIBER)
+    made = Novelty.from_memory(memory(), 0, DESCRIBER)
     assert made is not None
     return made
 
@@ -78,7 +78,7 @@ class Fitted(Describer):
 
 
 def test_cells_like_those_that_were_taught_are_not_flagged_where_a_discriminant_alone_decides() -> None:
-    made = Novelty.of(memory(), 0, Fitted())  # type: ignore[arg-type]
+    made = Novelty.from_memory(memory(), 0, Fitted())  # type: ignore[arg-type]
     assert made is not None
     known = np.concatenate([cells(k, 100, 1) for k in range(CLASSES)])
     assert flagged(made, known) <= 0.08
@@ -94,7 +94,7 @@ def test_cells_of_a_class_that_the_words_lack_speak_against_their_like() -> None
 
     plain = memory()
     aware = replace(plain, outside=others(40, 0).astype(np.float16))
-    without, made = Novelty.of(plain, 0, DESCRIBER), Novelty.of(aware, 0, DESCRIBER)
+    without, made = Novelty.from_memory(plain, 0, DESCRIBER), Novelty.from_memory(aware, 0, DESCRIBER)
     assert without is not None
     assert made is not None
     assert np.median(made.p_values(others(100, 1))) < 0.7 * np.median(without.p_values(others(100, 1)))
@@ -103,7 +103,7 @@ def test_cells_of_a_class_that_the_words_lack_speak_against_their_like() -> None
 
     # a project that teaches a class of its own may teach just theirs
     sources = np.where(aware.labels[:, 0] == 3, source_of("project"), aware.sources)
-    taught = Novelty.of(replace(aware, sources=sources), 0, DESCRIBER)
+    taught = Novelty.from_memory(replace(aware, sources=sources), 0, DESCRIBER)
     assert taught is not None
     assert taught.p_values(known).tolist() == without.p_values(known).tolist()
 
@@ -116,7 +116,7 @@ def test_a_cell_stands_out_where_taught_classes_are_all_alike() -> None:
 
     whole = memory()
     plain = Memory(quiet(whole.features.astype(float)), whole.labels, whole.sources)
-    made = Novelty.of(plain, 0, DESCRIBER)
+    made = Novelty.from_memory(plain, 0, DESCRIBER)
     assert made is not None
     known = quiet(np.concatenate([cells(k, 100, 1) for k in range(CLASSES)]))
     assert flagged(made, known) <= 0.1
@@ -129,33 +129,35 @@ def test_a_few_labels_of_a_film_take_its_look_off(novelty: Novelty) -> None:
     new = cells(CLASSES, 100, 2, LOOK)
     assert flagged(novelty, known) >= 0.3  # another film, taken for other cells
     labelled = np.concatenate([cells(k, 5, 3, LOOK) for k in (0, 2)])
-    move = novelty.move(labelled, [0] * 5 + [2] * 5)
+    move = novelty.estimate_shift(labelled, [0] * 5 + [2] * 5)
     assert flagged(novelty, known, move) <= 0.1
     assert flagged(novelty, new, move) >= 0.9
 
 
 def test_labels_of_classes_that_were_not_taught_say_nothing_of_a_film(novelty: Novelty) -> None:
-    assert not novelty.move(cells(CLASSES, 9, 4), [CLASSES] * 9).any()
-    assert not novelty.move(np.zeros((0, FEATURES)), []).any()
+    assert not novelty.estimate_shift(cells(CLASSES, 9, 4), [CLASSES] * 9).any()
+    assert not novelty.estimate_shift(np.zeros((0, FEATURES)), []).any()
 
 
 def test_a_film_is_told_from_one_like_those_learnt_from(novelty: Novelty) -> None:
     plain = np.concatenate([cells(k, 10, 5) for k in range(CLASSES)])
-    assert not novelty.looks_unlike(novelty.places(plain))
-    assert novelty.looks_unlike(novelty.places(plain + LOOK))
-    assert not novelty.looks_unlike(novelty.places(plain[:9] + LOOK))  # too few to say
+    assert not novelty.is_shifted(novelty.transform(plain))
+    assert novelty.is_shifted(novelty.transform(plain + LOOK))
+    assert not novelty.is_shifted(novelty.transform(plain[:9] + LOOK))  # too few to say
 
 
 def test_without_enough_cells_of_two_classes_nothing_is_said() -> None:
-    assert Novelty.of(memory(FEWEST // CLASSES - 1), 0, DESCRIBER) is None
-    assert Novelty.of(memory(), 1, DESCRIBER) is None  # a head without labels
+    assert Novelty.from_memory(memory(MIN_CELLS // CLASSES - 1), 0, DESCRIBER) is None
+    assert Novelty.from_memory(memory(), 1, DESCRIBER) is None  # a head without labels
     whole = memory()
-    assert Novelty.of(whole.of(np.flatnonzero(whole.labels[:, 0] == 2)), 0, DESCRIBER) is None
+    assert Novelty.from_memory(whole.of(np.flatnonzero(whole.labels[:, 0] == 2)), 0, DESCRIBER) is None
 
 
 def test_a_class_of_one_remembered_cell_does_no_harm() -> None:
     whole = memory()
-    few = Novelty.of(whole.of(np.arange(CLASSES * 30 - 29)), 0, DESCRIBER)  # one cell of the last class
+    few = Novelty.from_memory(
+        whole.of(np.arange(CLASSES * 30 - 29)), 0, DESCRIBER
+    )  # one cell of the last class
     assert few is not None
     assert few.values.tolist() == [0, 1, 2]
     assert flagged(few, cells(0, 100, 6)) <= 0.1
@@ -165,7 +167,7 @@ def test_an_attribute_that_few_cells_have_does_not_shape_the_space_of_all() -> N
     plain, few = memory(), np.arange(0, 30 * CLASSES, 7)
     labels = plain.labels.copy()
     labels[few, 1] = np.arange(len(few)) % (CLASSES + 2)  # more values than there are classes
-    mixed = Novelty.of(Memory(plain.features, labels, plain.sources), 0, DESCRIBER)
+    mixed = Novelty.from_memory(Memory(plain.features, labels, plain.sources), 0, DESCRIBER)
     assert mixed is not None
     known = np.concatenate([cells(k, 100, 1) for k in range(CLASSES)])
     assert flagged(mixed, known) <= 0.08

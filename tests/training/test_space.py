@@ -27,5 +27,5 @@ def test_few_cells_give_the_same_as_the_whole_covariance(cells: int, features: i
     assert np.allclose(vectors @ weight[:3].T + bias[:3], expected, atol=5e-3)
     product = standard @ inverse @ standard.T
     lengths = np.sqrt(np.diag(product))
-    directions = space.directions(vectors)
-    assert np.allclose(directions.likeness(directions), product / lengths[:, None] / lengths, atol=1e-4)
+    whitened = space.whiten(vectors)
+    assert np.allclose(whitened.cosine(whitened), product / lengths[:, None] / lengths, atol=1e-4)

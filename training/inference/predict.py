@@ -428,12 +428,12 @@ def describe_features(
     seen = features.float().cpu().numpy()
     if moves is not None and len(seen):
         seen = seen - np.stack([np.broadcast_to(move, seen.shape[1:]) for move in moves])
-    return logits, novelty.places(seen), novelty.p_values(seen)
+    return logits, novelty.transform(seen), novelty.p_values(seen)
 
 
 def novelty_of(model: LearnedModel) -> Novelty | None:
     """Return the novelty detector of a model; ``None`` if it has none."""
-    return Novelty.of(model.memory, 0, model.describer) if model.vocabulary.classes else None
+    return Novelty.from_memory(model.memory, 0, model.describer) if model.vocabulary.classes else None
 
 
 def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0) -> list[Proposal]:

@@ -114,7 +114,7 @@ class Films:
         return sorted(
             film
             for film, places in self._places.items()
-            if places and self._novelty.looks_unlike(np.concatenate(places))
+            if places and self._novelty.is_shifted(np.concatenate(places))
         )
 
     def _look(self, novelty: Novelty, known: Sequence[AnnotatedField]) -> np.ndarray:
@@ -123,7 +123,7 @@ class Films:
         cells = [(k, cell) for k in known for cell in k.cells if cell.cell_class in taught]
         some = random.Random(0).sample(cells, min(_LABELLED, len(cells)))
         if not some:  # to ask for nothing takes ten milliseconds
-            return novelty.move(np.zeros((0, self._model.describer.features), np.float32), [])
+            return novelty.estimate_shift(np.zeros((0, self._model.describer.features), np.float32), [])
         seen = vectors_of(self._project, self._model).of(
             self._project,
             self._model,
@@ -132,4 +132,4 @@ class Films:
         )
         whole = np.isfinite(seen).all(1)
         labels = np.array([classes.index(str(cell.cell_class)) for _, cell in some], int)
-        return novelty.move(seen[whole], labels[whole].tolist())
+        return novelty.estimate_shift(seen[whole], labels[whole].tolist())

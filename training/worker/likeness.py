@@ -14,8 +14,8 @@ from annotation_store.project import Project
 from annotation_store.schema.reserved import UNSURE
 from training.models.memory import single_labels
 from training.protocol import Done, LikenessRequest, Started
-from training.similarity import likeness as compare
-from training.similarity.likeness import Likeness
+from training.similarity import neighbours
+from training.similarity.neighbours import EmbeddingSpace
 from training.worker.channel import Channel
 from training.worker.embedded import Embedded, embedded
 
@@ -66,15 +66,15 @@ def _compared(request: LikenessRequest, seen: Embedded, uid: str) -> dict[str, A
     match request.what:
         case "similar":
             assert row is not None
-            order, alike = compare.similar(places, row, request.most)
+            order, alike = neighbours.most_similar(places, row, request.most)
             return {"keys": keys(order), "likeness": _rounded(alike)}
         case "outliers":
             classes = [_label(entry) or _predicted(entry) for entry in entries]
-            order, distance = compare.outliers(places, classes, request.most)
+            order, distance = neighbours.outliers(places, classes, request.most)
             return {"keys": keys(order), "distance": _rounded(distance)}
         case "clusters":
             labels, predicted = [_label(e) for e in entries], [_predicted(e) for e in entries]
-            found = compare.clusters(places, labels, predicted, count=request.clusters)
+            found = neighbours.clusters(places, labels, predicted, count=request.clusters)
             return {
                 "clusters": [
                     {"name": one.name, "named": one.named, "purity": one.purity, "keys": keys(one.rows)}
@@ -89,7 +89,7 @@ def _compared(request: LikenessRequest, seen: Embedded, uid: str) -> dict[str, A
             assert row is not None
             heads = {"class": [_label(entry) for entry in entries]}
             heads |= {name: _values(entries, name) for name in seen.model.vocabulary.attributes}
-            nearest = compare.references(places, row, heads, request.most or _OF_EACH_VALUE)
+            nearest = neighbours.nearest_labelled(places, row, heads, request.most or _OF_EACH_VALUE)
             return {
                 "references": {
                     head: {
@@ -147,7 +147,7 @@ class _Kept:
     key: tuple[Any, ...]
     cells: int
     labelled: int
-    space: Likeness
+    space: EmbeddingSpace
     seen: Embedded
     places: np.ndarray
 
@@ -172,10 +172,10 @@ def _space(seen: Embedded, uid: str) -> _Kept:
         and _much_the_same(old.labelled, labelled)
     ):
         same = seen.vectors is old.seen.vectors
-        _kept = replace(old, seen=seen, places=old.places if same else old.space.places(seen.vectors))
+        _kept = replace(old, seen=seen, places=old.places if same else old.space.transform(seen.vectors))
     else:
-        space = Likeness.of(seen.vectors, seen.model.memory, labels)
-        _kept = _Kept(key, cells, labelled, space, seen, space.places(seen.vectors))
+        space = EmbeddingSpace.from_memory(seen.vectors, seen.model.memory, labels)
+        _kept = _Kept(key, cells, labelled, space, seen, space.transform(seen.vectors))
     return _kept
 
 

@@ -62,7 +62,7 @@ def resolve(project: Project, choice: str | int, *, keep: bool = False) -> tuple
         ``"active"`` (the starter where the project has none), ``"starter"``, or a number.
     keep
         Whether it is only predicted with: a process that stays keeps it for its next task, with what was
-        worked out of it (`Novelty.of`), as long as its files and the project's words stay the same.
+        worked out of it (`Novelty.from_memory`), as long as its files and the project's words stay the same.
 
     Raises
     ------

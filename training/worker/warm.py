@@ -19,7 +19,7 @@ from training.worker.machine import give_back_memory, memory, most_memory, pass_
 _PARTS = (
     *(f"training.worker.{task}" for task in ("run", "train", "predict", "renew", "likeness", "evaluate")),
     "training.inference.stain",
-    "sklearn.cluster",  # `training.similarity.likeness` imports it with the first clusters
+    "sklearn.cluster",  # `training.similarity.neighbours` imports it with the first clusters
     "zarr",  # the store imports it with the first pixels
 )
 
