@@ -228,7 +228,7 @@ def _spoken(node: ast.AST) -> Sequence[ast.expr]:
         case ast.Raise(exc=ast.Call(func=function, args=[first, *_])):
             name = _name(function)
             return [first] if name.endswith("Error") and name not in _FOR_PROGRAMS else []
-        case ast.Call(func=ast.Attribute(attr="count" | "one" | "left_out"), args=arguments):
+        case ast.Call(func=ast.Attribute(attr="count" | "note" | "left_out"), args=arguments):
             return [one for one in arguments if " " in (_template(one) or "")]
     return []
 

@@ -32,7 +32,7 @@ from typing import Any
 from annotation_store.errors import FormatError
 from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
-from annotation_store.formats._exchange.export import Contents, each
+from annotation_store.formats._exchange.export import Contents, with_progress
 from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.losses import lost_by_suggestions
 from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
@@ -82,10 +82,10 @@ _ATTRIBUTE = "attribute "
 # -- in ------------------------------------------------------------------------------------------
 
 
-def read(asked: ImportRequest) -> tuple[Document, Images]:
+def read(request: ImportRequest) -> tuple[Document, Images]:
     """Read a table of cells; see `annotation_store.formats.read`."""
-    document = parse(read_file(asked.path), asked.project.schema, str(asked.path))
-    return document, asked.finder()
+    document = parse(read_file(request.path), request.project.schema, str(request.path))
+    return document, request.finder()
 
 
 def parse(data: bytes, schema: Schema, source: str) -> Document:
@@ -99,10 +99,10 @@ def parse(data: bytes, schema: Schema, source: str) -> Document:
     document = Document(source, [], Skipped())
     text, western = decoded_western(data, source)
     if western:
-        document.skipped.one(
+        document.skipped.note(
             "encodings", f"The file {source} is not UTF-8 text: it was read as Windows-1252 (western Europe)."
         )
-    table = Table.of(text, source, _KNOWN)
+    table = Table.parse(text, source, _KNOWN)
     rows = table.rows()
     header = next((_header(row, schema, source) for _, row in rows if any(row)), None)
     if header is None:
@@ -187,7 +187,7 @@ class _Reader:
         self._cell(values, field, where, (min(x, x + w), min(y, y + h), abs(w), abs(h)), confidence)
 
     def _tell(self, error: FormatError) -> None:
-        self._document.skipped.one("rows that cannot be read", f"{error} The row was left out.")
+        self._document.skipped.note("rows that cannot be read", f"{error} The row was left out.")
 
     def _number(self, text: str, where: str) -> float:
         return read_number(text, where, comma=self._comma)
@@ -245,10 +245,10 @@ class _Reader:
     def _sets(self, values: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         if not (text := self._text(values, "sets")):
             return {}
-        given: Any = text
+        parsed: Any = text
         with suppress(ValueError, RecursionError):
-            given = json.loads(text)
-        return sets_of(given, self._schema, self._document.skipped)
+            parsed = json.loads(text)
+        return sets_of(parsed, self._schema, self._document.skipped)
 
     def _cell(
         self, values: Mapping[str, str], field: FieldIn, where: str, box: Box, confidence: float | None
@@ -257,22 +257,22 @@ class _Reader:
         label = values.get("class", "").strip()
         if schema.find_class(label) is None:
             label = self._text(values, "class")
-        cell_class, known = read_class(label, schema, skipped) if label else (None, True)
-        if not known:
+        cell_class, in_schema = read_class(label, schema, skipped) if label else (None, True)
+        if not in_schema:
             if confidence is None:
-                field.strangers.append((label, box))
+                field.unknown_boxes.append((label, box))
             return
-        given = {}
+        stated = {}
         for name in self._attributes:
             attribute, word = name.removeprefix(_ATTRIBUTE), values.get(name, "").strip()
             if word and schema.find_value(attribute, word) is None:
                 word = self._text(values, name)
             if word:
-                given[attribute] = word
-        found = read_values(given, schema, skipped)
+                stated[attribute] = word
+        attributes = read_values(stated, schema, skipped)
         if confidence is not None:
             novelty = self._novelty(values, where)
-            sure = certain(cell_class, found, schema)
+            sure = certain(cell_class, attributes, schema)
             unchecked = self._text(values, "unchecked").casefold() == "yes"
             sets = self._sets(values)
             field.proposals.append((where, Proposal(box, confidence, *sure, novelty, unchecked, sets)))
@@ -281,17 +281,17 @@ class _Reader:
         if not is_nothing(values.get("comment", "")):
             words["comment"] = unescaped(values.get("comment", ""))
         flags = read_flags(words, schema, cell_class, skipped)
-        field.cells.append(CellIn(where, box, cell_class, found, flags))
+        field.cells.append(CellIn(where, box, cell_class, attributes, flags))
 
 
 # -- out -----------------------------------------------------------------------------------------
 
 
-def write(asked: ExportRequest) -> ExportReport:
+def write(request: ExportRequest) -> ExportReport:
     """Write a table of cells or suggestions; see `annotation_store.formats.write`."""
-    contents = asked.contents()
-    names = asked.names()
-    write_file(asked.out, MARK + table(contents, names))
+    contents = request.contents()
+    names = request.names()
+    write_file(request.out, MARK + table(contents, names))
     fields = [f for f in contents.fields if f.id in contents.cells or f.id in contents.suggestions]
     skipped = Skipped()
     for _ in range(len(contents.annotated()) - len(fields)):
@@ -300,21 +300,21 @@ def write(asked: ExportRequest) -> ExportReport:
     for _ in range(sum(map(len, contents.regions.values()))):
         skipped.count("A table of cells cannot store regions: {n} were left out.")
     lost = [*skipped.sentences(), *lost_by_suggestions(contents, "csv")]
-    return ExportReport(asked.out, **(counts | {"regions": 0}), skipped=lost)
+    return ExportReport(request.out, **(counts | {"regions": 0}), skipped=lost)
 
 
 def table(contents: Contents, names: Names) -> str:
     """Make the table as text."""
-    columns, found = rows(contents, names)
+    columns, records = rows(contents, names)
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, [escaped(name) for name in columns], restval="")
     writer.writeheader()
-    for _, _, row in found:
-        writer.writerow(written(row))
+    for _, _, row in records:
+        writer.writerow(escape_row(row))
     return buffer.getvalue()
 
 
-def written(row: Mapping[str, str]) -> dict[str, str]:
+def escape_row(row: Mapping[str, str]) -> dict[str, str]:
     """Make a row safe for the programs that read tables; see `escaped`."""
     words = row.keys() - (_FIXED - {"class", "kind"})
     return {escaped(key): escaped(text, typed=key in words) for key, text in row.items()}
@@ -325,15 +325,15 @@ def rows(contents: Contents, names: Names) -> tuple[list[str], list[tuple[int, i
     schema = contents.schema
     columns = [*_OF_FIELD, *_OF_CELL, *(_column(n) for n in schema.attribute_names), *_FLAGS]
     columns += _OF_SUGGESTION if contents.suggestions else ()
-    found: list[tuple[int, int, dict[str, str]]] = []
-    for field in each(contents.fields, contents.progress):
+    records: list[tuple[int, int, dict[str, str]]] = []
+    for field in with_progress(contents.fields, contents.progress):
         start = _field_cells(field, names)
         for cell in contents.cells.get(field.id, ()):
             row = start | _box_cells(cell.id, cell.box)
             row["class"] = class_word(cell.cell_class, schema)
             row |= {_column(name): _value_word(name, v, schema) for name, v in cell.attributes.items()}
             row |= flag_words(cell, anonymous=names.anonymous)
-            found.append((field.id, cell.id, row))
+            records.append((field.id, cell.id, row))
         for suggestion in contents.suggestions.get(field.id, ()):
             row = start | _box_cells(suggestion.id, suggestion.box)
             row["class"] = class_word(suggestion.stated_class, schema)
@@ -345,8 +345,8 @@ def rows(contents: Contents, names: Names) -> tuple[list[str], list[tuple[int, i
             row["sets"] = json.dumps(sets, ensure_ascii=False) if sets else ""
             best = suggestion.proposal.best_attributes
             row |= {_column(name): _value_word(name, v, schema) for name, v in best.items()}
-            found.append((field.id, suggestion.id, row))
-    return columns, found
+            records.append((field.id, suggestion.id, row))
+    return columns, records
 
 
 def _column(attribute: str) -> str:
@@ -373,7 +373,7 @@ def _value_word(attribute: str, value: str, schema: Schema) -> str:
 
 def _field_cells(field: Field, names: Names) -> dict[str, str]:
     return {
-        "field": names.of(field.name),
+        "field": names.file(field.name),
         "patient": names.person(field.patient) or "",
         "slide": names.person(field.slide) or "",
         "domain": names.domain(field.domain) or "",

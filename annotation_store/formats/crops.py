@@ -19,13 +19,13 @@ from pathlib import Path
 from annotation_store.formats._exchange.document import Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
-    each,
     file_names,
     new_folder,
     png,
     refuse_full,
     refuse_nothing,
     usable,
+    with_progress,
 )
 from annotation_store.formats._exchange.losses import lost_by_suggestions
 from annotation_store.formats._exchange.requests import ExportRequest
@@ -33,7 +33,7 @@ from annotation_store.formats._io.file_names import Names
 from annotation_store.formats._io.labels import label_of
 from annotation_store.formats._io.option import Option
 from annotation_store.formats._io.tables import MARK, escaped
-from annotation_store.formats.cells_csv import rows, written
+from annotation_store.formats.cells_csv import escape_row, rows
 from annotation_store.records import Box, Cell, ExportReport, Field, Suggestion
 from annotation_store.schema import Schema
 
@@ -46,12 +46,12 @@ _MARGIN = Option(
 WRITE_OPTIONS = (_MARGIN,)
 
 
-def write(asked: ExportRequest) -> ExportReport:
+def write(request: ExportRequest) -> ExportReport:
     """Write a folder of crops; see `annotation_store.formats.write`."""
-    refuse_full(asked.out)
-    margin = _MARGIN.read(asked.options)
-    contents = asked.contents()
-    names = asked.names()
+    refuse_full(request.out)
+    margin = _MARGIN.read(request.options)
+    contents = request.contents()
+    names = request.names()
     skipped = Skipped()
     for _ in range(sum(map(len, contents.regions.values()))):
         skipped.count("Crops cannot store regions: {n} were left out.")
@@ -62,10 +62,10 @@ def write(asked: ExportRequest) -> ExportReport:
     homes = _folders(contents)
     for label, home in homes.items():
         if home != label:
-            skipped.one("folders", f"The crops of {label!r} are in the folder {home}.")
-    with new_folder(asked.out) as folder:
-        for field in each(fields, contents.progress):
-            pixels = None if field.is_slide else asked.project.pixels.read(field.id)
+            skipped.note("folders", f"The crops of {label!r} are in the folder {home}.")
+    with new_folder(request.out) as folder:
+        for field in with_progress(fields, contents.progress):
+            pixels = None if field.is_slide else request.project.pixels.read(field.id)
             things: list[Cell | Suggestion] = [
                 *contents.cells.get(field.id, ()),
                 *contents.suggestions.get(field.id, ()),
@@ -76,7 +76,7 @@ def write(asked: ExportRequest) -> ExportReport:
                 name = f"{place}/{Path(files[field.id]).stem}_{thing.id}.png"
                 x0, y0, x1, y1 = window(thing.box, margin, field)
                 area = (
-                    asked.project.pixels.read_area(field.id, (x0, y0, x1 - x0, y1 - y0))
+                    request.project.pixels.read_area(field.id, (x0, y0, x1 - x0, y1 - y0))
                     if pixels is None
                     else pixels[y0:y1, x0:x1]
                 )
@@ -84,7 +84,7 @@ def write(asked: ExportRequest) -> ExportReport:
                 places[field.id, thing.id] = name, (x0, y0, x1 - x0, y1 - y0)
         (folder / "crops.csv").write_text(MARK + _table(contents, names, places), "utf-8", newline="")
     lost = [*skipped.sentences(), *lost_by_suggestions(contents, "crops")]
-    return ExportReport(asked.out, **(contents.count(fields) | {"regions": 0}), skipped=lost)
+    return ExportReport(request.out, **(contents.count(fields) | {"regions": 0}), skipped=lost)
 
 
 def _label(thing: Cell | Suggestion, schema: Schema) -> str:
@@ -93,18 +93,18 @@ def _label(thing: Cell | Suggestion, schema: Schema) -> str:
 
 def _folders(contents: Contents) -> dict[str, str]:
     """Choose a folder for each label that is needed, usable on every system and no other label's."""
-    things: list[Cell | Suggestion] = [thing for own in contents.cells.values() for thing in own]
-    things += [thing for own in contents.suggestions.values() for thing in own]
-    chosen: dict[str, str] = {}
+    things: list[Cell | Suggestion] = [thing for of_field in contents.cells.values() for thing in of_field]
+    things += [thing for of_field in contents.suggestions.values() for thing in of_field]
+    folders: dict[str, str] = {}
     for label in sorted({_label(thing, contents.schema) for thing in things}):
         base = folder = usable(label)
         number = 2
         # names are case-insensitive on Windows and macOS
-        while folder.casefold() in (other.casefold() for other in chosen.values()):
+        while folder.casefold() in (other.casefold() for other in folders.values()):
             folder = f"{base}_{number}"
             number += 1
-        chosen[label] = folder
-    return chosen
+        folders[label] = folder
+    return folders
 
 
 def window(box: Box, margin: float, field: Field) -> tuple[int, int, int, int]:
@@ -121,12 +121,12 @@ def window(box: Box, margin: float, field: Field) -> tuple[int, int, int, int]:
 
 def _table(contents: Contents, names: Names, places: Mapping[tuple[int, int], tuple[str, Box]]) -> str:
     buffer = io.StringIO(newline="")
-    columns, found = rows(contents, names)
+    columns, records = rows(contents, names)
     extra = ["crop_x", "crop_y", "crop_w", "crop_h"]
     writer = csv.DictWriter(buffer, ["file", *(escaped(c) for c in columns), *extra], restval="")
     writer.writeheader()
-    for field_id, thing_id, row in found:
+    for field_id, thing_id, row in records:
         file, box = places[field_id, thing_id]
-        shown = dict(zip(extra, map(str, box), strict=True))
-        writer.writerow({**written(row), "file": escaped(file), **shown})
+        crop = dict(zip(extra, map(str, box), strict=True))
+        writer.writerow({**escape_row(row), "file": escaped(file), **crop})
     return buffer.getvalue()

@@ -165,7 +165,7 @@ def places(out: Path, *, folder: bool) -> tuple[Path, Path]:
     return out.with_name(f"{out.name}.card.md"), out.with_name(f"{out.name}.croissant.json")
 
 
-def write(known: Facts, out: Path) -> None:
+def write(facts: Facts, out: Path) -> None:
     """Write the card and Croissant of an export that has been written.
 
     Raises
@@ -174,71 +174,71 @@ def write(known: Facts, out: Path) -> None:
         One cannot be written; the export itself is complete.
     """
     card, croissant = places(out, folder=out.is_dir())
-    write_file(croissant, json.dumps(croissant_of(known, out), ensure_ascii=False, indent=2) + "\n")
-    write_file(card, card_of(known))
+    write_file(croissant, json.dumps(croissant_of(facts, out), ensure_ascii=False, indent=2) + "\n")
+    write_file(card, card_of(facts))
 
 
 # -- the card ------------------------------------------------------------------------------------
 
 
-def card_of(known: Facts) -> str:
+def card_of(facts: Facts) -> str:
     """Return the dataset card as Markdown."""
     head: dict[str, Any] = {
-        "pretty_name": known.title,
+        "pretty_name": facts.title,
         "task_categories": ["object-detection", "image-classification"],
         "tags": ["hematology", "blood film", "white blood cells", "sparse annotation", "napari-lld"],
     }
-    if known.parts:
-        files = [{"split": part, "path": path} for part, path in known.parts.items()]
+    if facts.parts:
+        files = [{"split": part, "path": path} for part, path in facts.parts.items()]
         head["configs"] = [{"config_name": "default", "data_files": files}]
     lines = [
         "---",
         yaml.safe_dump(head, sort_keys=False, allow_unicode=True).rstrip(),
         "---",
         "",
-        f"# {_cell(known.title)}",
+        f"# {_cell(facts.title)}",
         "",
-        f"{_things(known)} {known.fields} fields of view of blood films"
-        + (f", of {known.patients} patient{'s' * (known.patients != 1)}" if known.patients else "")
-        + f". Written by napari-lld {version('napari-lld')} as `{known.form}`. "
+        f"{_things(facts)} {facts.fields} fields of view of blood films"
+        + (f", of {facts.patients} patient{'s' * (facts.patients != 1)}" if facts.patients else "")
+        + f". Written by napari-lld {version('napari-lld')} as `{facts.form}`. "
         "**Research use only, not for diagnosis.**",
         "",
         "## What is annotated",
         "",
-        _coverage(known),
+        _coverage(facts),
         "",
         "**What is not annotated is unknown, and not background**: cells there have no box. Leave it out of "
         "the loss, or crop it away, when you train on these files.",
         "",
     ]
-    if known.parts:
+    if facts.parts:
         lines += [
             "`areas` holds what is known, as polygons to paint in order: *unknown*, the whole field, then "
             "*annotated*, then *ignore*.",
             "",
         ]
-    if known.domains:
+    if facts.domains:
         lines += ["## Domains", "", "| domain | fields |", "|---|---|"]
-        lines += [f"| {_cell(name)} | {count} |" for name, count in sorted(known.domains.items())]
+        lines += [f"| {_cell(name)} | {count} |" for name, count in sorted(facts.domains.items())]
         lines.append("")
-    if known.suggestions:
-        return "\n".join([*lines, *_end(known)])
+    if facts.suggestions:
+        return "\n".join([*lines, *_end(facts)])
     lines += ["## Classes", "", "| class | cells |", "|---|---|"]
     order = [
-        *known.schema.class_names,
-        *sorted(set(filter(None, known.classes)) - set(known.schema.class_names)),
+        *facts.schema.class_names,
+        *sorted(set(filter(None, facts.classes)) - set(facts.schema.class_names)),
     ]
     lines += [
-        f"| {_cell(_title(known.schema, name))} | {known.classes[name]} |"
+        f"| {_cell(_title(facts.schema, name))} | {facts.classes[name]} |"
         for name in order
-        if known.classes.get(name)
+        if facts.classes.get(name)
     ]
-    if known.classes.get(None):
-        lines.append(f"| class missing | {known.classes[None]} |")
-    if known.values:
+    if facts.classes.get(None):
+        lines.append(f"| class missing | {facts.classes[None]} |")
+    if facts.values:
         lines += ["", "## Attributes", "", "| attribute | values |", "|---|---|"]
-        for attribute in known.schema.attributes:
-            counts = known.values[attribute.name]
+        for attribute in facts.schema.attributes:
+            counts = facts.values[attribute.name]
             named = [
                 f"{_cell(value)} {counts[value]}"
                 for value in (*attribute.value_names, UNSURE)
@@ -248,24 +248,24 @@ def card_of(known: Facts) -> str:
             lines.append(
                 f"| {_cell(attribute.title or attribute.name)} | {', '.join(named + missing) or 'none'} |"
             )
-    return "\n".join([*lines, "", *_end(known)])
+    return "\n".join([*lines, "", *_end(facts)])
 
 
-def _things(known: Facts) -> str:
+def _things(facts: Facts) -> str:
     """Name what went out, up to the number of fields."""
-    if (count := known.suggestions) > 0:
+    if (count := facts.suggestions) > 0:
         return f"{count} suggestion{'s' * (count != 1)} of a model, not reviewed, on"
-    count = sum(known.classes.values())
-    return f"{count} cell{'s' * (count != 1)} on {known.annotated} annotated of"
+    count = sum(facts.classes.values())
+    return f"{count} cell{'s' * (count != 1)} on {facts.annotated} annotated of"
 
 
-def _end(known: Facts) -> list[str]:
+def _end(facts: Facts) -> list[str]:
     return [
         "## Privacy",
         "",
         "Names of patients, slides and files are keyed hashes; comments are left out. What stands in a "
         "picture stays there."
-        if known.anonymous
+        if facts.anonymous
         else "**Names of files, patients and slides are those of the project**: look before you pass this "
         "on, or export it anew without names.",
         "",
@@ -277,10 +277,10 @@ def _end(known: Facts) -> list[str]:
     ]
 
 
-def _coverage(known: Facts) -> str:
-    if not known.annotated_share:
+def _coverage(facts: Facts) -> str:
+    if not facts.annotated_share:
         return "No region is finished: nothing is said about where all cells have a box."
-    share = f"{known.annotated_share:.0%}" if known.annotated_share >= 0.01 else "less than 1%"
+    share = f"{facts.annotated_share:.0%}" if facts.annotated_share >= 0.01 else "less than 1%"
     return (
         f"In finished regions every white cell has a box; they cover {share} of the area of the fields that "
         "have any."
@@ -299,20 +299,20 @@ def _cell(text: str) -> str:
 # -- Croissant -----------------------------------------------------------------------------------
 
 
-def croissant_of(known: Facts, out: Path) -> dict[str, Any]:
+def croissant_of(facts: Facts, out: Path) -> dict[str, Any]:
     """Return the Croissant description of an export, read from what was written."""
     description = (
-        f"White blood cells: {_things(known)} {known.fields} fields of view of blood films. What is not "
+        f"White blood cells: {_things(facts)} {facts.fields} fields of view of blood films. What is not "
         "annotated is unknown, and not background. Research use only, not for diagnosis."
     )
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
-        "name": known.title,
+        "name": facts.title,
         "description": description,
         "conformsTo": CONFORMS_TO,
         "keywords": ["hematology", "blood film", "white blood cells"],
-        "distribution": _in_a_folder(out) if out.is_dir() else [_file(out, out.name, "annotations")],
+        "distribution": _folder_entries(out) if out.is_dir() else [_file(out, out.name, "annotations")],
         "recordSet": [] if out.is_dir() else _records(out),
     }
 
@@ -333,29 +333,29 @@ def _file(path: Path, place: str, name: str) -> dict[str, Any]:
     }
 
 
-def _in_a_folder(out: Path) -> list[dict[str, Any]]:
+def _folder_entries(out: Path) -> list[dict[str, Any]]:
     """Describe a folder: its single files one by one, and what is alike in one folder as a set."""
-    of: dict[tuple[str, str], list[Path]] = {}
+    by_kind: dict[tuple[str, str], list[Path]] = {}
     for path in sorted(path for path in out.rglob("*") if path.is_file()):
         place = path.relative_to(out)
         if place.as_posix() not in ("README.md", "croissant.json"):
-            of.setdefault((place.parent.as_posix(), path.suffix.lower()), []).append(place)
-    found: list[dict[str, Any]] = []
-    for (parent, suffix), some in sorted(of.items()):
+            by_kind.setdefault((place.parent.as_posix(), path.suffix.lower()), []).append(place)
+    entries: list[dict[str, Any]] = []
+    for (parent, suffix), paths in sorted(by_kind.items()):
         if parent == ".":
-            found += [_file(out / place, place.as_posix(), place.as_posix()) for place in some]
+            entries += [_file(out / place, place.as_posix(), place.as_posix()) for place in paths]
             continue
-        found.append(
+        entries.append(
             {
                 "@type": "cr:FileSet",
                 "@id": f"{parent}/*{suffix}",
                 "name": f"{parent}/*{suffix}",
-                "description": f"{len(some)} files",
+                "description": f"{len(paths)} files",
                 "encodingFormat": _KINDS.get(suffix, "application/octet-stream"),
                 "includes": f"{parent}/*{suffix}",
             }
         )
-    return found
+    return entries
 
 
 def _records(out: Path) -> list[dict[str, Any]]:

@@ -31,11 +31,11 @@ from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
-    each,
     file_names,
     new_folder,
     refuse_full,
     refuse_nothing,
+    with_progress,
 )
 from annotation_store.formats._exchange.images import Images, walk
 from annotation_store.formats._exchange.pairing import Pairing
@@ -87,21 +87,21 @@ Points = list[tuple[float, float]]
 # -- in ------------------------------------------------------------------------------------------
 
 
-def read(asked: ImportRequest) -> tuple[Document, Images]:
+def read(request: ImportRequest) -> tuple[Document, Images]:
     """Read a GeoJSON file, or a folder of them; see `annotation_store.formats.read`."""
-    path, finder = asked.path, asked.finder()
+    path, finder = request.path, request.finder()
     document = Document(str(path), [], Skipped())
     files = [path] if path.is_file() else [p for p in walk(path) if p.suffix.lower() == ".geojson"]
     if not files:
         raise FormatError(f"The folder {path} holds no .geojson files: export the objects from QuPath again.")
-    pairing = Pairing.of_files(finder, path, files)
+    pairing = Pairing.for_files(finder, path, files)
     for file in files:
         try:
-            parse(read_json(file, nan_as_null=True), file, asked.project.schema, document, pairing)
+            parse(read_json(file, nan_as_null=True), file, request.project.schema, document, pairing)
         except FormatError as error:
             if path.is_file():
                 raise
-            document.skipped.one("files that cannot be read", f"{error} The file was left out.")
+            document.skipped.note("files that cannot be read", f"{error} The file was left out.")
     document.refuse_empty()
     return document, finder
 
@@ -126,7 +126,7 @@ def parse(data: Any, file: Path, schema: Schema, document: Document, pairing: Pa
         try:
             _read(feature, at, field, schema, document, nameless)
         except FormatError as error:
-            document.skipped.one("features that cannot be read", f"{error} The feature was left out.")
+            document.skipped.note("features that cannot be read", f"{error} The feature was left out.")
             field.left_out(None)
     _keep_from_background(nameless, field)
 
@@ -140,11 +140,11 @@ def features_of(data: Any) -> Iterator[Any]:
 def label_and_words(feature: Any) -> tuple[str | None, dict[str, str]]:
     """Return the class of a feature as it is spelled, and the values of its attributes."""
     properties = feature.get("properties") if isinstance(feature, dict) else None
-    given = properties if isinstance(properties, dict) else {}
-    metadata = given.get("metadata")
+    values = properties if isinstance(properties, dict) else {}
+    metadata = values.get("metadata")
     words = {str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else {}
     try:
-        label = _label(given.get("classification"), "a feature")
+        label = _label(values.get("classification"), "a feature")
     except FormatError:
         label = None
     return label, {n: v for n, v in words.items() if n not in _FLAGS and n.casefold() not in CONFIDENCES}
@@ -192,27 +192,27 @@ def _keep_from_background(boxes: Sequence[Box], field: FieldIn) -> None:
 
 
 def _field(data: Mapping[str, Any], file: Path, pairing: Pairing, skipped: Skipped) -> FieldIn:
-    own = data.get("napari_lld")
-    own = own if isinstance(own, dict) else {}
-    name, match = pairing.of(file)
+    stated = data.get("napari_lld")
+    stated = stated if isinstance(stated, dict) else {}
+    name, match = pairing.match(file)
     if match.alike:
         raise FormatError(
             f"The image of {file.name} may be {' or '.join(match.alike[:3])}: give it the name of the file."
         )
     field = FieldIn(name, regions=[], image=match.path)
-    if (given := own.get("field")) is not None:
-        field.name = safe_name(given, file.name)
+    if (field_name := stated.get("field")) is not None:
+        field.name = safe_name(field_name, file.name)
         field.beside, field.stem = file.parent, file.stem
     for key in ("patient", "slide", "domain"):
-        if isinstance(word := own.get(key), str) and word.strip():
+        if isinstance(word := stated.get(key), str) and word.strip():
             setattr(field, key, clean_name(word))
     numbers: dict[str, float | None] = {}
     for key in ("width", "height", "pixel_size_um"):
         try:
-            numbers[key] = None if own.get(key) is None else _number(own[key], file.name)
+            numbers[key] = None if stated.get(key) is None else _number(stated[key], file.name)
         except FormatError as error:
             numbers[key] = None
-            skipped.one("numbers that cannot be read", f"{error} It was left out.")
+            skipped.note("numbers that cannot be read", f"{error} It was left out.")
     field.width, field.height = (
         None if (v := numbers[key]) is None else round(v) for key in ("width", "height")
     )
@@ -232,14 +232,14 @@ def _flat(features: Sequence[Any]) -> Iterator[Any]:
             waiting += reversed(children)
 
 
-def _label(given: Any, at: str) -> str | None:
+def _label(classification: Any, at: str) -> str | None:
     """Read a classification in any form that QuPath has written."""
-    if isinstance(given, dict):
-        names = given.get("names")
-        given = ": ".join(map(str, names)) if isinstance(names, list) else given.get("name")
-    if given is not None and not isinstance(given, str):
-        raise FormatError(f"In {at}, the classification is {shown(given)}, which is not a name.")
-    return given or None
+    if isinstance(classification, dict):
+        names = classification.get("names")
+        classification = ": ".join(map(str, names)) if isinstance(names, list) else classification.get("name")
+    if classification is not None and not isinstance(classification, str):
+        raise FormatError(f"In {at}, the classification is {shown(classification)}, which is not a name.")
+    return classification or None
 
 
 def _polygons(geometry: Any, at: str) -> tuple[list[Points], bool]:
@@ -250,12 +250,12 @@ def _polygons(geometry: Any, at: str) -> tuple[list[Points], bool]:
     if kind == "GeometryCollection":
         parts = geometry.get("geometries")
         # no collections in collections: QuPath writes none
-        found = (
+        inner = (
             [_polygons(p, at) for p in parts if isinstance(p, dict) and "geometries" not in p]
             if isinstance(parts, list)
             else []
         )
-        return [ring for rings, _ in found for ring in rings], any(holes for _, holes in found)
+        return [ring for rings, _ in inner for ring in rings], any(holes for _, holes in inner)
     if kind not in ("Polygon", "MultiPolygon"):
         return [], False
     polygons = [coordinates] if kind == "Polygon" else coordinates
@@ -264,10 +264,10 @@ def _polygons(geometry: Any, at: str) -> tuple[list[Points], bool]:
     return [_ring(p[0], at) for p in polygons if p], any(len(p) > 1 for p in polygons)
 
 
-def _ring(given: Any, at: str) -> Points:
-    if not isinstance(given, list) or not all(isinstance(p, list) and len(p) >= 2 for p in given):
+def _ring(ring: Any, at: str) -> Points:
+    if not isinstance(ring, list) or not all(isinstance(p, list) and len(p) >= 2 for p in ring):
         raise FormatError(f"In {at}, the coordinates are not rings of points.")
-    points = [(_number(p[0], at), _number(p[1], at)) for p in given]
+    points = [(_number(p[0], at), _number(p[1], at)) for p in ring]
     return points[:-1] if len(points) > 1 and points[0] == points[-1] else points
 
 
@@ -301,7 +301,7 @@ def _take_area(geometry: Any, label: str, field: FieldIn, skipped: Skipped, at: 
     try:
         rings, holes = _polygons(geometry, at)
     except FormatError as error:
-        skipped.one("features that cannot be read", f"{error} The area was left out.")
+        skipped.note("features that cannot be read", f"{error} The area was left out.")
         return
     areas = field.ignore_areas
     if label == REGION:
@@ -329,11 +329,11 @@ def _take(
     metadata = properties.get("metadata")
     words = {str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else {}
     confidences = (confidence_of(measured), confidence_of(words, schema), confidence_of(properties))
-    confidence = next((found for found in confidences if found is not None), None)
-    cell_class, known = read_class(label, schema, skipped) if label else (None, True)
-    if not known:
+    confidence = next((value for value in confidences if value is not None), None)
+    cell_class, in_schema = read_class(label, schema, skipped) if label else (None, True)
+    if not in_schema:
         if confidence is None:
-            field.strangers.append((label or "", box))
+            field.unknown_boxes.append((label or "", box))
         return
     where = at.rpartition(" of ")[0]
     if confidence is not None:
@@ -346,15 +346,17 @@ def _take(
         proposal = _proposal(box, confidence, cell_class, values, measured, schema, skipped, at)
         field.proposals.append((where, proposal))
     else:
-        found = read_flags(flags, schema, cell_class, skipped)
-        field.cells.append(CellIn(where, box, cell_class, values, found))
+        cell_flags = read_flags(flags, schema, cell_class, skipped)
+        field.cells.append(CellIn(where, box, cell_class, values, cell_flags))
 
 
-def _measurements(given: Any) -> dict[str, Any]:
+def _measurements(measurements: Any) -> dict[str, Any]:
     """Read measurements in the form of today, or of QuPath before 0.4."""
-    if isinstance(given, list):
-        return {str(m.get("name")): m.get("value") for m in given if isinstance(m, dict)}
-    return {str(name): value for name, value in given.items()} if isinstance(given, dict) else {}
+    if isinstance(measurements, list):
+        return {str(m.get("name")): m.get("value") for m in measurements if isinstance(m, dict)}
+    return (
+        {str(name): value for name, value in measurements.items()} if isinstance(measurements, dict) else {}
+    )
 
 
 def _proposal(
@@ -371,8 +373,8 @@ def _proposal(
     attributes: dict[str, dict[str, float]] = {}
     for name, value in measured.items():
         first, colon, second = name.partition(": ")
-        if name.startswith(_CLASS) and (found := schema.find_class(name.removeprefix(_CLASS))):
-            classes[found] = _number(value, at)
+        if name.startswith(_CLASS) and (class_name := schema.find_class(name.removeprefix(_CLASS))):
+            classes[class_name] = _number(value, at)
         elif colon and (pair := schema.find_value(first, second)) is not None:
             attributes.setdefault(pair[0], {})[pair[1]] = _number(value, at)
     sure_class, sure_values = certain(cell_class, values, schema)
@@ -402,31 +404,31 @@ def _sets_in(measured: Mapping[str, Any], at: str) -> dict[str, list[str]]:
 # -- out -----------------------------------------------------------------------------------------
 
 
-def write(asked: ExportRequest) -> ExportReport:
+def write(request: ExportRequest) -> ExportReport:
     """Write a folder of GeoJSON files, or one file; see `annotation_store.formats.write`."""
-    contents = asked.contents()
-    kind = _KIND.read(asked.options)
-    names = asked.names()
+    contents = request.contents()
+    kind = _KIND.read(request.options)
+    names = request.names()
     skipped = Skipped()
     fields = contents.annotated()
-    if asked.what == "suggestions":
+    if request.what == "suggestions":
         fields = [field for field in fields if field.id in contents.suggestions]
     for _ in range(len(contents.fields) - len(fields)):
         skipped.count("{n} fields have no annotations: no file was written for them.")
-    report = ExportReport(asked.out, **contents.count(fields), skipped=skipped.sentences())
-    if asked.out.suffix.lower() in _SUFFIXES and not asked.out.is_dir():
+    report = ExportReport(request.out, **contents.count(fields), skipped=skipped.sentences())
+    if request.out.suffix.lower() in _SUFFIXES and not request.out.is_dir():
         if len(fields) != 1:
             raise FormatError(
                 f"QuPath reads one file per image, and {len(fields)} fields are exported: "
                 "name a folder, without .geojson."
             )
-        write_file(asked.out, _text(to_geojson(contents, fields[0], names, kind)))
+        write_file(request.out, _text(to_geojson(contents, fields[0], names, kind)))
         return report
-    refuse_full(asked.out)
+    refuse_full(request.out)
     refuse_nothing(fields, skipped)
     files = file_names(fields, names)
-    with new_folder(asked.out) as folder:
-        for field in each(fields, contents.progress):
+    with new_folder(request.out) as folder:
+        for field in with_progress(fields, contents.progress):
             text = _text(to_geojson(contents, field, names, kind))
             (folder / f"{files[field.id]}.geojson").write_text(text, "utf-8", newline="\n")
     return report
@@ -439,8 +441,8 @@ def _text(document: Mapping[str, Any]) -> str:
 def to_geojson(contents: Contents, field: Field, names: Names, kind: str = "annotation") -> dict[str, Any]:
     """Make the GeoJSON object of one field."""
     schema = contents.schema
-    own = {
-        "field": names.of(field.name),
+    properties = {
+        "field": names.file(field.name),
         "width": field.width,
         "height": field.height,
         "patient": names.person(field.patient),
@@ -449,20 +451,22 @@ def to_geojson(contents: Contents, field: Field, names: Names, kind: str = "anno
         "pixel_size_um": field.pixel_size_um,
     }
     features = [
-        _feature(own["field"], f"region {region.id}", region.shape, "annotation", REGION, (50, 50, 180))
+        _feature(
+            properties["field"], f"region {region.id}", region.shape, "annotation", REGION, (50, 50, 180)
+        )
         for region in contents.regions.get(field.id, ())
     ]
     features += [
-        _feature(own["field"], f"ignore {area.id}", area.shape, "annotation", IGNORE, (180, 180, 180))
+        _feature(properties["field"], f"ignore {area.id}", area.shape, "annotation", IGNORE, (180, 180, 180))
         for area in contents.ignore_areas.get(field.id, ())
     ]
     for cell in contents.cells.get(field.id, ()):
-        features.append(_cell_feature(own["field"], cell, kind, schema, anonymous=names.anonymous))
+        features.append(_cell_feature(properties["field"], cell, kind, schema, anonymous=names.anonymous))
     for suggestion in contents.suggestions.get(field.id, ()):
-        features.append(_suggestion_feature(own["field"], suggestion, schema))
+        features.append(_suggestion_feature(properties["field"], suggestion, schema))
     return {
         "type": "FeatureCollection",
-        "napari_lld": {key: value for key, value in own.items() if value is not None},
+        "napari_lld": {key: value for key, value in properties.items() if value is not None},
         "features": features,
     }
 

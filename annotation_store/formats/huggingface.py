@@ -25,11 +25,11 @@ from annotation_store.formats._exchange.document import Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
     What,
-    each,
     fields_with_pictures,
     new_folder,
     refuse_full,
     refuse_nothing,
+    with_progress,
 )
 from annotation_store.formats._exchange.losses import lost_by_suggestions
 from annotation_store.formats._exchange.pictures import with_pictures
@@ -58,14 +58,18 @@ _TEST = share_for_test(0.0)
 WRITE_OPTIONS = (_FIELDS, VALIDATION, _TEST, SEED)
 
 
-def write(asked: ExportRequest) -> ExportReport:
+def write(request: ExportRequest) -> ExportReport:
     """Write a dataset folder; see `annotation_store.formats.write`."""
-    refuse_full(asked.out)
-    val, test, seed = VALIDATION.read(asked.options), _TEST.read(asked.options), SEED.read(asked.options)
-    covered = _FIELDS.read(asked.options) == "covered"
+    refuse_full(request.out)
+    val, test, seed = (
+        VALIDATION.read(request.options),
+        _TEST.read(request.options),
+        SEED.read(request.options),
+    )
+    covered = _FIELDS.read(request.options) == "covered"
     skipped = Skipped()
-    contents = with_pictures(asked.contents(), asked.project, skipped, whole=not covered)
-    fields, partly = fields_with_pictures(contents, asked.what, skipped, covered=covered)
+    contents = with_pictures(request.contents(), request.project, skipped, whole=not covered)
+    fields, partly = fields_with_pictures(contents, request.what, skipped, covered=covered)
     for _ in range(partly):
         skipped.count(
             "Warning: {n} fields have unknown area, which most programs train as background. "
@@ -73,23 +77,23 @@ def write(asked: ExportRequest) -> ExportReport:
         )
     refuse_nothing(fields, skipped)
     part_of = split_fields(fields, dict(zip(PARTS, (1 - val - test, val, test), strict=True)), seed=seed)
-    _tell_poor_parts(contents, fields, part_of, {"validation": val, "test": test}, skipped)
-    names = asked.names()
-    files = asked.image_names(fields)
+    _report_poor_parts(contents, fields, part_of, {"validation": val, "test": test}, skipped)
+    names = request.names()
+    files = request.image_names(fields)
     lines: dict[str, list[str]] = {part: [] for part in PARTS if part in part_of.values()}
-    with new_folder(asked.out) as folder:
+    with new_folder(request.out) as folder:
         for part in lines:
             (folder / "data" / part).mkdir(parents=True)
-        for field in each(fields, contents.progress):
+        for field in with_progress(fields, contents.progress):
             part, file = part_of[field.id], files[field.id]
-            asked.put_image(field, folder / "data" / part / file)
-            row = {"file_name": file, **_row(contents, field, asked.what, names)}
+            request.put_image(field, folder / "data" / part / file)
+            row = {"file_name": file, **_row(contents, field, request.what, names)}
             lines[part].append(json.dumps(row, ensure_ascii=False, allow_nan=False))
         for part, rows in lines.items():
             text = "".join(f"{row}\n" for row in rows)
             (folder / "data" / part / METADATA).write_text(text, "utf-8", newline="\n")
     lost = [*skipped.sentences(), *lost_by_suggestions(contents, "huggingface")]
-    return ExportReport(asked.out, **contents.count(fields), skipped=lost)
+    return ExportReport(request.out, **contents.count(fields), skipped=lost)
 
 
 def parts(out: Path) -> dict[str, str]:
@@ -97,7 +101,7 @@ def parts(out: Path) -> dict[str, str]:
     return {part: f"data/{part}/**" for part in PARTS if (out / "data" / part).is_dir()}
 
 
-def _tell_poor_parts(
+def _report_poor_parts(
     contents: Contents,
     fields: Sequence[Field],
     part_of: Mapping[int, str],
@@ -108,9 +112,9 @@ def _tell_poor_parts(
     for part, share in shares.items():
         if share and part not in part_of.values():
             skipped.count(f"There are too few patients for {part}: it is empty.")
-    some = {part_of[field.id] for field in fields if _things(contents, field)}
+    filled = {part_of[field.id] for field in fields if _things(contents, field)}
     for part in PARTS:
-        if some and part in part_of.values() and part not in some:
+        if filled and part in part_of.values() and part not in filled:
             skipped.count(
                 f"Warning: no field of {part} has a cell, so that `datasets` cannot read all parts in one "
                 "call. Another split may help (--option seed=1)."
@@ -123,7 +127,7 @@ def _things(contents: Contents, field: Field) -> list[Cell | Suggestion]:
 
 def _row(contents: Contents, field: Field, what: What, names: Names) -> dict[str, Any]:
     return {
-        "field": names.of(field.name),
+        "field": names.file(field.name),
         "patient": names.person(field.patient) or "",
         "slide": names.person(field.slide) or "",
         "domain": names.domain(field.domain) or "",
@@ -140,24 +144,24 @@ def _objects(contents: Contents, field: Field, what: What, *, anonymous: bool) -
     values: dict[str, list[str]] = {name: [] for name in schema.attribute_names}
     things = _things(contents, field)
     for thing in things:
-        stated = thing.cell_class if isinstance(thing, Cell) else thing.stated_class
+        cell_class = thing.cell_class if isinstance(thing, Cell) else thing.stated_class
         attributes = thing.attributes if isinstance(thing, Cell) else thing.proposal.best_attributes
         columns["id"].append(thing.id)
         columns["bbox"].append([float(number) for number in thing.box])
-        columns["categories"].append(label_of(stated, schema))
+        columns["categories"].append(label_of(cell_class, schema))
         if isinstance(thing, Suggestion):
             columns["score"].append(float(thing.probability))
-        for name, told in values.items():
-            told.append(attributes.get(name) or "")
+        for name, column in values.items():
+            column.append(attributes.get(name) or "")
     if what == "cells":
-        columns |= _flags([one for one in things if isinstance(one, Cell)], anonymous=anonymous)
+        columns |= _flags([thing for thing in things if isinstance(thing, Cell)], anonymous=anonymous)
     return columns | ({"attributes": values} if values else {})
 
 
 def _flags(cells: Sequence[Cell], *, anonymous: bool) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {"kind": [cell.kind or "" for cell in cells]}
-    found |= {n: [bool(getattr(c, n)) for c in cells] for n in ("cut", "bookmark", "second_opinion")}
-    return found if anonymous else found | {"comment": [cell.comment for cell in cells]}
+    columns: dict[str, list[Any]] = {"kind": [cell.kind or "" for cell in cells]}
+    columns |= {n: [bool(getattr(c, n)) for c in cells] for n in ("cut", "bookmark", "second_opinion")}
+    return columns if anonymous else columns | {"comment": [cell.comment for cell in cells]}
 
 
 def _areas(contents: Contents, field: Field) -> dict[str, list[Any]]:

@@ -186,18 +186,18 @@ def _read(
 ) -> ImportReport:
     if regions not in get_args(Regions):
         raise FormatError(f"Regions cannot be {regions!r}: give file, stated, none or full.")
-    chosen = _format(name)
-    if chosen.read is None:
+    form = _format(name)
+    if form.read is None:
         raise FormatError(f"The format {name} can be exported, but not imported.")
     patient_from = (project.fields.patient_rule if patient_from is None else patient_from) or None
-    asked = ImportRequest(
+    request = ImportRequest(
         project,
         Path(path),
         None if images is None else Path(images),
         patient_from,
-        _options(chosen, chosen.read_options, options),
+        _options(form, form.read_options, options),
     )
-    document, finder = chosen.read(asked)
+    document, finder = form.read(request)
     return merge(
         project,
         document,
@@ -266,37 +266,37 @@ def write(
     """
     if what not in ("cells", "suggestions"):
         raise FormatError(f"{what!r} cannot be exported: give cells or suggestions.")
-    chosen = _format(name)
-    if chosen.write is None:
+    form = _format(name)
+    if form.write is None:
         raise FormatError(f"The format {name} can be imported, but not exported.")
     out = Path(path)
-    given = _options(chosen, chosen.write_options, options)
-    asked = ExportRequest(project, out, what, anonymise, progress, given)  # type: ignore[arg-type]
-    for place in targets(chosen, out, card=card):
+    chosen_options = _options(form, form.write_options, options)
+    request = ExportRequest(project, out, what, anonymise, progress, chosen_options)  # type: ignore[arg-type]
+    for place in targets(form, out, card=card):
         check_output(place, overwrite=overwrite)
-    report = chosen.write(asked)
+    report = form.write(request)
     if card:
         dataset_card.write(
-            dataset_card.facts(project, report, form=name, what=asked.what, anonymise=anonymise), out
+            dataset_card.facts(project, report, form=name, what=request.what, anonymise=anonymise), out
         )
     return report
 
 
-def targets(chosen: Format, out: Path, *, card: bool = False) -> list[Path]:
+def targets(form: Format, out: Path, *, card: bool = False) -> list[Path]:
     """List the files (or the folder) that an export writes."""
-    folder = chosen.target == "folder" or (chosen.target == "either" and not out.suffix)
-    beside = [out.with_name(chosen.beside.format(stem=out.stem))] if chosen.beside else []
+    folder = form.target == "folder" or (form.target == "either" and not out.suffix)
+    beside = [out.with_name(form.beside.format(stem=out.stem))] if form.beside else []
     return [out, *beside, *(dataset_card.places(out, folder=False) if card and not folder else ())]
 
 
 def _options(
-    chosen: Format, known: tuple[Option[Any], ...], given: Mapping[str, str] | None
+    form: Format, accepted: tuple[Option[Any], ...], options: Mapping[str, str] | None
 ) -> Mapping[str, str]:
-    for name in given or {}:
-        if name not in {option.name for option in known}:
-            choice = f"it has {', '.join(option.usage for option in known)}" if known else "it has none"
-            raise FormatError(f"The format {chosen.name} has no option {name!r}: {choice}.")
-    return dict(given or {})
+    for name in options or {}:
+        if name not in {option.name for option in accepted}:
+            choice = f"it has {', '.join(option.usage for option in accepted)}" if accepted else "it has none"
+            raise FormatError(f"The format {form.name} has no option {name!r}: {choice}.")
+    return dict(options or {})
 
 
 def _format(name: str) -> Format:

@@ -129,7 +129,7 @@ def write_standalone(kind: Literal["coco", "geojson"], path: Path, pictures: Seq
     Raises
     ------
     FormatError
-        There is nothing to write, or GeoJSON is asked to hold several images.
+        There is nothing to write, or GeoJSON is request to hold several images.
     OutputError
         It cannot be written there.
     """
@@ -157,12 +157,12 @@ def write_standalone(kind: Literal["coco", "geojson"], path: Path, pictures: Seq
 
 
 def _schema_of(pictures: Sequence[Picture], path: Path) -> Schema:
-    marked = [cell for picture in pictures for cell in picture.cells]
+    marks = [cell for picture in pictures for cell in picture.cells]
     words = dict.fromkeys(
-        c.cell_class for c in marked if c.cell_class and c.cell_class.lower() not in RESERVED
+        c.cell_class for c in marks if c.cell_class and c.cell_class.lower() not in RESERVED
     )
     categories = [{"id": number, "name": name} for number, name in enumerate(words)]
-    annotations = [{"attributes": dict(cell.attributes)} for cell in marked]
+    annotations = [{"attributes": dict(cell.attributes)} for cell in marks]
     try:
         return schema_from_coco({"categories": categories, "annotations": annotations}, source=str(path))
     except SchemaError as error:
@@ -209,14 +209,14 @@ def _extent(picture: Picture) -> tuple[int, int]:
 def _coco(path: Path) -> tuple[Document, Schema, Images]:
     data = _json(path)
     schema = _schema(data, path)
-    return from_coco(data, schema, source=path.name), schema, Images.of(path, None)
+    return from_coco(data, schema, source=path.name), schema, Images.for_file(path, None)
 
 
 def _yolo(path: Path) -> tuple[Document, Schema, Images]:
     data_set = data_set_of(path)
     categories = [{"id": number, "name": name} for number, name in data_set.names.items()]
     schema = _schema({"categories": categories}, path)
-    images = Images.of(data_set.root, None)
+    images = Images.for_file(data_set.root, None)
     return yolo.from_folder(data_set, schema, images), schema, images
 
 
@@ -224,8 +224,8 @@ def _geojson(path: Path) -> tuple[Document, Schema, Images]:
     files = [path] if path.is_file() else [p for p in walk(path) if p.suffix.lower() == ".geojson"]
     contents = [(file, _json(file)) for file in files]
     schema = _schema(_as_coco([data for _, data in contents]), path)
-    images = Images.of(path, None)
-    pairing = Pairing.of_files(images, path, files)
+    images = Images.for_file(path, None)
+    pairing = Pairing.for_files(images, path, files)
     document = Document(path.name, [], Skipped())
     for file, data in contents:
         parse(data, file, schema, document, pairing)
@@ -275,34 +275,34 @@ def _pictures(document: Document, images: Images, path: Path, *, alone: bool) ->
                 "the images beside it, or into a folder named images there, and open it again."
             ) from error
         matches = {}
-    found = []
-    for index, given in enumerate(document.fields):
+    pictures = []
+    for index, field_in in enumerate(document.fields):
         match = matches.get(index)
         image = None if match is None else match.path
         if image is None and not alone:
             continue
-        found.append(_picture(given, image))
-    return tuple(found)
+        pictures.append(_picture(field_in, image))
+    return tuple(pictures)
 
 
-def _picture(given: FieldIn, image: Path | None) -> Picture:
+def _picture(field: FieldIn, image: Path | None) -> Picture:
     size = image_size(image) if image is not None else None
     if size is None and image is not None:
         height, width = read_image(image).shape[:2]  # a format that tells its size only when it is read
         size = (width, height)
-    if size is None and given.width and given.height:
-        size = (given.width, given.height)
+    if size is None and field.width and field.height:
+        size = (field.width, field.height)
     return Picture(
-        given.name,
+        field.name,
         image,
         size,
         (
-            *(_cell(cell) for cell in given.cells),
-            *(Marked(box, label) for label, box in given.strangers),
-            *(_proposed(proposal) for _, proposal in given.proposals),
+            *(_cell(cell) for cell in field.cells),
+            *(Marked(box, label) for label, box in field.unknown_boxes),
+            *(_proposed(proposal) for _, proposal in field.proposals),
         ),
-        tuple(Shape(tuple(map(float, coords))) for coords in given.regions or ()),
-        tuple(Shape(tuple(map(float, coords))) for coords in given.ignore_areas),
+        tuple(Shape(tuple(map(float, coords))) for coords in field.regions or ()),
+        tuple(Shape(tuple(map(float, coords))) for coords in field.ignore_areas),
     )
 
 

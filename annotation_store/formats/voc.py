@@ -29,10 +29,10 @@ from annotation_store.errors import FormatError
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
-    each,
     new_folder,
     refuse_full,
     refuse_nothing,
+    with_progress,
 )
 from annotation_store.formats._exchange.images import Images, walk
 from annotation_store.formats._exchange.pairing import Pairing
@@ -66,10 +66,10 @@ _FLAGS = ("kind", "comment", "bookmark", "second_opinion")
 # -- in ------------------------------------------------------------------------------------------
 
 
-def read(asked: ImportRequest) -> tuple[Document, Images]:
+def read(request: ImportRequest) -> tuple[Document, Images]:
     """Read an XML file, or a folder of them; see `annotation_store.formats.read`."""
-    finder = asked.finder()
-    document = from_path(asked.path, asked.project.schema, finder)
+    finder = request.finder()
+    document = from_path(request.path, request.project.schema, finder)
     return document, finder
 
 
@@ -85,7 +85,7 @@ def from_path(path: Path, schema: Schema, images: Images) -> Document:
     files = [path] if path.is_file() else [p for p in walk(path) if p.suffix.lower() == ".xml"]
     if not files:
         raise FormatError(f"The folder {path} holds no .xml files: give the folder with Annotations/.")
-    pairing = Pairing.of_files(images, path, files)
+    pairing = Pairing.for_files(images, path, files)
     for file in files:
         source = str(file) if path.is_file() else str(file.relative_to(path))
         try:
@@ -93,7 +93,7 @@ def from_path(path: Path, schema: Schema, images: Images) -> Document:
         except FormatError as error:
             if path.is_file():
                 raise
-            document.skipped.one("files that cannot be read", f"{error} The file was left out.")
+            document.skipped.note("files that cannot be read", f"{error} The file was left out.")
     document.refuse_empty()
     return document
 
@@ -130,7 +130,7 @@ def parse(data: bytes, schema: Schema, source: str, document: Document, pairing:
         try:
             box = _box(element, f"object {position} of {source}")
         except FormatError as error:
-            document.skipped.one("objects that cannot be read", f"{error} The object was left out.")
+            document.skipped.note("objects that cannot be read", f"{error} The object was left out.")
             field.left_out(None)
             continue
         if element.find("bndbox") is None:
@@ -162,8 +162,8 @@ def _box(element: Any, at: str) -> Box:
 
 def _outline(polygon: Any, at: str) -> list[tuple[float, float]]:
     """Read the points of a polygon: ``x1 y1 x2 y2``, or a ``pt`` for each as LabelMe writes them."""
-    found = [] if polygon is None else polygon.findall("pt")
-    points = [(number(_text(p, "x"), at), number(_text(p, "y"), at)) for p in found]
+    corners = [] if polygon is None else polygon.findall("pt")
+    points = [(number(_text(p, "x"), at), number(_text(p, "y"), at)) for p in corners]
     if polygon is not None and not points:
         across = [child for child in polygon if str(child.tag)[:1] == "x"]
         points = [
@@ -180,18 +180,18 @@ def _brief(error: Exception) -> str:
 
 
 def _text(element: Any, path: str) -> str:
-    found = element.find(path)
-    return "" if found is None or found.text is None else str(found.text).strip()
+    child = element.find(path)
+    return "" if child is None or child.text is None else str(child.text).strip()
 
 
 def _field(root: Any, source: str, pairing: Pairing, file: Path, skipped: Skipped) -> FieldIn:
     stated = _text(root, "filename")
-    own = _text(root, "field")
+    project_name = _text(root, "field")
     # a path of another computer says nothing here; the file's own name finds the image
     stated = safe_name(stated, source) if stated and not is_absolute(stated) else ""
-    name, match = pairing.of(file, stated, _text(root, "folder"))
-    field = FieldIn(safe_name(own, source) if own else name, image=match.path)
-    if own and not match.found:
+    name, match = pairing.match(file, stated, _text(root, "folder"))
+    field = FieldIn(safe_name(project_name, source) if project_name else name, image=match.path)
+    if project_name and not match.found:
         field.beside, field.stem = file.parent, file.stem
     if match.alike:
         raise FormatError(
@@ -203,7 +203,7 @@ def _field(root: Any, source: str, pairing: Pairing, file: Path, skipped: Skippe
             numbers[key] = number(text, source) if (text := _text(root, key)) else None
         except FormatError as error:
             numbers[key] = None
-            skipped.one("numbers that cannot be read", f"{error} It was left out.")
+            skipped.note("numbers that cannot be read", f"{error} It was left out.")
     field.width, field.height = (round(numbers[f"size/{s}"] or 0) or None for s in ("width", "height"))
     field.pixel_size_um = numbers["pixel_size_um"]
     field.patient, field.slide, field.domain = (
@@ -216,11 +216,11 @@ def _field(root: Any, source: str, pairing: Pairing, file: Path, skipped: Skippe
 
 def _areas(root: Any, tag: str, source: str) -> list[tuple[float, ...]] | None:
     """Read areas, each a text of numbers; ``None`` if the file has no such element."""
-    found = root.find(tag)
-    if found is None:
+    parent = root.find(tag)
+    if parent is None:
         return None
     areas = []
-    for area in found.findall("area"):
+    for area in parent.findall("area"):
         values = tuple(number(word, f"{tag} of {source}") for word in (area.text or "").split())
         if len(values) != 4 and (len(values) < 6 or len(values) % 2):
             raise FormatError(
@@ -239,7 +239,7 @@ def _take(
     where: str,
 ) -> None:
     label = _text(element, "name")
-    cell_class, known = read_class(label, schema, skipped) if label else (None, True)
+    cell_class, in_schema = read_class(label, schema, skipped) if label else (None, True)
     words: dict[str, str] = {}
     for attribute in element.findall("attributes/attribute"):
         value = attribute.find("value")
@@ -248,19 +248,19 @@ def _take(
     confidence = confidence_of(beside)
     if confidence is None:
         confidence = confidence_of(words, schema)
-    if not known:
+    if not in_schema:
         if confidence is None:
-            field.strangers.append((label, box))
+            field.unknown_boxes.append((label, box))
         return
     if confidence is not None:
-        given = {
+        stated = {
             name: word
             for name, word in words.items()
             if word.strip()
             and name not in _FLAGS
             and (schema.find_attribute(name) or name.casefold() not in CONFIDENCES)
         }
-        sure = certain(cell_class, read_values(given, schema, skipped), schema)
+        sure = certain(cell_class, read_values(stated, schema, skipped), schema)
         field.proposals.append((where, Proposal(box, confidence, *sure)))
         return
     flags = {name: words.pop(name) for name in _FLAGS if name in words and not schema.find_attribute(name)}
@@ -268,34 +268,34 @@ def _take(
     if truncated in ("0", "1"):
         flags["cut"] = truncated
     values = read_values({name: word for name, word in words.items() if word.strip()}, schema, skipped)
-    found = read_flags(flags, schema, cell_class, skipped)
-    field.cells.append(CellIn(where, box, cell_class, values, found))
+    cell_flags = read_flags(flags, schema, cell_class, skipped)
+    field.cells.append(CellIn(where, box, cell_class, values, cell_flags))
 
 
 # -- out -----------------------------------------------------------------------------------------
 
 
-def write(asked: ExportRequest) -> ExportReport:
+def write(request: ExportRequest) -> ExportReport:
     """Write a VOC folder; see `annotation_store.formats.write`."""
-    if asked.what == "suggestions":
+    if request.what == "suggestions":
         raise FormatError("Pascal VOC cannot store suggestions: export them as coco.")
-    refuse_full(asked.out)
+    refuse_full(request.out)
     skipped = Skipped()
-    contents = with_pictures(asked.contents(), asked.project, skipped)
+    contents = with_pictures(request.contents(), request.project, skipped)
     fields = contents.annotated()
     for _ in range(len(contents.fields) - len(fields)):
         skipped.count("{n} fields have no region and no cell: left out.")
     refuse_nothing(fields, skipped)
-    val = VALIDATION.read(asked.options)
-    parts = split_fields(fields, {"train": 1 - val, "val": val}, seed=SEED.read(asked.options))
-    names = asked.names()
-    files = asked.image_names(fields)
-    with new_folder(asked.out) as folder:
+    val = VALIDATION.read(request.options)
+    parts = split_fields(fields, {"train": 1 - val, "val": val}, seed=SEED.read(request.options))
+    names = request.names()
+    files = request.image_names(fields)
+    with new_folder(request.out) as folder:
         for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
             (folder / name).mkdir(parents=True)
-        for field in each(fields, contents.progress):
+        for field in with_progress(fields, contents.progress):
             file = files[field.id]
-            asked.put_image(field, folder / "JPEGImages" / file)
+            request.put_image(field, folder / "JPEGImages" / file)
             target = (folder / "Annotations" / file).with_suffix(".xml")
             target.write_bytes(to_xml(contents, field, file, names))
         (folder / "labelmap.txt").write_text(label_map(contents), "utf-8", newline="\n")
@@ -303,7 +303,7 @@ def write(asked: ExportRequest) -> ExportReport:
             stems = [Path(files[f.id]).stem for f in fields if parts[f.id] == part]
             text = "".join(f"{stem}\n" for stem in stems)
             (folder / "ImageSets" / "Main" / f"{part}.txt").write_text(text, "utf-8", newline="\n")
-    return ExportReport(asked.out, **contents.count(fields), skipped=skipped.sentences())
+    return ExportReport(request.out, **contents.count(fields), skipped=skipped.sentences())
 
 
 def label_map(contents: Contents) -> str:
@@ -311,7 +311,7 @@ def label_map(contents: Contents) -> str:
     schema = contents.schema
     used = {label_of(cell.cell_class, schema) for cells in contents.cells.values() for cell in cells}
     labels = [*schema.class_names, *sorted(used - set(schema.class_names))]
-    colours = {one.name: one.colour for one in schema.classes}
+    colours = {cell_class.name: cell_class.colour for cell_class in schema.classes}
     lines = ["# label:color_rgb:parts:actions", "background:0,0,0::"]
     for label in labels:
         colour = (colours.get(label) or "#808080").lstrip("#")
@@ -330,7 +330,7 @@ def to_xml(contents: Contents, field: Field, file: str, names: Names) -> bytes:
         _add(size, name, str(number_))
     _add(root, "segmented", "0")
     described = {
-        "field": names.of(field.name),
+        "field": names.file(field.name),
         "patient": names.person(field.patient),
         "slide": names.person(field.slide),
         "domain": names.domain(field.domain),

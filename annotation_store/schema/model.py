@@ -197,8 +197,8 @@ class Schema(_Part):
         for group in self.groups:
             if len(group.classes) < 2:
                 raise ValueError(f"group {group.name!r} needs two classes or more")
-            if strangers := sorted(set(group.classes) - known):
-                raise ValueError(f"group {group.name!r} names classes that do not exist: {strangers}")
+            if unknown := sorted(set(group.classes) - known):
+                raise ValueError(f"group {group.name!r} names classes that do not exist: {unknown}")
             _refuse_twins(f"class in group {group.name!r}", group.classes)
         for attribute in self.attributes:
             if not attribute.values:

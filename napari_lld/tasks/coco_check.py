@@ -32,7 +32,7 @@ def problems(project: Project, file: Path, images: Path | None) -> list[str]:
     """List what would be left out on import, most frequent first; empty where all of it fits."""
     try:
         document = read_json(file, nan_as_null=True)
-        finder = Images.of(file, images, project)
+        finder = Images.for_file(file, images, project)
     except FormatError:
         return []
     if not isinstance(document, dict):

@@ -181,5 +181,5 @@ def of_geojson(measured: dict[str, float]) -> Document:
     geometry = {"type": "Polygon", "coordinates": [ring]}
     feature = {"type": "Feature", "geometry": geometry, "properties": properties}
     document, file = Document("a.geojson", [], Skipped()), Path("a.geojson")
-    geojson.parse(feature, file, LLD, document, Pairing.of_files(Images(), file, [file]))
+    geojson.parse(feature, file, LLD, document, Pairing.for_files(Images(), file, [file]))
     return document

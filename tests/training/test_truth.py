@@ -42,7 +42,7 @@ def truth(
     }
     file = folder.parent / "truth.json"
     file.write_text(mark + json.dumps(document), "utf-8")
-    return read_truth(file, LLD, Images.of(file, folder))
+    return read_truth(file, LLD, Images.for_file(file, folder))
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])

@@ -78,7 +78,7 @@ def _table(project: Project, seen: Embedded, names: Names) -> DataFrame:
     columns: dict[str, Any] = {
         "kind": Categorical([entry.kind for entry in entries]),
         "id": [entry.id for entry in entries],
-        "field": Categorical([names.of(field.name) for field in of_field]),
+        "field": Categorical([names.file(field.name) for field in of_field]),
         "patient": Categorical([names.person(field.patient) for field in of_field]),
         "slide": Categorical([names.person(field.slide) for field in of_field]),
     }

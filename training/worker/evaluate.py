@@ -128,7 +128,7 @@ def _against_file(
 ) -> list[_Shown]:
     places = None if request.images is None else Path(request.images)
     fields = Images((), project.fields.all(), project.pseudonyms.of_folder)
-    images = Images.of(file, places, project if places is None else None)
+    images = Images.for_file(file, places, project if places is None else None)
     found, notes = read_truth(file, project.schema, images, request.fields)
     if not found:
         raise LLDError(f"{file} holds no image to measure on. {notes[0] if notes else ''}".strip())

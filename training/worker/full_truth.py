@@ -13,7 +13,7 @@ from annotation_store.files.json_reader import read_json
 from annotation_store.formats._exchange.document import Document, FieldIn
 from annotation_store.formats._exchange.images import Images, Match
 from annotation_store.formats._exchange.matching import matching_images
-from annotation_store.formats._exchange.unknown_classes import hidden
+from annotation_store.formats._exchange.unknown_classes import sort_unknown
 from annotation_store.formats.coco.reader import from_coco
 from annotation_store.geometry import SAME_BOX, BoxIndex, upright
 from annotation_store.records import Field, Shape
@@ -91,7 +91,7 @@ def _truth(document: Document, given: FieldIn, unit: str, match: Match, images: 
         try:
             box, _ = validation.box_in_field(field, upright(cell.box))
         except EditError as error:
-            skipped.one("cells that break a rule", f"{field.name}, {cell.where}: {error}")
+            skipped.note("cells that break a rule", f"{field.name}, {cell.where}: {error}")
             given.lost.append(cell.box)
             continue
         if known.find(box):
@@ -101,7 +101,7 @@ def _truth(document: Document, given: FieldIn, unit: str, match: Match, images: 
         name = None if cell.cell_class == UNSURE else cell.cell_class
         values = {n: v for n, v in cell.attributes.items() if v is not None and v != UNSURE}
         cells.append(TrueCell(box, name, values))
-    marks = hidden(field, given)
+    marks = sort_unknown(field, given)
     if marks.unplaced:
         skipped.count("{n} images have marks whose place cannot be read: left out.")
         return None

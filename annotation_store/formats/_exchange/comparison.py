@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from annotation_store import validation
 from annotation_store._db.history import Change
 from annotation_store.errors import EditError
-from annotation_store.formats._exchange.conflicts import checked, differing, spelled
+from annotation_store.formats._exchange.conflicts import compare, describe_differences, fill_in_if_valid
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Regions
-from annotation_store.formats._exchange.unknown_classes import hidden, unjudged
+from annotation_store.formats._exchange.unknown_classes import boxes_to_ignore, sort_unknown
 from annotation_store.geometry import SAME_BOX, BoxIndex, upright
 from annotation_store.records import Box, Cell, Field, Origin, RegionState, Shape
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 AreaRow = tuple[str, dict[str, Any]]  # region or ignore_area, and its columns
 
 
-class Here:
+class Present:
     """The project's content before the import, read in a few statements."""
 
     def __init__(self, project: Project) -> None:
@@ -64,30 +64,34 @@ class CellNews:
     conflicts: list[dict[str, Any]] = dataclass_field(default_factory=list)
 
 
-def new_cells(project: Project, document: Document, field: Field, given: FieldIn, here: Here) -> CellNews:
+def new_cells(
+    project: Project, document: Document, field: Field, field_in: FieldIn, present: Present
+) -> CellNews:
     """Compare the cells that a document gives a field with what is there, and with each other.
 
-    What is new is remembered in `here`, with 0 for its number.
+    What is new is remembered in `present`, with 0 for its id.
     """
     news = CellNews()
     skipped = document.skipped
-    known = here.cells.setdefault(field.id, [])
-    own: dict[int, dict[str, Any]] = {}  # rows of this file, by their place in `known`
+    existing = present.cells.setdefault(field.id, [])
+    new_rows: dict[int, dict[str, Any]] = {}  # rows of this file, by their index in `existing`
     index = BoxIndex(SAME_BOX)
-    for place, there in enumerate(known):
-        index.add(place, there.box)
-    taken: set[int] = set()
-    for cell in given.cells:
+    for place, known_cell in enumerate(existing):
+        index.add(place, known_cell.box)
+    matched: set[int] = set()
+    for cell in field_in.cells:
         if min(cell.box[2:]) < 0:
             skipped.count("{n} boxes have a negative width or height: their corners were put in order.")
         try:
             box, _ = validation.box_in_field(field, upright(cell.box))
             same = index.find(box)
-            free = [place for place in same if place not in taken]
+            free = [place for place in same if place not in matched]
             if same:
                 place = (free or same)[0]
-                taken.add(place)
-                known[place] = _merged(project, document, known[place], cell, here, news, own.get(place))
+                matched.add(place)
+                existing[place] = _merge_cell(
+                    project, document, existing[place], cell, present, news, new_rows.get(place)
+                )
                 continue
             row = project.edit_writer.cell_rows.new(
                 field.id,
@@ -99,22 +103,22 @@ def new_cells(project: Project, document: Document, field: Field, given: FieldIn
                 **cell.flags,
             )
         except EditError as error:
-            skipped.one("cells that break a rule", f"{field.name}, {cell.where}: {error}")
-            given.lost.append(cell.box)
+            skipped.note("cells that break a rule", f"{field.name}, {cell.where}: {error}")
+            field_in.lost.append(cell.box)
             continue
         news.rows.append(row)
-        index.add(len(known), box)
-        own[len(known)] = row
-        known.append(Cell(0, field.id, row["reading_id"], box, row["cell_class"], row["attributes"]))
+        index.add(len(existing), box)
+        new_rows[len(existing)] = row
+        existing.append(Cell(0, field.id, row["reading_id"], box, row["cell_class"], row["attributes"]))
     return news
 
 
-def _merged(
+def _merge_cell(
     project: Project,
     document: Document,
-    there: Cell,
+    existing: Cell,
     cell: CellIn,
-    here: Here,
+    present: Present,
     news: CellNews,
     row: dict[str, Any] | None,
 ) -> Cell:
@@ -126,47 +130,48 @@ def _merged(
         Its columns, where this very file brought it and it is not written yet.
     """
     skipped = document.skipped
-    mine, theirs = differing(there, cell)
-    before, after = checked(there, cell, project.schema)
-    name = project.fields.get(there.field_id).name
-    if not there.id:
+    mine, theirs = compare(existing, cell)
+    before, after = fill_in_if_valid(existing, cell, project.schema)
+    name = project.fields.get(existing.field_id).name
+    if not existing.id:
         if theirs:
-            words = spelled(mine, theirs, "first", "then")
-            skipped.one(
+            words = describe_differences(mine, theirs, "first", "then")
+            skipped.note(
                 "conflicts", f"{name}, {cell.where}: is in the file twice, the first is kept: {words}."
             )
         skipped.count("{n} cells are in the file twice: not added again.")
         if row is None:
-            return there
+            return existing
         row.update(after)
-        return replace(there, **after)
+        return replace(existing, **after)
     if theirs:
-        skipped.one(
-            "conflicts", f"{name}, {cell.where}: conflict, kept as it is here: {spelled(mine, theirs)}."
+        skipped.note(
+            "conflicts",
+            f"{name}, {cell.where}: conflict, kept as it is here: {describe_differences(mine, theirs)}.",
         )
-    key = (there.id, json.dumps(theirs, sort_keys=True))
-    if theirs and key not in here.conflicts:
-        here.conflicts.add(key)
+    key = (existing.id, json.dumps(theirs, sort_keys=True))
+    if theirs and key not in present.conflicts:
+        present.conflicts.add(key)
         news.conflicts.append(
             {
                 "source": Path(document.source).name,
                 "place": cell.where,
-                "field_id": there.field_id,
-                "cell_id": there.id,
+                "field_id": existing.field_id,
+                "cell_id": existing.id,
                 "here": mine,
                 "there": theirs,
             }
         )
     if after:
-        news.filled.append(Change("cell", there.id, before, after))
+        news.filled.append(Change("cell", existing.id, before, after))
         skipped.count("{n} cells are in the project already: their missing values were filled in.")
     else:
         skipped.count("{n} cells are in the project already: not added again.")
-    return replace(there, **after)
+    return replace(existing, **after)
 
 
 def new_areas(
-    project: Project, document: Document, field: Field, given: FieldIn, mode: Regions, here: Here
+    project: Project, document: Document, field: Field, field_in: FieldIn, mode: Regions, present: Present
 ) -> list[AreaRow]:
     """List the finished regions and ignore areas that a document adds to a field.
 
@@ -175,27 +180,27 @@ def new_areas(
     """
     whole = (0.0, 0.0, float(field.width), float(field.height))
     shapes: Sequence[tuple[float, ...]] = []
-    if mode == "full" or (mode == "file" and given.regions is None):
+    if mode == "full" or (mode == "file" and field_in.regions is None):
         shapes = [whole]
     elif mode in ("file", "stated"):
-        shapes = given.regions or []
-    ignored = _rows(project, document, field, "ignore_area", given.ignore_areas, given.lost)
-    marks = hidden(field, given)
+        shapes = field_in.regions or []
+    ignored = _rows(project, document, field, "ignore_area", field_in.ignore_areas, field_in.lost)
+    marks = sort_unknown(field, field_in)
     finished = _rows(project, document, field, "region", shapes, [])
     if marks.unplaced and finished:
         finished = []
-        document.skipped.one(
+        document.skipped.note(
             "fields with marks whose place cannot be read",
             f"{field.name}: not marked as finished, because the positions of {marks.unplaced:,} of its "
             "marks cannot be read: check the field and finish it by hand.",
         )
-    rows = [row for row in finished + ignored if _key(row, field) not in here.areas]
-    known = [*here.finished.get(field.id, ()), *(Shape(tuple(row["shape"])) for _, row in finished)]
-    cells = [cell.box for cell in here.cells.get(field.id, ())]
-    taken = here.areas | {_key(row, field) for row in ignored} if marks.boxes else set()
-    for box in unjudged(marks.boxes, known, cells) if marks.boxes and known else ():
+    rows = [row for row in finished + ignored if _key(row, field) not in present.areas]
+    judged = [*present.finished.get(field.id, ()), *(Shape(tuple(row["shape"])) for _, row in finished)]
+    cells = [cell.box for cell in present.cells.get(field.id, ())]
+    keys = present.areas | {_key(row, field) for row in ignored} if marks.boxes else set()
+    for box in boxes_to_ignore(marks.boxes, judged, cells) if marks.boxes and judged else ():
         row = ("ignore_area", project.edit_writer.cell_rows.mark(field.id, Shape(box)))
-        if _key(row, field) not in taken:
+        if _key(row, field) not in keys:
             rows.append(row)
             document.skipped.count(
                 "{n} marks that were left out lie in finished regions: they became ignore areas, "
@@ -223,7 +228,7 @@ def _rows(
                 field.id, Shape(upright(coords) if len(coords) == 4 else coords)
             )
         except EditError as error:
-            document.skipped.one("areas that break a rule", f"{field.name}: {error}")
+            document.skipped.note("areas that break a rule", f"{field.name}: {error}")
             lost.append(Shape(coords).bounds if len(coords) >= 4 and not len(coords) % 2 else None)
             continue
         if entity == "region":
@@ -233,20 +238,20 @@ def _rows(
 
 
 def new_proposals(
-    project: Project, document: Document, field: Field, given: FieldIn, here: Here
+    project: Project, document: Document, field: Field, field_in: FieldIn, present: Present
 ) -> list[dict[str, Any]]:
     """List the suggestions that a document adds to a field."""
     rows: list[dict[str, Any]] = []
-    pending = here.pending.setdefault(field.id, [])
+    pending = present.pending.setdefault(field.id, [])
     index = BoxIndex(SAME_BOX)
     for place, box in enumerate(pending):
         index.add(place, box)
     before = len(pending)
-    for where, proposal in given.proposals:
+    for where, proposal in field_in.proposals:
         try:
             row = validation.proposal(project.schema, field, replace(proposal, box=upright(proposal.box)))
         except EditError as error:
-            document.skipped.one("suggestions that break a rule", f"{field.name}, {where}: {error}")
+            document.skipped.note("suggestions that break a rule", f"{field.name}, {where}: {error}")
             continue
         box = (row["x"], row["y"], row["w"], row["h"])
         if same := index.find(box):

@@ -12,7 +12,7 @@ from annotation_store.records import Cell
 from annotation_store.schema import Schema
 
 
-def missing_here(there: Cell, cell: CellIn, schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
+def fill_in(existing: Cell, cell: CellIn, schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the columns that a file's cell fills in, as they are and as they become.
 
     *Missing* means not yet labelled: taking the file's value overwrites no label. An artefact has
@@ -20,46 +20,51 @@ def missing_here(there: Cell, cell: CellIn, schema: Schema) -> tuple[dict[str, A
     """
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
-    if there.cell_class is None and cell.cell_class is not None:
+    if existing.cell_class is None and cell.cell_class is not None:
         before["cell_class"], after["cell_class"] = None, validation.cell_class(schema, cell.cell_class)
-    now = after.get("cell_class", there.cell_class)
-    artefact = now is not None and schema.is_class(now) and schema.class_named(now).artefact
-    given = {} if artefact else validation.attributes(schema, cell.attributes)
-    merged = {**{n: v for n, v in given.items() if v is not None}, **there.attributes}
-    if merged != there.attributes:
-        before["attributes"] = dict(there.attributes)
+    cell_class = after.get("cell_class", existing.cell_class)
+    artefact = (
+        cell_class is not None and schema.is_class(cell_class) and schema.class_named(cell_class).artefact
+    )
+    attributes = {} if artefact else validation.attributes(schema, cell.attributes)
+    merged = {**{n: v for n, v in attributes.items() if v is not None}, **existing.attributes}
+    if merged != existing.attributes:
+        before["attributes"] = dict(existing.attributes)
         after["attributes"] = {n: merged[n] for n in schema.attribute_names if n in merged}
     return before, after
 
 
-def differing(there: Cell, cell: CellIn) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the differing values of project and file, where both state one."""
-    here: dict[str, Any] = {}
-    given: dict[str, Any] = {}
-    if there.cell_class and cell.cell_class and there.cell_class != cell.cell_class:
-        here["cell_class"], given["cell_class"] = there.cell_class, cell.cell_class
-    names = [n for n, v in cell.attributes.items() if v and there.attributes.get(n, v) != v]
+def compare(existing: Cell, cell: CellIn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the compare values of project and file, where both state one."""
+    ours: dict[str, Any] = {}
+    theirs: dict[str, Any] = {}
+    if existing.cell_class and cell.cell_class and existing.cell_class != cell.cell_class:
+        ours["cell_class"], theirs["cell_class"] = existing.cell_class, cell.cell_class
+    names = [n for n, v in cell.attributes.items() if v and existing.attributes.get(n, v) != v]
     if names:
-        here["attributes"] = {n: there.attributes[n] for n in names}
-        given["attributes"] = {n: cell.attributes[n] for n in names}
-    return here, given
+        ours["attributes"] = {n: existing.attributes[n] for n in names}
+        theirs["attributes"] = {n: cell.attributes[n] for n in names}
+    return ours, theirs
 
 
-def spelled(
-    here: Mapping[str, Any], given: Mapping[str, Any], one: str = "here", other: str = "in the file"
+def describe_differences(
+    ours: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    our_place: str = "here",
+    their_place: str = "in the file",
 ) -> str:
     """Describe in words where they differ, and which is which."""
     parts = []
-    if "cell_class" in given:
-        parts.append(f"class {here['cell_class']} {one}, {given['cell_class']} {other}")
-    old = here.get("attributes", {})
-    parts += [f"{n} {old[n]} {one}, {v} {other}" for n, v in given.get("attributes", {}).items()]
+    if "cell_class" in theirs:
+        parts.append(f"class {ours['cell_class']} {our_place}, {theirs['cell_class']} {their_place}")
+    old = ours.get("attributes", {})
+    parts += [f"{n} {old[n]} {our_place}, {v} {their_place}" for n, v in theirs.get("attributes", {}).items()]
     return "; ".join(parts)
 
 
-def checked(there: Cell, cell: CellIn, schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what `missing_here` gives, or nothing if the file's values break a rule."""
+def fill_in_if_valid(existing: Cell, cell: CellIn, schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what `fill_in` gives, or nothing if the file's values break a rule."""
     try:
-        return missing_here(there, cell, schema)
+        return fill_in(existing, cell, schema)
     except EditError:
         return {}, {}

@@ -43,7 +43,7 @@ class FieldIn:
         Where to look first, and what else the image may be called: see `Images.find`.
     note
         For the note of a field that is new.
-    strangers
+    unknown_boxes
         Label and box of what the schema has no class for: see `unknown_classes`.
     lost
         Box of each other mark that cannot come in, ``None`` if its place cannot be read: see `left_out`.
@@ -64,7 +64,7 @@ class FieldIn:
     beside: Path | None = None
     stem: str = ""
     note: str = ""
-    strangers: list[tuple[str, Box]] = field(default_factory=list)
+    unknown_boxes: list[tuple[str, Box]] = field(default_factory=list)
     lost: list[Box | None] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
@@ -97,8 +97,8 @@ class Skipped:
         """Count one more of a kind; `sentence` has ``{n}`` for how many."""
         self._counted[sentence] += 1
 
-    def one(self, kind: str, sentence: str) -> None:
-        """Record a sentence."""
+    def note(self, kind: str, sentence: str) -> None:
+        """Note a sentence of a kind."""
         self._listed.setdefault(kind, []).append(sentence)
 
     def listed(self, kind: str) -> list[str]:

@@ -40,7 +40,7 @@ _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f<>:\"/\\|?*\u200e\u200f\u202a-\u202e
 _RESERVED = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³]) *$", re.IGNORECASE)
 
 
-def each(fields: Iterable[Field], progress: Progress | None) -> Iterator[Field]:
+def with_progress(fields: Iterable[Field], progress: Progress | None) -> Iterator[Field]:
     """Iterate over the fields to write, and report progress: (done, of all)."""
     fields = list(fields)
     for done, field in enumerate(fields):
@@ -63,7 +63,7 @@ class Picture(Field):
         x, y, width, height on it, in whole pixels.
     """
 
-    of: int = 0
+    slide_id: int = 0
     box: Box = (0.0, 0.0, 0.0, 0.0)
 
 
@@ -74,7 +74,7 @@ class Order:
     numbers: Numbers | None
 
     @classmethod
-    def of(cls, project: Project) -> Order:
+    def of_project(cls, project: Project) -> Order:
         """Return that of a project; nothing changes where nothing came from another copy."""
         return cls(numbers_of(project))
 
@@ -125,9 +125,9 @@ class Contents:
     numbers: Mapping[int, int] = dataclass_field(default_factory=dict)
 
     @classmethod
-    def of(cls, project: Project, what: What, progress: Progress | None = None) -> Contents:
+    def of_project(cls, project: Project, what: What, progress: Progress | None = None) -> Contents:
         """Read them from a project, in one statement a kind."""
-        order = Order.of(project)
+        order = Order.of_project(project)
         finished = [r for r in project.regions.all() if r.finished]
         return cls(
             project.schema,
@@ -151,10 +151,10 @@ class Contents:
 
     def covered(self, field: Field) -> bool:
         """Return whether finished regions (with the ignore areas) leave nothing of a field unknown."""
-        own = self.shapes(field)
-        if not own:
+        shapes = self.shapes(field)
+        if not shapes:
             return False
-        return covers(field, [*own, *(area.shape for area in self.ignore_areas.get(field.id, ()))])
+        return covers(field, [*shapes, *(area.shape for area in self.ignore_areas.get(field.id, ()))])
 
     def shapes(self, field: Field) -> list[Shape]:
         """List the finished regions of a field."""
@@ -172,10 +172,10 @@ class Contents:
 
 
 def _by_field(records: Iterable[_T]) -> dict[int, list[_T]]:
-    found: dict[int, list[_T]] = {}
+    by_field: dict[int, list[_T]] = {}
     for record in records:
-        found.setdefault(record.field_id, []).append(record)
-    return found
+        by_field.setdefault(record.field_id, []).append(record)
+    return by_field
 
 
 def refuse_nothing(fields: Sequence[Field], skipped: Skipped) -> None:
@@ -209,20 +209,20 @@ def file_names(
 
     The stems differ too: annotations often stand in a file of the same stem.
     """
-    chosen: dict[int, str] = {}
-    taken: set[str] = set()
+    file_names: dict[int, str] = {}
+    used: set[str] = set()
     for field in fields:
-        given = Path(usable(names.of(field.name)))
-        suffix = (suffixes or {}).get(field.id, given.suffix.lower())
-        known = given.suffix.lower() in IMAGE_SUFFIXES
-        stem = base = given.stem if known else given.name
+        name = Path(usable(names.file(field.name)))
+        suffix = (suffixes or {}).get(field.id, name.suffix.lower())
+        is_image = name.suffix.lower() in IMAGE_SUFFIXES
+        stem = base = name.stem if is_image else name.name
         number = 2
-        while stem.lower() in taken:
+        while stem.lower() in used:
             stem = f"{base}_{number}"
             number += 1
-        taken.add(stem.lower())
-        chosen[field.id] = stem + suffix
-    return chosen
+        used.add(stem.lower())
+        file_names[field.id] = stem + suffix
+    return file_names
 
 
 # -- images --------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ def put_image(project: Project, field: Field, target: Path, *, anonymise: bool) 
     """
     original, _ = _original(project, field, anonymise=anonymise)
     if isinstance(field, Picture):
-        target.write_bytes(png(project.pixels.read_area(field.of, field.box)))
+        target.write_bytes(png(project.pixels.read_area(field.slide_id, field.box)))
     elif original is None:
         target.write_bytes(png(project.pixels.read(field.id)))
     else:

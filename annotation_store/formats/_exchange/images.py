@@ -14,7 +14,8 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
@@ -113,16 +114,16 @@ def places(path: Path, images: Path | None) -> list[Place]:
         return [Place(images), *_subsets(images, path)]
     whole = path.is_dir()
     home = path if whole else path.parent
-    found = [Place(home, deep=whole)]
+    places = [Place(home, deep=whole)]
     tops = [home]
     if home.absolute().name.lower() in _ANNOTATION_FOLDERS:
         tops.append(home.absolute().parent)
-        found += _subsets(tops[-1], path)  # train2017/ beside annotations/
+        places += _subsets(tops[-1], path)  # train2017/ beside annotations/
     for top in tops:
         for name in _IMAGE_FOLDERS:
             if (top / name).is_dir():
-                found += [*_subsets(top / name, path), Place(top / name)]
-    return found
+                places += [*_subsets(top / name, path), Place(top / name)]
+    return places
 
 
 def _subsets(folder: Path, path: Path) -> list[Place]:
@@ -184,7 +185,7 @@ class _Name(NamedTuple):
     absolute: bool = False
 
     @classmethod
-    def of(cls, text: str) -> _Name | None:
+    def parse(cls, text: str) -> _Name | None:
         plain = text.replace("\\", "/")
         scheme, is_address, rest = plain.partition("://")
         if is_address and scheme.isalnum():
@@ -237,11 +238,13 @@ class Images:
     places: Sequence[Place] = ()
     fields: Sequence[Field] = ()
     key: Key | None = None
-    _sizes: dict[Path, Size | None] = field(default_factory=dict)
-    _listed: dict[tuple[Path, str | None], dict[str, list[_Candidate]]] = field(default_factory=dict)
+    _sizes: dict[Path, Size | None] = dataclass_field(default_factory=dict)
+    _listed: dict[tuple[Path, str | None], dict[str, list[_Candidate]]] = dataclass_field(
+        default_factory=dict
+    )
 
     @classmethod
-    def of(cls, path: Path, images: Path | None, project: Project | None = None) -> Images:
+    def for_file(cls, path: Path, images: Path | None, project: Project | None = None) -> Images:
         """Draw on the fields, and on what lies beside a file of annotations or in a named folder."""
         if project is None:
             return cls(places(path, images))
@@ -269,8 +272,8 @@ class Images:
 
     def known(self, name: str) -> Field | None:
         """Find the field of the project with a name; if two match, none is chosen."""
-        sought = _Name.of(name)
-        return None if sought is None else self._known(name, sought).field
+        parsed = _Name.parse(name)
+        return None if parsed is None else self._known(name, parsed).field
 
     def size(self, path: Path | None, name: str) -> Size | None:
         """Return an image's size: the file's, else that of the field of the project."""
@@ -278,26 +281,26 @@ class Images:
             if path not in self._sizes:
                 self._sizes[path] = image_size(path)
             return self._sizes[path]
-        known = self.known(name)
-        return None if known is None else (known.width, known.height)
+        field = self.known(name)
+        return None if field is None else (field.width, field.height)
 
     def missing(self, name: str, match: Match) -> str:
         """Explain why a name has no image, and what helps."""
-        shown = clean_name(name)
+        shown_name = clean_name(name)
         if match.alike:
             several = " or ".join(match.alike[:_SHOWN]) + (" or others" if len(match.alike) > _SHOWN else "")
-            return f"{shown}: the image may be {several}; left out, give its folder with the name."
+            return f"{shown_name}: the image may be {several}; left out, give its folder with the name."
         if match.elsewhere:
-            return f"{shown}: the image was not found; {match.elsewhere} lies in another folder."
-        return f"{shown}: the image was not found."
+            return f"{shown_name}: the image was not found; {match.elsewhere} lies in another folder."
+        return f"{shown_name}: the image was not found."
 
     def short(self, name: str, match: Match) -> str:
         """Return the name of a field: an absolute path of another machine is replaced by the one here."""
-        sought = _Name.of(name)
-        if sought is None or not sought.absolute:
+        parsed = _Name.parse(name)
+        if parsed is None or not parsed.absolute:
             return name
         if match.path is None:
-            return sought.name if match.field is None else match.field.name
+            return parsed.name if match.field is None else match.field.name
         below = (p.folder for p in self.places if match.path.is_relative_to(p.folder))
         top = next(below, match.path.parent)
         return match.path.relative_to(top).as_posix()
@@ -310,16 +313,16 @@ class Images:
         folders = [place.folder.resolve() for place in self.places]
         if match.path is not None:
             return match.path.parent.resolve() in folders
-        homes = {_came_from(known, self.key) for known in self.fields}
+        homes = {_came_from(field, self.key) for field in self.fields}
         if len(homes) != 1:
             return False
         (home,) = homes
         return not any(self._holds(folder, home) for folder in folders)
 
-    def came_from_one_of(self, known: Field, folders: Iterable[str]) -> bool:
+    def came_from_one_of(self, field: Field, folders: Iterable[str]) -> bool:
         """Return whether a field came from a folder of one of these names, or from below it."""
         named = folders if self.key is None else map(self.key, folders)
-        return not set(named).isdisjoint(_came_from(known, self.key))
+        return not set(named).isdisjoint(_came_from(field, self.key))
 
     def _holds(self, folder: Path, home: Sequence[str]) -> bool:
         """Return whether fields that came from `home` lay in a sub-folder of a folder, as far as is known."""
@@ -332,32 +335,32 @@ class Images:
         return " or ".join(folders[:_SHOWN])
 
     def _find(self, text: str, beside: Path | None) -> Match:
-        sought = _Name.of(text)
-        if sought is None:
+        parsed = _Name.parse(text)
+        if parsed is None:
             return Match()
         searched = list(self.places)
         if beside is not None:
             searched.insert(0, Place(beside, deep=False))
-        bare = sought.absolute and not sought.folders
-        exact = (_inside(place.folder, sought) for place in searched if not bare)
-        known = self._known(text, sought)
+        bare = parsed.absolute and not parsed.folders
+        exact = (_inside(place.folder, parsed) for place in searched if not bare)
+        field_match = self._known(text, parsed)
         if (path := next((p for p in exact if p is not None), None)) is not None:
-            return Match(_EXACT, path, known.field if known.rank == _EXACT else None)
-        if known.rank == _EXACT:
-            return known
-        own = self._best(sought, searched[:1]) if beside is not None else Match()
-        rest = self._best(sought, searched)
-        files = own if own.found and own.rank <= rest.rank else rest
-        if files.found and known.found and files.rank == known.rank:
-            return files._replace(field=known.field)
-        return min(files, known, key=lambda match: (match.rank, not match.elsewhere))
+            return Match(_EXACT, path, field_match.field if field_match.rank == _EXACT else None)
+        if field_match.rank == _EXACT:
+            return field_match
+        near = self._best(parsed, searched[:1]) if beside is not None else Match()
+        anywhere = self._best(parsed, searched)
+        files = near if near.found and near.rank <= anywhere.rank else anywhere
+        if files.found and field_match.found and files.rank == field_match.rank:
+            return files._replace(field=field_match.field)
+        return min(files, field_match, key=lambda match: (match.rank, not match.elsewhere))
 
-    def _best(self, sought: _Name, searched: Iterable[Place]) -> Match:
-        stem = _folded(_stem(sought.name))
-        stated = sought.folders[-_MAX_FOLDERS:] if sought.absolute else sought.folders[:1]
-        tops = [None, *dict.fromkeys(map(_folded, stated))]
+    def _best(self, parsed: _Name, searched: Iterable[Place]) -> Match:
+        stem = _folded(_stem(parsed.name))
+        folders = parsed.folders[-_MAX_FOLDERS:] if parsed.absolute else parsed.folders[:1]
+        tops = [None, *dict.fromkeys(map(_folded, folders))]
         return _choose(
-            sought,
+            parsed,
             [
                 candidate
                 for place in searched
@@ -370,49 +373,49 @@ class Images:
         """List the image files of a place by stem; of a flat one, those of one sub-folder (`top`), if any."""
         key = (place.folder, "*" if place.deep else top)
         if key not in self._listed:
-            found: dict[str, list[_Candidate]] = {}
+            by_stem: dict[str, list[_Candidate]] = {}
             outside = _folders(place.folder.resolve())
             for path in _image_files(place, top):
                 below = path.relative_to(place.folder).parts
                 candidate = _Candidate(below[:-1], outside, below[-1], path)
-                found.setdefault(_folded(_stem(path.name)), []).append(candidate)
-            self._listed[key] = found
+                by_stem.setdefault(_folded(_stem(path.name)), []).append(candidate)
+            self._listed[key] = by_stem
         return self._listed[key]
 
-    def _known(self, text: str, sought: _Name) -> Match:
-        if (known := self._by_name.get(clean_name(text))) is not None:
-            return Match(_EXACT, field=known)
-        return _choose(sought, self._fields_by_stem.get(_folded(_stem(sought.name)), ()))
+    def _known(self, text: str, parsed: _Name) -> Match:
+        if (field := self._by_name.get(clean_name(text))) is not None:
+            return Match(_EXACT, field=field)
+        return _choose(parsed, self._fields_by_stem.get(_folded(_stem(parsed.name)), ()))
 
     @cached_property
     def _by_name(self) -> dict[str, Field]:
-        return {known.name: known for known in self.fields}
+        return {field.name: field for field in self.fields}
 
     @cached_property
     def _fields_by_stem(self) -> dict[str, list[_Candidate]]:
-        found: dict[str, list[_Candidate]] = {}
-        for known in self.fields:
-            named = _Name.of(known.name) or _Name((), known.name)
-            outside = _came_from(known, self.key)
-            own = tuple(map(self.key, named.folders)) if self.key is not None else named.folders
-            if own:
-                outside = outside[: -len(own)] if outside[-len(own) :] == own else ()
-            candidate = _Candidate(named.folders, outside, named.name, field=known, key=self.key)
-            found.setdefault(_folded(_stem(named.name)), []).append(candidate)
-        return found
+        by_stem: dict[str, list[_Candidate]] = {}
+        for field in self.fields:
+            named = _Name.parse(field.name) or _Name((), field.name)
+            outside = _came_from(field, self.key)
+            folders = tuple(map(self.key, named.folders)) if self.key is not None else named.folders
+            if folders:
+                outside = outside[: -len(folders)] if outside[-len(folders) :] == folders else ()
+            candidate = _Candidate(named.folders, outside, named.name, field=field, key=self.key)
+            by_stem.setdefault(_folded(_stem(named.name)), []).append(candidate)
+        return by_stem
 
 
-def same_name(one: str, other: str) -> bool:
+def same_name(first: str, second: str) -> bool:
     """Return whether two names are one but for slashes, capitals and Unicode composition."""
-    return _folded(one.replace("\\", "/")) == _folded(other.replace("\\", "/"))
+    return _folded(first.replace("\\", "/")) == _folded(second.replace("\\", "/"))
 
 
-def _choose(sought: _Name, candidates: Iterable[_Candidate]) -> Match:
+def _choose(parsed: _Name, candidates: Iterable[_Candidate]) -> Match:
     """Return the one candidate that fits best; several are listed, and none is used."""
     ranked: dict[int, dict[object, _Candidate]] = {}
     for candidate in candidates:
         same = candidate.path.resolve() if candidate.path else candidate.field
-        ranked.setdefault(sought.rank(candidate), {}).setdefault(same, candidate)
+        ranked.setdefault(parsed.rank(candidate), {}).setdefault(same, candidate)
     if not ranked:
         return Match()
     rank = min(ranked)
@@ -444,8 +447,8 @@ def _upwards(
     """
     left, above = list(stated), list(outside)
     while left and (parts := below or above):
-        here = left[-1] if below or key is None else key(left[-1])
-        if here == parts[-1]:
+        part = left[-1] if below or key is None else key(left[-1])
+        if part == parts[-1]:
             yield _Step(left[-1], parts[-1], True, bool(below))
             left.pop()
             parts.pop()
@@ -495,9 +498,9 @@ def _unnumbered(folder: str) -> str:
     return re.sub(r"\d+", "0", folder)
 
 
-def _inside(folder: Path, sought: _Name) -> Path | None:
+def _inside(folder: Path, parsed: _Name) -> Path | None:
     """Find a file by its path below a folder; links out of the folder are not followed."""
-    path = folder.joinpath(*sought.folders, sought.name)
+    path = folder.joinpath(*parsed.folders, parsed.name)
     try:
         if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
             return path
@@ -511,23 +514,23 @@ def _image_files(place: Place, top: str | None) -> Iterator[Path]:
     if not folder.is_dir():
         return
     if place.deep:
-        found: Iterable[Path] = walk(folder)
+        paths: Iterable[Path] = walk(folder)
     elif top is None:
         real = folder.resolve()
         children = (p for p in islice(folder.iterdir(), _MAX_FILES) if not p.name.startswith("."))
-        found = (p for p in sorted(children) if not p.is_symlink() or p.resolve().is_relative_to(real))
+        paths = (p for p in sorted(children) if not p.is_symlink() or p.resolve().is_relative_to(real))
     else:
         children = (p for p in islice(folder.iterdir(), _MAX_FILES) if _folded(p.name) == top)
-        found = (
+        paths = (
             p for child in sorted(children) if child.is_dir() and not child.is_symlink() for p in walk(child)
         )
-    yield from (path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    yield from (path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
 
 
-def _came_from(known: Field, key: Key | None) -> tuple[str, ...]:
+def _came_from(field: Field, key: Key | None) -> tuple[str, ...]:
     """Return the folders that a field came from, as `key` makes them; a slide's stand in clear."""
-    folders = tuple(p for p in known.source_path.replace("\\", "/").split("/")[:-1] if p)
-    return tuple(map(key, folders)) if known.is_slide and key is not None else folders
+    folders = tuple(p for p in field.source_path.replace("\\", "/").split("/")[:-1] if p)
+    return tuple(map(key, folders)) if field.is_slide and key is not None else folders
 
 
 def _folders(folder: Path) -> tuple[str, ...]:

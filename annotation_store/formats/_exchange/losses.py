@@ -96,8 +96,8 @@ class Survey:
 
 def survey(project: Project) -> Survey:
     """Count what there is to export."""
-    contents = Contents.of(project, "cells")
-    cells = [cell for own in contents.cells.values() for cell in own]
+    contents = Contents.of_project(project, "cells")
+    cells = [cell for of_field in contents.cells.values() for cell in of_field]
     classes = set(contents.schema.class_names)
     annotated = [field for field in contents.annotated() if not field.is_slide]
     proposals = [suggestion.proposal for suggestion in project.suggestions.find()]
@@ -123,7 +123,9 @@ def survey(project: Project) -> Survey:
 def lost_by_suggestions(contents: Contents, form: str) -> list[str]:
     """Describe in sentences what a format loses of the suggestions that are written."""
     kinds = [kind for kind in OF_SUGGESTIONS if kind in LOST[form]]
-    counts = _trust([suggestion.proposal for own in contents.suggestions.values() for suggestion in own])
+    counts = _trust(
+        [suggestion.proposal for of_field in contents.suggestions.values() for suggestion in of_field]
+    )
     return [_SENTENCES[kind].format(n=counts[kind]) for kind in kinds if counts[kind]]
 
 

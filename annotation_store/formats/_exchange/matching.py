@@ -20,16 +20,16 @@ def matching_images(document: Document, images: Images) -> dict[int, Match]:
     """
     matches: dict[int, Match] = {}
     reasons: list[str] = []
-    for index, given in enumerate(document.fields):
+    for index, field in enumerate(document.fields):
         match = (
-            images.find(given.name, beside=given.beside, stem=given.stem)
-            if given.image is None
-            else Match(0, given.image, images.known(given.name))
+            images.find(field.name, beside=field.beside, stem=field.stem)
+            if field.image is None
+            else Match(0, field.image, images.known(field.name))
         )
         if match.found:
             matches[index] = match
         else:
-            reasons.append(images.missing(given.name, match))
+            reasons.append(images.missing(field.name, match))
     reasons += _leave_out_rivals(document, matches)
     for index, match in matches.items():
         document.fields[index].name = images.short(document.fields[index].name, match)
@@ -39,7 +39,7 @@ def matching_images(document: Document, images: Images) -> dict[int, Match]:
             f"give their folder with --images ({reasons[0]})"
         )
     for reason in reasons:
-        document.skipped.one("images not found", reason)
+        document.skipped.note("images not found", reason)
     return matches
 
 
@@ -55,9 +55,9 @@ def _leave_out_rivals(document: Document, matches: dict[int, Match]) -> list[str
             continue
         ranks = [matches[index].rank for index in indices]
         best = [index for index, rank in zip(indices, ranks, strict=True) if rank == min(ranks)]
-        kept = best[0] if len(best) == 1 else None
+        winner = best[0] if len(best) == 1 else None
         for index in indices:
-            if index != kept:
+            if index != winner:
                 match = matches.pop(index)
                 bearer = match.path or (match.field.name if match.field else "")
                 rivals = " and ".join(clean_name(name) for name in list(dict.fromkeys(names))[:_SHOWN])

@@ -16,7 +16,7 @@ from annotation_store._collections.ingest import Incoming, Outcome, described
 from annotation_store._db.history import Change
 from annotation_store.errors import FormatError
 from annotation_store.file_names import name_pattern
-from annotation_store.formats._exchange.comparison import Here, new_areas, new_cells, new_proposals
+from annotation_store.formats._exchange.comparison import Present, new_areas, new_cells, new_proposals
 from annotation_store.formats._exchange.document import Document, FieldIn, Regions
 from annotation_store.formats._exchange.images import Images, Match
 from annotation_store.formats._exchange.matching import matching_images
@@ -45,8 +45,8 @@ def merge(
     dry_run
         Roll back at the end and add no image: the report shows what the import would do.
     """
-    for given in document.fields:
-        for reason in given.reasons:
+    for field in document.fields:
+        for reason in field.reasons:
             document.skipped.count(reason)
     _refuse_useless(document)
     matches = matching_images(document, images)
@@ -61,15 +61,15 @@ def merge(
         for batch in ingest.prepared(list(incoming.values()), staging, known):
             prepared += batch
             steps.more(len(batch))
-        with ingest.admitted(prepared, keep=not dry_run) as (connection, found):
-            outcomes = dict(zip(incoming, found, strict=True))
-            if incoming and not matched and not any(outcome.field_id for outcome in found):
-                raise FormatError(found[0].problem)
+        with ingest.admitted(prepared, keep=not dry_run) as (connection, added):
+            outcomes = dict(zip(incoming, added, strict=True))
+            if incoming and not matched and not any(outcome.field_id for outcome in added):
+                raise FormatError(added[0].problem)
             pairs = _pairs(project, document, outcomes, matched)
             written = _write(project, connection, document, pairs, regions, steps)
             report = replace(
                 written.report,
-                fields=sum(outcome.added for outcome in found),
+                fields=sum(outcome.added for outcome in added),
                 skipped=document.skipped.sentences(),
             )
     if dry_run:
@@ -97,17 +97,17 @@ def _incoming(
     pattern = name_pattern(patient_from)
     incoming: dict[int, Incoming] = {}
     for index, match in matches.items():
-        given = document.fields[index]
+        field = document.fields[index]
         if match.path is not None:
-            found = described(Path(given.name), pattern)
+            details = described(Path(field.name), pattern)
             incoming[index] = Incoming(
                 match.path,
-                name=given.name,
-                patient=given.patient or found.patient,
-                slide=given.slide or found.slide,
-                domain=given.domain or found.domain,
-                pixel_size_um=given.pixel_size_um,
-                note=given.note,
+                name=field.name,
+                patient=field.patient or details.patient,
+                slide=field.slide or details.slide,
+                domain=field.domain or details.domain,
+                pixel_size_um=field.pixel_size_um,
+                note=field.note,
             )
     return incoming
 
@@ -117,16 +117,16 @@ def _pairs(
 ) -> list[tuple[Field, FieldIn]]:
     """Pair the fields of the project with those of the document."""
     pairs: list[tuple[Field, FieldIn]] = []
-    for index, given in enumerate(document.fields):
+    for index, field_in in enumerate(document.fields):
         outcome = outcomes.get(index)
         field = matched.get(index)
         if outcome is not None:
             field = project.fields.get(outcome.field_id) if outcome.field_id else None
         if field is not None:
-            if _same_size(field, given, document):
-                pairs.append((field, given))
+            if _same_size(field, field_in, document):
+                pairs.append((field, field_in))
         elif outcome is not None:
-            document.skipped.one("images that cannot be read", outcome.problem)
+            document.skipped.note("images that cannot be read", outcome.problem)
     return pairs
 
 
@@ -141,12 +141,12 @@ def _refuse_useless(document: Document) -> None:
         )
 
 
-def _same_size(field: Field, given: FieldIn, document: Document) -> bool:
-    if (given.width or field.width, given.height or field.height) == (field.width, field.height):
+def _same_size(field: Field, field_in: FieldIn, document: Document) -> bool:
+    if (field_in.width or field.width, field_in.height or field.height) == (field.width, field.height):
         return True
-    document.skipped.one(
+    document.skipped.note(
         "images of another size",
-        f"{given.name}: the file says {given.width} x {given.height} pixels, "
+        f"{field_in.name}: the file says {field_in.width} x {field_in.height} pixels, "
         f"the image has {field.width} x {field.height}; its annotations were left out.",
     )
     return False
@@ -172,11 +172,11 @@ def _write(
 ) -> _Written:
     counts = dict.fromkeys(("cells", "regions", "suggestions", "filled", "conflicts"), 0)
     written = _Written(ImportReport(0, 0, 0, []))
-    here = Here(project)
+    present = Present(project)
     twice = Counter(field.id for field, _ in pairs)
-    for field, given in pairs:
-        news = new_cells(project, document, field, given, here)
-        areas = new_areas(project, document, field, given, regions, here)
+    for field, field_in in pairs:
+        news = new_cells(project, document, field, field_in, present)
+        areas = new_areas(project, document, field, field_in, regions, present)
         changes = [*news.filled, *(Change("cell", None, None, row) for row in news.rows)]
         changes += [Change(entity, None, None, row) for entity, row in areas]
         if news.conflicts:
@@ -184,7 +184,7 @@ def _write(
         if changes:
             command = f"Import {Path(document.source).name}"
             written.edits.append(project.edit_writer.write(connection, field.id, command, changes))
-        rows = new_proposals(project, document, field, given, here)
+        rows = new_proposals(project, document, field, field_in, present)
         if rows:
             written.suggestions += project.edit_writer.add_suggestions(connection, field.id, rows)
             written.suggested.append(field.id)
@@ -193,14 +193,16 @@ def _write(
         counts["conflicts"] += len(news.conflicts)
         counts["regions"] += sum(entity == "region" for entity, _ in areas)
         counts["suggestions"] += len(rows)
-        here.learn(field, areas)  # another image entry of the file may be this field too
+        present.learn(field, areas)  # another image entry of the file may be this field too
         steps.more()
     written.report = ImportReport(
         fields=0,
         skipped=[],
         named=len(twice),
-        unstated=sum(given.regions is None for _, given in pairs),
-        unknown=dict(Counter(name for given in document.fields for name, _ in given.strangers if name)),
+        unstated=sum(field.regions is None for _, field in pairs),
+        unknown=dict(
+            Counter(name for field_in in document.fields for name, _ in field_in.unknown_boxes if name)
+        ),
         **counts,
     )
     return written

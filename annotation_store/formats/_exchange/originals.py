@@ -52,11 +52,11 @@ def plain_suffix(path: Path, size: tuple[int, int]) -> str | None:
             with Image.open(path, formats=tuple(_SUFFIXES)) as image:
                 if image.size != size or not _is_plain(image, path):
                     return None
-                known = _SUFFIXES[str(image.format)]
+                suffixes = _SUFFIXES[str(image.format)]
         except Exception:  # decoders raise any exception on damaged files
             return None
     suffix = path.suffix.lower()
-    return suffix if suffix in known else known[0]
+    return suffix if suffix in suffixes else suffixes[0]
 
 
 def _is_plain(image: Any, path: Path) -> bool:

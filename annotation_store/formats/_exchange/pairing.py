@@ -33,13 +33,13 @@ class Pairing:
     stems: Mapping[str, int]
 
     @classmethod
-    def of_files(cls, images: Images, path: Path, files: Iterable[Path]) -> Pairing:
+    def for_files(cls, images: Images, path: Path, files: Iterable[Path]) -> Pairing:
         """Pair some files below a folder, or one file."""
         return cls(
             images, path if path.is_dir() else path.parent, Counter(_stem(file.stem) for file in files)
         )
 
-    def of(self, file: Path, stated: str = "", folder: str = "") -> tuple[str, Match]:
+    def match(self, file: Path, stated: str = "", folder: str = "") -> tuple[str, Match]:
         """Return the name of the field of a file, and what bears it.
 
         Parameters
@@ -48,15 +48,15 @@ class Pairing:
             The name and the folder of the image as the file states them; they may be empty, or of a time
             before the image was renamed.
         """
-        own = self._find(file, file.stem)
+        by_file_name = self._find(file, file.stem)
         if not stated:
-            return self._named(file, own, file.stem), own
-        named = self._find(file, stated)
+            return self._named(file, by_file_name, file.stem), by_file_name
+        by_stated_name = self._find(file, stated)
         stem = _stem(stated)
-        if stem == _stem(file.stem) or not own.found:
-            match = named if named.found else own
-        elif not named.found or self.stems.get(stem):
-            match = own  # the image of that name has its own file
+        if stem == _stem(file.stem) or not by_file_name.found:
+            match = by_stated_name if by_stated_name.found else by_file_name
+        elif not by_stated_name.found or self.stems.get(stem):
+            match = by_file_name  # the image of that name has its own file
         else:
             return stated, Match(alike=(f"{file.stem} (by the file's name)", f"{stated} (by the name in it)"))
         if match.alike and folder:

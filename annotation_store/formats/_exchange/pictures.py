@@ -81,7 +81,7 @@ def with_pictures(contents: Contents, project: Project, skipped: Skipped, *, who
         try:
             project.slides.open(field.id)
         except ImageError as error:
-            skipped.one("whole slides that cannot be read", f"{error} There are no pictures of it.")
+            skipped.note("whole slides that cannot be read", f"{error} There are no pictures of it.")
             continue
         writing.add(field)
     return writing.contents()
@@ -100,13 +100,15 @@ class _Writing:
         slides = {field.id for field in before.fields if field.is_slide}
         self.fields: list[Field] = []
         self.names = {field.name.casefold() for field in before.fields}
-        self.regions = {i: own for i, own in before.regions.items() if i not in slides}
-        self.ignore_areas = {i: own for i, own in before.ignore_areas.items() if i not in slides}
-        self.cells = {i: own for i, own in before.cells.items() if i not in slides}
+        self.regions = {i: of_field for i, of_field in before.regions.items() if i not in slides}
+        self.ignore_areas = {i: of_field for i, of_field in before.ignore_areas.items() if i not in slides}
+        self.cells = {i: of_field for i, of_field in before.cells.items() if i not in slides}
         self.numbers = dict(before.numbers)
         self.next_field = max((field.id for field in before.fields), default=0) + 1
         self.next_number = max((before.number(field) for field in before.fields), default=0) + 1
-        self.next_cell = max((cell.id for own in before.cells.values() for cell in own), default=0) + 1
+        self.next_cell = (
+            max((cell.id for of_field in before.cells.values() for cell in of_field), default=0) + 1
+        )
 
     def contents(self) -> Contents:
         return replace(
@@ -131,15 +133,15 @@ class _Writing:
         cells = before.cells.get(slide.id, ())
         written: set[int] = set()
         boxes = _array(cells)
-        for shapes, own, seen in _pictures(slide, finished, cells, boxes, whole=self.whole):
-            shown = [cells[i] for i in _near(boxes, seen)]
-            written |= self._add(slide, shapes, own, seen, shown)
+        for shapes, core, extent in _plan_pictures(slide, finished, cells, boxes, whole=self.whole):
+            visible = [cells[i] for i in _near(boxes, extent)]
+            written |= self._add(slide, shapes, core, extent, visible)
         for cell in cells:
             if cell.id not in written:
                 skipped.count("{n} cells of whole slides lie in no finished region: left out.")
 
     def _add(
-        self, slide: Field, shapes: Sequence[Shape], own: _Rect, seen: _Rect, shown: Sequence[Cell]
+        self, slide: Field, shapes: Sequence[Shape], core: _Rect, extent: _Rect, visible: Sequence[Cell]
     ) -> set[int]:
         """Add a picture; return which cells have a box in it.
 
@@ -154,22 +156,22 @@ class _Writing:
         self.numbers[number] = self.next_number
         self.next_field, self.next_number = self.next_field + 1, self.next_number + 1
         before = self.before
-        picture = _picture(slide, number, seen, self._name(slide, seen))
+        picture = _picture(slide, number, extent, self._name(slide, extent))
         reading = before.regions[slide.id][0].reading_id
         cells: list[Cell] = []
         ignored: list[Shape] = [area.shape for area in before.ignore_areas.get(slide.id, ())]
         written: set[int] = set()
-        for cell in shown:
-            box, share = _clipped(cell.box, seen)
+        for cell in visible:
+            box, share = _clip(cell.box, extent)
             if share < _SEEN:
                 ignored.append(Shape(cell.box))
                 continue
-            cut = not _is_whole(cell.box, seen)
+            cut = not _is_whole(cell.box, extent)
             if cut:
                 self.skipped.count("{n} boxes were cut at the edge of a picture of a whole slide.")
-            moved = replace(cell, field_id=number, box=_moved(box, seen), cut=cell.cut or cut)
+            moved = replace(cell, field_id=number, box=_shift(box, extent), cut=cell.cut or cut)
             written.add(cell.id)
-            if not own.owns(cell.box):  # another picture shows it too
+            if not core.owns(cell.box):  # another picture shows it too
                 moved = replace(moved, id=self.next_cell)
                 self.next_cell += 1
             cells.append(moved)
@@ -177,14 +179,14 @@ class _Writing:
         self.cells[number] = cells
         self.regions[number] = [
             replace(before.regions[slide.id][0], id=0, field_id=number, shape=shape)
-            for shape in _parts(shapes, seen)
+            for shape in _clip_shapes(shapes, extent)
         ]
-        if areas := _parts(ignored, seen):
+        if areas := _clip_shapes(ignored, extent):
             self.ignore_areas[number] = [IgnoreArea(0, number, reading, shape) for shape in areas]
         return written
 
-    def _name(self, slide: Field, seen: _Rect) -> str:
-        base = name = f"{PurePath(slide.name).stem}_x{seen.left}_y{seen.top}"
+    def _name(self, slide: Field, extent: _Rect) -> str:
+        base = name = f"{PurePath(slide.name).stem}_x{extent.left}_y{extent.top}"
         number = 2
         while f"{name}.png".casefold() in self.names:
             name = f"{base}_{number}"
@@ -193,95 +195,95 @@ class _Writing:
         return f"{name}.png"
 
 
-def _picture(slide: Field, number: int, seen: _Rect, name: str) -> Picture:
-    values = {one.name: getattr(slide, one.name) for one in fields(Field)}
+def _picture(slide: Field, number: int, extent: _Rect, name: str) -> Picture:
+    values = {column.name: getattr(slide, column.name) for column in fields(Field)}
     values |= {
         "id": number,
         "name": name,
-        "width": seen.right - seen.left,
-        "height": seen.bottom - seen.top,
+        "width": extent.right - extent.left,
+        "height": extent.bottom - extent.top,
         "kind": FieldKind.IMAGE,
         # what is of one slide stays in one part of a split
         "slide": slide.slide or PurePath(slide.name).stem,
     }
-    return Picture(**values, of=slide.id, box=seen.box)
+    return Picture(**values, slide_id=slide.id, box=extent.box)
 
 
 # -- where pictures lie ---------------------------------------------------------------------------
 
 
-def _pictures(
+def _plan_pictures(
     slide: Field, finished: Sequence[Shape], cells: Sequence[Cell], boxes: np.ndarray, *, whole: bool
 ) -> Iterator[tuple[Sequence[Shape], _Rect, _Rect]]:
     """Yield the finished regions of each picture, the part of the slide that it has, and what it shows."""
     sides = [max(cell.box[2:]) for cell in cells]
     side = median(sides) if sides else _CELL_UM / slide.pixel_size_um if slide.pixel_size_um else _CELL
     most = min(max(math.ceil(_CELLS_ACROSS * side), _LEAST_SIDE), _MOST_SIDE)
-    for shapes in _touching(finished):
-        outer = _within(slide, shapes)
+    for shapes in _group_touching(finished):
+        outer = _pixel_bounds(slide, shapes)
         if outer is None:
             continue
         area = shapely.union_all([shape.geometry.buffer(0) for shape in shapes])
-        for own in _cut(outer, boxes, most):
-            if area.intersection(own.area).area < 1:
+        for core in _split(outer, boxes, most):
+            if area.intersection(core.area).area < 1:
                 continue
-            seen = own
+            extent = core
             if whole:
-                near = [cells[i].box for i in _near(boxes, own)]
+                near = [cells[i].box for i in _near(boxes, core)]
                 centred = [
-                    box for box in near if own.owns(box) and any(s.contains_centre(box) for s in shapes)
+                    box for box in near if core.owns(box) and any(s.contains_centre(box) for s in shapes)
                 ]
-                seen = _grown(own, centred, slide)
-            yield shapes, own, seen
+                extent = _grow(core, centred, slide)
+            yield shapes, core, extent
 
 
-def _touching(shapes: Sequence[Shape]) -> list[list[Shape]]:
+def _group_touching(shapes: Sequence[Shape]) -> list[list[Shape]]:
     """Group shapes whose bounds overlap, each group and the groups in their order."""
     bounds = [shapely.box(x, y, x + w, y + h) for x, y, w, h in (shape.bounds for shape in shapes)]
     tree = shapely.STRtree(bounds)
-    left = dict.fromkeys(range(len(shapes)))
+    remaining = dict.fromkeys(range(len(shapes)))
     groups = []
-    while left:
-        waiting = [next(iter(left))]
+    while remaining:
+        waiting = [next(iter(remaining))]
         group: set[int] = set()
         while waiting:
-            one = waiting.pop()
-            if one in left:
-                del left[one]
-                group.add(one)
+            index = waiting.pop()
+            if index in remaining:
+                del remaining[index]
+                group.add(index)
                 waiting += [
                     int(i)
-                    for i in tree.query(bounds[one])
-                    if bounds[one].intersection(bounds[int(i)]).area > 0
+                    for i in tree.query(bounds[index])
+                    if bounds[index].intersection(bounds[int(i)]).area > 0
                 ]
         groups.append([shapes[i] for i in sorted(group)])
     return groups
 
 
-def _within(slide: Field, shapes: Iterable[Shape]) -> _Rect | None:
+def _pixel_bounds(slide: Field, shapes: Iterable[Shape]) -> _Rect | None:
     """Return the whole pixels within the bounds of shapes."""
     bounds = [(x, y, x + w, y + h) for x, y, w, h in (shape.bounds for shape in shapes)]
-    left, top = (max(0, math.ceil(min(one[i] for one in bounds) - 1e-6)) for i in (0, 1))
+    left, top = (max(0, math.ceil(min(bound[i] for bound in bounds) - 1e-6)) for i in (0, 1))
     right, bottom = (
-        min(most, math.floor(max(one[i] for one in bounds) + 1e-6))
+        min(most, math.floor(max(bound[i] for bound in bounds) + 1e-6))
         for i, most in ((2, slide.width), (3, slide.height))
     )
     return _Rect(left, top, right, bottom) if right > left and bottom > top else None
 
 
-def _cut(rect: _Rect, boxes: np.ndarray, most: int) -> list[_Rect]:
+def _split(rect: _Rect, boxes: np.ndarray, most: int) -> list[_Rect]:
     """Cut a rectangle in parts of about `most` pixels a side, where the fewest boxes are, row by row."""
     across = rect.right - rect.left >= rect.bottom - rect.top
     start, end = (rect.left, rect.right) if across else (rect.top, rect.bottom)
     if end - start <= _LONGER * most:
         return [rect]
-    here = boxes[_near(boxes, rect)]
+    inside = boxes[_near(boxes, rect)]
     count = max(2, math.ceil((end - start) / most))
     ideal = start + round((end - start) * (count // 2) / count)
     slack = most // 4
     places = np.arange(max(start + 1, ideal - slack), min(end - 1, ideal + slack) + 1)
     axis = 0 if across else 1
-    low, high = here[:, axis], here[:, axis] + here[:, axis + 2]
+    low, high = inside[:, axis], inside[:, axis] + inside[:, axis + 2]
     # how many boxes begin before a place, less those that end by then
     crossed = np.searchsorted(np.sort(low), places, "left") - np.searchsorted(np.sort(high), places, "right")
     place = int(places[np.lexsort((places, np.abs(places - ideal), crossed))[0]])
@@ -289,7 +291,7 @@ def _cut(rect: _Rect, boxes: np.ndarray, most: int) -> list[_Rect]:
         halves = (rect._replace(right=place), rect._replace(left=place))
     else:
         halves = (rect._replace(bottom=place), rect._replace(top=place))
-    return [part for half in halves for part in _cut(half, here, most)]
+    return [part for half in halves for part in _split(half, inside, most)]
 
 
 def _array(cells: Sequence[Cell]) -> np.ndarray:
@@ -302,11 +304,11 @@ def _near(boxes: np.ndarray, rect: _Rect) -> np.ndarray:
     return np.flatnonzero(((low < (rect.right, rect.bottom)) & (high > (rect.left, rect.top))).all(1))
 
 
-def _grown(own: _Rect, boxes: Iterable[Box], slide: Field) -> _Rect:
+def _grow(core: _Rect, boxes: Iterable[Box], slide: Field) -> _Rect:
     """Return a rectangle that shows boxes whole, as far as the slide goes."""
-    left, top, right, bottom = own
+    left, top, right, bottom = core
     for box in boxes:
-        if _is_whole(box, own):
+        if _is_whole(box, core):
             continue
         x, y, w, h = box
         left, top = min(left, math.floor(x)), min(top, math.floor(y))
@@ -317,21 +319,21 @@ def _grown(own: _Rect, boxes: Iterable[Box], slide: Field) -> _Rect:
 # -- what lies in them ----------------------------------------------------------------------------
 
 
-def _is_whole(box: Box, seen: _Rect) -> bool:
+def _is_whole(box: Box, extent: _Rect) -> bool:
     x, y, w, h = box
     return (
-        x >= seen.left - _WHOLE
-        and y >= seen.top - _WHOLE
-        and x + w <= seen.right + _WHOLE
-        and y + h <= seen.bottom + _WHOLE
+        x >= extent.left - _WHOLE
+        and y >= extent.top - _WHOLE
+        and x + w <= extent.right + _WHOLE
+        and y + h <= extent.bottom + _WHOLE
     )
 
 
-def _clipped(box: Box, seen: _Rect) -> tuple[Box, float]:
+def _clip(box: Box, extent: _Rect) -> tuple[Box, float]:
     """Return the part of a box that is seen, and its share of the box."""
     x, y, w, h = box
-    x0, y0 = max(x, seen.left), max(y, seen.top)
-    x1, y1 = min(x + w, seen.right), min(y + h, seen.bottom)
+    x0, y0 = max(x, extent.left), max(y, extent.top)
+    x1, y1 = min(x + w, extent.right), min(y + h, extent.bottom)
     if x1 <= x0 or y1 <= y0:
         return box, 0.0
     if (x0, y0, x1, y1) == (x, y, x + w, y + h):
@@ -339,23 +341,23 @@ def _clipped(box: Box, seen: _Rect) -> tuple[Box, float]:
     return (x0, y0, x1 - x0, y1 - y0), (x1 - x0) * (y1 - y0) / (w * h)
 
 
-def _moved(box: Box, seen: _Rect) -> Box:
-    return box[0] - seen.left, box[1] - seen.top, box[2], box[3]
+def _shift(box: Box, extent: _Rect) -> Box:
+    return box[0] - extent.left, box[1] - extent.top, box[2], box[3]
 
 
-def _parts(shapes: Iterable[Shape], seen: _Rect) -> list[Shape]:
-    """Return what is seen of shapes, in pixels of the picture; less than a pixel is nothing."""
-    found = []
+def _clip_shapes(shapes: Iterable[Shape], extent: _Rect) -> list[Shape]:
+    """Clip shapes to a picture, in its pixels; parts smaller than a pixel are dropped."""
+    clipped = []
     for shape in shapes:
         if shape.is_rectangle:
             x, y, w, h = shape.coords
-            box, share = _clipped((x, y, w, h), seen)
+            box, share = _clip((x, y, w, h), extent)
             if share > 0 and min(box[2:]) >= 1:
-                found.append(Shape(_moved(box, seen)))
+                clipped.append(Shape(_shift(box, extent)))
             continue
-        common = shapely.intersection(shape.geometry.buffer(0), seen.area)
+        common = shapely.intersection(shape.geometry.buffer(0), extent.area)
         for part in shapely.get_parts(common):
             if part.geom_type == "Polygon" and part.area >= 1:
                 corners = part.exterior.coords[:-1]
-                found.append(Shape.polygon([(x - seen.left, y - seen.top) for x, y in corners]))
-    return found
+                clipped.append(Shape.polygon([(x - extent.left, y - extent.top) for x, y in corners]))
+    return clipped

@@ -1,4 +1,4 @@
-"""What is asked of a format: to read a file, or to write one."""
+"""Requests to a format: to read a file, or to write one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """What a reader is asked to read; see `annotation_store.formats.read`.
+    """A request to read a file; see `annotation_store.formats.read`.
 
     Attributes
     ----------
@@ -47,12 +47,12 @@ class ImportRequest:
 
     def finder(self, root: Path | None = None) -> Images:
         """Return where images are looked for: in the folder given, or beside the file or in `root`."""
-        return Images.of(self.path if root is None else root, self.images, self.project)
+        return Images.for_file(self.path if root is None else root, self.images, self.project)
 
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """What a writer is asked to write; see `annotation_store.formats.write`.
+    """A request to write a file; see `annotation_store.formats.write`.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class ExportRequest:
 
     def contents(self) -> Contents:
         """Read what is to be written, as it was at one moment."""
-        return Contents.of(self.project, self.what, self.progress)
+        return Contents.of_project(self.project, self.what, self.progress)
 
     def names(self) -> Names:
         """Return how fields, patients, slides and domains are named."""

@@ -52,14 +52,14 @@ def read_sidecar(folder: Path, schema: Schema) -> dict[str, FieldIn]:
         return {}
     data = read_json(path)
     document = from_coco(data, schema, source=str(path))
-    found: dict[str, FieldIn] = {}
+    by_path: dict[str, FieldIn] = {}
     fields = {field.name: field for field in document.fields}
     for image in data["images"]:
-        given = image if isinstance(image, dict) else {}
-        name, places = given.get("file_name"), given.get("files")
+        entry = image if isinstance(image, dict) else {}
+        name, places = entry.get("file_name"), entry.get("files")
         field = fields.get(name) if isinstance(name, str) else None
         for place in places if isinstance(places, list) else ():
             if isinstance(place, str) and field is not None:
                 folder_name, slash, file = place.rpartition("/")
-                found[folder_name + slash + PurePosixPath(file).stem] = field
-    return found
+                by_path[folder_name + slash + PurePosixPath(file).stem] = field
+    return by_path

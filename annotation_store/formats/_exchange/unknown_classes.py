@@ -51,7 +51,7 @@ def is_surely_not_white(label: str) -> bool:
     return plain in _NOT_WHITE or plain.removesuffix("s") in _NOT_WHITE
 
 
-class Hidden(NamedTuple):
+class UnknownMarks(NamedTuple):
     """What marks that cannot come in mean for a field.
 
     Attributes
@@ -66,12 +66,12 @@ class Hidden(NamedTuple):
     unplaced: int
 
 
-def hidden(field: Field, given: FieldIn) -> Hidden:
+def sort_unknown(field: Field, field_in: FieldIn) -> UnknownMarks:
     """Sort the marks of a field that cannot come in; a box outside the field has no place that is known."""
-    marks: list[Box | None] = [box for label, box in given.strangers if not is_surely_not_white(label)]
+    marks: list[Box | None] = [box for label, box in field_in.unknown_boxes if not is_surely_not_white(label)]
     boxes: dict[Box, None] = {}
     unplaced = 0
-    for mark in [*marks, *given.lost]:
+    for mark in [*marks, *field_in.lost]:
         box = None if mark is None else upright(mark)
         if box is None or not all(map(math.isfinite, box)) or min(box[2:]) < validation.MIN_SIDE:
             unplaced += 1
@@ -80,10 +80,10 @@ def hidden(field: Field, given: FieldIn) -> Hidden:
             boxes.setdefault(validation.box_in_field(field, box)[0])
         except EditError:  # it lies outside: its coordinates are of another kind
             unplaced += 1
-    return Hidden(list(boxes), unplaced)
+    return UnknownMarks(list(boxes), unplaced)
 
 
-def unjudged(boxes: Sequence[Box], finished: Sequence[Shape], cells: Sequence[Box]) -> list[Box]:
+def boxes_to_ignore(boxes: Sequence[Box], finished: Sequence[Shape], cells: Sequence[Box]) -> list[Box]:
     """Choose the boxes that must become ignore areas.
 
     Parameters
@@ -95,12 +95,12 @@ def unjudged(boxes: Sequence[Box], finished: Sequence[Shape], cells: Sequence[Bo
     """
     judged = np.asarray(cells, np.float64).reshape(-1, 4)
     tree = shapely.STRtree(shapely.box(*judged[:, :2].T, *(judged[:, :2] + judged[:, 2:]).T))
-    chosen = []
+    result = []
     for box in boxes:
         if not any(shape.contains_centre(box) for shape in finished):
             continue
         x, y, w, h = box
         near = tree.query(shapely.box(x, y, x + w, y + h))
         if not len(near) or iou_matrix([box], judged[near]).max() < _SAME_PLACE:
-            chosen.append(box)
-    return chosen
+            result.append(box)
+    return result

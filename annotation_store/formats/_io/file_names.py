@@ -59,7 +59,7 @@ class Names(NamedTuple):
         """Whether names are replaced by hashes."""
         return self.secret is not None
 
-    def of(self, name: str) -> str:
+    def file(self, name: str) -> str:
         """Return a file's name, or its pseudonym."""
         if self.secret is None:
             return name

@@ -58,9 +58,9 @@ def label_of(cell_class: str | None, schema: Schema) -> str:
 
 def class_of(label: str, schema: Schema) -> tuple[str | None, bool]:
     """Return the class of a label, and whether the schema has the label."""
-    found = schema.find_class(label)
-    if found is not None:
-        return found, True
+    cell_class = schema.find_class(label)
+    if cell_class is not None:
+        return cell_class, True
     plain = label.strip().lower()
     if plain == UNSURE:
         return UNSURE, True
@@ -87,26 +87,26 @@ def read_class(label: str, schema: Schema, skipped: Skipped) -> tuple[str | None
     return cell_class, known
 
 
-def read_values(given: Mapping[str, str], schema: Schema, skipped: Skipped) -> dict[str, str | None]:
+def read_values(words: Mapping[str, str], schema: Schema, skipped: Skipped) -> dict[str, str | None]:
     """Return attributes and values in the schema's words; unknown ones are left out and reported."""
-    found: dict[str, str | None] = {}
-    for name, word in given.items():
+    values: dict[str, str | None] = {}
+    for name, word in words.items():
         attribute = schema.find_attribute(name)
         if attribute is None:
             skipped.count(f"attribute {shown(name)} is not in the schema: left out ({{n}} cells).")
         elif word.strip().lower() == UNSURE:
-            found[attribute] = UNSURE
+            values[attribute] = UNSURE
         elif (pair := schema.find_value(attribute, word)) is not None:
-            found[attribute] = pair[1]
+            values[attribute] = pair[1]
         else:
             skipped.count(f"value {shown(word)} of {attribute} is not in the schema: left out ({{n}} cells).")
-    return found
+    return values
 
 
-def read_flags(given: Mapping[str, str], schema: Schema, cell_class: str | None, skipped: Skipped) -> Flags:
+def read_flags(words: Mapping[str, str], schema: Schema, cell_class: str | None, skipped: Skipped) -> Flags:
     """Read kind, comment, and the yes-or-no flags from text; what is not stated is not among them."""
     flags: Flags = {}
-    kind = given.get("kind", "")
+    kind = words.get("kind", "")
     if kind:
         of_class = cell_class is not None and schema.is_class(cell_class)
         if of_class and kind in schema.class_named(str(cell_class)).kinds:
@@ -114,13 +114,13 @@ def read_flags(given: Mapping[str, str], schema: Schema, cell_class: str | None,
         else:
             skipped.count(f"kind {shown(kind)}: not in the schema, left out ({{n}} cells).")
     for name in ("cut", "bookmark", "second_opinion"):
-        word = given.get(name, "").strip().lower()
+        word = words.get(name, "").strip().lower()
         if word in _YES:
             flags[name] = True
         elif word not in _NO:
             skipped.count(f"{name} {shown(word)} is neither yes nor no: left out ({{n}} cells).")
-    if given.get("comment"):
-        flags["comment"] = given["comment"]
+    if words.get("comment"):
+        flags["comment"] = words["comment"]
     return flags
 
 
@@ -145,13 +145,13 @@ def confidence_of(values: Mapping[str, Any], schema: Schema | None = None) -> fl
     -------
     0 where a confidence is not a number, ``None`` if no machine found the box.
     """
-    given = [
+    confidences = [
         value
         for name, value in values.items()
         if name.strip().casefold() in CONFIDENCES and (schema is None or schema.find_attribute(name) is None)
     ]
-    numbers = [number for value in given if (number := _as_number(value)) is not None]
-    return numbers[0] if numbers else 0.0 if given else None
+    numbers = [number for value in confidences if (number := _as_number(value)) is not None]
+    return numbers[0] if numbers else 0.0 if confidences else None
 
 
 def novelty_of(value: Any, skipped: Skipped) -> float | None:
@@ -167,22 +167,22 @@ def novelty_of(value: Any, skipped: Skipped) -> float | None:
 
 def sets_of(value: Any, schema: Schema, skipped: Skipped) -> dict[str, tuple[str, ...]]:
     """Read sets of values (`Proposal.sets`); one that holds what the schema lacks is skipped and reported."""
-    found: dict[str, tuple[str, ...]] = {}
+    sets: dict[str, tuple[str, ...]] = {}
     if value is not None and not isinstance(value, dict):
         skipped.count("sets that cannot be read were left out ({n} suggestions).")
     for name, words in value.items() if isinstance(value, dict) else ():
-        known = [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
+        texts = [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
         if name == "class":
-            members = [schema.find_class(word) for word in known]
+            members = [schema.find_class(word) for word in texts]
         else:
-            pairs = [schema.find_value(name, word) for word in known]
+            pairs = [schema.find_value(name, word) for word in texts]
             name, members = schema.find_attribute(name), [pair and pair[1] for pair in pairs]
         distinct = tuple(dict.fromkeys(member for member in members if member))
         if name and distinct and len(distinct) == len(words):
-            found[name] = distinct
+            sets[name] = distinct
         else:
             skipped.count("sets of words that are not in the schema were left out ({n} sets).")
-    return found
+    return sets
 
 
 def _as_number(value: Any) -> float | None:

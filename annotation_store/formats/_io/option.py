@@ -34,7 +34,7 @@ class Option(Generic[Value]):
     help: str
     values: Mapping[str, str] = field(default_factory=dict)
 
-    def read(self, given: Mapping[str, str]) -> Value:
+    def read(self, options: Mapping[str, str]) -> Value:
         """Return its value among the options that were given as text.
 
         Raises
@@ -42,7 +42,7 @@ class Option(Generic[Value]):
         FormatError
             It cannot have that value.
         """
-        return cast(Value, self._read(given[self.name])) if self.name in given else self.default
+        return cast(Value, self._read(options[self.name])) if self.name in options else self.default
 
     def _read(self, text: str) -> str | int | float:
         if isinstance(self.default, int):

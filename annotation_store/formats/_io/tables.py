@@ -111,7 +111,7 @@ class Table:
     first_line: int = 1
 
     @classmethod
-    def of(cls, text: str, source: str, known: Iterable[str]) -> Table:
+    def parse(cls, text: str, source: str, known: Iterable[str]) -> Table:
         """Find the delimiter: a first line ``sep=;`` gives it, else it finds most column names.
 
         Parameters
@@ -156,16 +156,16 @@ class Table:
             The commas could be decimal signs or thousands separators: nothing is guessed.
         """
         places = tuple(columns)
-        found: dict[str, str] = {}
+        examples: dict[str, str] = {}
         for _, row in self.rows():
             for place in places:
                 text = row[place].strip() if place < len(row) else ""
                 if ("," in text or "." in text) and _DIGITS.fullmatch(text):
-                    found.setdefault(self._sign(text), text)
-        if "comma" in found and not found.keys() & {"point", "both"}:
+                    examples.setdefault(self._sign(text), text)
+        if "comma" in examples and not examples.keys() & {"point", "both"}:
             return True
-        if found.keys() & {"comma", "either", "both"}:
-            texts = " and ".join(shown(text) for text in found.values())
+        if examples.keys() & {"comma", "either", "both"}:
+            texts = " and ".join(shown(text) for text in examples.values())
             raise FormatError(
                 f"The numbers in {self.source} are ambiguous ({texts}): a comma may be a decimal "
                 "or a thousands separator. Write all numbers with one decimal separator and no thousands "
@@ -189,11 +189,11 @@ def read_number(text: str, at: str, *, comma: bool) -> float:
 
 
 def _delimiter(header: str, known: frozenset[str]) -> str:
-    def found(delimiter: str) -> tuple[int, int]:
+    def score(delimiter: str) -> tuple[int, int]:
         try:
             names = next(csv.reader([header], delimiter=delimiter), [])
         except csv.Error:
             return 0, 0
         return len({name.strip().lower() for name in names} & known), len(names)
 
-    return max(_DELIMITERS, key=found)
+    return max(_DELIMITERS, key=score)

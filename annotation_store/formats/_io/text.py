@@ -87,10 +87,10 @@ def lines(data: bytes, source: str) -> list[str]:
     FormatError
         It is not text, or has too many lines.
     """
-    found = decoded(data, source).splitlines()
-    if len(found) > MAX_LINES:
+    result = decoded(data, source).splitlines()
+    if len(result) > MAX_LINES:
         raise FormatError(f"The file {source} has more than {MAX_LINES:,} lines: split it.")
-    return found
+    return result
 
 
 def number(text: str, at: str) -> float:

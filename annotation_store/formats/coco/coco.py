@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from annotation_store.files.json_reader import read_json
 from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import Document
-from annotation_store.formats._exchange.export import Order, Progress, each
+from annotation_store.formats._exchange.export import Order, Progress, with_progress
 from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
 from annotation_store.formats._io.file_names import Names
@@ -51,41 +51,41 @@ _BATCH = 4_000
 # -- in ------------------------------------------------------------------------------------------
 
 
-def read(asked: ImportRequest) -> tuple[Document, Images]:
+def read(request: ImportRequest) -> tuple[Document, Images]:
     """Read a COCO file; see `annotation_store.formats.read`."""
     document = from_coco(
-        read_json(asked.path, nan_as_null=True), asked.project.schema, source=str(asked.path)
+        read_json(request.path, nan_as_null=True), request.project.schema, source=str(request.path)
     )
-    return document, asked.finder()
+    return document, request.finder()
 
 
 # -- out -----------------------------------------------------------------------------------------
 
 
-def write(asked: ExportRequest) -> ExportReport:
+def write(request: ExportRequest) -> ExportReport:
     """Write the current reading, or the pending suggestions; see `annotation_store.formats.write`."""
-    names = asked.names()
+    names = request.names()
     counts: Counter[str] = Counter()
-    with asked.project.snapshot():  # what is written was so at one moment, whoever edits meanwhile
-        order = Order.of(asked.project)
-        fields = order.fields(asked.project.fields.all())
-        regions = order.marks("region", [r for r in asked.project.regions.all() if r.finished])
-        suggestions = asked.project.suggestions.find() if asked.what == "suggestions" else []
+    with request.project.snapshot():  # what is written was so at one moment, whoever edits meanwhile
+        order = Order.of_project(request.project)
+        fields = order.fields(request.project.fields.all())
+        regions = order.marks("region", [r for r in request.project.regions.all() if r.finished])
+        suggestions = request.project.suggestions.find() if request.what == "suggestions" else []
         document = to_coco(
-            asked.project.schema,
+            request.project.schema,
             fields,
             regions=regions,
-            ignore_areas=order.marks("ignore_area", asked.project.ignore_areas.all()),
+            ignore_areas=order.marks("ignore_area", request.project.ignore_areas.all()),
             suggestions=order.marks("suggestion", suggestions),
             numbers=order.numbers["field"] if order.numbers else {},
             names=names,
-            classes=asked.project.cells.classes() if asked.what == "cells" else (),
-            progress=asked.progress,
+            classes=request.project.cells.classes() if request.what == "cells" else (),
+            progress=request.progress,
         )
         # cells are read and written a few thousand at a time: all at once they are half a gigabyte
-        cells = _cells_out(asked.project, names, counts, order) if asked.what == "cells" else ()
-        write_file(asked.out, _streamed(document, cells))
-    return ExportReport(asked.out, len(fields), counts["cells"], len(regions), len(suggestions))
+        cells = _cells_out(request.project, names, counts, order) if request.what == "cells" else ()
+        write_file(request.out, _streamed(document, cells))
+    return ExportReport(request.out, len(fields), counts["cells"], len(regions), len(suggestions))
 
 
 def _streamed(document: dict[str, Any], more: Iterable[list[dict[str, Any]]]) -> Iterator[str]:
@@ -145,10 +145,10 @@ def to_coco(
     regions_of = _by_field((r.field_id, r.shape.coords) for r in regions)
     ignored_of = _by_field((a.field_id, a.shape.coords) for a in ignore_areas)
     images = []
-    for field in each(fields, progress):
+    for field in with_progress(fields, progress):
         image: dict[str, Any] = {
             "id": numbers.get(field.id, field.id),
-            "file_name": names.of(field.name),
+            "file_name": names.file(field.name),
             "width": field.width,
             "height": field.height,
             "annotated_regions": regions_of.get(field.id, []),
@@ -204,10 +204,10 @@ def category_of(cell_class: str | None, schema: Schema) -> int:
 
 
 def _by_field(pairs: Iterable[tuple[int, tuple[float, ...]]]) -> dict[int, list[list[float]]]:
-    found: dict[int, list[list[float]]] = {}
+    by_field: dict[int, list[list[float]]] = {}
     for field_id, coords in pairs:
-        found.setdefault(field_id, []).append(list(coords))
-    return found
+        by_field.setdefault(field_id, []).append(list(coords))
+    return by_field
 
 
 def _base(annotation_id: int, field_id: int, box: Box) -> dict[str, Any]:
@@ -225,10 +225,10 @@ def _cell_out(
 ) -> dict[str, Any]:
     annotation = _base(cell.id, cell.field_id, cell.box)
     # what an import brought along may name anybody
-    given = {} if anonymous else dict((extra or {}).get("coco", {}))
+    imported = {} if anonymous else dict((extra or {}).get("coco", {}))
     if (extra or {}).get("bbox") != list(cell.box):
-        given.pop("area", None)  # it was measured on another box
-    annotation |= {name: value for name, value in given.items() if name not in KNOWN}
+        imported.pop("area", None)  # it was measured on another box
+    annotation |= {name: value for name, value in imported.items() if name not in KNOWN}
     annotation["category_id"] = category_of(cell.cell_class, schema)
     if cell.cell_class is not None and schema.is_group(cell.cell_class):
         annotation["class_group"] = cell.cell_class

@@ -59,11 +59,11 @@ def from_coco(data: Any, schema: Schema, *, source: str = "the COCO file") -> Do
     return _Reader(schema, source).read(data)
 
 
-def category_names(given: Any, skipped: Skipped | None = None) -> dict[Id, str]:
+def category_names(categories: Any, skipped: Skipped | None = None) -> dict[Id, str]:
     """Read the categories of a COCO object; of an id that stands for two names none is taken."""
     names: dict[Id, str] = {}
     doubtful: set[Id] = set()
-    for category in given if isinstance(given, list) else ():
+    for category in categories if isinstance(categories, list) else ():
         number, name = (
             (category.get(k) for k in ("id", "name")) if isinstance(category, dict) else (None, None)
         )
@@ -96,7 +96,7 @@ def known_id(value: Any, known: Container[Id]) -> Id | None:
         other = int(value) if str(int(value)) == value else value
     elif isinstance(value, int) and abs(value) < 10**_MAX_DIGITS:
         other = str(value)
-    return next((one for one in (value, other) if one in known), None)
+    return next((candidate for candidate in (value, other) if candidate in known), None)
 
 
 @dataclass
@@ -127,13 +127,13 @@ class _Reader:
             if not isinstance(annotation, dict):
                 self.skipped.count("{n} annotations are not objects: left out.")
             elif (image_id := known_id(annotation.get("image_id"), fields)) is None:
-                self._astray(annotation, fields)
+                self._leave_out_astray(annotation, fields)
             else:
                 self._annotation(annotation, fields[image_id], _place(annotation, position))
-        found = list({id(f): f for f in fields.values()}.values())
-        if data["images"] and not found:
+        unique = list({id(f): f for f in fields.values()}.values())
+        if data["images"] and not unique:
             raise FormatError(f"No image of {self.source} can be used. {reasons[0]}")
-        return Document(self.source, found, self.skipped, len(annotations))
+        return Document(self.source, unique, self.skipped, len(annotations))
 
     # -- images ----------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class _Reader:
         for position, image in enumerate(images, start=1):
             at = f"image {position} of {self.source}"
             if not isinstance(image, dict) or not is_id(image.get("id")):
-                self.skipped.one("images that cannot be used", f"{at} has no usable id: left out.")
+                self.skipped.note("images that cannot be used", f"{at} has no usable id: left out.")
                 continue
             try:
                 name = safe_name(image.get("file_name"), at, foreign=True)
@@ -152,7 +152,7 @@ class _Reader:
                 reason = (
                     str(error) if isinstance(error, FormatError) else f"The file name of {at} is not text."
                 )
-                self.skipped.one("images that cannot be used", reason)
+                self.skipped.note("images that cannot be used", reason)
                 self.unusable.setdefault(image["id"], set())
                 continue
             if image["id"] not in fields:
@@ -162,14 +162,14 @@ class _Reader:
                 self.unusable.setdefault(image["id"], set()).update((fields[image["id"]].name, name))
         for number in doubtful:
             del fields[number]
-            self.skipped.one(
+            self.skipped.note(
                 "images that cannot be used",
                 f"The image id {shown(number)} of {self.source} is given to two images: both are left out.",
             )
         return fields
 
     def _field(self, image: Mapping[str, Any], name: str) -> FieldIn:
-        given = FieldIn(
+        field_in = FieldIn(
             name,
             width=self._side(image, "width", name),
             height=self._side(image, "height", name),
@@ -179,26 +179,26 @@ class _Reader:
         )
         if (pixel_size := finite(image.get("pixel_size_um"))) is not None:
             if _PIXEL_SIZES[0] <= pixel_size <= _PIXEL_SIZES[1]:
-                given.pixel_size_um = pixel_size
+                field_in.pixel_size_um = pixel_size
             else:
                 self.skipped.count("{n} pixel sizes are out of range: left out.")
         if "annotated_regions" in image:  # null is not absent: it states that nothing is annotated
-            stated = image["annotated_regions"]
+            regions = image["annotated_regions"]
             areas = (
-                [area(a) for a in stated] if isinstance(stated, list) else [] if stated is None else [None]
+                [area(a) for a in regions] if isinstance(regions, list) else [] if regions is None else [None]
             )
-            given.regions = [a for a in areas if a is not None]
+            field_in.regions = [a for a in areas if a is not None]
             for _ in range(areas.count(None)):
                 self.skipped.count(
                     "{n} annotated regions cannot be read: these areas do not count as annotated."
                 )
         ignored = image.get("ignore_areas")
-        for found in map(area, ignored) if isinstance(ignored, list) else () if ignored is None else (None,):
-            if found is not None:
-                given.ignore_areas.append(found)
+        for shape in map(area, ignored) if isinstance(ignored, list) else () if ignored is None else (None,):
+            if shape is not None:
+                field_in.ignore_areas.append(shape)
             else:
-                given.left_out(None, "{n} ignore areas cannot be read.")
-        return given
+                field_in.left_out(None, "{n} ignore areas cannot be read.")
+        return field_in
 
     def _side(self, image: Mapping[str, Any], side: str, name: str) -> int | None:
         value = image.get(side)
@@ -206,12 +206,12 @@ class _Reader:
         if number is not None and 1 <= number <= 1e9:
             return round(number)
         if value is not None:
-            self.skipped.one(
+            self.skipped.note(
                 "odd sizes", f"{clean_name(name)}: its {side} in the file is not a size, and is ignored."
             )
         return None
 
-    def _astray(self, annotation: Mapping[str, Any], fields: Mapping[Id, FieldIn]) -> None:
+    def _leave_out_astray(self, annotation: Mapping[str, Any], fields: Mapping[Id, FieldIn]) -> None:
         """Leave out an annotation of no usable image: where it may lie, no field is finished as a whole."""
         number = known_id(annotation.get("image_id"), self.unusable)
         self.skipped.count("{n} annotations belong to no image of the file: skipped.")
@@ -219,13 +219,13 @@ class _Reader:
         if self._confidence(annotation) is not None or (label is not None and is_surely_not_white(label)):
             return
         names = None if number is None else self.unusable[number]
-        for given in fields.values():
-            if given.regions is None and (names is None or given.name in names):
-                given.left_out(None)
+        for field_in in fields.values():
+            if field_in.regions is None and (names is None or field_in.name in names):
+                field_in.left_out(None)
 
     # -- annotations -----------------------------------------------------------------------------
 
-    def _annotation(self, annotation: Mapping[str, Any], given: FieldIn, where: str) -> None:
+    def _annotation(self, annotation: Mapping[str, Any], field_in: FieldIn, where: str) -> None:
         box, outlined = box_of(annotation.get("bbox"), annotation.get("segmentation"))
         is_suggestion = self._confidence(annotation) is not None  # null, too: not yet reviewed
         label = self._label(annotation.get("category_id"))
@@ -233,71 +233,71 @@ class _Reader:
             if is_suggestion or (label is not None and is_surely_not_white(label)):
                 self.skipped.count("{n} boxes that are not numbers were left out.")
             else:
-                given.left_out(
+                field_in.left_out(
                     None, "{n} annotations with neither a usable box nor an outline were left out."
                 )
             return
         if annotation.get("iscrowd") in _TRUE:
             self.skipped.count("{n} boxes around crowds (iscrowd) became ignore areas.")
-            given.ignore_areas.append(box)
+            field_in.ignore_areas.append(box)
             return
-        cell_class, known = self._class(annotation, label)
-        if not known:
+        cell_class, in_schema = self._class(annotation, label)
+        if not in_schema:
             if not is_suggestion:
-                given.strangers.append((label or "", box))
+                field_in.unknown_boxes.append((label or "", box))
             return
         attributes = self._attributes(annotation)
         if is_suggestion:
-            given.proposals.append((where, self._proposal(annotation, box, cell_class, attributes)))
+            field_in.proposals.append((where, self._proposal(annotation, box, cell_class, attributes)))
             return
         if outlined:
             self.skipped.count("{n} outlines were converted to their bounding boxes.")
         elif annotation.get("segmentation"):
             self.skipped.count("{n} outlines (segmentation) were left out: only boxes are imported.")
         flags = self._flags(annotation, cell_class)
-        given.cells.append(CellIn(where, box, cell_class, attributes, flags, _extra(annotation, box)))
+        field_in.cells.append(CellIn(where, box, cell_class, attributes, flags, _extra(annotation, box)))
 
     def _confidence(self, annotation: Mapping[str, Any]) -> float | None:
         """Return the confidence; ``None`` if no machine found the box."""
-        found, attributes = confidence_of(annotation), annotation.get("attributes")
-        if found is None and isinstance(attributes, dict):
+        confidence, attributes = confidence_of(annotation), annotation.get("attributes")
+        if confidence is None and isinstance(attributes, dict):
             return confidence_of(attributes, self.schema)
-        return found
+        return confidence
 
     def _label(self, number: Any) -> str | None:
-        known = known_id(number, self.categories)
-        return None if known is None else self.categories[known]
+        category_id = known_id(number, self.categories)
+        return None if category_id is None else self.categories[category_id]
 
     def _class(self, annotation: Mapping[str, Any], label: str | None) -> tuple[str | None, bool]:
         """Return the class, and whether the annotation is a white cell that the schema covers."""
         schema, unsure = self.schema, "class" in _list(annotation.get("unsure"))
         group = annotation.get("class_group")
         if group is not None:
-            found = schema.find_class(str(group))
-            if found is None:
+            cell_class = schema.find_class(str(group))
+            if cell_class is None:
                 self.skipped.count(
                     f"class group {shown(group)} is not in the schema: class left out ({{n}} cells)."
                 )
-            return found, True
+            return cell_class, True
         if annotation.get("category_id") is None:
             return (UNSURE if unsure else None), True
         if label is None:
             number = shown(annotation["category_id"])
             self.skipped.count(f"category {number} is not among the file's categories: {{n}} boxes skipped.")
             return None, False
-        found, known = class_of(label, schema)
+        cell_class, known = class_of(label, schema)
         if not known:
             self.skipped.count(
                 f"class {shown(label)} is not in the schema {schema.name}: {{n}} boxes skipped."
             )
-        return (UNSURE if known and found is None and unsure else found), known
+        return (UNSURE if known and cell_class is None and unsure else cell_class), known
 
     def _attributes(self, annotation: Mapping[str, Any]) -> dict[str, str | None]:
-        given = annotation.get("attributes")
-        if not isinstance(given, dict | None):
+        stated = annotation.get("attributes")
+        if not isinstance(stated, dict | None):
             self.skipped.count("attributes that are not names with values were left out ({n} cells).")
-        found: dict[str, str | None] = {}
-        for name, value in given.items() if isinstance(given, dict) else ():
+        values: dict[str, str | None] = {}
+        for name, value in stated.items() if isinstance(stated, dict) else ():
             attribute, word = self.schema.find_attribute(name), value_word(value)
             if value is None:
                 continue
@@ -305,24 +305,24 @@ class _Reader:
                 self.skipped.count(f"attribute {shown(name)} is not in the schema: left out ({{n}} cells).")
                 continue
             if word is not None and word.lower() in (UNSURE, "missing"):
-                found[attribute] = UNSURE if word.lower() == UNSURE else None
+                values[attribute] = UNSURE if word.lower() == UNSURE else None
                 continue
             if word is not None and (name, word) not in self.words:
                 pair = self.schema.find_value(name, word)
                 self.words[name, word] = None if pair is None else pair[1]
-            if word is None or (known := self.words[name, word]) is None:
+            if word is None or (value_name := self.words[name, word]) is None:
                 self.skipped.count(
                     f"value {shown(value)} of {attribute} is not in the schema: left out ({{n}} cells)."
                 )
             else:
-                found[attribute] = known
+                values[attribute] = value_name
         for name in _list(annotation.get("unsure")):
             attribute = self.schema.find_attribute(name) if isinstance(name, str) else None
             if attribute is not None:
-                found[attribute] = UNSURE
+                values[attribute] = UNSURE
             elif name != "class":
                 self.skipped.count(f"unsure {shown(name)} is not in the schema: left out ({{n}} cells).")
-        return found
+        return values
 
     def _flags(self, annotation: Mapping[str, Any], cell_class: str | None) -> dict[str, Any]:
         # null and not stated are not the same as "not cut": the field's edge decides
@@ -354,11 +354,11 @@ class _Reader:
         sure_classes, sure_values = certain(cell_class, attributes, self.schema)
         classes: dict[str, float] = {}
         for name, p in self._probabilities(annotation.get("class_probabilities")).items():
-            if (found := self.schema.find_class(name)) is not None:
-                classes[found] = classes.get(found, 0) + p
+            if (class_name := self.schema.find_class(name)) is not None:
+                classes[class_name] = classes.get(class_name, 0) + p
         values: dict[str, dict[str, float]] = {}
-        given = annotation.get("attribute_probabilities")
-        for name, distribution in given.items() if isinstance(given, dict) else ():
+        distributions = annotation.get("attribute_probabilities")
+        for name, distribution in distributions.items() if isinstance(distributions, dict) else ():
             for word, p in self._probabilities(distribution).items():
                 if (pair := self.schema.find_value(name, word)) is not None:
                     values.setdefault(pair[0], {})[pair[1]] = p
@@ -373,9 +373,9 @@ class _Reader:
             sets_of(annotation.get("sets"), self.schema, self.skipped),
         )
 
-    def _probabilities(self, given: Any) -> dict[str, float]:
-        numbers = {n: finite(p) for n, p in given.items()} if isinstance(given, dict) else {}
-        if not isinstance(given, dict | None) or None in numbers.values():
+    def _probabilities(self, distribution: Any) -> dict[str, float]:
+        numbers = {n: finite(p) for n, p in distribution.items()} if isinstance(distribution, dict) else {}
+        if not isinstance(distribution, dict | None) or None in numbers.values():
             self.skipped.count(
                 "probabilities that are not names with numbers were left out ({n} suggestions)."
             )

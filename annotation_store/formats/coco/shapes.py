@@ -33,22 +33,22 @@ def numbers(values: Any) -> tuple[float, ...] | None:
     """Return a list of numbers."""
     if not isinstance(values, list):
         return None
-    found = [finite(value) for value in values]
-    return None if None in found else tuple(number for number in found if number is not None)
+    parsed = [finite(value) for value in values]
+    return None if None in parsed else tuple(number for number in parsed if number is not None)
 
 
 def area(values: Any) -> tuple[float, ...] | None:
     """Return an area: ``x, y, w, h``, or three points or more."""
-    found = numbers(values)
-    return found if found and (len(found) == 4 or (len(found) >= 6 and len(found) % 2 == 0)) else None
+    coords = numbers(values)
+    return coords if coords and (len(coords) == 4 or (len(coords) >= 6 and len(coords) % 2 == 0)) else None
 
 
 def box_of(bbox: Any, segmentation: Any) -> tuple[Box | None, bool]:
     """Return the box of an annotation, and whether it is that around its outline or mask."""
-    given = numbers(bbox)
+    coords = numbers(bbox)
     box: Box | None = None
-    if given is not None and len(given) == 4:
-        box = (given[0], given[1], given[2], given[3])
+    if coords is not None and len(coords) == 4:
+        box = (coords[0], coords[1], coords[2], coords[3])
         if box[2] and box[3]:
             return box, False
     around = _around_mask(segmentation) if isinstance(segmentation, dict) else _around(segmentation)
@@ -61,10 +61,10 @@ def _around(segmentation: Any) -> Box | None:
     rings = segmentation if isinstance(segmentation[0], list) else [segmentation]
     points: list[float] = []
     for ring in rings:
-        found = numbers(ring)
-        if found is None or len(found) < 6 or len(found) % 2:
+        coords = numbers(ring)
+        if coords is None or len(coords) < 6 or len(coords) % 2:
             return None
-        points += found
+        points += coords
     xs, ys = points[::2], points[1::2]
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
 

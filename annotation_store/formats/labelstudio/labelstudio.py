@@ -25,7 +25,7 @@ from xml.etree import ElementTree as ET
 from annotation_store.files.json_reader import read_json
 from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import Document
-from annotation_store.formats._exchange.export import Contents, each
+from annotation_store.formats._exchange.export import Contents, with_progress
 from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.losses import lost_by_suggestions
 from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
@@ -54,37 +54,41 @@ _GREY = "#808080"
 # -- in ------------------------------------------------------------------------------------------
 
 
-def read(asked: ImportRequest) -> tuple[Document, Images]:
+def read(request: ImportRequest) -> tuple[Document, Images]:
     """Read a JSON export of Label Studio; see `annotation_store.formats.read`."""
-    finder = asked.finder()
-    document = parse(read_json(asked.path, nan_as_null=True), asked.project.schema, str(asked.path), finder)
+    finder = request.finder()
+    document = parse(
+        read_json(request.path, nan_as_null=True), request.project.schema, str(request.path), finder
+    )
     return document, finder
 
 
 # -- out -----------------------------------------------------------------------------------------
 
 
-def write(asked: ExportRequest) -> ExportReport:
+def write(request: ExportRequest) -> ExportReport:
     """Write tasks and their configuration; see `annotation_store.formats.write`."""
-    contents = asked.contents()
-    names = asked.names()
-    prefix = _PREFIX.read(asked.options)
-    tasks = [to_task(contents, field, names, prefix) for field in each(contents.fields, contents.progress)]
-    found = [c.cell_class for own in contents.cells.values() for c in own]
-    found += [s.stated_class for own in contents.suggestions.values() for s in own]
-    beside_it = asked.out.with_name(CONFIGURATION.format(stem=asked.out.stem))
-    write_file(beside_it, config(contents.schema, labels(contents.schema, found)))
-    write_file(asked.out, json.dumps(tasks, ensure_ascii=False, allow_nan=False))
+    contents = request.contents()
+    names = request.names()
+    prefix = _PREFIX.read(request.options)
+    tasks = [
+        to_task(contents, field, names, prefix) for field in with_progress(contents.fields, contents.progress)
+    ]
+    classes = [c.cell_class for of_field in contents.cells.values() for c in of_field]
+    classes += [s.stated_class for of_field in contents.suggestions.values() for s in of_field]
+    beside_it = request.out.with_name(CONFIGURATION.format(stem=request.out.stem))
+    write_file(beside_it, config(contents.schema, labels(contents.schema, classes)))
+    write_file(request.out, json.dumps(tasks, ensure_ascii=False, allow_nan=False))
     lost = lost_by_suggestions(contents, "labelstudio")
-    return ExportReport(asked.out, **contents.count(contents.fields), skipped=lost)
+    return ExportReport(request.out, **contents.count(contents.fields), skipped=lost)
 
 
 def to_task(contents: Contents, field: Field, names: Names, prefix: str) -> dict[str, Any]:
     """Make the task of one field."""
-    name = names.of(field.name)
-    own = {
+    name = names.file(field.name)
+    data = {
         "image": prefix + (quote(name) if prefix.endswith("?d=") else name),
-        "field": names.of(field.name),
+        "field": names.file(field.name),
         "patient": names.person(field.patient),
         "slide": names.person(field.slide),
         "domain": names.domain(field.domain),
@@ -100,25 +104,25 @@ def to_task(contents: Contents, field: Field, names: Names, prefix: str) -> dict
         result += _cell_results(cell, field, contents.schema, anonymous=names.anonymous)
     task: dict[str, Any] = {
         "id": contents.number(field),
-        "data": {key: value for key, value in own.items() if value is not None},
+        "data": {key: value for key, value in data.items() if value is not None},
         "annotations": [{"result": result}] if result else [],
     }
     suggested: list[dict[str, Any]] = []
     for suggestion in contents.suggestions.get(field.id, ()):
         proposal = suggestion.proposal
-        one = f"suggestion-{suggestion.id}"
+        result_id = f"suggestion-{suggestion.id}"
         label = label_of(proposal.stated_class, contents.schema)
-        suggested.append(_box(one, suggestion.box, label, field) | {"score": proposal.probability})
+        suggested.append(_box(result_id, suggestion.box, label, field) | {"score": proposal.probability})
         for name, value in proposal.best_attributes.items():
-            suggested.append(_choice(one, suggestion.box, _tag(name), [value], field))
+            suggested.append(_choice(result_id, suggestion.box, _tag(name), [value], field))
     if suggested:
         task["predictions"] = [{"model_version": "napari-lld", "result": suggested}]
     return task
 
 
-def _base(one: str, tag: str, kind: str, value: dict[str, Any], field: Field) -> dict[str, Any]:
+def _base(result_id: str, tag: str, kind: str, value: dict[str, Any], field: Field) -> dict[str, Any]:
     return {
-        "id": one,
+        "id": result_id,
         "from_name": tag,
         "to_name": "image",
         "type": kind,
@@ -140,33 +144,33 @@ def _percent(box: Box, field: Field) -> dict[str, float]:
     }
 
 
-def _box(one: str, box: Box, label: str, field: Field) -> dict[str, Any]:
+def _box(result_id: str, box: Box, label: str, field: Field) -> dict[str, Any]:
     value = {**_percent(box, field), "rectanglelabels": [label]}
-    return _base(one, "label", "rectanglelabels", value, field)
+    return _base(result_id, "label", "rectanglelabels", value, field)
 
 
-def _choice(one: str, box: Box, tag: str, choices: Sequence[str], field: Field) -> dict[str, Any]:
-    return _base(one, tag, "choices", {**_percent(box, field), "choices": list(choices)}, field)
+def _choice(result_id: str, box: Box, tag: str, choices: Sequence[str], field: Field) -> dict[str, Any]:
+    return _base(result_id, tag, "choices", {**_percent(box, field), "choices": list(choices)}, field)
 
 
-def _area(one: str, shape: Shape, label: str, field: Field) -> dict[str, Any]:
+def _area(result_id: str, shape: Shape, label: str, field: Field) -> dict[str, Any]:
     points = [[100 * x / field.width, 100 * y / field.height] for x, y in shape.points]
     value = {"points": points, "closed": True, "polygonlabels": [label]}
-    return _base(one, "area", "polygonlabels", value, field)
+    return _base(result_id, "area", "polygonlabels", value, field)
 
 
 def _cell_results(cell: Cell, field: Field, schema: Schema, *, anonymous: bool) -> list[dict[str, Any]]:
-    one = f"cell-{cell.id}"
-    results = [_box(one, cell.box, label_of(cell.cell_class, schema), field)]
-    results += [_choice(one, cell.box, _tag(name), [v], field) for name, v in cell.attributes.items()]
+    result_id = f"cell-{cell.id}"
+    results = [_box(result_id, cell.box, label_of(cell.cell_class, schema), field)]
+    results += [_choice(result_id, cell.box, _tag(name), [v], field) for name, v in cell.attributes.items()]
     words = flag_words(cell, anonymous=anonymous)
     if flags := [name for name in FLAGS if name in words]:
-        results.append(_choice(one, cell.box, "flags", flags, field))
+        results.append(_choice(result_id, cell.box, "flags", flags, field))
     if "kind" in words:
-        results.append(_choice(one, cell.box, "kind", [words["kind"]], field))
+        results.append(_choice(result_id, cell.box, "kind", [words["kind"]], field))
     if "comment" in words:
         value = {**_percent(cell.box, field), "text": [words["comment"]]}
-        results.append(_base(one, "comment", "textarea", value, field))
+        results.append(_base(result_id, "comment", "textarea", value, field))
     return results
 
 
@@ -188,7 +192,7 @@ def config(schema: Schema, names: Sequence[str]) -> str:
     for attribute in schema.attributes:
         ET.SubElement(view, "Header", value=attribute.title, size="6")
         _choices(view, _tag(attribute.name), [*attribute.value_names, UNSURE])
-    kinds = [kind for one in schema.classes for kind in one.kinds]
+    kinds = [kind for cell_class in schema.classes for kind in cell_class.kinds]
     if kinds:
         _choices(view, "kind", list(dict.fromkeys(kinds)))
     _choices(view, "flags", list(FLAGS), choice="multiple")

@@ -58,19 +58,19 @@ def parse(data: Any, schema: Schema, source: str, images: Images) -> Document:
         )
     document = Document(source, [], Skipped())
     names = _label_names(tasks)
-    found: list[_Task] = []
+    parsed: list[_Task] = []
     for position, task in enumerate(tasks, start=1):
         at = f"task {position} of {source}"
         try:
-            found += _of_images(_as_task(task, at, names), at)
+            parsed += _of_images(_as_task(task, at, names), at)
         except FormatError as error:
-            document.skipped.one("tasks that cannot be read", f"{error} The task was left out.")
-    finder = _Names(images, [task.place for task in found])
-    for one in found:
+            document.skipped.note("tasks that cannot be read", f"{error} The task was left out.")
+    finder = _Names(images, [task.place for task in parsed])
+    for parsed_task in parsed:
         try:
-            document.fields.append(_read(one, finder, schema, document, images))
+            document.fields.append(_read(parsed_task, finder, schema, document, images))
         except FormatError as error:
-            document.skipped.one("tasks that cannot be read", f"{error} The task was left out.")
+            document.skipped.note("tasks that cannot be read", f"{error} The task was left out.")
     document.refuse_empty()
     return document
 
@@ -103,10 +103,12 @@ def _is_minimal(task: Any) -> bool:
 def _label_names(tasks: Sequence[Any]) -> set[str]:
     """List the keys under which tasks of JSON-MIN have their labels."""
     minimal = [task for task in tasks if _is_minimal(task)]
-    return {"label"} | {key for task in minimal for key, value in task.items() if _in_minimal(value, False)}
+    return {"label"} | {
+        key for task in minimal for key, value in task.items() if _results_of_minimal(value, False)
+    }
 
 
-def _in_minimal(value: Any, named: bool) -> list[dict[str, Any]] | None:
+def _results_of_minimal(value: Any, named: bool) -> list[dict[str, Any]] | None:
     """Return the results that a value of JSON-MIN holds, ``{}`` for what cannot be read.
 
     Parameters
@@ -118,13 +120,13 @@ def _in_minimal(value: Any, named: bool) -> list[dict[str, Any]] | None:
     -------
     ``None`` if the value holds no labels.
     """
-    given = value
+    parsed = value
     if isinstance(value, str) and value.lstrip().startswith("["):  # a cell of the CSV export
         with suppress(ValueError, RecursionError):
-            given = json.loads(value)
-    if isinstance(given, list) and (named or not given or any(isinstance(v, dict | list) for v in given)):
-        return [one if isinstance(one, dict) else {} for one in given] if given or named else None
-    return None if not named or given in (None, "") else [given if isinstance(given, dict) else {}]
+            parsed = json.loads(value)
+    if isinstance(parsed, list) and (named or not parsed or any(isinstance(v, dict | list) for v in parsed)):
+        return [entry if isinstance(entry, dict) else {} for entry in parsed] if parsed or named else None
+    return None if not named or parsed in (None, "") else [parsed if isinstance(parsed, dict) else {}]
 
 
 def _as_task(task: Any, at: str, names: Collection[str]) -> Mapping[str, Any]:
@@ -132,16 +134,18 @@ def _as_task(task: Any, at: str, names: Collection[str]) -> Mapping[str, Any]:
     if isinstance(task, dict) and isinstance(task.get("task"), dict) and "result" in task:
         task = {"data": task["task"].get("data"), "annotations": [task]}
     if _is_minimal(task):
-        found = {
-            key: own for key, value in task.items() if (own := _in_minimal(value, key in names)) is not None
+        by_name = {
+            key: parsed
+            for key, value in task.items()
+            if (parsed := _results_of_minimal(value, key in names)) is not None
         }
         results = [
             {"type": _kind_of(value), "from_name": name, "value": value, **value} if value else {}
-            for name, values in found.items()
+            for name, values in by_name.items()
             for value in values
         ]
         # a task without labels is not annotated yet
-        task = {"data": task} | ({"annotations": [{"result": results}]} if found else {})
+        task = {"data": task} | ({"annotations": [{"result": results}]} if by_name else {})
     if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
         raise FormatError(f"{at} has no data.")
     return task
@@ -153,41 +157,41 @@ def _kind_of(value: Mapping[str, Any]) -> str:
 
 def _of_images(task: Mapping[str, Any], at: str) -> list[_Task]:
     """Make one task for each image: a task may show several, and its results state which one they are on."""
-    chosen = _chosen(task)
+    annotation = _choose_annotation(task)
     predictions = [p for p in _list(task.get("predictions")) if isinstance(p, dict)]
-    given = [] if chosen is None else [chosen[0]]
-    results = [_results(one, at) for one in [*given, *predictions]]
-    every = [result for own in results for result in own]
+    annotations = [] if annotation is None else [annotation[0]]
+    results = [_results(group, at) for group in [*annotations, *predictions]]
+    all_results = [result for group in results for result in group]
     data = task["data"]
-    made = []
-    for place, is_on in _places(data, every, at):
-        one = _Task(at, data, place)
-        own = [[result for result in found if is_on(result)] for found in results]
-        if chosen is not None:
-            one.annotation, one.further = own.pop(0), chosen[1]
+    split = []
+    for place, is_on in _places(data, all_results, at):
+        part = _Task(at, data, place)
+        on_image = [[result for result in group if is_on(result)] for group in results]
+        if annotation is not None:
+            part.annotation, part.further = on_image.pop(0), annotation[1]
         scores = [confidence_of(p) or 0.0 for p in predictions]
-        one.predictions = list(zip(scores, own, strict=True))
-        made.append(one)
-    return made
+        part.predictions = list(zip(scores, on_image, strict=True))
+        split.append(part)
+    return split
 
 
-def _list(given: Any) -> list[Any]:
-    return given if isinstance(given, list) else []
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
-def _results(given: Mapping[str, Any], at: str) -> list[dict[str, Any]]:
-    results = given.get("result")
+def _results(annotation: Mapping[str, Any], at: str) -> list[dict[str, Any]]:
+    results = annotation.get("result")
     if not isinstance(results, list):
         raise FormatError(f"{at} has results that are not a list.")
     return [result if isinstance(result, dict) else {} for result in results]
 
 
-def _chosen(task: Mapping[str, Any]) -> tuple[Mapping[str, Any], int] | None:
+def _choose_annotation(task: Mapping[str, Any]) -> tuple[Mapping[str, Any], int] | None:
     """Choose the annotation that is read, and count the others: the ground truth, else the last."""
-    given = task.get("annotations", task.get("completions"))
-    found = [a for a in _list(given) if isinstance(a, dict) and not a.get("was_cancelled")]
-    marked = [a for a in found if a.get("ground_truth")]
-    return ((marked or found)[-1], len(found) - 1) if found else None
+    stated = task.get("annotations", task.get("completions"))
+    usable = [a for a in _list(stated) if isinstance(a, dict) and not a.get("was_cancelled")]
+    marked = [a for a in usable if a.get("ground_truth")]
+    return ((marked or usable)[-1], len(usable) - 1) if usable else None
 
 
 # -- images --------------------------------------------------------------------------------------
@@ -277,7 +281,7 @@ class _Names:
         drive = re.match(r"[A-Za-z]:/", path)
         return (path[3:] if drive else path).lstrip("/"), uploaded is not None
 
-    def of(self, place: str, at: str) -> tuple[str, Match]:
+    def resolve(self, place: str, at: str) -> tuple[str, Match]:
         """Return the name of the field of a task, and what bears it.
 
         Folders that all tasks have in common say where the server keeps its files, and may be left out; an
@@ -308,32 +312,32 @@ class _Names:
 
 def _read(task: _Task, names: _Names, schema: Schema, document: Document, images: Images) -> FieldIn:
     skipped = document.skipped
-    name, match = names.of(task.place, task.at)
-    own = task.data.get(STATED) is True
-    if own and isinstance(stated := task.data.get("field"), str):
-        name = safe_name(stated, task.at)
+    name, match = names.resolve(task.place, task.at)
+    is_ours = task.data.get(STATED) is True
+    if is_ours and isinstance(field_name := task.data.get("field"), str):
+        name = safe_name(field_name, task.at)
         match = images.find(name) if not match.found else match
-    found = FieldIn(name, image=match.path)
+    field_in = FieldIn(name, image=match.path)
     if match.field is not None and match.path is None:
-        found.name = match.field.name
+        field_in.name = match.field.name
     for key in ("patient", "slide", "domain"):
         word = task.data.get(key)
         if isinstance(word, str | int) and not isinstance(word, bool) and str(word).strip():
-            setattr(found, key, clean_name(str(word)))
+            setattr(field_in, key, clean_name(str(word)))
     if (pixel := task.data.get("pixel_size_um")) is not None:
         try:
-            found.pixel_size_um = number(pixel, task.at)
+            field_in.pixel_size_um = number(pixel, task.at)
         except FormatError as error:
-            skipped.one("pixel sizes", f"{error} The pixel size was left out.")
-    if own or task.annotation is None:
-        found.regions = []
+            skipped.note("pixel sizes", f"{error} The pixel size was left out.")
+    if is_ours or task.annotation is None:
+        field_in.regions = []
     if task.annotation is not None:
-        _Marks(task.at, found, schema, document, images).take(task.annotation)
+        _Marks(task.at, field_in, schema, document, images).take(task.annotation)
     for score, results in task.predictions:
-        _Marks(task.at, found, schema, document, images, score).take(results)
+        _Marks(task.at, field_in, schema, document, images, score).take(results)
     for _ in range(task.further):
         skipped.count("{n} further annotations of a task were left out: a reading here is one annotator's.")
-    return found
+    return field_in
 
 
 # -- marks ---------------------------------------------------------------------------------------
@@ -361,7 +365,7 @@ class _Marks:
 
     def take(self, results: Sequence[Mapping[str, Any]]) -> None:
         """Join the results and take each mark; one that cannot be read is skipped and reported."""
-        for mark in self._joined(results):
+        for mark in self._join_results(results):
             areas = {label for label in mark.labels if label in (REGION, IGNORE)}
             if areas and self.scored is not None:
                 continue  # what is finished, no machine says
@@ -376,11 +380,11 @@ class _Marks:
                         self.document.skipped.count(lost)
                     self._cell(mark, points)
             except FormatError as error:
-                self.document.skipped.one("marks that cannot be read", f"{error} The mark was left out.")
+                self.document.skipped.note("marks that cannot be read", f"{error} The mark was left out.")
                 if self.scored is None:
                     self.field.left_out(None)
 
-    def _joined(self, results: Sequence[Mapping[str, Any]]) -> Iterator[_Mark]:
+    def _join_results(self, results: Sequence[Mapping[str, Any]]) -> Iterator[_Mark]:
         """Join results of one id; where it stands for several shapes, those of one place."""
         skipped = self.document.skipped
         marks: dict[tuple[str, str], _Mark] = {}
@@ -389,27 +393,27 @@ class _Marks:
         usable = [r for r in results if isinstance(r.get("value"), dict)]
         shaped = {str(r["id"]) for r in usable if is_shape(r) and r.get("id") is not None}
         for position, result in enumerate(usable):
-            known = str(result["id"]) if result.get("id") is not None else f"\n{position}"
+            result_id = str(result["id"]) if result.get("id") is not None else f"\n{position}"
             value = result["value"]
-            lone = result.get("type") == "labels" and known not in shaped and "width" in value
+            lone = result.get("type") == "labels" and result_id not in shaped and "width" in value
             if not (is_shape(result) or lone):
                 others.append(result)
                 continue
-            key = known, place_of(value)
+            key = result_id, place_of(value)
             if key not in marks:
                 marks[key] = _Mark(result)
-                by_id.setdefault(known, []).append(marks[key])
+                by_id.setdefault(result_id, []).append(marks[key])
             marks[key].labels += _labels(value)
         for result in others:
-            own = by_id.get(str(result.get("id"))) or by_id.get(str(result.get("parentID"))) or []
-            if len(own) > 1:
-                own = [m for m in own if place_of(m.shape["value"]) == place_of(result["value"])]
-            if len(own) != 1:
+            matching = by_id.get(str(result.get("id"))) or by_id.get(str(result.get("parentID"))) or []
+            if len(matching) > 1:
+                matching = [m for m in matching if place_of(m.shape["value"]) == place_of(result["value"])]
+            if len(matching) != 1:
                 skipped.count("{n} labels, choices and texts belong to no mark: left out.")
-                if not own and self.scored is None and _may_be_cell(result):
+                if not matching and self.scored is None and _may_be_cell(result):
                     self.field.left_out(None)
                 continue
-            self._join(own[0], result)
+            self._join(matching[0], result)
         for _ in range(sum(r.get("type") == "relation" for r in results)):
             skipped.count("{n} relations between marks were left out.")
         for result in results:
@@ -426,8 +430,8 @@ class _Marks:
             mark.labels += words
             return
         kinds = ("choices", "text", "taxonomy", "rating", "number")
-        given = next((value[kind] for kind in kinds if value.get(kind) is not None), None)
-        for word in given if isinstance(given, list) else [] if given is None else [given]:
+        stated = next((value[kind] for kind in kinds if value.get(kind) is not None), None)
+        for word in stated if isinstance(stated, list) else [] if stated is None else [stated]:
             # of a taxonomy the path's end
             mark.values.setdefault(name, []).append(
                 str(word[-1] if isinstance(word, list) and word else word)
@@ -436,9 +440,9 @@ class _Marks:
     def _size(self, result: Mapping[str, Any]) -> Size:
         if result.get("image_rotation") not in (None, 0):
             raise FormatError(f"In {self.at}, the image was turned in Label Studio: turn it back.")
-        given = [result.get(key) for key in ("original_width", "original_height")]
-        if None not in given:
-            width, height = (round(number(v, self.at)) for v in given)
+        stated_size = [result.get(key) for key in ("original_width", "original_height")]
+        if None not in stated_size:
+            width, height = (round(number(v, self.at)) for v in stated_size)
             if width > 0 and height > 0:
                 self.field.width, self.field.height = width, height
                 return width, height
@@ -462,32 +466,32 @@ class _Marks:
             self.field.regions = [*(self.field.regions or []), area]
 
     def _cell(self, mark: _Mark, points: Points) -> None:
-        schema, skipped, given = self.schema, self.document.skipped, self.field
+        schema, skipped, field = self.schema, self.document.skipped, self.field
         box = bounds(points)
         stated = {name: words for name, words in mark.values.items() if words}
-        cell_class, known = self._class(mark, stated)
-        if not known:
+        cell_class, in_schema = self._class(mark, stated)
+        if not in_schema:
             if self.scored is None:
-                given.strangers.append((mark.labels[0], box))
+                field.unknown_boxes.append((mark.labels[0], box))
             return
         words = {}
-        for name, found in stated.items():
+        for name, options in stated.items():
             if name in TAKEN:
                 continue
-            if len(set(found)) > 1:
+            if len(set(options)) > 1:
                 skipped.count(f"{shown(name)} has several values for one cell: left out ({{n}} cells).")
             else:
-                words[_unprefixed(name)] = found[0]
+                words[_unprefixed(name)] = options[0]
         values = read_values(words, schema, skipped)
-        where = f"box {len(given.cells) + len(given.proposals) + 1} in {self.at.partition(' of ')[0]}"
+        where = f"box {len(field.cells) + len(field.proposals) + 1} in {self.at.partition(' of ')[0]}"
         if self.scored is not None:
             score = confidence_of(mark.shape)
             confidence = self.scored if score is None else score
-            given.proposals.append((where, Proposal(box, confidence, *certain(cell_class, values, schema))))
+            field.proposals.append((where, Proposal(box, confidence, *certain(cell_class, values, schema))))
             return
         flags = dict.fromkeys(set(stated.get("flags", ())) & set(FLAGS), "yes")
         flags |= {name: "\n".join(stated[name]) for name in ("kind", "comment") if name in stated}
-        given.cells.append(
+        field.cells.append(
             CellIn(where, box, cell_class, values, read_flags(flags, schema, cell_class, skipped))
         )
 
@@ -498,10 +502,10 @@ class _Marks:
         if not labels:
             for name, words in stated.items():
                 if schema.find_attribute(name) is None and name not in TAKEN and len(words) == 1:
-                    found = schema.find_class(words[0])
-                    if found is not None:
+                    cell_class = schema.find_class(words[0])
+                    if cell_class is not None:
                         del stated[name]
-                        return found, True
+                        return cell_class, True
             return None, True
         found_classes = {c for label in labels if (c := schema.find_class(label)) is not None}
         if len(found_classes) > 1:
@@ -514,9 +518,9 @@ class _Marks:
 
 def _labels(value: Mapping[str, Any]) -> list[str]:
     """Return the labels of a result, whatever tag gave them (``rectanglelabels``, ``labels``, …)."""
-    for key, found in value.items():
+    for key, label in value.items():
         if key.endswith("labels"):
-            words = [found] if isinstance(found, str) else _list(found)
+            words = [label] if isinstance(label, str) else _list(label)
             return [str(word) for word in words if isinstance(word, str | int | float)]
     return []
 

@@ -44,7 +44,7 @@ def points_of(result: Mapping[str, Any], size: Size, at: str) -> tuple[Points, s
     kind = str(result.get("type", ""))
     width, height = size
     if kind.startswith("brush") and value.get("format", "rle") == "rle":
-        x, y, w, h = _brushed(value.get("rle"), size, at)
+        x, y, w, h = _brush_box(value.get("rle"), size, at)
         return [(x, y), (x + w, y + h)], OUTLINES
     if kind.startswith("polygon"):
         points = value.get("points")
@@ -76,12 +76,12 @@ def _is_pair(point: Any) -> bool:
 def number(value: Any, at: str) -> float:
     """Read a finite number that JSON gives."""
     try:
-        found = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        result = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     except OverflowError:
-        found = math.inf
-    if not math.isfinite(found) or abs(found) > 1e9:
+        result = math.inf
+    if not math.isfinite(result) or abs(result) > 1e9:
         raise FormatError(f"In {at}, {shown(value)} is not a valid number.")
-    return found
+    return result
 
 
 def bounds(points: Sequence[tuple[float, float]]) -> Box:
@@ -109,7 +109,7 @@ class _Bits:
         return (chunk >> (-end % 8)) & ((1 << count) - 1)
 
 
-def _brushed(rle: Any, size: Size, at: str) -> Box:
+def _brush_box(rle: Any, size: Size, at: str) -> Box:
     """Return the box around a brush stroke: run lengths over the four channels of each pixel.
 
     Raises
@@ -124,15 +124,15 @@ def _brushed(rle: Any, size: Size, at: str) -> Box:
         lengths = [stream.read(4) + 1 for _ in range(4)]
         if count != 4 * width * height or width * height > MAX_PIXELS:
             raise ValueError("its size differs")
-        found = _opaque(stream, count, word, lengths, width)
+        box = _opaque_box(stream, count, word, lengths, width)
     except (TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"In {at}, a brush stroke cannot be read ({str(error)[:60]}).") from error
-    if found is None:
+    if box is None:
         raise FormatError(f"In {at}, a brush stroke is empty.")
-    return found
+    return box
 
 
-def _opaque(stream: _Bits, count: int, word: int, lengths: Sequence[int], width: int) -> Box | None:
+def _opaque_box(stream: _Bits, count: int, word: int, lengths: Sequence[int], width: int) -> Box | None:
     low_x, low_y, high_x, high_y = width, count, -1, -1
     place = 0
     while place < count:

@@ -68,23 +68,23 @@ class Codes:
 
     def __post_init__(self) -> None:
         classes = {}
-        for one in lld().classes:
-            spelled = (self.schema.find_class(s) for s in (one.name, *one.spellings))
-            found = next((name for name in spelled if name and self.schema.is_class(name)), None)
-            if found is not None:
-                classes[one.id] = found
+        for published in lld().classes:
+            spelled = (self.schema.find_class(s) for s in (published.name, *published.spellings))
+            name = next((name for name in spelled if name and self.schema.is_class(name)), None)
+            if name is not None:
+                classes[published.id] = name
         attributes: list[tuple[str, Mapping[int, str]] | None] = []
         for attribute in lld().attributes:
-            own = next(
+            attribute_name = next(
                 (n for s in (attribute.name, *attribute.spellings) if (n := self.schema.find_attribute(s))),
                 None,
             )
             values = {
                 number: pair[1]
                 for number, value in enumerate(attribute.values)
-                if own and (pair := self.schema.find_value(own, value.name))
+                if attribute_name and (pair := self.schema.find_value(attribute_name, value.name))
             }
-            attributes.append((own, values) if own and values else None)
+            attributes.append((attribute_name, values) if attribute_name and values else None)
         if not classes:
             raise FormatError(
                 f"The schema {self.schema.name} has none of the 14 classes of LLD: use another format."
@@ -100,8 +100,8 @@ class Codes:
         names
             The classes as the data set's YAML lists them; a name that LLD does not know changes nothing.
         """
-        found = lld().find_class(names[number]) if number in names else None
-        return lld().class_named(found).id if found is not None and lld().is_class(found) else number
+        name = lld().find_class(names[number]) if number in names else None
+        return lld().class_named(name).id if name is not None and lld().is_class(name) else number
 
     def class_number(self, cell_class: str | None) -> int | None:
         """Return the number of a class, or ``None``: missing, unsure, a group, or not one of the 14."""
@@ -112,17 +112,16 @@ class Codes:
 
     def numbers(self, attributes: Mapping[str, str]) -> list[int]:
         """Return the seven numbers of a cell, `MISSING` if not labelled or not certain."""
-        found = []
-        for known in self.attributes:
-            value = attributes.get(known[0]) if known else None
-            numbers = {v: n for n, v in known[1].items()} if known else {}
-            found.append(numbers.get(value, MISSING) if value is not None else MISSING)
-        return found
+        numbers: list[int] = []
+        for coded in self.attributes:
+            value = attributes.get(coded[0]) if coded else None
+            number_of = {v: n for n, v in coded[1].items()} if coded else {}
+            numbers.append(number_of.get(value, MISSING) if value is not None else MISSING)
+        return numbers
 
     def losses(self, attributes: Mapping[str, str]) -> list[str]:
         """List what the seven numbers cannot store of a cell's attributes."""
-        own = {known[0]: known[1] for known in self.attributes if known}
-        coded = {name: set(values.values()) for name, values in own.items()}
+        coded = {pair[0]: set(pair[1].values()) for pair in self.attributes if pair}
         lost = []
         if UNSURE in attributes.values():
             lost.append("unsure")
@@ -132,11 +131,11 @@ class Codes:
 
     def values(self, numbers: Sequence[int | None]) -> dict[str, str]:
         """Return attributes and values for seven numbers; missing is left out."""
-        found = {}
-        for known, number in zip(self.attributes, numbers, strict=True):
-            if known is not None and number is not None and number in known[1]:
-                found[known[0]] = known[1][number]
-        return found
+        values = {}
+        for coded, number in zip(self.attributes, numbers, strict=True):
+            if coded is not None and number is not None and number in coded[1]:
+                values[coded[0]] = coded[1][number]
+        return values
 
 
 def text_codes(numbers: Sequence[int]) -> tuple[list[int], bool]:
@@ -150,14 +149,14 @@ def text_codes(numbers: Sequence[int]) -> tuple[list[int], bool]:
 
 def from_text(codes: Sequence[int], *, artefact: bool) -> list[int | None]:
     """Read the seven columns; ``None`` is missing."""
-    found: list[int | None] = [
+    values: list[int | None] = [
         code if 0 <= code < len(attribute.values) else None
         for code, attribute in zip(codes, lld().attributes, strict=True)
     ]
     # an artefact has no attributes: 2 in every column is "missing" seven times, not a large cell
     if artefact and set(codes) == {_MISSING_BINARY}:
-        found[_SIZE] = None
-    return found
+        values[_SIZE] = None
+    return values
 
 
 @dataclass(frozen=True, slots=True)

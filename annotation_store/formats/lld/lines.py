@@ -141,10 +141,10 @@ def patch_order(rows: Iterable[tuple[Row, Size]], source: str) -> str:
         nearly = fitting[order] >= 0.95 * len(patched) and fitting[other] <= 0.5 * len(patched)
         if sure or nearly:
             return order
-    which = "both orders" if fitting["xyxy"] == len(patched) else "neither order"
+    orders = "both orders" if fitting["xyxy"] == len(patched) else "neither order"
     raise FormatError(
-        f"The patches in {source} can be read as x1 y1 x2 y2 or as x1 x2 y1 y2, and {which} of their numbers "
-        "fit the cells: choose one (--option patch_order=xyxy or patch_order=xxyy)."
+        f"The patches in {source} can be read as x1 y1 x2 y2 or as x1 x2 y1 y2, and {orders} of their "
+        "numbers fit the cells: choose one (--option patch_order=xyxy or patch_order=xxyy)."
     )
 
 

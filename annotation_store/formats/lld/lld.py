@@ -35,11 +35,11 @@ from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
-    each,
     new_folder,
     put_image,
     refuse_full,
     refuse_nothing,
+    with_progress,
 )
 from annotation_store.formats._exchange.images import Images, Size, walk
 from annotation_store.formats._exchange.pictures import with_pictures
@@ -99,21 +99,21 @@ WRITE_OPTIONS = (_LAYOUT, _COLUMNS, _TEST, SEED)
 # -- in ------------------------------------------------------------------------------------------
 
 
-def read(asked: ImportRequest) -> tuple[Document, Images]:
+def read(request: ImportRequest) -> tuple[Document, Images]:
     """Read LLD text or JSON; see `annotation_store.formats.read`."""
-    path = asked.path
-    codes = Codes(asked.project.schema)
-    order = _ORDER.read(asked.options) or None
+    path = request.path
+    codes = Codes(request.project.schema)
+    order = _ORDER.read(request.options) or None
     named = of_yaml(path) if path.suffix.lower() in SUFFIXES and path.is_file() else None
     path = path if named is None else named.root
-    finder = asked.finder(path)
+    finder = request.finder(path)
     if path.is_file():
         document = from_json(read_json(path), codes, source=str(path))
     else:
         names = (named or in_folder(path) or DataSet(path, {})).names
         document = from_folder(path, codes, finder, patch_order=order, names=names)
     for field in document.fields:
-        _describe(field, explicit=asked.patient_from is not None)
+        _describe(field, explicit=request.patient_from is not None)
     return document, finder
 
 
@@ -147,15 +147,15 @@ def from_folder(
     FormatError
         There are neither, or the order of the patches is in doubt.
     """
-    found = pairs(root, images)
-    if not any(pair.label for pair in found):
+    label_pairs = pairs(root, images)
+    if not any(pair.label for pair in label_pairs):
         return _from_annotations(root, codes, images)
     skipped = Skipped()
     document = Document(str(root), [], skipped)
     rows: list[tuple[FieldIn, Size, Pair, list[tuple[int, lines.Row]]]] = []
-    frames = field_frames(found, read_sidecar(root, codes.schema), images)
-    stated = {id(frame) for frame in frames if frame.regions is not None}
-    for pair, field in zip(found, frames, strict=True):
+    frames = field_frames(label_pairs, read_sidecar(root, codes.schema), images)
+    finished = {id(frame) for frame in frames if frame.regions is not None}
+    for pair, field in zip(label_pairs, frames, strict=True):
         document.fields.append(field)
         if pair.label is None:
             skipped.count("{n} images have no label file: nothing in them counts as annotated.")
@@ -165,22 +165,27 @@ def from_folder(
         if size is None:
             continue  # the merge reports that the image was not found
         field.width, field.height = size
-        rows.append((field, size, pair, _readable(pair.label, root, field, size, document)))
-    open_ones = ((row, size) for field, size, _, own in rows if id(field) not in stated for _, row in own)
+        rows.append((field, size, pair, _read_lines(pair.label, root, field, size, document)))
+    open_ones = (
+        (row, size)
+        for field, size, _, label_rows in rows
+        if id(field) not in finished
+        for _, row in label_rows
+    )
     order = patch_order or lines.patch_order(open_ones, str(root))
-    for field, size, pair, own in rows:
-        for line, row in own:
+    for field, size, pair, label_rows in rows:
+        for line, row in label_rows:
             number = codes.published(row.class_id, names)
             where = f"{pair.key.rsplit('/', 1)[-1]} line {line}"
             _take(row._replace(class_id=number), where, field, size, codes, skipped)
-        patches = dict.fromkeys(row.patch for _, row in own if row.patch is not None)
-        if patches and id(field) not in stated:
+        patches = dict.fromkeys(row.patch for _, row in label_rows if row.patch is not None)
+        if patches and id(field) not in finished:
             shapes = [lines.region(patch, order, size) for patch in patches]
             field.regions = [shape for shape in shapes if shape is not None]
     return document
 
 
-def _readable(
+def _read_lines(
     label: Path, root: Path, field: FieldIn, size: Size, document: Document
 ) -> list[tuple[int, lines.Row]]:
     """Read the lines of a label file by their numbers; what is not a label is skipped and reported."""
@@ -190,14 +195,14 @@ def _readable(
     except FormatError as error:
         rows = [lines.Unreadable(str(error))]
     document.annotations += len(rows)
-    found = []
+    readable = []
     for line, row in enumerate(rows, start=1):
         if isinstance(row, lines.Row):
-            found.append((line, row))
+            readable.append((line, row))
         else:
-            document.skipped.one("lines that are not labels", f"{row.reason} It was left out.")
+            document.skipped.note("lines that are not labels", f"{row.reason} It was left out.")
             field.left_out(None if row.box is None else lines.pixel_box(row.box, size))
-    return found
+    return readable
 
 
 def _from_annotations(root: Path, codes: Codes, images: Images) -> Document:
@@ -212,7 +217,7 @@ def _from_annotations(root: Path, codes: Codes, images: Images) -> Document:
         try:
             document = from_json(read_json(path), codes, source=str(path), skipped=whole.skipped)
         except FormatError as error:
-            whole.skipped.one("files that cannot be read", f"{error} The file was left out.")
+            whole.skipped.note("files that cannot be read", f"{error} The file was left out.")
             continue
         for field in document.fields:
             split = images.file(f"Images/{path.stem}/{field.name}")
@@ -226,7 +231,7 @@ def _from_annotations(root: Path, codes: Codes, images: Images) -> Document:
 def _take(row: lines.Row, where: str, field: FieldIn, size: Size, codes: Codes, skipped: Skipped) -> None:
     if row.class_id not in codes.classes:
         skipped.count(f"class number {row.class_id} is not in the schema {codes.schema.name}: {{n}} skipped.")
-        field.strangers.append((str(row.class_id), lines.pixel_box(row.box, size)))
+        field.unknown_boxes.append((str(row.class_id), lines.pixel_box(row.box, size)))
         return
     artefact = lld().classes[row.class_id].artefact
     values = codes.values(from_text(row.codes, artefact=artefact))
@@ -248,7 +253,9 @@ def from_json(data: Any, codes: Codes, *, source: str, skipped: Skipped | None =
         data = {
             **data,
             "annotations": [
-                _unflattened(a, codes, f"annotation {n} of {source}", skipped) if isinstance(a, dict) else a
+                _nest_attributes(a, codes, f"annotation {n} of {source}", skipped)
+                if isinstance(a, dict)
+                else a
                 for n, a in enumerate(annotations, start=1)
             ],
         }
@@ -259,7 +266,9 @@ def from_json(data: Any, codes: Codes, *, source: str, skipped: Skipped | None =
     return document
 
 
-def _unflattened(annotation: Mapping[str, Any], codes: Codes, at: str, skipped: Skipped) -> dict[str, Any]:
+def _nest_attributes(
+    annotation: Mapping[str, Any], codes: Codes, at: str, skipped: Skipped
+) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for key, value in annotation.items():
@@ -268,26 +277,26 @@ def _unflattened(annotation: Mapping[str, Any], codes: Codes, at: str, skipped: 
             rest[key] = value
         else:
             flat[name] = value
-    given = annotation.get("attributes")
-    if not flat or (given is not None and not isinstance(given, dict)):
+    attributes = annotation.get("attributes")
+    if not flat or (attributes is not None and not isinstance(attributes, dict)):
         return rest
     values: dict[str, Any] = {}
-    for known, attribute in zip(codes.attributes, lld().attributes, strict=True):
+    for coded, attribute in zip(codes.attributes, lld().attributes, strict=True):
         value = flat.get(attribute.name)
-        if known is None or value is None or isinstance(value, bool):
+        if coded is None or value is None or isinstance(value, bool):
             continue
         try:
             number = _code(value, at)
         except FormatError as error:
-            skipped.one("codes that cannot be read", f"{error} It was left out.")
+            skipped.note("codes that cannot be read", f"{error} It was left out.")
             continue
         if number is None:
-            values[known[0]] = value  # a word, for the schema to know or not
-        elif number in known[1]:
-            values[known[0]] = known[1][number]
+            values[coded[0]] = value  # a word, for the schema to know or not
+        elif number in coded[1]:
+            values[coded[0]] = coded[1][number]
         elif number != MISSING:
             skipped.count(f"value {number} of {attribute.name} is not among LLD's: left out ({{n}} cells).")
-    return {**rest, "attributes": {**values, **(given or {})}}
+    return {**rest, "attributes": {**values, **(attributes or {})}}
 
 
 def _code(value: object, at: str) -> int | None:
@@ -327,9 +336,9 @@ class Export:
     files: Mapping[int, str] = dataclasses.field(default_factory=dict)
     lost: dict[int, list[Cell]] = dataclasses.field(default_factory=dict)
 
-    def honest(self) -> Contents:
+    def with_lost_ignored(self) -> Contents:
         """Return the contents with an ignore area over each lost cell."""
-        areas = {field_id: list(own) for field_id, own in self.contents.ignore_areas.items()}
+        areas = {field_id: list(of_field) for field_id, of_field in self.contents.ignore_areas.items()}
         for field_id, cells in self.lost.items():
             areas.setdefault(field_id, []).extend(
                 IgnoreArea(0, field_id, cell.reading_id, Shape(cell.box)) for cell in cells
@@ -337,43 +346,43 @@ class Export:
         return dataclasses.replace(self.contents, ignore_areas=areas)
 
 
-def write(asked: ExportRequest) -> ExportReport:
+def write(request: ExportRequest) -> ExportReport:
     """Write a JSON file (``.json``) or a folder; see `annotation_store.formats.write`."""
-    if asked.what == "suggestions":
+    if request.what == "suggestions":
         raise FormatError("LLD files cannot store suggestions: export them as coco.")
     skipped = Skipped()
-    contents = with_pictures(asked.contents(), asked.project, skipped)
+    contents = with_pictures(request.contents(), request.project, skipped)
     fields = contents.annotated()
-    names = asked.names()
-    export = Export(contents, fields, Codes(asked.project.schema), names, skipped)
+    names = request.names()
+    export = Export(contents, fields, Codes(request.project.schema), names, skipped)
     for _ in range(len(contents.fields) - len(fields)):
         export.skipped.count("{n} fields have no region and no cell: left out.")
-    layout, columns = _LAYOUT.read(asked.options), _COLUMNS.read(asked.options)
-    test, seed = _TEST.read(asked.options), SEED.read(asked.options)
-    if asked.out.suffix.lower() == ".json":
+    layout, columns = _LAYOUT.read(request.options), _COLUMNS.read(request.options)
+    test, seed = _TEST.read(request.options), SEED.read(request.options)
+    if request.out.suffix.lower() == ".json":
         document, cells = to_json(export, fields)
-        write_file(asked.out, json.dumps(document, ensure_ascii=False, allow_nan=False))
+        write_file(request.out, json.dumps(document, ensure_ascii=False, allow_nan=False))
         counts = contents.count(fields) | {"cells": cells}
     else:
-        refuse_full(asked.out)
+        refuse_full(request.out)
         refuse_nothing(fields, export.skipped)
         parts = split_fields(fields, {"train": 1 - test, "test": test}, seed=seed)
         if test and fields and "test" not in parts.values():
             export.skipped.count("There are too few patients for test: it is empty.")
-        files = asked.image_names(fields)
+        files = request.image_names(fields)
         export = dataclasses.replace(export, parts=parts, files=files)
-        with new_folder(asked.out) as folder:
+        with new_folder(request.out) as folder:
             if layout == "coco":
-                counts = _write_coco(asked.project, folder, export)
+                counts = _write_coco(request.project, folder, export)
             else:
-                counts = _write_text(asked.project, folder, export, columns)
-    return ExportReport(asked.out, **counts, skipped=export.skipped.sentences())
+                counts = _write_text(request.project, folder, export, columns)
+    return ExportReport(request.out, **counts, skipped=export.skipped.sentences())
 
 
 def to_json(export: Export, fields: Sequence[Field]) -> tuple[dict[str, Any], int]:
     """Create the COCO JSON of some fields; also return the number of its cells."""
-    sayable = {field.id: _sayable(export.contents.cells.get(field.id, ()), export) for field in fields}
-    contents = export.honest()
+    sayable = {field.id: _storable_cells(export.contents.cells.get(field.id, ()), export) for field in fields}
+    contents = export.with_lost_ignored()
     document = to_coco(
         contents.schema,
         fields,
@@ -386,7 +395,7 @@ def to_json(export: Export, fields: Sequence[Field]) -> tuple[dict[str, Any], in
         image["file_name"] = export.files.get(field.id, image["file_name"])
     document["categories"] = [{"id": c.id, "name": c.name} for c in lld().classes]
     annotations = document["annotations"]
-    for field in each(fields, export.contents.progress):
+    for field in with_progress(fields, export.contents.progress):
         for cell, number in sayable[field.id]:
             annotations.append(
                 {
@@ -403,9 +412,9 @@ def to_json(export: Export, fields: Sequence[Field]) -> tuple[dict[str, Any], in
     return document, len(annotations)
 
 
-def _sayable(cells: Iterable[Cell], export: Export) -> list[tuple[Cell, int]]:
+def _storable_cells(cells: Iterable[Cell], export: Export) -> list[tuple[Cell, int]]:
     """Return the cells that have one of the 14 classes, with its number; report what else is lost."""
-    found = []
+    storable = []
     skipped = export.skipped
     for cell in cells:
         number = export.codes.class_number(cell.cell_class)
@@ -423,22 +432,22 @@ def _sayable(cells: Iterable[Cell], export: Export) -> list[tuple[Cell, int]]:
             skipped.count(f"{word} ({{n}} cells).")
         if cell.comment or cell.kind or cell.bookmark or cell.second_opinion:
             skipped.count("LLD cannot store kinds, flags and comments: those of {n} cells were left out.")
-        found.append((cell, number))
-    return found
+        storable.append((cell, number))
+    return storable
 
 
 def _write_coco(project: Project, folder: Path, export: Export) -> dict[str, int]:
     total = 0
     (folder / "Annotations").mkdir()
     for part in ("train", "test"):
-        own = [field for field in export.fields if export.parts[field.id] == part]
-        document, cells = to_json(export, own)
+        of_part = [field for field in export.fields if export.parts[field.id] == part]
+        document, cells = to_json(export, of_part)
         total += cells
         text = json.dumps(document, ensure_ascii=False, allow_nan=False)
         (folder / "Annotations" / f"{part}.json").write_text(text, "utf-8", newline="\n")
         place = folder / "Images" / part
         place.mkdir(parents=True)
-        for field in own:
+        for field in of_part:
             target = place / export.files[field.id]
             put_image(project, field, target, anonymise=export.names.anonymous)
     return export.contents.count(export.fields) | {"cells": total}
@@ -453,15 +462,17 @@ def _write_text(project: Project, folder: Path, export: Export, columns: str) ->
         (folder / "labels" / part).mkdir(parents=True)
     places: dict[int, list[str]] = {}
     cells = 0
-    for field in each(export.fields, export.contents.progress):
+    for field in with_progress(export.fields, export.contents.progress):
         if columns == "12" and not contents.covered(field):
             skipped.count(
                 "Warning: {n} fields have unknown area, which text of 12 columns calls background: "
                 "--option columns=16 also writes which areas are annotated."
             )
-        own = _sayable(contents.cells.get(field.id, ()), export)
-        written: set[int] = set()
-        sheets = _sheets(contents.shapes(field), own, skipped) if columns == "16" else [(None, own)]
+        storable = _storable_cells(contents.cells.get(field.id, ()), export)
+        stored: set[int] = set()
+        sheets = (
+            _patches(contents.shapes(field), storable, skipped) if columns == "16" else [(None, storable)]
+        )
         for index, (patch, inside) in enumerate(sheets):
             file = Path(export.files[field.id])
             name = f"{file.stem}_r{index + 1}{file.suffix}" if len(sheets) > 1 else file.name
@@ -471,41 +482,41 @@ def _write_text(project: Project, folder: Path, export: Export, columns: str) ->
             label = (folder / "labels" / export.parts[field.id] / name).with_suffix(".txt")
             label.write_text(text, "utf-8", newline="\n")
             places.setdefault(field.id, []).append(place)
-            written |= {cell.id for cell, _ in inside}
-        cells += len(written)
-        for cell, _ in own:
-            if cell.id not in written:
+            stored |= {cell.id for cell, _ in inside}
+        cells += len(stored)
+        for cell, _ in storable:
+            if cell.id not in stored:
                 skipped.count("{n} cells lie outside every patch: left out.")
                 export.lost.setdefault(field.id, []).append(cell)
-    kept = [field for field in export.fields if field.id in places]
-    refuse_nothing(kept, skipped)
-    write_sidecar(folder, export.honest(), kept, places, export.names)
+    exported = [field for field in export.fields if field.id in places]
+    refuse_nothing(exported, skipped)
+    write_sidecar(folder, export.with_lost_ignored(), exported, places, export.names)
     listed = ", ".join(json.dumps(name) for name in lld().class_names)
     yaml = f"train: images/train\nval: images/test\ntest: images/test\n\nnc: 14\n\nnames: [{listed}]\n"
     (folder / "WBC_v1.yaml").write_text(yaml, "utf-8", newline="\n")
-    return contents.count(kept) | {"cells": cells}
+    return contents.count(exported) | {"cells": cells}
 
 
 Sheet = tuple[Box | None, list[tuple[Cell, int]]]
 
 
-def _sheets(shapes: Sequence[Shape], cells: Sequence[tuple[Cell, int]], skipped: Skipped) -> list[Sheet]:
+def _patches(shapes: Sequence[Shape], cells: Sequence[tuple[Cell, int]], skipped: Skipped) -> list[Sheet]:
     """Return one image with its patch for each region that holds a cell."""
     if not shapes:
         skipped.count("{n} fields have no finished region, so no patch: left out.")
-    found: list[Sheet] = []
+    sheets: list[Sheet] = []
     for shape in shapes:
         if not shape.is_rectangle:
             skipped.count("{n} polygons were written as a rectangle inside them.")
         patch = lines.inner_rectangle(shape)
         inside = [pair for pair in cells if patch and Shape(patch).contains_centre(pair[0].box)]
         if inside:
-            found.append((patch, inside))
+            sheets.append((patch, inside))
         else:
             skipped.count(
                 "{n} regions contain no cell that LLD can store: text of 16 columns has no line for them."
             )
-    return found
+    return sheets
 
 
 def _line(cell: Cell, number: int, field: Field, patch: Box | None, export: Export) -> str:

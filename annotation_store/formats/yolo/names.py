@@ -49,12 +49,12 @@ def data_set_of(path: Path) -> DataSet:
         if path.suffix.lower() in SUFFIXES:
             return of_yaml(path)
         if path.suffix.lower() == ".names" or path.name in _LISTS:
-            return DataSet(path.parent, _listed(path))
+            return DataSet(path.parent, _read_list(path))
         path = path.parent
     root = path.parent if path.name == "labels" else path
     for place in (root, root.parent):
-        if (found := in_folder(place)) is not None:
-            return DataSet(root, found.names, found.point_columns)
+        if (data_set := in_folder(place)) is not None:
+            return DataSet(root, data_set.names, data_set.point_columns)
     raise FormatError(
         f"The folder {root} has no data.yaml, which names the classes. "
         "Copy the data.yaml of the data set there, or choose its YAML file."
@@ -72,7 +72,7 @@ def in_folder(folder: Path) -> DataSet | None:
     for name in _USUAL:
         if (folder / name).is_file():
             return of_yaml(folder / name)
-    found = {name: DataSet(folder, _listed(folder / name)) for name in _LISTS if (folder / name).is_file()}
+    lists = {name: DataSet(folder, _read_list(folder / name)) for name in _LISTS if (folder / name).is_file()}
     if not folder.is_dir():
         raise FormatError(f"There is no folder {folder}: check the path.")
     try:
@@ -83,42 +83,42 @@ def in_folder(folder: Path) -> DataSet | None:
         ) from error
     for path in beside:
         try:
-            found[path.name] = of_yaml(path)
+            lists[path.name] = of_yaml(path)
         except FormatError:  # settings of a training, or anything else
             continue
-    if len({tuple(sorted(one.names.items())) for one in found.values()}) > 1:
+    if len({tuple(sorted(data_set.names.items())) for data_set in lists.values()}) > 1:
         raise FormatError(
-            f"In {folder}, {' and '.join(map(shown, found))} list different classes: "
+            f"In {folder}, {' and '.join(map(shown, lists))} list different classes: "
             "choose the correct one instead of the folder."
         )
-    return next(iter(found.values()), None)
+    return next(iter(lists.values()), None)
 
 
-def _listed(path: Path) -> dict[int, str]:
-    found = [line.strip() for line in lines(read_file(path, limit=_MAX_BYTES), str(path))]
-    while found and not found[-1]:
-        found.pop()
-    if not found:
+def _read_list(path: Path) -> dict[int, str]:
+    names = [line.strip() for line in lines(read_file(path, limit=_MAX_BYTES), str(path))]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
         raise FormatError(f"The file {path} is empty: it must list the classes, one per line.")
-    return {number: name for number, name in enumerate(found) if name}
+    return {number: name for number, name in enumerate(names) if name}
 
 
 def of_yaml(path: Path) -> DataSet:
     """Read a YAML that lists classes."""
     content = _content(read_file(path, limit=_MAX_BYTES), str(path))
     root = path.parent
-    stated = content.get("path")
-    if isinstance(stated, str) and stated.strip():
-        root = _stated(root, stated.strip())
+    root_name = content.get("path")
+    if isinstance(root_name, str) and root_name.strip():
+        root = _resolve_root(root, root_name.strip())
     return DataSet(root, _names(content.get("names"), str(path)), _point_columns(content.get("kpt_shape")))
 
 
-def _stated(folder: Path, stated: str) -> Path:
+def _resolve_root(folder: Path, stated: str) -> Path:
     """Return the folder that a YAML states, if it lies inside the YAML's own or beside it."""
     try:
-        found = (folder / stated.replace("\\", "/")).resolve()
-        if found.is_dir() and found.is_relative_to(folder.resolve().parent):
-            return found
+        target = (folder / stated.replace("\\", "/")).resolve()
+        if target.is_dir() and target.is_relative_to(folder.resolve().parent):
+            return target
     except (OSError, ValueError, RuntimeError):  # a name that the system cannot even look for
         pass
     return folder
@@ -137,28 +137,28 @@ def _content(data: bytes, source: str) -> Pairs:
     return content if isinstance(content, Pairs) else Pairs()
 
 
-def _names(given: Any, source: str) -> dict[int, str]:
-    if isinstance(given, list) and not isinstance(given, Pairs):
-        given = Pairs((str(number), name) for number, name in enumerate(given))
-    if not isinstance(given, Pairs) or not given:
+def _names(content: Any, source: str) -> dict[int, str]:
+    if isinstance(content, list) and not isinstance(content, Pairs):
+        content = Pairs((str(number), name) for number, name in enumerate(content))
+    if not isinstance(content, Pairs) or not content:
         raise FormatError(f"The file {source} has no names: it must list the classes.")
-    if len(given) > _MOST:
+    if len(content) > _MOST:
         raise FormatError(
             f"The file {source} has more than {_MOST:,} classes: check that it is the right one."
         )
-    found: dict[int, str | None] = {}
-    for key, value in given:
+    names: dict[int, str | None] = {}
+    for key, value in content:
         number = _whole(key)
         if number is None or not isinstance(value, str | None):
             raise FormatError(
                 f"The keys of names in {source} must be whole numbers, each with a text: correct "
                 f"{shown(key)}."
             )
-        if number in found:
+        if number in names:
             raise FormatError(f"The file {source} names the class {number} twice: correct it.")
-        found[number] = value
+        names[number] = value
     # null is a number without a name; the plain word None is not a null in YAML, and a class of LLD
-    return {number: name for number, name in found.items() if name is not None}
+    return {number: name for number, name in names.items() if name is not None}
 
 
 def _whole(key: Any) -> int | None:
@@ -168,5 +168,5 @@ def _whole(key: Any) -> int | None:
 
 def _point_columns(shape: Any) -> int:
     numbers = [_whole(n) for n in shape] if isinstance(shape, list) and len(shape) == 2 else []
-    points, each = numbers if len(numbers) == 2 else (None, None)
-    return points * each if points and each and points * each < 10_000 else 0
+    points, per_point = numbers if len(numbers) == 2 else (None, None)
+    return points * per_point if points and per_point and points * per_point < 10_000 else 0

@@ -29,11 +29,11 @@ from annotation_store.errors import FormatError
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
 from annotation_store.formats._exchange.export import (
     Contents,
-    each,
     fields_with_pictures,
     new_folder,
     refuse_full,
     refuse_nothing,
+    with_progress,
 )
 from annotation_store.formats._exchange.images import Images, Size, walk
 from annotation_store.formats._exchange.losses import lost_by_suggestions
@@ -95,11 +95,11 @@ class Row(NamedTuple):
 # -- in ------------------------------------------------------------------------------------------
 
 
-def read(asked: ImportRequest) -> tuple[Document, Images]:
+def read(request: ImportRequest) -> tuple[Document, Images]:
     """Read a dataset folder (or its ``data.yaml``); see `annotation_store.formats.read`."""
-    data_set = data_set_of(asked.path)
-    finder = asked.finder(data_set.root)
-    document = from_folder(data_set, asked.project.schema, finder)
+    data_set = data_set_of(request.path)
+    finder = request.finder(data_set.root)
+    document = from_folder(data_set, request.project.schema, finder)
     return document, finder
 
 
@@ -112,14 +112,16 @@ def from_folder(data_set: DataSet, schema: Schema, images: Images) -> Document:
         There are no labels.
     """
     root = data_set.root
-    found = pairs(root, images)
-    if not any(pair.label for pair in found):
+    label_pairs = pairs(root, images)
+    if not any(pair.label for pair in label_pairs):
         raise FormatError(
             f"The folder {root} holds no YOLO labels: it needs labels/ with .txt files, and images/."
         )
     skipped = Skipped()
     document = Document(str(root), [], skipped)
-    for pair, field in zip(found, field_frames(found, read_sidecar(root, schema), images), strict=True):
+    for pair, field in zip(
+        label_pairs, field_frames(label_pairs, read_sidecar(root, schema), images), strict=True
+    ):
         document.fields.append(field)
         if pair.label is None:
             skipped.count("{n} images have no label file: nothing in them counts as annotated.")
@@ -137,7 +139,7 @@ def from_folder(data_set: DataSet, schema: Schema, images: Images) -> Document:
         document.annotations += len(rows)
         for line, row in enumerate(rows, start=1):
             if isinstance(row, Unreadable):
-                skipped.one("lines that are not labels", f"{row.reason} It was left out.")
+                skipped.note("lines that are not labels", f"{row.reason} It was left out.")
                 field.left_out(None if row.row is None else row.row.box(size))
             else:
                 _take(row, f"{pair.label.name} line {line}", field, size, data_set.names, schema, skipped)
@@ -153,14 +155,14 @@ def _take(
     schema: Schema,
     skipped: Skipped,
 ) -> None:
-    cell_class, known = None, False
+    cell_class, in_schema = None, False
     if row.class_id in names:
-        cell_class, known = read_class(names[row.class_id], schema, skipped)
+        cell_class, in_schema = read_class(names[row.class_id], schema, skipped)
     else:
         skipped.count(f"class number {row.class_id} has no name in the data set: {{n}} boxes skipped.")
-    if not known:
+    if not in_schema:
         if row.confidence is None:
-            field.strangers.append((names.get(row.class_id, str(row.class_id)), row.box(size)))
+            field.unknown_boxes.append((names.get(row.class_id, str(row.class_id)), row.box(size)))
         return
     if row.outline:
         skipped.count("{n} outlines were converted to their bounding boxes.")
@@ -189,7 +191,7 @@ def pairs(root: Path, images: Images) -> list[Pair]:
             pictures[path.relative_to(root).with_suffix("").as_posix()] = path
         elif suffix == ".txt":
             texts.append(path)
-    found: list[Pair] = []
+    matched: list[Pair] = []
     for text in texts:
         parts = list(text.relative_to(root).with_suffix("").parts)
         if "labels" in parts[:-1]:
@@ -198,22 +200,24 @@ def pairs(root: Path, images: Images) -> list[Pair]:
         picture = pictures.pop(key, None) or images.file(key)
         if "labels" not in text.relative_to(root).parts[:-1] and picture is None and not images.known(key):
             continue  # a list of classes or of images, a readme
-        found.append(Pair(key, text, picture))
+        matched.append(Pair(key, text, picture))
     rest = [Pair(key, None, path) for key, path in pictures.items() if "images" in key.split("/")[:-1]]
-    return sorted(found + rest)
+    return sorted(matched + rest)
 
 
-def field_frames(found: Sequence[Pair], sidecar: Mapping[str, FieldIn], images: Images) -> list[FieldIn]:
+def field_frames(
+    label_pairs: Sequence[Pair], sidecar: Mapping[str, FieldIn], images: Images
+) -> list[FieldIn]:
     """Make the fields that label files speak of: from the sidecar, else named by their image or field."""
-    short = [pair.key.rsplit("/", 1)[-1] for pair in found]
+    short = [pair.key.rsplit("/", 1)[-1] for pair in label_pairs]
     times = Counter(short)
     frames = []
-    for pair, name in zip(found, short, strict=True):
+    for pair, name in zip(label_pairs, short, strict=True):
         suffix = pair.image.suffix if pair.image else ""
         if pair.key in sidecar:
             frame = replace(sidecar[pair.key], cells=[], proposals=[])
-        elif pair.image is None and (known := images.known(pair.key)) is not None:
-            frame = FieldIn(known.name)
+        elif pair.image is None and (field := images.known(pair.key)) is not None:
+            frame = FieldIn(field.name)
         elif times[name] > 1:
             frame = FieldIn("/".join(p for p in pair.key.split("/") if p != "images") + suffix)
         else:
@@ -289,14 +293,14 @@ def _confidence(word: str, at: str) -> float:
 # -- out -----------------------------------------------------------------------------------------
 
 
-def write(asked: ExportRequest) -> ExportReport:
+def write(request: ExportRequest) -> ExportReport:
     """Write a dataset folder; see `annotation_store.formats.write`."""
-    refuse_full(asked.out)
-    val, test = VALIDATION.read(asked.options), _TEST.read(asked.options)
+    refuse_full(request.out)
+    val, test = VALIDATION.read(request.options), _TEST.read(request.options)
     skipped = Skipped()
-    covered = _FIELDS.read(asked.options) == "covered"
-    contents = with_pictures(asked.contents(), asked.project, skipped, whole=not covered)
-    fields, partly = fields_with_pictures(contents, asked.what, skipped, covered=covered)
+    covered = _FIELDS.read(request.options) == "covered"
+    contents = with_pictures(request.contents(), request.project, skipped, whole=not covered)
+    fields, partly = fields_with_pictures(contents, request.what, skipped, covered=covered)
     for _ in range(partly):
         skipped.count(
             "Warning: {n} fields have unknown area, which YOLO will train as background. "
@@ -304,22 +308,22 @@ def write(asked: ExportRequest) -> ExportReport:
         )
     refuse_nothing(fields, skipped)
     shares = {"train": 1 - val - test, "val": val, "test": test}
-    parts = split_fields(fields, shares, seed=SEED.read(asked.options))
+    parts = split_fields(fields, shares, seed=SEED.read(request.options))
     for part, share in shares.items():
         if share and fields and part not in parts.values():
             skipped.count(f"There are too few patients for {part}: it is empty.")
-    names = asked.names()
-    files = asked.image_names(fields)
+    names = request.names()
+    files = request.image_names(fields)
     classes = labels(contents.schema, _classes(contents, fields))
-    _tell_losses(contents, fields, classes, skipped)
-    with new_folder(asked.out) as folder:
+    _report_losses(contents, fields, classes, skipped)
+    with new_folder(request.out) as folder:
         used = [part for part, share in shares.items() if share or part == "train"]
         for part in used:
             (folder / "images" / part).mkdir(parents=True)
             (folder / "labels" / part).mkdir(parents=True)
-        for field in each(fields, contents.progress):
+        for field in with_progress(fields, contents.progress):
             part, file = parts[field.id], files[field.id]
-            asked.put_image(field, folder / "images" / part / file)
+            request.put_image(field, folder / "images" / part / file)
             rows = label_rows(contents, field, classes)
             text = "".join(f"{row}\n" for row in rows)
             (folder / "labels" / part / file).with_suffix(".txt").write_text(text, "utf-8", newline="\n")
@@ -327,7 +331,7 @@ def write(asked: ExportRequest) -> ExportReport:
         places = {field.id: [f"images/{parts[field.id]}/{files[field.id]}"] for field in fields}
         write_sidecar(folder, contents, fields, places, names)
     lost = [*skipped.sentences(), *lost_by_suggestions(contents, "yolo")]
-    return ExportReport(asked.out, **contents.count(fields), skipped=lost)
+    return ExportReport(request.out, **contents.count(fields), skipped=lost)
 
 
 def _classes(contents: Contents, fields: Iterable[Field]) -> list[str | None]:
@@ -368,7 +372,7 @@ def _data_yaml(classes: Sequence[str], parts: Sequence[str]) -> str:
     return yaml.safe_dump({**content, "names": dict(enumerate(classes))}, sort_keys=False, allow_unicode=True)
 
 
-def _tell_losses(
+def _report_losses(
     contents: Contents, fields: Sequence[Field], classes: Sequence[str], skipped: Skipped
 ) -> None:
     spare = set(classes) - set(contents.schema.class_names)

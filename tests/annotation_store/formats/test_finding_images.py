@@ -132,7 +132,7 @@ def test_a_name_and_a_field_of_the_project(known: tuple[str, str], name: str, fo
 
 def test_the_folder_that_is_named_is_a_statement_too(tmp_path: Path) -> None:
     top = tree(tmp_path, "films/P1/f.png", "P2/f.png", "labels.json")
-    images = Images.of(top / "labels.json", top / "films" / "P1")
+    images = Images.for_file(top / "labels.json", top / "films" / "P1")
     assert images.find("P1/f.png").path == top / "films/P1/f.png"
     assert not images.find("P2/f.png").found, "neither P1's, nor what lies where nobody looks"
 
@@ -179,7 +179,7 @@ def test_the_usual_folders(tmp_path: Path, image: str, file: str, monkeypatch: p
     top = tree(tmp_path, image, file)
     monkeypatch.chdir((top / file).parent)
     for given in (top / file, Path(file).relative_to(Path(file).parent)):
-        found = Images.of(given, None).find("f.png").path
+        found = Images.for_file(given, None).find("f.png").path
         assert found is not None
         assert found.samefile(top / image)
 
@@ -187,13 +187,13 @@ def test_the_usual_folders(tmp_path: Path, image: str, file: str, monkeypatch: p
 def test_subsets_of_the_same_names_stay_apart(tmp_path: Path) -> None:
     top = tree(tmp_path, "images/train/f.png", "images/val/f.png", "annotations/instances_val.json")
     for images in (None, top / "images"):
-        found = Images.of(top / "annotations/instances_val.json", images).find("f.png").path
+        found = Images.for_file(top / "annotations/instances_val.json", images).find("f.png").path
         assert found == top / "images/val/f.png"
 
 
 def test_a_folder_beside_that_of_a_download_is_not_searched(tmp_path: Path) -> None:
     top = tree(tmp_path, "images/f.png", "downloads/labels.json")
-    assert not Images.of(top / "downloads/labels.json", None).find("f.png").found
+    assert not Images.for_file(top / "downloads/labels.json", None).find("f.png").found
 
 
 @pytest.mark.parametrize("name", ["f.png", "sub/f.png", "F.png"])
@@ -294,6 +294,6 @@ def test_a_field_is_known_by_the_folder_it_came_from_though_no_path_is_kept(
     with Project.create(tmp_path / "p") as project:
         project.fields.add([folder / "f.png"])
         assert "P1" not in project.fields.all()[0].source_path
-        images = Images.of(tmp_path / "labels.json", None, project)
+        images = Images.for_file(tmp_path / "labels.json", None, project)
         assert (images.known(stated) is not None) is found
         assert (images.find("f.png").field is not None) is True

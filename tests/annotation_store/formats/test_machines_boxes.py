@@ -26,7 +26,7 @@ def of_voc(inner: str) -> Document:
     document = Document("a.xml", [], Skipped())
     box = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>4</xmax><ymax>6</ymax></bndbox>"
     text = f"<annotation><object><name>Monocyte</name>{box}{inner}</object></annotation>"
-    voc.parse(text.encode(), LLD, "a.xml", document, Pairing.of_files(Images(), FILE, [FILE]), FILE)
+    voc.parse(text.encode(), LLD, "a.xml", document, Pairing.for_files(Images(), FILE, [FILE]), FILE)
     return document
 
 
@@ -46,7 +46,7 @@ def of_geojson(**properties: Any) -> Document:
         "geometry": {"type": "Polygon", "coordinates": [RING]},
         "properties": {"objectType": "detection", "classification": {"name": "Monocyte"}, **properties},
     }
-    geojson.parse(feature, FILE, LLD, document, Pairing.of_files(Images(), FILE, [FILE]))
+    geojson.parse(feature, FILE, LLD, document, Pairing.for_files(Images(), FILE, [FILE]))
     return document
 
 
@@ -92,7 +92,7 @@ def test_a_box_with_a_confidence_is_a_suggestion(
 ) -> None:
     (field,) = reader(name, value).fields
     assert not field.cells
-    assert not field.strangers
+    assert not field.unknown_boxes
     assert not field.lost
     ((_, found),) = field.proposals
     assert (found.box, found.confidence) == ((1, 2, 3, 4), confidence)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation_store import Project, formats
-from annotation_store.formats._exchange.comparison import Here, new_cells
+from annotation_store.formats._exchange.comparison import Present, new_cells
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
 from annotation_store.geometry import BoxIndex, iou
 from annotation_store.records import Box
@@ -112,7 +112,7 @@ def test_the_work_grows_with_the_number_of_cells_and_not_with_its_square(
     given_ = FieldIn("a.png", cells=[*cells, *cells[:100]])
     field = replace(project.fields.get(1), width=30_000, height=30_000)
     monkeypatch.setattr(project.fields, "get", lambda _: field)
-    here, document = Here(project), Document("x", [given_], Skipped())
+    here, document = Present(project), Document("x", [given_], Skipped())
     news = new_cells(project, document, field, given_, here)
     assert len(news.rows) <= 2_000
     assert not new_cells(project, document, field, given_, here).rows, "the second import adds nothing"

@@ -122,7 +122,7 @@ def of_geojson(novelty: Any) -> Document:
         },
     }
     file = Path("a.geojson")
-    geojson.parse(feature, file, LLD, document, Pairing.of_files(Images(), file, [file]))
+    geojson.parse(feature, file, LLD, document, Pairing.for_files(Images(), file, [file]))
     return document
 
 

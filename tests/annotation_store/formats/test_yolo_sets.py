@@ -39,7 +39,7 @@ def make_set(tmp_path: Path, image_folder: Path) -> MakeSet:
 
 def read(path: Path) -> Document:
     data_set = data_set_of(path)
-    return from_folder(data_set, load_schema("lld"), Images.of(data_set.root, None))
+    return from_folder(data_set, load_schema("lld"), Images.for_file(data_set.root, None))
 
 
 def classes(document: Document) -> list[str | None]:
@@ -117,7 +117,7 @@ def test_names_are_read_by_what_the_yaml_means(text: str) -> None:
 def test_a_number_whose_name_is_null_has_no_class(make_set: MakeSet, text: str) -> None:
     document = read(make_set(**{"data.yaml": f"names: {text}\n"}))
     assert classes(document) == ["Monocyte"]
-    assert [label for label, _ in document.fields[0].strangers] == ["1"]
+    assert [label for label, _ in document.fields[0].unknown_boxes] == ["1"]
     assert "class number 1 has no name in the data set: 1 boxes skipped." in document.skipped.sentences()
     assert parse_names(b"names: [None, 'None']", "data.yaml") == {0: "None", 1: "None"}
 
@@ -183,7 +183,7 @@ def test_a_line_that_is_no_label_is_told_and_never_background(
     if box is None:
         assert field.lost == [None], "nobody knows where it lies, so the field is not finished"
     else:
-        assert [*(found for _, found in field.strangers), *field.lost] == [box]
+        assert [*(found for _, found in field.unknown_boxes), *field.lost] == [box]
 
 
 def test_a_label_file_that_is_no_text_keeps_no_other_out(make_set: MakeSet, image_folder: Path) -> None:
