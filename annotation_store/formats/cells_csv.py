@@ -157,7 +157,7 @@ def _twin(names: Sequence[str]) -> str:
 
 
 class _Reader:
-    """Takes the rows of a table into a document, one after the other."""
+    """Adds the rows of a table to a document, one after the other."""
 
     def __init__(self, schema: Schema, document: Document, header: Sequence[str], *, comma: bool) -> None:
         self.fields: dict[str, FieldIn] = {}

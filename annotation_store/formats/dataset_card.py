@@ -1,4 +1,4 @@
-"""What goes out with an export so that others understand it: a dataset card to read, Croissant for programs.
+"""Describe an export for others: a dataset card for people, Croissant for programs.
 
 The card is Markdown with the YAML head that Hugging Face reads; Croissant is JSON-LD, version 1.1
 (https://docs.mlcommons.org/croissant/docs/croissant-spec.html). In a folder they are ``README.md`` and
@@ -88,7 +88,7 @@ _CONTEXT: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a card says of an export; no name of a patient, a file or a person is in it.
+    """The contents of a card; it holds no name of a patient, a file or a person.
 
     Attributes
     ----------
@@ -252,7 +252,7 @@ def card_of(facts: Facts) -> str:
 
 
 def _things(facts: Facts) -> str:
-    """Name what went out, up to the number of fields."""
+    """Return the start of the first sentence: how many cells or suggestions were exported."""
     if (count := facts.suggestions) > 0:
         return f"{count} suggestion{'s' * (count != 1)} of a model, not reviewed, on"
     count = sum(facts.classes.values())
@@ -334,7 +334,7 @@ def _file(path: Path, place: str, name: str) -> dict[str, Any]:
 
 
 def _folder_entries(out: Path) -> list[dict[str, Any]]:
-    """Describe a folder: its single files one by one, and what is alike in one folder as a set."""
+    """Describe a folder: single files one by one, files of one kind in one folder as a set."""
     by_kind: dict[tuple[str, str], list[Path]] = {}
     for path in sorted(path for path in out.rglob("*") if path.is_file()):
         place = path.relative_to(out)

@@ -1,4 +1,4 @@
-"""What a document says of a field that the project does not say yet, as rows to be written."""
+"""Compare a document with a project and return what is new in it, as rows to be written."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ class CellNews:
 def new_cells(
     project: Project, document: Document, field: Field, field_in: FieldIn, present: Present
 ) -> CellNews:
-    """Compare the cells that a document gives a field with what is there, and with each other.
+    """Compare the cells of a document with those of the field, and with each other.
 
-    What is new is remembered in `present`, with 0 for its id.
+    New cells are added to `present`, with 0 for their id.
     """
     news = CellNews()
     skipped = document.skipped
@@ -122,12 +122,12 @@ def _merge_cell(
     news: CellNews,
     row: dict[str, Any] | None,
 ) -> Cell:
-    """Merge a cell that is there: its missing values are filled in, nothing is overwritten.
+    """Merge a cell into an existing one: fill in missing values, overwrite nothing.
 
     Parameters
     ----------
     row
-        Its columns, where this very file brought it and it is not written yet.
+        Its columns, if it comes from this file and is not written yet.
     """
     skipped = document.skipped
     mine, theirs = compare(existing, cell)
@@ -175,8 +175,8 @@ def new_areas(
 ) -> list[AreaRow]:
     """List the finished regions and ignore areas that a document adds to a field.
 
-    What cannot come in of a finished region is an ignore area; where its place cannot be read, nothing of the
-    field is finished.
+    A mark of a finished region that cannot be imported becomes an ignore area. If its place cannot be read,
+    no region of the field is finished.
     """
     whole = (0.0, 0.0, float(field.width), float(field.height))
     shapes: Sequence[tuple[float, ...]] = []

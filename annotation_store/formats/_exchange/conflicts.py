@@ -1,4 +1,4 @@
-"""The same cell in a project and in a file: what is missing is filled in, what differs is a conflict."""
+"""Compare a cell of the project with the same cell in a file: fill in missing values, find conflicts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fill_in(existing: Cell, cell: CellIn, schema: Schema) -> tuple[dict[str, Any
 
 
 def compare(existing: Cell, cell: CellIn) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the compare values of project and file, where both state one."""
+    """Return the values of project and file that differ, where both state one."""
     ours: dict[str, Any] = {}
     theirs: dict[str, Any] = {}
     if existing.cell_class and cell.cell_class and existing.cell_class != cell.cell_class:
@@ -53,7 +53,7 @@ def describe_differences(
     our_place: str = "here",
     their_place: str = "in the file",
 ) -> str:
-    """Describe in words where they differ, and which is which."""
+    """Describe the differences in words."""
     parts = []
     if "cell_class" in theirs:
         parts.append(f"class {ours['cell_class']} {our_place}, {theirs['cell_class']} {their_place}")
@@ -63,7 +63,7 @@ def describe_differences(
 
 
 def fill_in_if_valid(existing: Cell, cell: CellIn, schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what `fill_in` gives, or nothing if the file's values break a rule."""
+    """Return what `fill_in` returns, or two empty dicts if the file's values break a rule."""
     try:
         return fill_in(existing, cell, schema)
     except EditError:

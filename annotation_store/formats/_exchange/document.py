@@ -102,11 +102,11 @@ class Skipped:
         self._listed.setdefault(kind, []).append(sentence)
 
     def listed(self, kind: str) -> list[str]:
-        """Return what was noted of a kind, each in a separate sentence."""
+        """Return the sentences of a kind."""
         return list(self._listed.get(kind, ()))
 
     def absorb(self, other: Skipped) -> None:
-        """Add the notes of another."""
+        """Add the sentences of another instance."""
         self._counted += other._counted
         for kind, listed in other._listed.items():
             self._listed.setdefault(kind, []).extend(listed)
@@ -115,7 +115,7 @@ class Skipped:
         return bool(self._counted or self._listed)
 
     def sentences(self) -> list[str]:
-        """Return everything noted."""
+        """Return all sentences."""
         lines = [sentence.replace("{n}", str(n)) for sentence, n in self._counted.items()]
         for kind, listed in self._listed.items():
             lines += listed[:_SHOWN]

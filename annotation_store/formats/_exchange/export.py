@@ -1,4 +1,4 @@
-"""What every writer leans on: the contents of a project, names, images, and folders made in one step."""
+"""Shared by all writers: the contents of a project, names, images, and folders made in one step."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Picture(Field):
 
     Attributes
     ----------
-    of
+    slide_id
         The slide's id.
     box
         x, y, width, height on it, in whole pixels.
@@ -75,7 +75,7 @@ class Order:
 
     @classmethod
     def of_project(cls, project: Project) -> Order:
-        """Return that of a project; nothing changes where nothing came from another copy."""
+        """Return the order of a project; it changes nothing if nothing came from another copy."""
         return cls(numbers_of(project))
 
     def fields(self, fields: Sequence[Field]) -> list[Field]:
@@ -126,7 +126,7 @@ class Contents:
 
     @classmethod
     def of_project(cls, project: Project, what: What, progress: Progress | None = None) -> Contents:
-        """Read them from a project, in one statement a kind."""
+        """Read the contents of a project, with one statement per kind."""
         order = Order.of_project(project)
         finished = [r for r in project.regions.all() if r.finished]
         return cls(

@@ -1,4 +1,4 @@
-"""Finding the images that annotations name: image files, or the fields that the project has already.
+"""Find the images that annotations name: image files, or fields of the project.
 
 One rule for every format. In this order: the exact path; the same name in folders that agree; the same but
 for capitals and Unicode composition; the same name with another suffix. Folders must agree from the image
@@ -133,7 +133,7 @@ def _subsets(folder: Path, path: Path) -> list[Place]:
 
 
 class Match(NamedTuple):
-    """What bears a name: a file, a field of the project, both (the pixels tell), or neither.
+    """What a name refers to: a file, a field of the project, both (the pixels decide), or neither.
 
     Attributes
     ----------
@@ -223,7 +223,7 @@ class _Name(NamedTuple):
 
 @dataclass
 class Images:
-    """The images that an import may draw on.
+    """The images that an import may use.
 
     Attributes
     ----------
@@ -245,7 +245,7 @@ class Images:
 
     @classmethod
     def for_file(cls, path: Path, images: Path | None, project: Project | None = None) -> Images:
-        """Draw on the fields, and on what lies beside a file of annotations or in a named folder."""
+        """Search the fields, and the files beside a file of annotations or in a named folder."""
         if project is None:
             return cls(places(path, images))
         return cls(places(path, images), project.fields.all(), project.pseudonyms.of_folder)
@@ -256,9 +256,9 @@ class Images:
         Parameters
         ----------
         beside
-            A folder that goes before the others: that of the record's own file, where a data set has many.
+            A folder to search first: that of the record's own file, if a data set has several.
         stem
-            What the image is called, suffix aside, if nothing bears the name.
+            Another name of the image, without suffix, if nothing has the name.
         """
         match = self._find(name, beside)
         if stem and not match.found:
@@ -285,7 +285,7 @@ class Images:
         return None if field is None else (field.width, field.height)
 
     def missing(self, name: str, match: Match) -> str:
-        """Explain why a name has no image, and what helps."""
+        """Explain why a name has no image, and how to fix it."""
         shown_name = clean_name(name)
         if match.alike:
             several = " or ".join(match.alike[:_SHOWN]) + (" or others" if len(match.alike) > _SHOWN else "")
@@ -406,7 +406,7 @@ class Images:
 
 
 def same_name(first: str, second: str) -> bool:
-    """Return whether two names are one but for slashes, capitals and Unicode composition."""
+    """Return whether two names are equal except for slashes, capitals and Unicode composition."""
     return _folded(first.replace("\\", "/")) == _folded(second.replace("\\", "/"))
 
 

@@ -88,7 +88,7 @@ class Survey:
     sets: int = 0
 
     def lost(self, form: str, what: str = "cells") -> dict[str, int]:
-        """Count what a format would lose of it; what is lost of nothing is not listed."""
+        """Count what a format would lose; kinds that lose nothing are left out."""
         others = OF_SUGGESTIONS if what == "cells" else OF_CELLS
         kinds = [kind for kind in LOST[form] if kind not in others]
         return {kind: count for kind in kinds if (count := getattr(self, kind))}

@@ -1,4 +1,4 @@
-"""Which image each field of a document is on: found by name, and no image for two that are not one."""
+"""Find the image of each field of a document by name; an image is never used for two different names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def matching_images(document: Document, images: Images) -> dict[int, Match]:
     Raises
     ------
     FormatError
-        None was found.
+        No image was found.
     """
     matches: dict[int, Match] = {}
     reasons: list[str] = []

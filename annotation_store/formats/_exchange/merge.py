@@ -1,4 +1,4 @@
-"""Merging a document into a project: what is there stays, what is new is added, what differs is listed."""
+"""Merge a document into a project: keep what is there, add what is new, list what conflicts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def merge(
     Parameters
     ----------
     images
-        Where its images are looked for.
+        Finds the images.
     dry_run
         Roll back at the end and add no image: the report shows what the import would do.
     """
@@ -93,7 +93,7 @@ class _Steps:
 def _incoming(
     document: Document, matches: Mapping[int, Match], patient_from: str | None
 ) -> dict[int, Incoming]:
-    """Describe the image files of a document, by the place of the field in it."""
+    """Describe the image files of a document, by the index of the field in it."""
     pattern = name_pattern(patient_from)
     incoming: dict[int, Incoming] = {}
     for index, match in matches.items():
@@ -154,7 +154,7 @@ def _same_size(field: Field, field_in: FieldIn, document: Document) -> bool:
 
 @dataclass(slots=True)
 class _Written:
-    """What was written in a transaction that may yet be taken back."""
+    """What was written in a transaction that may still be rolled back."""
 
     report: ImportReport
     edits: list[Edit] = dataclass_field(default_factory=list)

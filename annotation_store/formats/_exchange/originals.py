@@ -1,4 +1,4 @@
-"""Which original files an export may hand on: those that every program reads as the project shows them.
+"""Decide which original files an export may copy: those that every program reads as the project shows them.
 
 A camera's 12 bits in a 16-bit TIFF are black in most readers, a turned JPEG lies on its side in some, and few
 know Zstandard. So only the plain forms count, by what the file's head says; of everything else an export
@@ -35,7 +35,7 @@ _BITS, _EXTRA, _SAMPLE_FORMAT = 258, 338, 339
 
 
 def plain_suffix(path: Path, size: tuple[int, int]) -> str | None:
-    """Return the name ending under which a file can be handed on; ``None`` if its pixels must be written.
+    """Return the suffix under which a file can be copied; ``None`` if its pixels must be written.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Pairs files of annotations with images where each image has its own file (Pascal VOC, QuPath)."""
+"""Pair files of annotations with images, where each image has its own file (Pascal VOC, QuPath)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Pairing:
         )
 
     def match(self, file: Path, stated: str = "", folder: str = "") -> tuple[str, Match]:
-        """Return the name of the field of a file, and what bears it.
+        """Return the name of the field of a file, and the image or field of that name.
 
         Parameters
         ----------

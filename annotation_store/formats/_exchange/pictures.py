@@ -67,7 +67,7 @@ def with_pictures(contents: Contents, project: Project, skipped: Skipped, *, who
     Parameters
     ----------
     skipped
-        What is in no picture is told there.
+        Collects what is in no picture.
     whole
         Whether a picture reaches beyond its region where a cell does; else such a cell is cut.
     """
@@ -147,10 +147,10 @@ class _Writing:
 
         Parameters
         ----------
-        own, seen
+        core, extent
             The part of the slide whose cells belong to the picture, and what it shows.
-        shown
-            The cells of which anything is seen.
+        visible
+            The cells of which any part is visible.
         """
         number = self.next_field
         self.numbers[number] = self.next_number
@@ -330,7 +330,7 @@ def _is_whole(box: Box, extent: _Rect) -> bool:
 
 
 def _clip(box: Box, extent: _Rect) -> tuple[Box, float]:
-    """Return the part of a box that is seen, and its share of the box."""
+    """Return the visible part of a box, and its share of the box."""
     x, y, w, h = box
     x0, y0 = max(x, extent.left), max(y, extent.top)
     x1, y1 = min(x + w, extent.right), min(y + h, extent.bottom)

@@ -1,4 +1,4 @@
-"""Which format a file or folder of annotations is in: a proposal, for which nothing is read whole."""
+"""Guess the format of a file or folder of annotations, without reading it whole."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _LLD_KEY = re.compile(rb'"(cell_size|nuclear_chromatio|cytoplasmic_vacuoles)"\s*
 def recognise(path: str | Path) -> str | None:
     """Return the format of a file or folder; ``None`` if it is not recognised.
 
-    It looks at names and at the ends of a file, so it is quick, and can be wrong: what reads the file
-    says whether it is.
+    Only names and the ends of a file are read, so the guess is quick and can be wrong: the reader of the
+    format decides.
     """
     path = Path(path)
     try:

@@ -46,7 +46,7 @@ class ImportRequest:
     options: Mapping[str, str]
 
     def finder(self, root: Path | None = None) -> Images:
-        """Return where images are looked for: in the folder given, or beside the file or in `root`."""
+        """Return a finder of images: in the given folder, or beside the file or in `root`."""
         return Images.for_file(self.path if root is None else root, self.images, self.project)
 
 
@@ -70,7 +70,7 @@ class ExportRequest:
     options: Mapping[str, str]
 
     def contents(self) -> Contents:
-        """Read what is to be written, as it was at one moment."""
+        """Read what is to be written, as of one moment."""
         return Contents.of_project(self.project, self.what, self.progress)
 
     def names(self) -> Names:

@@ -29,7 +29,7 @@ def write_sidecar(
     files: Mapping[int, Sequence[str]],
     names: Names,
 ) -> None:
-    """Write it into an export; `files` are the images' paths within."""
+    """Write the sidecar into an export; `files` are the images' paths in it."""
     fields = list(fields)
     document = to_coco(
         contents.schema,
@@ -46,7 +46,7 @@ def write_sidecar(
 
 
 def read_sidecar(folder: Path, schema: Schema) -> dict[str, FieldIn]:
-    """Read it, keyed by the images' paths within the folder without suffix; empty if there is none."""
+    """Read the sidecar, keyed by the images' paths in the folder without suffix; empty if there is none."""
     path = folder / NAME
     if not path.is_file():
         return {}

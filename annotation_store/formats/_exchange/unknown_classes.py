@@ -52,7 +52,7 @@ def is_surely_not_white(label: str) -> bool:
 
 
 class UnknownMarks(NamedTuple):
-    """What marks that cannot come in mean for a field.
+    """Marks that cannot be imported into a field.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class UnknownMarks(NamedTuple):
 
 
 def sort_unknown(field: Field, field_in: FieldIn) -> UnknownMarks:
-    """Sort the marks of a field that cannot come in; a box outside the field has no place that is known."""
+    """Sort the marks of a field that cannot be imported; a box outside the field has no known place."""
     marks: list[Box | None] = [box for label, box in field_in.unknown_boxes if not is_surely_not_white(label)]
     boxes: dict[Box, None] = {}
     unplaced = 0
@@ -91,7 +91,7 @@ def boxes_to_ignore(boxes: Sequence[Box], finished: Sequence[Shape], cells: Sequ
     finished
         The finished regions of the field: elsewhere nothing is known, so nothing is lost.
     cells
-        What is boxed there; whoever boxed the same place has judged it.
+        The boxes of its cells: what overlaps one of them was judged already.
     """
     judged = np.asarray(cells, np.float64).reshape(-1, 4)
     tree = shapely.STRtree(shapely.box(*judged[:, :2].T, *(judged[:, :2] + judged[:, 2:]).T))

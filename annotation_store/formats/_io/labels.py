@@ -136,7 +136,7 @@ def confidence_of(values: Mapping[str, Any], schema: Schema | None = None) -> fl
 
     Parameters
     ----------
-    said
+    values
         Names with values; of several confidences the first number counts.
     schema
         Whose attributes are not confidences, whatever their names.

@@ -1,4 +1,4 @@
-"""Label Studio's tasks into a document: images, annotations, predictions.
+"""Read Label Studio's tasks into a document: images, annotations, predictions.
 
 A mark may be several results of one id (its shape, its label, choices, texts), which are joined here. What
 cannot be read is skipped and reported, a task or a mark alone, and never becomes background.
@@ -114,7 +114,7 @@ def _results_of_minimal(value: Any, named: bool) -> list[dict[str, Any]] | None:
     Parameters
     ----------
     named
-        Whether labels stand under that key, so that what is no list of them is one that cannot be read.
+        Whether the key holds labels, so that any other value cannot be read.
 
     Returns
     -------
@@ -282,7 +282,7 @@ class _Names:
         return (path[3:] if drive else path).lstrip("/"), uploaded is not None
 
     def resolve(self, place: str, at: str) -> tuple[str, Match]:
-        """Return the name of the field of a task, and what bears it.
+        """Return the name of the field of a task, and the image or field of that name.
 
         Folders that all tasks have in common say where the server keeps its files, and may be left out; an
         uploaded file has a prefix of eight digits that its owner does not know.
@@ -368,7 +368,7 @@ class _Marks:
         for mark in self._join_results(results):
             areas = {label for label in mark.labels if label in (REGION, IGNORE)}
             if areas and self.scored is not None:
-                continue  # what is finished, no machine says
+                continue  # a prediction never marks a region as finished
             if not areas:
                 self.document.annotations += 1
             try:

@@ -316,14 +316,14 @@ def _code(value: object, at: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What the parts of an export share.
+    """State shared by the parts of an export.
 
     Attributes
     ----------
     parts, files
         Part (train, test) and file name of each field's image, by the field's id.
     lost
-        Cells that could not be said, by field: they become ignore areas, because a finished region
+        Cells that cannot be stored, by field: they become ignore areas, because a finished region
         promises that every white cell in it is boxed.
     """
 
@@ -501,7 +501,7 @@ Sheet = tuple[Box | None, list[tuple[Cell, int]]]
 
 
 def _patches(shapes: Sequence[Shape], cells: Sequence[tuple[Cell, int]], skipped: Skipped) -> list[Sheet]:
-    """Return one image with its patch for each region that holds a cell."""
+    """Return each patch that holds a cell, with its cells."""
     if not shapes:
         skipped.count("{n} fields have no finished region, so no patch: left out.")
     sheets: list[Sheet] = []
