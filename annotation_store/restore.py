@@ -63,7 +63,7 @@ class RestoreReport:
 def list_backups(folder: str | Path) -> list[Backup]:
     """List the copies of a project's database, newest first."""
     place = inside(Path(folder), BACKUPS)
-    return sorted((_examined(p) for p in place.glob("*.db")), key=lambda b: b.made, reverse=True)
+    return sorted((_examine(p) for p in place.glob("*.db")), key=lambda b: b.made, reverse=True)
 
 
 def restore(folder: str | Path, backup: str | Path | None = None) -> RestoreReport:
@@ -88,14 +88,14 @@ def restore(folder: str | Path, backup: str | Path | None = None) -> RestoreRepo
     if not project.is_dir():
         raise ProjectError(f"There is no folder {project}: check the path.")
     refuse_links(project)
-    chosen = _chosen(project, None if backup is None else Path(backup))
+    chosen = _choose_backup(project, None if backup is None else Path(backup))
     # before the lock is held: to close a file gives up this process's locks on it
     here, there = _uid_of(project / DATABASE), _uid_of(chosen.path)
     if here is not None and here != there:
         raise ProjectError(f"The backup {chosen.path} belongs to another project: choose one of {project}.")
     try:
         with _closed_elsewhere(project / DATABASE):
-            new = _copied(chosen.path, project)
+            new = _copy(chosen.path, project)
             kept_in = _set_aside_all(project)
             move(new, project / DATABASE)
             unknown = _set_unknown_aside(project, kept_in.name)
@@ -105,11 +105,11 @@ def restore(folder: str | Path, backup: str | Path | None = None) -> RestoreRepo
         return RestoreReport(chosen, kept_in, unknown, opened.check())
 
 
-def _chosen(project: Path, given: Path | None) -> Backup:
+def _choose_backup(project: Path, given: Path | None) -> Backup:
     if given is not None:
         if not given.is_file():
             raise ProjectError(f"There is no backup {given}: check the path.")
-        backup = _examined(given)
+        backup = _examine(given)
         if backup.problem:
             raise ProjectError(f"The backup {given} cannot be used ({backup.problem}): choose another one.")
         return backup
@@ -124,7 +124,7 @@ def _chosen(project: Path, given: Path | None) -> Backup:
     )
 
 
-def _examined(path: Path) -> Backup:
+def _examine(path: Path) -> Backup:
     made = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
     if stamp := _STAMP.search(path.name):
         with suppress(ValueError):
@@ -178,7 +178,7 @@ def _closed_elsewhere(database: Path) -> Iterator[None]:
         yield
 
 
-def _copied(backup: Path, project: Path) -> Path:
+def _copy(backup: Path, project: Path) -> Path:
     """Copy a backup into the project's folder, under a temporary name."""
     new = project / UNFINISHED
     try:

@@ -104,14 +104,14 @@ class KnownEntries:
 
     def read(self, rows: Sequence[Any]) -> list[Entry]:
         """Return the entries of rows, those of before where the row is the same."""
-        known: dict[tuple[str, int], tuple[tuple[Any, ...], Entry]] = {}
+        current: dict[tuple[str, int], tuple[tuple[Any, ...], Entry]] = {}
         for row in rows:
             content = tuple(row)
             key = content[:2]
             before = self._known.get(key)
-            known[key] = before if before is not None and before[0] == content else (content, _entry(row))
-        self._known = known
-        return [entry for _, entry in known.values()]
+            current[key] = before if before is not None and before[0] == content else (content, _entry(row))
+        self._known = current
+        return [entry for _, entry in current.values()]
 
 
 class BulkEdits:
@@ -158,8 +158,8 @@ class BulkEdits:
         # as text, JSON can be compared before it is read
         columns = [sa.type_coerce(c, sa.Text).label(c.name) if c.name in _OF_JSON else c for c in both.c]
         rows = self._db.rows(sa.select(*columns).order_by(both.c.field_id, both.c.entity, both.c.id))
-        found = (KnownEntries() if known is None else known).read(rows)
-        return self._as_seen_blind(found) if self._db.reading.blind else found
+        entries = (KnownEntries() if known is None else known).read(rows)
+        return self._hide_from_blind(entries) if self._db.reading.blind else entries
 
     def _cell_entries(self) -> sa.Select[Any]:
         predicted = suggestions.alias("said")
@@ -189,13 +189,13 @@ class BulkEdits:
             .where(cells.c.reading_id == self._db.reading.id, sa.not_(cells.c.deleted))
         )
 
-    def _as_seen_blind(self, found: Sequence[Entry]) -> list[Entry]:
-        uncovered, seen = self._regions.uncovered(), []
-        for entry in found:
+    def _hide_from_blind(self, entries: Sequence[Entry]) -> list[Entry]:
+        uncovered, visible = self._regions.uncovered(), []
+        for entry in entries:
             if uncovered.shows(entry.field_id, entry.box):
-                seen.append(entry)
+                visible.append(entry)
             elif entry.kind == "cell":
-                seen.append(
+                visible.append(
                     Entry(
                         "cell",
                         entry.id,
@@ -212,7 +212,7 @@ class BulkEdits:
                         annotator=entry.annotator,
                     )
                 )
-        return seen
+        return visible
 
     def label(
         self,
@@ -232,25 +232,25 @@ class BulkEdits:
         EditError
             One of them is gone or settled already, or the schema lacks the class or value.
         """
-        given = self._rows.given(cell_class, attributes)
+        columns = self._rows.columns(cell_class, attributes)
         proposed = list(dict.fromkeys(suggestion_ids))
         by_field: dict[int, list[Change]] = {}
         counts: dict[int, int] = {}
         with self._db.writing() as connection:
             for row in self._cells.marks.rows(list(dict.fromkeys(cell_ids)), connection):
-                change = self._rows.change(row, given)
+                change = self._rows.change(row, columns)
                 if change is not None:
                     by_field.setdefault(row.field_id, []).append(change)
                     counts[row.field_id] = counts.get(row.field_id, 0) + 1
             if proposed:
 
                 def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:
-                    return self._pending.corrected(suggestion, given)
+                    return self._pending.correct(suggestion, columns)
 
                 for field_id, changes in self._pending.settle(connection, proposed, cell_of).items():
                     by_field.setdefault(field_id, []).extend(changes)
                     counts[field_id] = counts.get(field_id, 0) + sum(c.entity == "cell" for c in changes)
-            written = [
+            written_edits = [
                 self._db.write_edit(
                     connection,
                     field_id,
@@ -259,8 +259,8 @@ class BulkEdits:
                 )
                 for field_id, changes in by_field.items()
             ]
-        self._db.announce(written)
-        return written
+        self._db.announce(written_edits)
+        return written_edits
 
     def take(
         self,
@@ -287,20 +287,20 @@ class BulkEdits:
             A box is empty or outside the field, the schema lacks a class or value, or a cell is gone.
         """
         rows = [self._rows.new(field_id, **cell, origin=Origin.IMPORTED) for cell in new]
-        given: dict[int, dict[str, Any]] = {}
+        columns_by_cell: dict[int, dict[str, Any]] = {}
         for cell_id, change in changed.items():
             place = self._rows.box(field_id, change["box"]) if "box" in change else {}
-            labels = self._rows.given(change.get("cell_class", KEEP), change.get("attributes"))
-            given[cell_id] = {**place, **labels}
+            labels = self._rows.columns(change.get("cell_class", KEEP), change.get("attributes"))
+            columns_by_cell[cell_id] = {**place, **labels}
 
         def build(connection: sa.Connection) -> tuple[int, list[Change]]:
-            found = [Change("cell", None, None, row) for row in rows]
-            for row in self._cells.marks.rows(list(given), connection):
+            changes = [Change("cell", None, None, row) for row in rows]
+            for row in self._cells.marks.rows(list(columns_by_cell), connection):
                 if row.field_id != field_id:
                     raise EditError(f"The cell {row.id} lies on another field. Nothing was changed.")
-                change = self._rows.change(row, given[row.id])
-                found += [] if change is None else [change]
-            return field_id, found
+                change = self._rows.change(row, columns_by_cell[row.id])
+                changes += [] if change is None else [change]
+            return field_id, changes
 
         return self._db.edit(command, build)
 
@@ -316,9 +316,9 @@ class BulkEdits:
         undone: list[Edit] = []
         with self._db.writing() as connection:
             query = sa.select(edits.c.id, edits.c.field_id, edits.c.annotator, edits.c.reading_id)
-            found = {row.id: row for row in connection.execute(query.where(edits.c.id.in_(ids)))}
+            rows = {row.id: row for row in connection.execute(query.where(edits.c.id.in_(ids)))}
             for edit_id in ids:
-                row = found.get(edit_id)
+                row = rows.get(edit_id)
                 scope = None if row is None or row.field_id is None else self._db.scope(row.field_id)
                 if (
                     row is None

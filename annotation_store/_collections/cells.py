@@ -74,8 +74,8 @@ class Cells:
             Classes that have no values.
         """
         c = cells.c
-        given = sa.func.json_each(c.attributes).table_valued("key", name="given")
-        values = sa.select(sa.func.count()).select_from(given).correlate(cells).scalar_subquery()
+        stored_values = sa.func.json_each(c.attributes).table_valued("key", name="given")
+        values = sa.select(sa.func.count()).select_from(stored_values).correlate(cells).scalar_subquery()
         lacks = sa.or_(
             c.cell_class.is_(None), sa.and_(c.cell_class.not_in(list(artefacts)), values < attributes)
         )
@@ -167,24 +167,26 @@ class Cells:
         confirm
             What is given was weighed against a model's word: see `Project.label_reviews`.
         """
-        given = self._rows.given(cell_class, attributes)
+        columns = self._rows.columns(cell_class, attributes)
         if not isinstance(cut, Keep):
-            given["cut"] = bool(cut)
+            columns["cut"] = bool(cut)
         if not isinstance(comment, Keep):
-            given["comment"] = validation.text(comment, "comment")
+            columns["comment"] = validation.text(comment, "comment")
         for name, flag in zip(_FLAGS, (bookmark, second_opinion), strict=True):
             if not isinstance(flag, Keep):
-                given[name] = bool(flag)
+                columns[name] = bool(flag)
 
         def build(connection: sa.Connection) -> tuple[int, list[Change]]:
             row = self.marks.row(cell_id, connection)
             place = {} if isinstance(box, Keep) else self._rows.box(row.field_id, box)
-            own = dict(given)
+            after = dict(columns)
             if not isinstance(kind, Keep):
-                own["kind"] = validation.kind(self._db.schema, kind, given.get("cell_class", row.cell_class))
+                after["kind"] = validation.kind(
+                    self._db.schema, kind, columns.get("cell_class", row.cell_class)
+                )
             if confirm:
-                own["confirmed"] = _confirmed(row, {**place, **given})
-            change = self._rows.change(row, {**place, **own})
+                after["confirmed"] = _update_confirmed(row, {**place, **columns})
+            change = self._rows.change(row, {**place, **after})
             return row.field_id, [change] if change is not None else []
 
         labelled = attributes or not isinstance(cell_class, Keep) or not isinstance(kind, Keep)
@@ -218,8 +220,10 @@ class Cells:
         if cell_class is not None:
             query = query.where(cells.c.cell_class == cell_class)
         if value is not None:
-            given = sa.func.json_each(cells.c.attributes).table_valued("key", "value", name="given")
-            named = sa.select(sa.literal(1)).where(given.c.key == value[0], given.c.value == value[1])
+            stored_values = sa.func.json_each(cells.c.attributes).table_valued("key", "value", name="given")
+            named = sa.select(sa.literal(1)).where(
+                stored_values.c.key == value[0], stored_values.c.value == value[1]
+            )
             query = query.where(named.correlate(cells).exists())
         return [row_mappers.cell(row) for row in self._db.rows(query.order_by(cells.c.id.desc()).limit(most))]
 
@@ -238,9 +242,13 @@ class Cells:
         if order is not None:
             for start in range(0, len(order), size):
                 part = order[start : start + size]
-                found = {row.id: row for row in self._db.rows(query.where(cells.c.id.in_(part)))}
-                if found:
-                    yield [(row_mappers.cell(found[i]), found[i].extra) for i in part if i in found]
+                rows_by_id = {row.id: row for row in self._db.rows(query.where(cells.c.id.in_(part)))}
+                if rows_by_id:
+                    yield [
+                        (row_mappers.cell(rows_by_id[i]), rows_by_id[i].extra)
+                        for i in part
+                        if i in rows_by_id
+                    ]
             return
         query = query.order_by(cells.c.id).limit(size)
         while rows := self._db.rows(query.where(cells.c.id > last)):
@@ -331,16 +339,16 @@ class Cells:
         return [row_mappers.cell(row) for row in self._db.rows(query)]
 
 
-def _confirmed(row: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def _update_confirmed(row: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
     """Add what was just given, of class, attributes and box, to what is confirmed of a cell."""
-    known = dict(row.confirmed or {})
-    if "cell_class" in given:
-        known["cell_class"] = given["cell_class"]
-    if "attributes" in given:
-        known["attributes"] = {**known.get("attributes", {}), **given["attributes"]}
-    if "x" in given:
-        known["box"] = [given[name] for name in ("x", "y", "w", "h")]
-    return known
+    confirmed = dict(row.confirmed or {})
+    if "cell_class" in columns:
+        confirmed["cell_class"] = columns["cell_class"]
+    if "attributes" in columns:
+        confirmed["attributes"] = {**confirmed.get("attributes", {}), **columns["attributes"]}
+    if "x" in columns:
+        confirmed["box"] = [columns[name] for name in ("x", "y", "w", "h")]
+    return confirmed
 
 
 class _Part:

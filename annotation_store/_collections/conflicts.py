@@ -58,7 +58,7 @@ class Conflicts:
                     f"The conflict {conflict_id} is already closed ({row.state}): undo that edit first."
                 )
             closed = Change("conflict", row.id, {"state": "open"}, {"state": "taken" if take else "kept"})
-            changes = [*self._taken(connection, row), closed] if take else [closed]
+            changes = [*self._changes_to_take(connection, row), closed] if take else [closed]
             return row.field_id, changes
 
         self._db.edit("Take the other's word" if take else "Keep what is here", build)
@@ -66,17 +66,17 @@ class Conflicts:
     def _of_reading(self) -> sa.ColumnElement[bool]:
         return sa.or_(conflicts.c.reading_id == self._db.reading.id, conflicts.c.reading_id.is_(None))
 
-    def _taken(self, connection: sa.Connection, row: Any) -> list[Change]:
+    def _changes_to_take(self, connection: sa.Connection, row: Any) -> list[Change]:
         if row.cell_id is not None:
-            return self._taken_of_cell(connection, row)
+            return self._changes_of_cell(connection, row)
         if row.region_id is not None:
-            return self._taken_of_region(connection, row)
-        found = connection.execute(sa.select(fields).where(fields.c.id == row.field_id)).one()
+            return self._changes_of_region(connection, row)
+        field = connection.execute(sa.select(fields).where(fields.c.id == row.field_id)).one()
         values = validation.field_changes(row.there)
-        before, after = only_differences({name: getattr(found, name) for name in values}, values)
+        before, after = only_differences({name: getattr(field, name) for name in values}, values)
         return [Change("field", row.field_id, before, after)] if after else []
 
-    def _taken_of_region(self, connection: sa.Connection, row: Any) -> list[Change]:
+    def _changes_of_region(self, connection: sa.Connection, row: Any) -> list[Change]:
         query = sa.select(regions).where(regions.c.id == row.region_id, sa.not_(regions.c.deleted))
         region = connection.execute(query).first()
         if region is None:
@@ -92,7 +92,7 @@ class Conflicts:
         before, after = only_differences({name: getattr(region, name) for name in after}, after)
         return [Change("region", region.id, before, after)] if after else []
 
-    def _taken_of_cell(self, connection: sa.Connection, row: Any) -> list[Change]:
+    def _changes_of_cell(self, connection: sa.Connection, row: Any) -> list[Change]:
         cell = self._cells.marks.row(row.cell_id, connection)
         if row.there.get("deleted"):
             columns = [c.name for c in cells.columns if c.name not in ("id", "deleted")]
@@ -106,8 +106,8 @@ class Conflicts:
             of_class = after.get("cell_class", cell.cell_class)
             after["kind"] = validation.kind(self._db.schema, row.there["kind"], of_class)
         if row.there.get("attributes"):
-            given = validation.attributes(self._db.schema, row.there["attributes"])
-            after["attributes"] = self._rows.in_order({**cell.attributes, **given})
+            attributes = validation.attributes(self._db.schema, row.there["attributes"])
+            after["attributes"] = self._rows.in_order({**cell.attributes, **attributes})
         if "box" in row.there:
             after |= self._rows.box(row.field_id, row.there["box"])
         if "comment" in row.there:

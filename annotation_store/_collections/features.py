@@ -97,24 +97,24 @@ class Features:
             Of these fields only.
         """
         contents = self._contents(field_ids)
-        found: dict[int, BoxFeatures] = {}
-        with self._opened() as connection:
+        by_field: dict[int, BoxFeatures] = {}
+        with self._connection() as connection:
             if connection is None:
                 return {}
             query = "SELECT content, count, length, data FROM features WHERE trunk = ?"
             if len(contents) == 1:  # and its parts
                 query += " AND (content = ? OR (content > ? AND content < ?))"
-            (one,) = contents if len(contents) == 1 else ("",)
-            values = (trunk, one, one + _MARK, one + chr(ord(_MARK) + 1))
+            (content_hash,) = contents if len(contents) == 1 else ("",)
+            values = (trunk, content_hash, content_hash + _MARK, content_hash + chr(ord(_MARK) + 1))
             parts: dict[int, list[BoxFeatures]] = {}
             for content, count, length, data in connection.execute(query, values[: query.count("?")]):
                 content = content.partition(_MARK)[0]
-                if content in contents and (features := unpacked(count, length, data)) is not None:
+                if content in contents and (features := unpack(count, length, data)) is not None:
                     parts.setdefault(contents[content], []).append(features)
-        for field_id, some in parts.items():
-            length = some[-1].vectors.shape[1]
-            same = [part for part in some if part.vectors.shape[1] == length]
-            found[field_id] = (
+        for field_id, parts_of_field in parts.items():
+            length = parts_of_field[-1].vectors.shape[1]
+            same = [part for part in parts_of_field if part.vectors.shape[1] == length]
+            by_field[field_id] = (
                 same[0]
                 if len(same) == 1
                 else BoxFeatures(
@@ -122,43 +122,43 @@ class Features:
                     np.concatenate([part.vectors for part in same]),
                 )
             )
-        return found
+        return by_field
 
-    def save(self, trunk: str, found: Mapping[int, BoxFeatures]) -> None:
+    def save(self, trunk: str, vectors: Mapping[int, BoxFeatures]) -> None:
         """Store vectors of boxes beside those that are there; one of the same box is replaced.
 
         Without room on the disk, or where nothing may be written, nothing is stored: they are computed again.
         """
-        if self._db.read_only or not found:
+        if self._db.read_only or not vectors:
             return
-        with self._opened(write=True) as connection:
+        with self._connection(write=True) as connection:
             if connection is None:
                 return
             connection.execute("BEGIN IMMEDIATE")
-            for content, field_id in self._contents(found).items():
-                for part, new in _in_parts(content, found[field_id]):
+            for content, field_id in self._contents(vectors).items():
+                for part, new in _split_by_part(content, vectors[field_id]):
                     query = "SELECT count, length, data FROM features WHERE trunk = ? AND content = ?"
                     row = connection.execute(query, (trunk, part)).fetchone()
-                    both = _joined(unpacked(*row) if row else None, new)
-                    values = (trunk, part, len(both.boxes), both.vectors.shape[1], packed(both))
+                    both = _merge(unpack(*row) if row else None, new)
+                    values = (trunk, part, len(both.boxes), both.vectors.shape[1], pack(both))
                     connection.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?)", values)
             connection.execute("COMMIT")
 
     def _contents(self, field_ids: Collection[int] | None) -> dict[str, int]:
         query = sa.select(fields.c.id, fields.c.content_hash)
-        among = None if field_ids is None else {int(one) for one in field_ids}
+        among = None if field_ids is None else {int(field_id) for field_id in field_ids}
         if among is not None and len(among) < 1000:
             query = query.where(fields.c.id.in_(sorted(among)))
         rows = self._db.rows(query)
         return {row.content_hash: row.id for row in rows if among is None or row.id in among}
 
     @contextmanager
-    def _opened(self, *, write: bool = False) -> Iterator[sqlite3.Connection | None]:
+    def _connection(self, *, write: bool = False) -> Iterator[sqlite3.Connection | None]:
         """Open the cache; ``None`` where there is none, or it cannot be used. A damaged one is deleted."""
         self._db.check_present()
         file = inside(self._db.path, FEATURES, _FILE)
         try:
-            connection = _connected(file, write=write)
+            connection = _connect(file, write=write)
         except (sqlite3.Error, OSError) as error:
             self._give_up(file, error)
             connection = None
@@ -181,7 +181,7 @@ class Features:
                     path.unlink(missing_ok=True)
 
 
-def _connected(file: Path, *, write: bool) -> sqlite3.Connection | None:
+def _connect(file: Path, *, write: bool) -> sqlite3.Connection | None:
     if not write and not file.is_file():
         return None
     if write:
@@ -198,7 +198,7 @@ def _connected(file: Path, *, write: bool) -> sqlite3.Connection | None:
     return connection
 
 
-def _in_parts(content: str, new: BoxFeatures) -> Iterator[tuple[str, BoxFeatures]]:
+def _split_by_part(content: str, new: BoxFeatures) -> Iterator[tuple[str, BoxFeatures]]:
     """Return the rows that boxes of a field are kept in."""
     places = (np.asarray(new.boxes, np.float64).reshape(-1, 4)[:, :2] // _PART).astype(int)
     for column, row in sorted(set(map(tuple, places.tolist()))):
@@ -207,7 +207,7 @@ def _in_parts(content: str, new: BoxFeatures) -> Iterator[tuple[str, BoxFeatures
         yield key, new if len(rows) == len(places) else BoxFeatures(new.boxes[rows], new.vectors[rows])
 
 
-def _joined(old: BoxFeatures | None, new: BoxFeatures) -> BoxFeatures:
+def _merge(old: BoxFeatures | None, new: BoxFeatures) -> BoxFeatures:
     if old is None or old.vectors.shape[1] != new.vectors.shape[1]:
         return new
     again = new.places()
@@ -218,7 +218,7 @@ def _joined(old: BoxFeatures | None, new: BoxFeatures) -> BoxFeatures:
     )
 
 
-def packed(features: BoxFeatures) -> bytes:
+def pack(features: BoxFeatures) -> bytes:
     """Return boxes as float32, a float16 scale for each block of a vector, and the numbers as int8."""
     vectors = np.asarray(features.vectors, np.float32)
     starts = np.arange(0, vectors.shape[1], _BLOCK)
@@ -231,8 +231,8 @@ def packed(features: BoxFeatures) -> bytes:
     return data + zlib.crc32(data).to_bytes(_CHECK, "little")
 
 
-def unpacked(count: object, length: object, data: object) -> BoxFeatures | None:
-    """Read what `packed` wrote; ``None`` for a row that is none."""
+def unpack(count: object, length: object, data: object) -> BoxFeatures | None:
+    """Read what `pack` wrote; ``None`` if the row is not valid."""
     if not (isinstance(count, int) and isinstance(length, int) and isinstance(data, bytes)):
         return None
     blocks = -(-length // _BLOCK)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 from annotation_store import validation
-from annotation_store._collections.ingest import ALREADY, Incoming, Ingest, described
+from annotation_store._collections.ingest import ALREADY, Incoming, Ingest, describe_file
 from annotation_store._collections.pixels import FieldPixels
 from annotation_store._collections.search_progress import progress
 from annotation_store._db import row_mappers
@@ -56,9 +56,9 @@ class Fields:
         """List the fields, in the order in which they were added."""
         query = sa.select(*row_mappers.FIELD).order_by(fields.c.id)
         with row_mappers.many_records():
-            found = [row_mappers.field(row) for row in self._db.rows(query)]
-        self._db.cached_fields = {field.id: field for field in found}
-        return found
+            result = [row_mappers.field(row) for row in self._db.rows(query)]
+        self._db.cached_fields = {field.id: field for field in result}
+        return result
 
     def get(self, field_id: int) -> Field:
         """Return one field.
@@ -93,18 +93,18 @@ class Fields:
         cells_of = self._cells(few)
         pending = self._pending(few)
         drawn, finished_on = self._regions(few)
-        every = self.all() if few is None else [self._db.field(field_id) for field_id in few]
-        slides = {field.id for field in every if field.is_slide}
+        all_fields = self.all() if few is None else [self._db.field(field_id) for field_id in few]
+        slides = {field.id for field in all_fields if field.is_slide}
         searched = progress(self._db, None if few is None else slides) if slides else {}
         summaries = []
-        for field in every:
+        for field in all_fields:
             if field_ids is not None and field.id not in field_ids:
                 continue
             finished = finished_on.get(field.id, [])
             cell_count, classes = cells_of.get(field.id, (0, frozenset()))
             waiting = pending.get(field.id, 0)
             if self._db.reading.blind and waiting:
-                waiting = self._seen_blind(field.id, finished)
+                waiting = self._count_visible(field.id, finished)
             if finished and covers(field, finished):
                 state = FieldState.REVIEWED
             elif waiting:
@@ -119,7 +119,7 @@ class Fields:
             summaries.append(FieldSummary(field, state, cell_count, len(finished), waiting, classes, share))
         return summaries
 
-    def _seen_blind(self, field_id: int, finished: Sequence[Shape]) -> int:
+    def _count_visible(self, field_id: int, finished: Sequence[Shape]) -> int:
         """Count the pending suggestions that a blind reader may see: those in regions that are finished."""
         if not finished:
             return 0
@@ -144,12 +144,12 @@ class Fields:
             .group_by(c.field_id)
         )
         sets: dict[str | None, frozenset[str]] = {None: frozenset()}
-        found = {}
+        counts = {}
         for field_id, count, names in self._db.rows(query):
             if names not in sets:
                 sets[names] = frozenset(names.removesuffix(_ENDING).split(f"{_ENDING},"))
-            found[field_id] = (count, sets[names])
-        return found
+            counts[field_id] = (count, sets[names])
+        return counts
 
     def _pending(self, few: list[int] | None) -> dict[int, int]:
         s = suggestions.c
@@ -176,24 +176,24 @@ class Fields:
         A field without a patient (or slide) is its own unit.
         """
         field = self._db.field(field_id)
-        known = [fields.c.patient == field.patient] if field.patient else []
+        conditions = [fields.c.patient == field.patient] if field.patient else []
         if slide and field.slide:
-            known.append(fields.c.slide == field.slide)
+            conditions.append(fields.c.slide == field.slide)
         if not (field.slide if slide else field.patient):
             return [field_id]
-        query = sa.select(fields.c.id).where(*known).order_by(fields.c.id)
+        query = sa.select(fields.c.id).where(*conditions).order_by(fields.c.id)
         return [row.id for row in self._db.rows(query)]
 
     def patients(self) -> list[Patient]:
         """List the patients with their slides and fields, in the order in which they came; one statement."""
         query = sa.select(fields.c.id, fields.c.patient, fields.c.slide).where(fields.c.patient.is_not(None))
-        found: dict[str, tuple[dict[str, None], list[int]]] = {}
+        patients: dict[str, tuple[dict[str, None], list[int]]] = {}
         for row in self._db.rows(query.order_by(fields.c.id)):
-            slides, ids = found.setdefault(row.patient, ({}, []))
+            slides, ids = patients.setdefault(row.patient, ({}, []))
             if row.slide is not None:
                 slides.setdefault(row.slide)
             ids.append(row.id)
-        return [Patient(name, tuple(slides), tuple(ids)) for name, (slides, ids) in found.items()]
+        return [Patient(name, tuple(slides), tuple(ids)) for name, (slides, ids) in patients.items()]
 
     # -- taking in -------------------------------------------------------------------------------
 
@@ -240,7 +240,7 @@ class Fields:
         shared = validation.field_changes(about or {})
         options = SlideOptions(colour_profile, plane)
         incoming = [
-            replace(described(path, pattern), about=shared, slide_options=options)
+            replace(describe_file(path, pattern), about=shared, slide_options=options)
             for path in find_images(paths)
         ]
         outcomes = self._ingest.take_in(incoming, progress=progress)
@@ -319,10 +319,10 @@ class Fields:
         list of Edit
             One for each field that changed; `Project.bulk_edits` takes them back together.
         """
-        checked = {field_id: validation.field_changes(values) for field_id, values in changes.items()}
+        checked_changes = {field_id: validation.field_changes(values) for field_id, values in changes.items()}
         written: list[Edit] = []
         with self._db.writing() as connection:
-            for field_id, values in checked.items():
+            for field_id, values in checked_changes.items():
                 row = connection.execute(sa.select(fields).where(fields.c.id == field_id)).first()
                 if row is None:
                     raise EditError(f"There is no field {field_id} in the project {self._db.path}.")
@@ -336,8 +336,8 @@ class Fields:
     @property
     def patient_rule(self) -> str | None:
         """The expression that finds the patient in the names of new files; see `add`."""
-        found = self._db.rows(sa.select(project_table.c.patient_rule))
-        return found[0].patient_rule or None
+        rows = self._db.rows(sa.select(project_table.c.patient_rule))
+        return rows[0].patient_rule or None
 
     def set_patient_rule(self, expression: str | None) -> None:
         """Store the rule for all fields that are added from now on; empty or ``None``: no patient is read.

@@ -43,13 +43,13 @@ class History:
             .where(edits.c.id > edit_id)
             .order_by(history.c.id)
         )
-        found: dict[int, tuple[int | None, str, dict[str, list[int]]]] = {}
+        by_edit: dict[int, tuple[int | None, str, dict[str, list[int]]]] = {}
         for row in self._db.rows(query):
             if row.id in without:
                 continue
-            touched = found.setdefault(row.id, (row.field_id, row.command, {}))[2]
+            touched = by_edit.setdefault(row.id, (row.field_id, row.command, {}))[2]
             touched.setdefault(row.entity, []).append(row.entity_id)
         return [
             Edit(edit_id, field_id, command, {entity: tuple(ids) for entity, ids in touched.items()})
-            for edit_id, (field_id, command, touched) in found.items()
+            for edit_id, (field_id, command, touched) in by_edit.items()
         ]

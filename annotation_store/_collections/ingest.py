@@ -100,9 +100,9 @@ class Ingest:
         outcomes: list[Outcome] = []
         known = self.known_hashes()
         with self.staging() as staging:
-            for batch in self.prepared(incoming, staging, known):
+            for batch in self.prepare(incoming, staging, known):
                 if any(isinstance(item, _Prepared) for item in batch):
-                    with self.admitted(batch) as (_connection, results):
+                    with self.admit(batch) as (_connection, results):
                         outcomes += results
                     known |= {
                         item.content_hash: result.field_id
@@ -128,7 +128,7 @@ class Ingest:
             self._db.check_present()  # the better reason, if it is one
             raise ProjectError(why_not_written(f"The project {self._db.path}", error)) from error
 
-    def prepared(
+    def prepare(
         self, incoming: Sequence[Incoming], staging: Path | None, known: Mapping[str, int]
     ) -> Iterator[list[_Prepared | Outcome]]:
         """Read files, a batch at a time, and put them into the staging folder, if there is one."""
@@ -171,11 +171,11 @@ class Ingest:
             if slide is not None:
                 with slide:
                     return self._prepare_slide(item, slide, staged, known)
-            given = read_original(item.path)
-            content_hash = given.content_hash
+            image_file = read_original(item.path)
+            content_hash = image_file.content_hash
             if content_hash in known:
                 return Outcome(known[content_hash])
-            decoded = given.decode()
+            decoded = image_file.decode()
         except ImageError as error:
             return Outcome(None, problem=str(error))
         facts = decoded.facts
@@ -189,9 +189,9 @@ class Ingest:
             )
             sync_tree(staged)
             original = original_beside(staged)
-            original.write_bytes(given.data)
+            original.write_bytes(image_file.data)
             sync(original)
-        return _Prepared(item, content_hash, given.suffix, width, height, staged, facts)
+        return _Prepared(item, content_hash, image_file.suffix, width, height, staged, facts)
 
     def _prepare_slide(
         self, item: Incoming, slide: Slide, staged: Path | None, known: Mapping[str, int]
@@ -222,7 +222,7 @@ class Ingest:
         )
 
     @contextmanager
-    def admitted(
+    def admit(
         self, prepared: Sequence[_Prepared | Outcome], *, keep: bool = True
     ) -> Iterator[tuple[sa.Connection, list[Outcome]]]:
         """Make fields of what was prepared, in a transaction in which more may be written.
@@ -258,45 +258,45 @@ class Ingest:
         """Record fields, their files moved to where they belong; `moved` tells which."""
         outcomes: list[Outcome] = []
         rows: list[dict[str, Any]] = []
-        here: dict[str, int] = {}
-        names: set[str] = set()
-        asked: set[str] = set()
-        wanted = [item for item in prepared if isinstance(item, _Prepared)]
-        for start in range(0, len(wanted), _ASKED):
-            some = wanted[start : start + _ASKED]
-            of_some = {name for item in some for name in _first_names(item.incoming)}
+        ids_by_hash: dict[str, int] = {}
+        used_names: set[str] = set()
+        looked_up: set[str] = set()
+        new_items = [item for item in prepared if isinstance(item, _Prepared)]
+        for start in range(0, len(new_items), _ASKED):
+            part = new_items[start : start + _ASKED]
+            part_names = {name for item in part for name in _first_names(item.incoming)}
             query = sa.select(fields.c.content_hash, fields.c.id, fields.c.name).where(
                 sa.or_(
-                    fields.c.content_hash.in_([item.content_hash for item in some]),
-                    fields.c.name.in_(of_some),
+                    fields.c.content_hash.in_([item.content_hash for item in part]),
+                    fields.c.name.in_(part_names),
                 )
             )
-            asked |= of_some
+            looked_up |= part_names
             for row in connection.execute(query):
-                here[row.content_hash] = row.id
-                names.add(row.name)
+                ids_by_hash[row.content_hash] = row.id
+                used_names.add(row.name)
 
         def taken(name: str) -> bool:
-            if name not in asked:
-                asked.add(name)
+            if name not in looked_up:
+                looked_up.add(name)
                 if connection.execute(_BY_NAME, {"name": name}).first() is not None:
-                    names.add(name)
-            return name in names
+                    used_names.add(name)
+            return name in used_names
 
         next_field = history.next_id(connection, fields)
         for item in prepared:
             if isinstance(item, Outcome):
                 outcomes.append(item)
                 continue
-            if item.content_hash in here:  # twice among these, or another program was faster
-                outcomes.append(Outcome(here[item.content_hash]))
+            if item.content_hash in ids_by_hash:  # twice among these, or another program was faster
+                outcomes.append(Outcome(ids_by_hash[item.content_hash]))
                 continue
             if item.staged is not None:
                 original = None if item.source_bytes is not None else (item.content_hash, item.suffix)
                 self.move_in(item.staged, next_field, moved, original=original)
             name = free_name(item.incoming, taken)
-            names.add(name)
-            here[item.content_hash] = next_field
+            used_names.add(name)
+            ids_by_hash[item.content_hash] = next_field
             rows.append(_field_row(next_field, name, item, self._db.secret))
             outcomes.append(Outcome(next_field, added=True))
             next_field += 1
@@ -350,8 +350,8 @@ class Ingest:
     def _strays(self) -> list[Path]:
         folder = inside(self._db.path, PIXELS)
         with suppress(OSError):
-            known = {str(row.id) for row in self._db.rows(sa.select(fields.c.id))}
-            return [p for p in folder.iterdir() if p.name.isdigit() and p.name not in known]
+            field_ids = {str(row.id) for row in self._db.rows(sa.select(fields.c.id))}
+            return [p for p in folder.iterdir() if p.name.isdigit() and p.name not in field_ids]
         return []
 
 
@@ -360,7 +360,7 @@ def original_beside(staged: Path) -> Path:
     return staged.with_name(f"{staged.name}.original")
 
 
-def described(path: Path, pattern: re.Pattern[str] | None) -> Incoming:
+def describe_file(path: Path, pattern: re.Pattern[str] | None) -> Incoming:
     """Create an incoming file, with the patient, slide and domain from its name."""
     return Incoming(path, **read_name(path, pattern))  # type: ignore[arg-type]
 
@@ -381,13 +381,13 @@ def _first_names(item: Incoming) -> list[str]:
 def free_name(item: Incoming, taken: Callable[[str], bool]) -> str:
     """Choose a name that no field has: the file's, else with its folder's before it, else numbered."""
     name, *others = _first_names(item)
-    for one in (name, *others):
-        if not taken(one):
-            return one
-    return numbered(name, taken)
+    for candidate in (name, *others):
+        if not taken(candidate):
+            return candidate
+    return add_number(name, taken)
 
 
-def numbered(name: str, taken: Callable[[str], bool]) -> str:
+def add_number(name: str, taken: Callable[[str], bool]) -> str:
     """Return a name that is taken with the first free number before its suffix, from 2 on."""
     stem, dot, suffix = name.rpartition(".")
     base, end = (stem, f".{suffix}") if dot else (name, "")

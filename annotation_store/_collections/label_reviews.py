@@ -68,24 +68,24 @@ class LabelReviews:
 
         A model suggests nothing where all is known; what it sees there is its opinion (`Project.embeddings`).
         """
-        given = self._rows.given(cell_class, attributes)
+        columns = self._rows.columns(cell_class, attributes)
         place = {} if isinstance(box, Keep) else self._rows.box(field_id, box)
 
-        def settle(connection: sa.Connection, seen: Suggestion) -> list[Change]:
-            state, row = self._pending.corrected(seen, {**place, **given})
+        def settle(connection: sa.Connection, suggestion: Suggestion) -> list[Change]:
+            state, row = self._pending.correct(suggestion, {**place, **columns})
             number = history.next_id(connection, cells)
             after = {"state": state.value, "reason": None, "cell_id": number}
-            return [Change("cell", number, None, row), Change("suggestion", seen.id, _UNSEEN, after)]
+            return [Change("cell", number, None, row), Change("suggestion", suggestion.id, _UNSEEN, after)]
 
         return self._settle("Box missed cell", field_id, proposal, model_id, settle)["cell"][0]
 
     def reject(self, field_id: int, proposal: Proposal, *, model_id: int | None) -> None:
         """Record that what a model sees and did not suggest is not a cell: known background from now on."""
 
-        def settle(_connection: sa.Connection, seen: Suggestion) -> list[Change]:
+        def settle(_connection: sa.Connection, suggestion: Suggestion) -> list[Change]:
             why = RejectionReason.NOT_A_CELL.value
             after = {"state": SuggestionState.REJECTED.value, "reason": why, "cell_id": None}
-            return [Change("suggestion", seen.id, _UNSEEN, after)]
+            return [Change("suggestion", suggestion.id, _UNSEEN, after)]
 
         self._settle("Not a cell", field_id, proposal, model_id, settle)
 

@@ -68,7 +68,7 @@ class MarkTable(Generic[Mark]):
         Of a slide with tens of thousands only those are read whole.
         """
         query = self._live().order_by(self._table.c.id)
-        return [self._read(row) for row in picked(self._db, query, self._table, field_id, holds)]
+        return [self._read(row) for row in pick_rows(self._db, query, self._table, field_id, holds)]
 
     def get(self, mark_id: int) -> Mark:
         """Return one mark; see `row` for what it raises."""
@@ -96,17 +96,17 @@ class MarkTable(Generic[Mark]):
         EditError
             One of them is not in the current reading, or was deleted.
         """
-        found: dict[int, Any] = {}
+        rows_by_id: dict[int, Any] = {}
         for start in range(0, len(mark_ids), _AT_ONCE):
             query = self._live().where(self._table.c.id.in_(mark_ids[start : start + _AT_ONCE]))
-            found.update({row.id: row for row in connection.execute(query)})
+            rows_by_id.update({row.id: row for row in connection.execute(query)})
         for mark_id in mark_ids:
-            if mark_id not in found:
+            if mark_id not in rows_by_id:
                 raise EditError(
                     f"There is no {self._title} {mark_id} in this reading: it may have been deleted. "
                     "Nothing was changed."
                 )
-        return [found[mark_id] for mark_id in mark_ids]
+        return [rows_by_id[mark_id] for mark_id in mark_ids]
 
     def add(self, field_id: int, command: str, row: dict[str, Any]) -> int:
         """Write a new mark as one edit; return its id."""
@@ -131,7 +131,7 @@ class MarkTable(Generic[Mark]):
         )
 
 
-def picked(
+def pick_rows(
     db: DatabaseSession,
     query: sa.Select[Any],
     table: sa.Table,
@@ -140,12 +140,12 @@ def picked(
 ) -> list[Any]:
     """Return the rows of a query on a table with boxes that are on a field and whose box passes a test."""
     c = table.c
-    here = query.where(c.field_id == int(field_id))
-    boxes = db.rows(here.with_only_columns(c.id, c.x, c.y, c.w, c.h))
+    on_field = query.where(c.field_id == int(field_id))
+    boxes = db.rows(on_field.with_only_columns(c.id, c.x, c.y, c.w, c.h))
     ids = [row.id for row in boxes if holds((row.x, row.y, row.w, row.h))]
     rows: list[Any] = []
     for start in range(0, len(ids), _AT_ONCE):
-        rows += db.rows(here.where(c.id.in_(ids[start : start + _AT_ONCE])))
+        rows += db.rows(on_field.where(c.id.in_(ids[start : start + _AT_ONCE])))
     return rows
 
 
@@ -195,9 +195,9 @@ class CellRows:
             "confirmed": None,
         }
 
-    def change(self, row: Any, given: Mapping[str, Any]) -> Change | None:
+    def change(self, row: Any, columns: Mapping[str, Any]) -> Change | None:
         """Return the change of a cell's row to checked columns; attributes are merged, a kind may go."""
-        after = dict(given)
+        after = dict(columns)
         if "attributes" in after:
             after["attributes"] = self.in_order({**row.attributes, **after["attributes"]})
         new_class = after.get("cell_class", row.cell_class)
@@ -206,7 +206,7 @@ class CellRows:
         old, new = only_differences({name: getattr(row, name) for name in after}, after)
         return Change("cell", row.id, old, new) if new else None
 
-    def given(
+    def columns(
         self, cell_class: str | Keep | None, attributes: Mapping[str, str | None] | None
     ) -> dict[str, Any]:
         """Check a class and attributes that change; return the columns of those that are given.

@@ -37,8 +37,8 @@ class Models:
         """Return one model."""
         rows = self._db.rows(sa.select(models).where(models.c.ready, models.c.id == model_id))
         if not rows:
-            known = ", ".join(str(m.id) for m in self.all()) or "none yet"
-            raise EditError(f"The project has no model {model_id} (it has: {known}).")
+            model_ids = ", ".join(str(m.id) for m in self.all()) or "none yet"
+            raise EditError(f"The project has no model {model_id} (it has: {model_ids}).")
         return row_mappers.model(rows[0])
 
     def active(self) -> Model | None:

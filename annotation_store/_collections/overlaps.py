@@ -41,8 +41,8 @@ class Overlaps:
 
     def all(self, field_id: int | None = None) -> list[Overlap]:
         """List the fields that overlap, each pair once; of one field seen from there; one statement."""
-        which = "field_id < other_id" if field_id is None else "field_id = :here"
-        query = sa.text(f"SELECT * FROM ({_PAIRS}) WHERE {which} ORDER BY field_id, other_id")
+        condition = "field_id < other_id" if field_id is None else "field_id = :here"
+        query = sa.text(f"SELECT * FROM ({_PAIRS}) WHERE {condition} ORDER BY field_id, other_id")
         if field_id is not None:
             query = query.bindparams(here=field_id)
         return [Overlap(row.field_id, row.other_id, row.dx, row.dy) for row in self._db.rows(query)]
@@ -58,12 +58,12 @@ class Overlaps:
         EditError
             It is one and the same field, or so laid the two have nothing in common.
         """
-        one, other = self._db.field(field_id), self._db.field(other_id)
+        first, second = self._db.field(field_id), self._db.field(other_id)
         if field_id == other_id:
             raise EditError("A field does not overlap itself: choose another one.")
         x, y = validation.number(dx, "offset"), validation.number(dy, "offset")
-        if not (-other.width < x < one.width and -other.height < y < one.height):
-            raise EditError(f"At this offset, the fields {one.name} and {other.name} do not overlap.")
+        if not (-second.width < x < first.width and -second.height < y < first.height):
+            raise EditError(f"At this offset, the fields {first.name} and {second.name} do not overlap.")
         self._change("Fields overlap", field_id, other_id, [x, y])
 
     def remove(self, field_id: int, other_id: int) -> None:
@@ -75,13 +75,13 @@ class Overlaps:
             query = sa.select(fields.c.id, fields.c.overlaps).where(fields.c.id.in_([field_id, other_id]))
             stored = {row.id: row.overlaps for row in connection.execute(query)}
             changes = []
-            for here, there in ((field_id, other_id), (other_id, field_id)):
-                before = stored.get(here)
-                after = {k: v for k, v in (before or {}).items() if k != str(there)}
-                if here == field_id and at is not None:
-                    after[str(there)] = at
+            for first, second in ((field_id, other_id), (other_id, field_id)):
+                before = stored.get(first)
+                after = {k: v for k, v in (before or {}).items() if k != str(second)}
+                if first == field_id and at is not None:
+                    after[str(second)] = at
                 if (after or None) != before:
-                    changes.append(Change("field", here, {"overlaps": before}, {"overlaps": after or None}))
+                    changes.append(Change("field", first, {"overlaps": before}, {"overlaps": after or None}))
             return field_id, changes
 
         self._db.edit(command, build)
@@ -117,8 +117,8 @@ _COUNTED_ELSEWHERE = f"""
 
 def counted_elsewhere(reading_id: int, among: list[int] | None) -> sa.TextualSelect:
     """Return the cells that are the same as one of another field, which is counted in their stead."""
-    given: dict[str, Any] = {"reading": reading_id, "near": _NEAR}
+    parameters: dict[str, Any] = {"reading": reading_id, "near": _NEAR}
     if among is None:
-        return sa.text(_COUNTED_ELSEWHERE).bindparams(**given).columns(cells.c.id)
+        return sa.text(_COUNTED_ELSEWHERE).bindparams(**parameters).columns(cells.c.id)
     query = sa.text(f"{_COUNTED_ELSEWHERE} AND twin.field_id IN :among")
-    return query.bindparams(sa.bindparam("among", among, expanding=True), **given).columns(cells.c.id)
+    return query.bindparams(sa.bindparam("among", among, expanding=True), **parameters).columns(cells.c.id)

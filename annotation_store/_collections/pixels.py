@@ -86,15 +86,15 @@ class FieldPixels:
         It is kept on disk once made. Asks no database: any thread may call it.
         """
         side = min(max(int(side), _LEAST_SIDE), THUMBNAIL_SIDES[-1])
-        kept = next(larger for larger in THUMBNAIL_SIDES if larger >= side)
-        file = thumbnail_file(self._db.path, field_id, kept)
-        picture = _read_jpeg(file, kept)
+        stored_side = next(larger for larger in THUMBNAIL_SIDES if larger >= side)
+        file = thumbnail_file(self._db.path, field_id, stored_side)
+        picture = _read_jpeg(file, stored_side)
         if picture is None:
-            picture = shrunk(self._coarse(field_id, kept), kept)
+            picture = shrunk(self._coarse(field_id, stored_side), stored_side)
             if not self._db.read_only:
                 with suppress(OSError, OutputError):  # a full disk is no reason to show nothing
                     _write_jpeg(file, picture)
-        return picture if side == kept else shrunk(picture, side)
+        return picture if side == stored_side else shrunk(picture, side)
 
     def _coarse(self, field_id: int, side: int) -> Pixels:
         """Read the coarsest pixels of a field that are fine enough."""

@@ -68,7 +68,7 @@ class Embeddings:
     def __init__(self, db: DatabaseSession) -> None:
         self._db = db
 
-    def save(self, source: str, found: Mapping[int, Embedding]) -> None:
+    def save(self, source: str, embeddings: Mapping[int, Embedding]) -> None:
         """Store a model's embeddings of some fields, replacing earlier ones.
 
         Parameters
@@ -82,11 +82,14 @@ class Embeddings:
             {
                 "field_id": field_id,
                 "maker": str(source),
-                "vector": np.asarray(look.vector, "<f2").tobytes(),
-                "opinions": [_prediction(one) for one in look.predictions]
-                + [{"cell": int(cell), **_prediction(one)} for cell, one in look.cells.items()],
+                "vector": np.asarray(embedding.vector, "<f2").tobytes(),
+                "opinions": [_prediction(prediction) for prediction in embedding.predictions]
+                + [
+                    {"cell": int(cell), **_prediction(prediction)}
+                    for cell, prediction in embedding.cells.items()
+                ],
             }
-            for field_id, look in found.items()
+            for field_id, embedding in embeddings.items()
         ]
         if not rows:
             return
@@ -109,18 +112,20 @@ class Embeddings:
         query = sa.select(*columns).where(looks.c.maker == str(source)).order_by(looks.c.field_id)
         if field_id is not None:
             query = query.where(looks.c.field_id == field_id)
-        found = {}
+        by_field = {}
         for row in self._db.rows(query):
             try:
                 vector = np.frombuffer(row.vector, "<f2").astype(np.float32)
                 stored = json.loads(row.opinions) if predictions else ()
-                of_field = tuple(_proposal(one) for one in stored if "cell" not in one)
-                of_cells = {int(one["cell"]): _proposal(one) for one in stored if "cell" in one}
+                of_field = tuple(_proposal(content) for content in stored if "cell" not in content)
+                of_cells = {
+                    int(content["cell"]): _proposal(content) for content in stored if "cell" in content
+                }
             except (ValueError, TypeError, KeyError, AttributeError):
                 continue
             if len(vector) and np.isfinite(vector).all():
-                found[row.field_id] = Embedding(vector, of_field, of_cells)
-        return found
+                by_field[row.field_id] = Embedding(vector, of_field, of_cells)
+        return by_field
 
     def fields(self, source: str) -> list[int]:
         """List the fields that a model saw."""
@@ -135,7 +140,7 @@ class Embeddings:
     def delete(self, *, keep: Iterable[str]) -> None:
         """Delete what all other models saw."""
         with self._db.writing() as connection:
-            connection.execute(looks.delete().where(looks.c.maker.not_in([str(one) for one in keep])))
+            connection.execute(looks.delete().where(looks.c.maker.not_in([str(source) for source in keep])))
 
 
 class Rankings:
@@ -153,7 +158,7 @@ class Rankings:
                 "maker": str(source),
                 "at": now(),
                 "about": json.loads(json.dumps(dict(about or {}), allow_nan=False)),
-                "entries": json.loads(json.dumps([dict(one) for one in items], allow_nan=False)),
+                "entries": json.loads(json.dumps([dict(item) for item in items], allow_nan=False)),
             }
         except (TypeError, ValueError) as error:
             raise EditError(f"The ranking cannot be stored as JSON: {error}.") from error
@@ -188,7 +193,7 @@ class Rankings:
         for row in self._db.rows(query.order_by(rankings.c.id.desc()).limit(1)):
             try:
                 about, items = json.loads(row.about), json.loads(row.entries)
-                return StoredRanking(row.id, row.maker, dict(about), tuple(dict(one) for one in items))
+                return StoredRanking(row.id, row.maker, dict(about), tuple(dict(item) for item in items))
             except (ValueError, TypeError):
                 return None  # it is made again
         return None
@@ -209,13 +214,13 @@ class RandomSample:
 
     def add(self, field_ids: Iterable[int]) -> None:
         """Store for good that fields were drawn at random."""
-        ids = [int(one) for one in field_ids]
-        rows = [{"field_id": one, "drawn": now()} for one in ids]
+        ids = [int(field_id) for field_id in field_ids]
+        rows = [{"field_id": field_id, "drawn": now()} for field_id in ids]
         if not rows:
             return
         with self._db.writing() as connection:
-            known = set(connection.execute(sa.select(fields.c.id)).scalars())
-            if missing := set(ids) - known:
+            field_ids_known = set(connection.execute(sa.select(fields.c.id)).scalars())
+            if missing := set(ids) - field_ids_known:
                 raise EditError(f"There is no field {min(missing)} in the project {self._db.path}.")
             with plain_errors(self._db.path):
                 connection.execute(reserve.insert().prefix_with("OR IGNORE"), rows)
@@ -232,7 +237,11 @@ def _prediction(proposal: Proposal) -> dict[str, Any]:
         },
         **({} if proposal.novelty is None else {"novelty": float(proposal.novelty)}),
         **({"unchecked": True} if proposal.unchecked else {}),
-        **({"sets": {name: list(some) for name, some in proposal.sets.items()}} if proposal.sets else {}),
+        **(
+            {"sets": {name: list(members) for name, members in proposal.sets.items()}}
+            if proposal.sets
+            else {}
+        ),
     }
 
 
@@ -249,5 +258,5 @@ def _proposal(content: Mapping[str, Any]) -> Proposal:
         },
         None if content.get("novelty") is None else float(content["novelty"]),
         content.get("unchecked") is True,
-        {str(name): tuple(map(str, some)) for name, some in content.get("sets", {}).items()},
+        {str(name): tuple(map(str, members)) for name, members in content.get("sets", {}).items()},
     )

@@ -65,14 +65,14 @@ class Readings:
             Whether the annotator begins here when the project is opened next. Who has readings of their own
             always begins in one of those.
         """
-        found = self.all()
-        reading = next((r for r in found if r.id == reading_id), None)
+        readings = self.all()
+        reading = next((r for r in readings if r.id == reading_id), None)
         if reading is None:
             raise EditError(f"There is no reading {reading_id}.")
         self._db.reading = reading
         self._undecided = self._unclaimed = False
-        own = {r.id for r in found if r.annotator == self._db.annotator}
-        if remember and not self._db.read_only and (reading.id in own or not own):
+        own_ids = {r.id for r in readings if r.annotator == self._db.annotator}
+        if remember and not self._db.read_only and (reading.id in own_ids or not own_ids):
             with self._db.writing() as connection:
                 mine = annotators.update().where(annotators.c.name == self._db.annotator)
                 connection.execute(mine.values(reading_id=reading.id))
@@ -98,20 +98,20 @@ class Readings:
 
     def choose(self) -> None:
         """Take the annotator's own reading, else the one they went on with, else the first."""
-        found = self.all()
-        own = [r for r in found if r.annotator == self._db.annotator]
+        readings = self.all()
+        own_readings = [r for r in readings if r.annotator == self._db.annotator]
         query = sa.select(annotators.c.reading_id).where(annotators.c.name == self._db.annotator)
         last = next((row.reading_id for row in self._db.rows(query)), None)
-        remembered = [r for r in (own or found) if r.id == last]
-        self._db.reading = (remembered or own or found)[0]
-        self._unclaimed = not own and len(found) == 1 and not self._touched(self._db.reading.id)
-        self._undecided = not (own or remembered or self._unclaimed)
+        remembered = [r for r in (own_readings or readings) if r.id == last]
+        self._db.reading = (remembered or own_readings or readings)[0]
+        self._unclaimed = not own_readings and len(readings) == 1 and not self._touched(self._db.reading.id)
+        self._undecided = not (own_readings or remembered or self._unclaimed)
 
     def _touched(self, reading_id: int) -> bool:
         """Return whether anything was ever marked in a reading; rows are never removed."""
         marks = (cells, regions, ignore_areas)
-        there = [sa.select(t.c.id).where(t.c.reading_id == reading_id).exists() for t in marks]
-        return bool(self._db.rows(sa.select(sa.or_(*there)))[0][0])
+        any_marks = [sa.select(t.c.id).where(t.c.reading_id == reading_id).exists() for t in marks]
+        return bool(self._db.rows(sa.select(sa.or_(*any_marks)))[0][0])
 
     def _claim(self, connection: sa.Connection) -> None:
         """Raise an error if the reading is another's; own the empty one that is everybody's so far."""

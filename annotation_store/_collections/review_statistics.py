@@ -100,7 +100,7 @@ class ReviewStatistics:
                 if (row.before or {}).get("state") == SuggestionState.SUPERSEDED.value:
                     continue  # it was never shown as a suggestion: see `label_reviews`
                 suggestion = row_mappers.suggestion(row)
-                made = row.cell_deleted is not None
+                has_cell = row.cell_deleted is not None
                 yield Decision(
                     row.field_id,
                     row.model_id,
@@ -108,37 +108,40 @@ class ReviewStatistics:
                     row.reading_id,
                     suggestion.state,
                     suggestion.reason,
-                    self._differences(suggestion, row) if made else (),
+                    self._differences(suggestion, row) if has_cell else (),
                     bool(row.cell_deleted),
                 )
 
     def suggested_by(self, model_id: int, field_ids: Iterable[int]) -> dict[int, list[Suggestion]]:
         """Return all that a model suggested on some fields, in any state; one statement."""
         ids = set(field_ids)
-        found: dict[int, list[Suggestion]] = {}
+        by_field: dict[int, list[Suggestion]] = {}
         if not ids:
-            return found
+            return by_field
         query = sa.select(suggestions).where(suggestions.c.model_id == model_id).order_by(suggestions.c.id)
         if len(ids) <= _AT_ONCE:
             query = query.where(suggestions.c.field_id.in_(ids))
         for row in self._db.rows(query):
             if row.field_id in ids:
-                found.setdefault(row.field_id, []).append(row_mappers.suggestion(row))
-        return found
+                by_field.setdefault(row.field_id, []).append(row_mappers.suggestion(row))
+        return by_field
 
     def _differences(self, suggestion: Suggestion, row: sa.Row[tuple[object, ...]]) -> tuple[str, ...]:
         proposed = self._pending.cell_of(suggestion)
-        here = row._mapping
-        found = []
-        if any(abs(here[f"cell_{name}"] - proposed[name]) > _MOVED for name in ("x", "y")) or any(
-            abs(here[f"cell_{a}"] + here[f"cell_{b}"] - proposed[a] - proposed[b]) > _MOVED
+        columns = row._mapping
+        differences = []
+        if any(abs(columns[f"cell_{name}"] - proposed[name]) > _MOVED for name in ("x", "y")) or any(
+            abs(columns[f"cell_{a}"] + columns[f"cell_{b}"] - proposed[a] - proposed[b]) > _MOVED
             for a, b in (("x", "w"), ("y", "h"))
         ):
-            found.append("box")
-        if here["cell_cell_class"] != proposed["cell_class"]:
-            found.append("class")
-        before, after = proposed["attributes"], here["cell_attributes"]
-        return (*found, *(f"attribute:{n}" for n in {**before, **after} if before.get(n) != after.get(n)))
+            differences.append("box")
+        if columns["cell_cell_class"] != proposed["cell_class"]:
+            differences.append("class")
+        before, after = proposed["attributes"], columns["cell_attributes"]
+        return (
+            *differences,
+            *(f"attribute:{n}" for n in {**before, **after} if before.get(n) != after.get(n)),
+        )
 
     def cells_made(self) -> list[CellsMade]:
         """Count the cells that are there by who made them, in which reading and how; one statement."""

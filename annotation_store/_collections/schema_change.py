@@ -103,7 +103,7 @@ class SchemaVersions:
         except ValidationError as error:
             reason = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise SchemaError(f"The schema cannot be used: {reason}.") from error
-        given = dict(mapping or {})
+        mapped = dict(mapping or {})
         if new.digest() == self._db.schema.digest():
             return SchemaChange(self._db.schema_version, 0, 0)
         edits: list[Edit] = []
@@ -113,12 +113,12 @@ class SchemaVersions:
                 raise EditError(
                     "Another program changed the schema in the meantime: check it, then try again."
                 )
-            translation = Translation(self._db.schema, new, given)
-            changes = self._translated_cells(connection, translation)
+            translation = Translation(self._db.schema, new, mapped)
+            changes = self._translate_cells(connection, translation)
             changed_cells = sum(map(len, changes.values()))
             if translation.unmapped:
-                raise EditError(_unmapped(translation.unmapped, new))
-            waiting = self._translated_suggestions(connection, translation)
+                raise EditError(_describe_unmapped(translation.unmapped, new))
+            waiting = self._translate_suggestions(connection, translation)
             for place, more in waiting.items():
                 changes.setdefault(place, []).extend(more)
             connection.execute(words.insert().prefix_with("OR IGNORE"), words_of(new))
@@ -136,7 +136,7 @@ class SchemaVersions:
                 "schema": row.schema,
                 "replaced": history.now(),
                 "annotator": self._db.annotator,
-                "mapping": given,
+                "mapping": mapped,
             }
             connection.execute(old_schemas.insert(), [old])
             connection.execute(
@@ -150,7 +150,7 @@ class SchemaVersions:
         self._db.announce(edits)
         return SchemaChange(self._db.schema_version, changed_cells, sum(map(len, waiting.values())))
 
-    def _translated_cells(
+    def _translate_cells(
         self, connection: sa.Connection, translation: Translation
     ) -> dict[tuple[int, int], list[Change]]:
         changes: dict[tuple[int, int], list[Change]] = {}
@@ -171,7 +171,7 @@ class SchemaVersions:
                 changes.setdefault((row.field_id, row.reading_id), []).append(change)
         return changes
 
-    def _translated_suggestions(
+    def _translate_suggestions(
         self, connection: sa.Connection, translation: Translation
     ) -> dict[tuple[int, int], list[Change]]:
         """Reduce pending suggestions to what can be accepted; decided ones are not changed."""
@@ -199,7 +199,7 @@ class SchemaVersions:
         return changes
 
 
-def _unmapped(used: Counter[str], new: Schema) -> str:
+def _describe_unmapped(used: Counter[str], new: Schema) -> str:
     listed = ", ".join(f"{word} ({n} cell{'s' if n > 1 else ''})" for word, n in used.most_common(8))
     more = f" and {len(used) - 8} more" if len(used) > 8 else ""
     return (

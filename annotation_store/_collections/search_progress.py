@@ -72,8 +72,8 @@ def _tiles(width: int, height: int, about: Any) -> int | None:
     return math.ceil(width / core) * math.ceil(height / core) if core > 0 else None
 
 
-def _share(every: int | None, done: dict[str, int]) -> float:
+def _share(tile_count: int | None, done: dict[str, int]) -> float:
     empty = done.get("empty", 0)
-    if every is None or every <= empty:
+    if tile_count is None or tile_count <= empty:
         return 1.0
-    return min((sum(done.values()) - empty) / (every - empty), 1.0)
+    return min((sum(done.values()) - empty) / (tile_count - empty), 1.0)

@@ -89,7 +89,11 @@ class Searches:
             fields.c.kind == FieldKind.SLIDE.value, sa.not_(fields.c.skipped)
         )
         ids = [row.id for row in self._db.rows(slides.order_by(fields.c.id))]
-        return [one for one in ids if one not in by or by[one].model_id != model_id or by[one].share < 1]
+        return [
+            slide_id
+            for slide_id in ids
+            if slide_id not in by or by[slide_id].model_id != model_id or by[slide_id].share < 1
+        ]
 
     def progress(self) -> dict[int, Searched]:
         """Return how far the last search of each slide is, by the slide's id."""
@@ -111,13 +115,15 @@ class Searches:
         rows = self._db.rows(sa.select(searched_tiles).where(searched_tiles.c.search_id == search.id))
         return {row.tile: SearchedTile(row.tile, TileState(row.state), row.first, row.count) for row in rows}
 
-    def boxes(self, found: Collection[SearchedTile]) -> list[Box]:
+    def boxes(self, tiles: Collection[SearchedTile]) -> list[Box]:
         """Return the boxes that were found in tiles, whatever became of them since."""
         s = suggestions.c
         boxes: list[Box] = []
-        for one in sorted(found, key=lambda tile: tile.first):
-            if one.count:
-                query = sa.select(s.x, s.y, s.w, s.h).where(s.id >= one.first, s.id < one.first + one.count)
+        for searched in sorted(tiles, key=lambda tile: tile.first):
+            if searched.count:
+                query = sa.select(s.x, s.y, s.w, s.h).where(
+                    s.id >= searched.first, s.id < searched.first + searched.count
+                )
                 boxes += [(row.x, row.y, row.w, row.h) for row in self._db.rows(query.order_by(s.id))]
         return boxes
 
@@ -127,13 +133,13 @@ class Searches:
         query = sa.select(s.id, s.x, s.y, s.w, s.h).where(
             s.field_id == search.field_id, s.state == SuggestionState.PENDING.value
         )
-        own: set[int] = set()
+        found_ids: set[int] = set()
         for tile in self.tiles(search).values():
-            own.update(range(tile.first, tile.first + tile.count))
+            found_ids.update(range(tile.first, tile.first + tile.count))
         return {
             row.id: (row.x + row.w / 2, row.y + row.h / 2)
             for row in self._db.rows(query)
-            if row.id not in own
+            if row.id not in found_ids
         }
 
     def add(
@@ -160,15 +166,15 @@ class Searches:
         """
         field = self._db.field(search.field_id)
         rows = [validation.proposal(self._db.schema, field, proposal) for proposal in proposals]
-        own = (searched_tiles.c.search_id == search.id, searched_tiles.c.tile == int(tile))
+        is_this_tile = (searched_tiles.c.search_id == search.id, searched_tiles.c.tile == int(tile))
         with self._db.writing() as connection:
-            before = connection.execute(sa.select(searched_tiles.c.state).where(*own)).scalar()
+            before = connection.execute(sa.select(searched_tiles.c.state).where(*is_this_tile)).scalar()
             if before == TileState.SEARCHED.value:
                 return []
             edit = self._supersede(connection, search, replaces)
             first = history.next_id(connection, suggestions)
             ids = self._pending.insert(connection, search.field_id, rows, search.model_id, first)
-            connection.execute(searched_tiles.delete().where(*own))
+            connection.execute(searched_tiles.delete().where(*is_this_tile))
             new = self._row(search, tile, TileState.SEARCHED, first, len(ids))
             connection.execute(searched_tiles.insert(), [new])
         self._announce(search, ids, edit)
@@ -192,10 +198,10 @@ class Searches:
 
     def _supersede(self, connection: sa.Connection, search: Search, ids: Collection[int]) -> Any:
         waiting: list[int] = []
-        wanted = sorted(ids)
-        for start in range(0, len(wanted), _AT_ONCE):
+        sorted_ids = sorted(ids)
+        for start in range(0, len(sorted_ids), _AT_ONCE):
             query = sa.select(suggestions.c.id).where(
-                suggestions.c.id.in_(wanted[start : start + _AT_ONCE]),
+                suggestions.c.id.in_(sorted_ids[start : start + _AT_ONCE]),
                 suggestions.c.field_id == search.field_id,
                 suggestions.c.state == SuggestionState.PENDING.value,
             )

@@ -103,7 +103,7 @@ class Slides:
                 with suppress(ImageError):
                     content_hash, _ = fingerprint(path)
                     if (field := missing.pop(content_hash, None)) is not None:
-                        self._moved(field, path)
+                        self._record_move(field, path)
                         found.append(field.id)
                 if progress is not None:
                     progress(number + 1, len(candidates))
@@ -111,7 +111,7 @@ class Slides:
                     break
         return RelocateReport(sorted(found), sorted(field.id for field in missing.values()))
 
-    def _moved(self, field: Field, path: Path) -> None:
+    def _record_move(self, field: Field, path: Path) -> None:
         new = {"source_path": str(path).encode("utf-8", "replace").decode()}
         with self._db.writing() as connection:
             change = Change("field", field.id, {"source_path": field.source_path}, new)
@@ -127,12 +127,12 @@ class Slides:
 
 
 def _candidates(folder: Path) -> list[Path]:
-    found: list[Path] = []
+    paths: list[Path] = []
     for place, folders, names in os.walk(folder):
-        here = Path(place)
-        zarrs = [name for name in folders if is_zarr(here / name)]
-        found += [here / name for name in zarrs]
+        parent = Path(place)
+        zarrs = [name for name in folders if is_zarr(parent / name)]
+        paths += [parent / name for name in zarrs]
         folders[:] = [name for name in folders if name not in zarrs and not name.startswith(".")]
-        found += [here / name for name in names]
-    dicom = [path for path in found if path.suffix.lower() == ".dcm"]
-    return sorted([*(path for path in found if path.suffix.lower() != ".dcm"), *one_of_each_series(dicom)])
+        paths += [parent / name for name in names]
+    dicom = [path for path in paths if path.suffix.lower() == ".dcm"]
+    return sorted([*(path for path in paths if path.suffix.lower() != ".dcm"), *one_of_each_series(dicom)])

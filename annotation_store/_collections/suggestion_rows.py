@@ -62,12 +62,12 @@ class SuggestionRows:
             connection.execute(update, rows)
         return [row["renewed_id"] for row in rows]
 
-    def corrected(
-        self, suggestion: Suggestion, given: Mapping[str, Any]
+    def correct(
+        self, suggestion: Suggestion, changes: Mapping[str, Any]
     ) -> tuple[SuggestionState, dict[str, Any]]:
         """Return the cell of a suggestion with checked changes, and whether these changed anything."""
         row = self.cell_of(suggestion)
-        after = dict(given)
+        after = dict(changes)
         if "attributes" in after:
             after["attributes"] = self._rows.in_order({**row["attributes"], **after["attributes"]})
         elif self._is_artefact(after.get("cell_class")):
@@ -109,12 +109,16 @@ class SuggestionRows:
         )
 
     def _known_values(self, proposal: Proposal) -> dict[str, str]:
-        known = {
+        shares_by_attribute = {
             attribute.name: {v: p for v, p in shares.items() if v in attribute.value_names}
             for attribute in self._db.schema.attributes
             if (shares := proposal.attribute_probabilities.get(attribute.name))
         }
-        return {name: max(shares, key=shares.__getitem__) for name, shares in known.items() if shares}
+        return {
+            name: max(shares, key=shares.__getitem__)
+            for name, shares in shares_by_attribute.items()
+            if shares
+        }
 
     def settle(
         self,
@@ -124,11 +128,11 @@ class SuggestionRows:
         reason: str | None = None,
     ) -> dict[int, list[Change]]:
         """Return the changes by field that close pending suggestions: their cells first, then themselves."""
-        found, next_cell = self._pending(connection, ids)
+        pending, next_cell = self._pending(connection, ids)
         added: dict[int, list[Change]] = {}
         closed: dict[int, list[Change]] = {}
-        for suggestion in found.values():
-            own = closed.setdefault(suggestion.field_id, [])
+        for suggestion in pending.values():
+            field_changes = closed.setdefault(suggestion.field_id, [])
             if cell_of is None:
                 after: dict[str, Any] = {
                     "state": SuggestionState.REJECTED.value,
@@ -140,7 +144,7 @@ class SuggestionRows:
                 added.setdefault(suggestion.field_id, []).append(Change("cell", next_cell, None, row))
                 after = {"state": state.value, "reason": None, "cell_id": next_cell}
                 next_cell += 1
-            own.append(Change("suggestion", suggestion.id, OPEN, after))
+            field_changes.append(Change("suggestion", suggestion.id, OPEN, after))
         return {field_id: [*added.get(field_id, ()), *changes] for field_id, changes in closed.items()}
 
     def _pending(self, connection: sa.Connection, ids: Sequence[int]) -> tuple[dict[int, Suggestion], int]:
@@ -152,7 +156,7 @@ class SuggestionRows:
             part = ids[start : start + 10_000]
             query = sa.select(suggestions, last.label("last_cell")).where(suggestions.c.id.in_(part))
             rows.update({row.id: row for row in connection.execute(query)})
-        found = {}
+        pending = {}
         for suggestion_id in ids:
             if suggestion_id not in rows:
                 raise EditError(f"There is no suggestion {suggestion_id}.")
@@ -162,5 +166,5 @@ class SuggestionRows:
                     f"The suggestion {suggestion_id} is already {suggestion.state}: "
                     "undo that first, or choose another."
                 )
-            found[suggestion_id] = suggestion
-        return found, int(rows[ids[0]].last_cell) + 1
+            pending[suggestion_id] = suggestion
+        return pending, int(rows[ids[0]].last_cell) + 1

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation_store import validation
-from annotation_store._collections.marks import CellRows, picked
+from annotation_store._collections.marks import CellRows, pick_rows
 from annotation_store._collections.regions import Regions
 from annotation_store._collections.suggestion_rows import OPEN, SuggestionRows
 from annotation_store._db import row_mappers
@@ -60,9 +60,9 @@ class Suggestions:
                 suggestions.c.field_id == field_id, suggestions.c.state == "pending"
             )
             last = sa.select(sa.func.coalesce(sa.func.max(suggestions.c.id), 0), sa.literal(False))
-            found = connection.execute(sa.union_all(waiting, last)).all()
-            old = sorted(row.id for row in found if row.waits)
-            first = 1 + next(row.id for row in found if not row.waits)
+            pending = connection.execute(sa.union_all(waiting, last)).all()
+            old = sorted(row.id for row in pending if row.waits)
+            first = 1 + next(row.id for row in pending if not row.waits)
             after = {**OPEN, "state": SuggestionState.SUPERSEDED.value}
             edit = None
             if old:
@@ -99,16 +99,18 @@ class Suggestions:
         EditError
             The schema lacks a class or value. Those of earlier transactions are renewed.
         """
-        ids, done = [int(one) for one in predicted], []
+        ids, renewed = [int(suggestion_id) for suggestion_id in predicted], []
         for start in range(0, len(ids), _RENEWED_AT_ONCE):
-            some = ids[start : start + _RENEWED_AT_ONCE]
+            part = ids[start : start + _RENEWED_AT_ONCE]
             with self._db.writing() as connection:
-                done += self._pending.renew(connection, {one: predicted[one] for one in some})
-        return done
+                renewed += self._pending.renew(
+                    connection, {suggestion_id: predicted[suggestion_id] for suggestion_id in part}
+                )
+        return renewed
 
     def withdraw_sets(self, field_ids: Iterable[int]) -> None:
         """Claim no sets (`Proposal.sets`) of what is pending on fields."""
-        fields = [int(one) for one in field_ids]
+        fields = [int(field_id) for field_id in field_ids]
         pending = suggestions.update().where(suggestions.c.state == SuggestionState.PENDING.value)
         with self._db.writing() as connection:
             for start in range(0, len(fields), 10_000):
@@ -147,11 +149,13 @@ class Suggestions:
             query = query.where(s.x < x + w, s.x + s.w > x, s.y < y + h, s.y + s.h > y)
         if most is not None:
             query = query.limit(max(0, int(most)))
-        found = [row_mappers.suggestion(row) for row in self._db.rows(query)]
+        result = [row_mappers.suggestion(row) for row in self._db.rows(query)]
         if self._db.reading.blind:
             uncovered = self._regions.uncovered(field_id)
-            found = [one for one in found if uncovered.shows(one.field_id, one.box)]
-        return found
+            result = [
+                suggestion for suggestion in result if uncovered.shows(suggestion.field_id, suggestion.box)
+            ]
+        return result
 
     def batches(self, field_id: int, size: int) -> Iterator[list[Suggestion]]:
         """Yield the pending suggestions of a field by id, a few at a time; none in a blind reading."""
@@ -188,12 +192,14 @@ class Suggestions:
         query = sa.select(suggestions).where(
             s.state == SuggestionState.PENDING.value, s.confidence >= float(least)
         )
-        rows = picked(self._db, query.order_by(s.id), suggestions, field_id, holds)
-        found = [row_mappers.suggestion(row) for row in rows]
+        rows = pick_rows(self._db, query.order_by(s.id), suggestions, field_id, holds)
+        result = [row_mappers.suggestion(row) for row in rows]
         if self._db.reading.blind:
             uncovered = self._regions.uncovered(field_id)
-            found = [one for one in found if uncovered.shows(one.field_id, one.box)]
-        return found
+            result = [
+                suggestion for suggestion in result if uncovered.shows(suggestion.field_id, suggestion.box)
+            ]
+        return result
 
     def get(self, suggestion_id: int) -> Suggestion:
         """Return one suggestion, in any state."""
@@ -217,10 +223,10 @@ class Suggestions:
             .where(s.reason == RejectionReason.NOT_A_CELL.value)
             .order_by(s.id)
         )
-        found: dict[int, list[Box]] = {}
+        by_field: dict[int, list[Box]] = {}
         for row in self._db.rows(query):
-            found.setdefault(row.field_id, []).append((row.x, row.y, row.w, row.h))
-        return found
+            by_field.setdefault(row.field_id, []).append((row.x, row.y, row.w, row.h))
+        return by_field
 
     def accept(self, suggestion_id: int, *, seen: Proposal | None = None) -> int:
         """Create a cell from an unchanged suggestion; return the cell's id.
@@ -254,11 +260,11 @@ class Suggestions:
         seen
             As `accept` takes it.
         """
-        given = self._rows.given(cell_class, attributes)
+        columns = self._rows.columns(cell_class, attributes)
 
         def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:
             place = {} if isinstance(box, Keep) else self._rows.box(suggestion.field_id, box)
-            return self._pending.corrected(_as_seen(suggestion, seen), {**place, **given})
+            return self._pending.correct(_with_prediction(suggestion, seen), {**place, **columns})
 
         return self._decide([suggestion_id], cell_of)[0]
 
@@ -280,7 +286,7 @@ class Suggestions:
         """
 
         def cell_of(suggestion: Suggestion) -> tuple[SuggestionState, dict[str, Any]]:
-            suggestion = _as_seen(suggestion, (seen or {}).get(suggestion.id))
+            suggestion = _with_prediction(suggestion, (seen or {}).get(suggestion.id))
             if suggestion.is_unknown:
                 raise EditError(
                     f"The suggestion {suggestion.id} is an unknown cell, unlike those that the model was "
@@ -347,23 +353,23 @@ class Suggestions:
         if not ids:
             return []
         edits: list[Edit] = []
-        made: dict[int, int] = {}
+        cell_ids: dict[int, int] = {}
         with self._db.writing() as connection:
             for field_id, changes in self._pending.settle(connection, ids, cell_of, reason).items():
                 closed = [c for c in changes if c.entity == "suggestion"]
-                made.update({c.id: c.after["cell_id"] for c in closed if c.id and c.after})
+                cell_ids.update({c.id: c.after["cell_id"] for c in closed if c.id and c.after})
                 verb = "Accept" if cell_of else "Reject"
                 if closed[0].after and closed[0].after["state"] == SuggestionState.CORRECTED.value:
                     verb = "Correct"
                 what = "suggestion" if len(closed) == 1 else f"{len(closed)} suggestions"
                 edits.append(self._db.write_edit(connection, field_id, f"{verb} {what}", changes))
         self._db.announce(edits)
-        return [made[i] for i in ids] if cell_of else []
+        return [cell_ids[i] for i in ids] if cell_of else []
 
 
-def _as_seen(suggestion: Suggestion, seen: Proposal | None) -> Suggestion:
+def _with_prediction(suggestion: Suggestion, seen: Proposal | None) -> Suggestion:
     """Return a suggestion with the class and values that somebody saw; what was detected stays."""
     if seen is None:
         return suggestion
-    own = suggestion.proposal
-    return replace(suggestion, proposal=replace(seen, box=own.box, confidence=own.confidence))
+    proposal = suggestion.proposal
+    return replace(suggestion, proposal=replace(seen, box=proposal.box, confidence=proposal.confidence))

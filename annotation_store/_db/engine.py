@@ -50,10 +50,10 @@ def make_engine(file: Path, *, read_only: bool = False, busy_timeout_ms: int = B
     def connect() -> sqlite3.Connection:
         if read_only:
             return open_for_reading(file, busy_timeout_ms=busy_timeout_ms)
-        connection = _connected(file.absolute().as_uri() + "?mode=rwc", busy_timeout_ms)
+        connection = _connect(file.absolute().as_uri() + "?mode=rwc", busy_timeout_ms)
         if shared:
             return _on_share(connection, busy_timeout_ms)
-        return _prepared(connection, False, busy_timeout_ms)
+        return _prepare(connection, False, busy_timeout_ms)
 
     return sa.create_engine(
         "sqlite://",
@@ -70,7 +70,7 @@ def open_for_reading(file: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> s
     """Open a database that is not to be written, on a medium that may not be writable either."""
     uri = file.absolute().as_uri() + "?mode=ro"
     try:
-        return _prepared(_connected(uri, busy_timeout_ms), True, busy_timeout_ms)
+        return _prepare(_connect(uri, busy_timeout_ms), True, busy_timeout_ms)
     except sqlite3.OperationalError:
         # WAL needs a shared-memory file beside the database, which a read-only medium cannot give
         return open_unchanging(file, busy_timeout_ms=busy_timeout_ms)
@@ -82,7 +82,7 @@ def open_unchanging(file: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sq
     if any(_size(place) for place in _journals(file)):
         return _of_copy(file, busy_timeout_ms)
     uri = file.absolute().as_uri() + "?mode=ro&immutable=1"
-    return _prepared(_connected(uri, busy_timeout_ms), True, busy_timeout_ms)
+    return _prepare(_connect(uri, busy_timeout_ms), True, busy_timeout_ms)
 
 
 def refuse_foreign_wal(file: Path, path: Path) -> None:
@@ -119,7 +119,7 @@ class _Connection(sqlite3.Connection):
             self.held.close()
 
 
-def _connected(uri: str, busy_timeout_ms: int) -> _Connection:
+def _connect(uri: str, busy_timeout_ms: int) -> _Connection:
     # the project checks the thread itself: an abandoned one may be collected, and so closed, in any
     return sqlite3.connect(
         uri,
@@ -174,11 +174,11 @@ def _of_copy(file: Path, busy_timeout_ms: int) -> sqlite3.Connection:
             _copy_unchanged([file, *(place for place in _journals(file) if _size(place))], folder)
         except OSError as error:
             raise ProjectError(why_not_written(f"A copy of {file}, needed to read it,", error)) from error
-        connection = _connected((folder / file.name).absolute().as_uri(), busy_timeout_ms)
+        connection = _connect((folder / file.name).absolute().as_uri(), busy_timeout_ms)
         connection.held = held.pop_all()
     connection.execute("PRAGMA journal_mode")  # takes in what the journals hold
     connection.execute("PRAGMA query_only = ON")
-    return _prepared(connection, True, busy_timeout_ms)
+    return _prepare(connection, True, busy_timeout_ms)
 
 
 def keep_copy(file: Path, folder: Path) -> None:
@@ -202,7 +202,7 @@ def _copy_unchanged(files: list[Path], folder: Path) -> None:
     raise _busy()
 
 
-def _prepared(connection: sqlite3.Connection, read_only: bool, busy_timeout_ms: int) -> sqlite3.Connection:
+def _prepare(connection: sqlite3.Connection, read_only: bool, busy_timeout_ms: int) -> sqlite3.Connection:
     try:
         connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms:d}")
         connection.execute("PRAGMA foreign_keys = ON")

@@ -78,9 +78,9 @@ def write(
     system: bool = False,
 ) -> Edit:
     """Apply changes and record them as one new edit; `system` ones are outside anyone's undo."""
-    changes = _applied(connection, changes)
+    changes = _apply(connection, changes)
     below = None if system else _undo_top(scope)
-    return _recorded(
+    return _record(
         connection,
         changes,
         scope,
@@ -101,12 +101,12 @@ def undo(connection: sa.Connection, scope: Scope) -> Edit | None:
         return None
     edit = rows[0]
     changes = [
-        Change(r.entity, r.entity_id, before=r.after, after=_reopened(r))
+        Change(r.entity, r.entity_id, before=r.after, after=_reopen(r))
         # backwards: what an edit added last may lean on what it added first
         for r in reversed(rows)
     ]
-    _reapplied(connection, changes)
-    return _recorded(
+    _reapply(connection, changes)
+    return _record(
         connection,
         changes,
         scope,
@@ -130,8 +130,8 @@ def redo(connection: sa.Connection, scope: Scope) -> Edit | None:
         return None
     edit = rows[0]
     changes = [Change(r.entity, r.entity_id, before=r.before, after=r.after) for r in rows]
-    _reapplied(connection, changes)
-    return _recorded(
+    _reapply(connection, changes)
+    return _record(
         connection,
         changes,
         scope,
@@ -204,7 +204,7 @@ def _edit_rows(connection: sa.Connection, edit_id: Any, extra: sa.ScalarSelect[A
             history.c.entity_id,
             history.c.before,
             history.c.after,
-            _replaced().label("replaced"),
+            _replace().label("replaced"),
         )
         .join(history, history.c.edit_id == edits.c.id)
         .where(edits.c.id == edit_id)
@@ -213,13 +213,13 @@ def _edit_rows(connection: sa.Connection, edit_id: Any, extra: sa.ScalarSelect[A
     return connection.execute(query).all()
 
 
-def _applied(connection: sa.Connection, changes: Sequence[Change]) -> list[Change]:
+def _apply(connection: sa.Connection, changes: Sequence[Change]) -> list[Change]:
     """Write new changes to their tables; additions come back with their ids."""
     done: list[Change] = []
-    for (entity, action), group in _grouped(changes):
+    for (entity, action), group in _group(changes):
         table = ENTITIES[entity]
         if action == "add":
-            done += _inserted(connection, table, group)
+            done += _insert(connection, table, group)
             continue
         # all of one edit's changes to one table set the same columns
         columns = sorted(group[0].after or ("deleted",))
@@ -237,7 +237,7 @@ def _applied(connection: sa.Connection, changes: Sequence[Change]) -> list[Chang
     return done
 
 
-def _inserted(connection: sa.Connection, table: sa.Table, group: Sequence[Change]) -> list[Change]:
+def _insert(connection: sa.Connection, table: sa.Table, group: Sequence[Change]) -> list[Change]:
     if len(group) == 1 and group[0].id is None:
         result = connection.execute(table.insert().inline(), [dict(group[0].after or {})])
         return [Change(group[0].entity, int(result.lastrowid), None, group[0].after)]
@@ -276,7 +276,7 @@ def next_id(connection: sa.Connection, table: sa.Table) -> int:
     return 1 + int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))).scalar_one())
 
 
-def _grouped(changes: Iterable[Change]) -> list[tuple[tuple[str, str], list[Change]]]:
+def _group(changes: Iterable[Change]) -> list[tuple[tuple[str, str], list[Change]]]:
     groups: dict[tuple[str, str, tuple[str, ...]], list[Change]] = defaultdict(list)
     for change in changes:
         columns = tuple(sorted(change.after or ())) if change.action == "change" else ()
@@ -284,13 +284,13 @@ def _grouped(changes: Iterable[Change]) -> list[tuple[tuple[str, str], list[Chan
     return [((entity, action), group) for (entity, action, _), group in groups.items()]
 
 
-def _reapplied(connection: sa.Connection, changes: Sequence[Change]) -> None:
+def _reapply(connection: sa.Connection, changes: Sequence[Change]) -> None:
     """Write changes of an undo or redo, provided that each row still has the expected values.
 
     Another annotator or program may have changed a row since; restoring the old value would
     silently throw that work away.
     """
-    for (entity, action), group in _grouped(changes):
+    for (entity, action), group in _group(changes):
         table = ENTITIES[entity]
         after = group[0].after
         columns: dict[str, Any]
@@ -334,15 +334,15 @@ def _reapplied(connection: sa.Connection, changes: Sequence[Change]) -> None:
             )
 
 
-def _reopened(row: Any) -> Columns | None:
-    """Return the values of a row after an undo; see `_replaced`."""
+def _reopen(row: Any) -> Columns | None:
+    """Return the values of a row after an undo; see `_replace`."""
     before: Columns | None = row.before
     if row.replaced and before is not None and before.get("state") == SuggestionState.PENDING.value:
         return {**before, "state": SuggestionState.SUPERSEDED.value}
     return before
 
 
-def _replaced() -> sa.ColumnElement[bool]:
+def _replace() -> sa.ColumnElement[bool]:
     """Return whether a newer model has meanwhile proposed the same cell as a history row's suggestion.
 
     Then an undo must not offer the old proposal beside the new one.
@@ -369,7 +369,7 @@ def _replaced() -> sa.ColumnElement[bool]:
     return sa.and_(history.c.entity == "suggestion", newer.exists())
 
 
-def _recorded(
+def _record(
     connection: sa.Connection,
     changes: Sequence[Change],
     scope: Scope,

@@ -103,7 +103,7 @@ def _one(
     there = Replica(other.connection, other.folder)
     report = Brought(other.folder)
     backup: Path | None = None
-    with _staged(project, other, there, dry_run=dry_run) as staging:
+    with _stage(project, other, there, dry_run=dry_run) as staging:
         moved: list[Path] = []
         with session.writing(keep=not dry_run) as connection:
             try:
@@ -198,7 +198,7 @@ class _Files:
 
 
 @contextmanager
-def _staged(project: Project, other: Other, there: Replica, *, dry_run: bool) -> Iterator[Path | None]:
+def _stage(project: Project, other: Other, there: Replica, *, dry_run: bool) -> Iterator[Path | None]:
     """Copy the pixels and models that are not here yet, before anything is locked."""
     if dry_run:
         yield None

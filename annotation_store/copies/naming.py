@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from annotation_store._collections.ingest import numbered
+from annotation_store._collections.ingest import add_number
 from annotation_store._db.tables import cells, fields, ignore_areas, origins, regions, suggestions
 from annotation_store.copies.replica import Replica
 
@@ -37,7 +37,7 @@ def named_apart(connection: sa.Connection, here: Replica) -> None:
     for row in connection.execute(query):
         roots = (row.about or {}).get("roots")
         own = min(roots, key=lambda root: root["uid"])["name"] if roots else row.name
-        name = numbered(own, taken.__contains__) if own in taken else own
+        name = add_number(own, taken.__contains__) if own in taken else own
         taken.add(name)
         if name != row.name:
             renamed[row.id] = name

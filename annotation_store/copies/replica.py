@@ -74,7 +74,7 @@ _LOCAL = frozenset({"source_path"})
 _OF_FIELD: sa.BindParameter[Any] = sa.bindparam("of_field")
 
 
-def _joined(entity: str, table: sa.Table, where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+def _join_field(entity: str, table: sa.Table, where: sa.ColumnElement[bool]) -> sa.Select[Any]:
     return (
         sa.select(
             table,
@@ -94,8 +94,8 @@ def _joined(entity: str, table: sa.Table, where: sa.ColumnElement[bool]) -> sa.S
 @lru_cache
 def _rows_of(kind: str) -> sa.Select[Any]:
     if kind == "field":
-        return _joined(kind, fields, fields.c.id == _OF_FIELD)
-    return _joined(kind, TABLES[kind], TABLES[kind].c.field_id == _OF_FIELD)
+        return _join_field(kind, fields, fields.c.id == _OF_FIELD)
+    return _join_field(kind, TABLES[kind], TABLES[kind].c.field_id == _OF_FIELD)
 
 
 def _are(which: str) -> sa.ColumnElement[bool]:
@@ -110,7 +110,7 @@ def _are(which: str) -> sa.ColumnElement[bool]:
 
 @lru_cache
 def _edit_rows(which: str) -> sa.Select[Any]:
-    return _joined("edit", edits, _are(which))
+    return _join_field("edit", edits, _are(which))
 
 
 @lru_cache

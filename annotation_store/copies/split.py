@@ -101,7 +101,7 @@ def split(
         The project or its files are damaged, or the disk is full. No folder is left behind then.
     """
     source, target = Path(folder), Path(out)
-    people = [_checked(reader) for reader in readers]
+    people = [_check_reader(reader) for reader in readers]
     _refuse(people, target)
     with read_project(source) as other:
         by_content = sa.select(fields.c.id).order_by(fields.c.content_hash)
@@ -121,7 +121,7 @@ def split(
     return [Copy(reader, target / reader, len(shares[reader])) for reader in people]
 
 
-def _checked(reader: str) -> str:
+def _check_reader(reader: str) -> str:
     name = validation.clean_name(validation.text(reader, "name"))
     if name != PurePath(name).name or name in (".", "..") or set(name) & set('<>:"/\\|?*') or name[0] == ".":
         raise EditError(f"The reader's name {name!r} cannot be the name of a folder: choose another one.")

@@ -53,7 +53,7 @@ def write_pixels(folder: Path, pixels: Pixels, *, name: str, pixel_size_um: floa
 
     levels = [pixels]
     while _has_coarser(*levels[-1].shape[:2]):
-        levels.append(_halved(levels[-1]))
+        levels.append(_halve(levels[-1]))
     size = pixel_size_um or 1.0
     datasets = {str(index): size * 2**index for index in range(len(levels))}
     group = zarr.create_group(
@@ -249,7 +249,7 @@ def _judge(folder: Path, path: str) -> None:
         raise ColourError("is not an array that this program writes")
 
 
-def _halved(pixels: Pixels) -> Pixels:
+def _halve(pixels: Pixels) -> Pixels:
     height, width = (n - n % 2 for n in pixels.shape[:2])
     blocks = pixels[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).astype(np.uint16)
     means: Pixels = ((blocks.sum(axis=(1, 3)) + 2) // 4).astype(np.uint8)

@@ -52,7 +52,7 @@ def load_schema(name_or_path: str | Path) -> Schema:
 
         document = read_json(path)
         if isinstance(document, dict) and "categories" not in document and "classes" in document:
-            return _validated(document, str(path))
+            return _validate(document, str(path))
         return schema_from_coco(document, name=path.stem, source=str(path))
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -62,26 +62,26 @@ def load_schema(name_or_path: str | Path) -> Schema:
         raise SchemaError(
             f"The schema file {path} cannot be read ({error}): check it is a text file."
         ) from error
-    return _parsed(text, str(path))
+    return _parse(text, str(path))
 
 
 @cache
 def _preset(name: str) -> Schema:
     text = (resources.files("annotation_store.schema") / f"{name}.yaml").read_text(encoding="utf-8")
-    return _parsed(text, name)
+    return _parse(text, name)
 
 
-def _parsed(text: str, source: str) -> Schema:
+def _parse(text: str, source: str) -> Schema:
     try:
         data = load_yaml(text)
     except BadYamlError as error:
         raise SchemaError(
             f"The schema file {source} cannot be read as YAML ({error}): correct it."
         ) from error
-    return _validated(data, source)
+    return _validate(data, source)
 
 
-def _validated(data: Any, source: str) -> Schema:
+def _validate(data: Any, source: str) -> Schema:
     if not isinstance(data, dict):
         raise SchemaError(
             f"The schema file {source} does not define a schema: it needs name, classes and attributes."

@@ -137,9 +137,9 @@ class Translation:
                     own = attributes.setdefault(pair[0], {})
                     own[pair[1]] = own.get(pair[1], 0.0) + share
         self.unmapped = before  # a suggestion is not a label: nothing is lost with it
-        scaled = {name: _scaled(shares) for name, shares in attributes.items()}
+        scaled = {name: _normalise(shares) for name, shares in attributes.items()}
         return {
-            "class_probabilities": _scaled(classes),
+            "class_probabilities": _normalise(classes),
             "attribute_probabilities": {name: shares for name, shares in scaled.items() if shares},
         }
 
@@ -148,7 +148,7 @@ def _says(schema: Schema, name: str) -> bool:
     return schema.is_class(name) or schema.is_group(name)
 
 
-def _scaled(shares: Mapping[str, float]) -> dict[str, float]:
+def _normalise(shares: Mapping[str, float]) -> dict[str, float]:
     total = sum(shares.values())
     if total <= 0:
         return {}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from annotation_store import BoxFeatures, Project, box_key
-from annotation_store._collections.features import packed, unpacked
+from annotation_store._collections.features import pack, unpack
 from annotation_store.files.layout import FEATURES
 
 F = 130
@@ -123,8 +123,8 @@ def test_a_folder_in_the_place_of_the_cache_is_as_no_cache(project: Project) -> 
 
 
 def test_a_row_that_does_not_fit_is_as_none() -> None:
-    data = packed(some(2))
-    assert unpacked(2, F, data) is not None
+    data = pack(some(2))
+    assert unpack(2, F, data) is not None
     for row in (
         (2, F, data[:-1]),
         (3, F, data),
@@ -133,10 +133,10 @@ def test_a_row_that_does_not_fit_is_as_none() -> None:
         (2, "x", data),
         (None, F, data),
     ):
-        assert unpacked(*row) is None
-    assert unpacked(2, F, data[:40] + bytes([data[40] ^ 1]) + data[41:]) is None
+        assert unpack(*row) is None
+    assert unpack(2, F, data[:40] + bytes([data[40] ^ 1]) + data[41:]) is None
     endless = BoxFeatures(np.full((2, 4), np.inf, np.float32), some(2).vectors)
-    assert unpacked(2, F, packed(endless)) is None
+    assert unpack(2, F, pack(endless)) is None
 
 
 def test_a_project_opened_for_reading_writes_no_cache(project: Project, folder: Path) -> None:
@@ -155,12 +155,12 @@ def test_the_cache_is_in_no_backup_and_no_check_asks_for_it(fresh: Callable[[], 
 
 def test_a_hundred_thousand_cells_take_at_most_150_megabytes() -> None:
     features = BoxFeatures(some(100).boxes, np.random.default_rng(0).normal(size=(100, 1153)))
-    assert len(packed(features)) * 1000 < 150_000_000
+    assert len(pack(features)) * 1000 < 150_000_000
 
 
 @given(arrays(np.float32, (3, 70), elements=st.floats(-1e4, 1e4, width=32)))
 def test_numbers_come_back_within_a_hundredth_of_the_greatest_beside_them(vectors: np.ndarray) -> None:
-    found = unpacked(3, 70, packed(BoxFeatures(np.ones((3, 4), np.float32), vectors)))
+    found = unpack(3, 70, pack(BoxFeatures(np.ones((3, 4), np.float32), vectors)))
     assert found is not None
     for part in (slice(0, 64), slice(64, 70)):
         greatest = np.abs(vectors[:, part]).max(1, keepdims=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from annotation_store._collections.ingest import Incoming, Outcome, described
+from annotation_store._collections.ingest import Incoming, Outcome, describe_file
 from annotation_store._db.history import Change
 from annotation_store.errors import FormatError
 from annotation_store.file_names import name_pattern
@@ -58,10 +58,10 @@ def merge(
     known = ingest.known_hashes()
     with nullcontext() if dry_run else ingest.staging() as staging:
         prepared = []
-        for batch in ingest.prepared(list(incoming.values()), staging, known):
+        for batch in ingest.prepare(list(incoming.values()), staging, known):
             prepared += batch
             steps.more(len(batch))
-        with ingest.admitted(prepared, keep=not dry_run) as (connection, added):
+        with ingest.admit(prepared, keep=not dry_run) as (connection, added):
             outcomes = dict(zip(incoming, added, strict=True))
             if incoming and not matched and not any(outcome.field_id for outcome in added):
                 raise FormatError(added[0].problem)
@@ -99,7 +99,7 @@ def _incoming(
     for index, match in matches.items():
         field = document.fields[index]
         if match.path is not None:
-            details = described(Path(field.name), pattern)
+            details = describe_file(Path(field.name), pattern)
             incoming[index] = Incoming(
                 match.path,
                 name=field.name,
