@@ -75,13 +75,13 @@ class BoxIndex:
 
     def find(self, box: Box) -> list[int]:
         """List the numbers of the boxes that overlap one so much, the closest first."""
-        found = []
+        matches = []
         for column, x in self._places(box[0], box[2]):
             for row, y in self._places(box[1], box[3]):
                 for number, other in self._bins.get((column, row, x, y), ()):
                     if (overlap := iou(box, other)) >= self._least:
-                        found.append((-overlap, number))
-        return [number for _, number in sorted(found)]
+                        matches.append((-overlap, number))
+        return [number for _, number in sorted(matches)]
 
     def _places(self, start: float, size: float) -> Iterator[tuple[int, int]]:
         centre, reach = start + size / 2, size * self._reach

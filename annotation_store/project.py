@@ -118,8 +118,8 @@ class Project:
             Who edits; the account's name where not given.
         """
         folder = Path(path)
-        chosen = schema if isinstance(schema, Schema) else load_schema(schema)
-        make_project(folder, chosen, _name_of(annotator))
+        loaded = schema if isinstance(schema, Schema) else load_schema(schema)
+        make_project(folder, loaded, _name_of(annotator))
         return cls.open(folder, annotator=annotator)
 
     @classmethod
@@ -155,15 +155,15 @@ class Project:
         database = folder / DATABASE
         refuse_long_path(folder)
         try:
-            there, whole = folder.exists(), database.is_file()
+            exists, has_database = folder.exists(), database.is_file()
         except OSError as error:  # a disk that does not answer, a folder that may not be entered
             raise ProjectError(
                 f"The project {folder} cannot be reached ({error.strerror or error}): check the disk and the "
                 "permissions."
             ) from error
-        if not there:
+        if not exists:
             raise ProjectError(f"There is no folder {folder}: create a project first (napari-lld new).")
-        if not whole:
+        if not has_database:
             if any((folder / BACKUPS).glob("*.db")):
                 raise ProjectError(
                     f"The project {folder} has no {DATABASE} any more: restore a backup with "
@@ -248,8 +248,10 @@ class Project:
         self.schema_versions.load()
         self._uid = str(self._db.rows(sa.select(project_table.c.uid))[0].uid)
         if not self.read_only:
-            known = self._db.rows(sa.select(annotators.c.id).where(annotators.c.name == self.annotator))
-            if not known:
+            annotator_rows = self._db.rows(
+                sa.select(annotators.c.id).where(annotators.c.name == self.annotator)
+            )
+            if not annotator_rows:
                 with self._db.writing() as connection:
                     connection.execute(
                         annotators.insert().prefix_with("OR IGNORE"), [{"name": self.annotator}]

@@ -88,36 +88,36 @@ def restore(folder: str | Path, backup: str | Path | None = None) -> RestoreRepo
     if not project.is_dir():
         raise ProjectError(f"There is no folder {project}: check the path.")
     refuse_links(project)
-    chosen = _choose_backup(project, None if backup is None else Path(backup))
+    source = _choose_backup(project, None if backup is None else Path(backup))
     # before the lock is held: to close a file gives up this process's locks on it
-    here, there = _uid_of(project / DATABASE), _uid_of(chosen.path)
-    if here is not None and here != there:
-        raise ProjectError(f"The backup {chosen.path} belongs to another project: choose one of {project}.")
+    project_uid, backup_uid = _uid_of(project / DATABASE), _uid_of(source.path)
+    if project_uid is not None and project_uid != backup_uid:
+        raise ProjectError(f"The backup {source.path} belongs to another project: choose one of {project}.")
     try:
         with _closed_elsewhere(project / DATABASE):
-            new = _copy(chosen.path, project)
+            new = _copy(source.path, project)
             kept_in = _set_aside_all(project)
             move(new, project / DATABASE)
             unknown = _set_unknown_aside(project, kept_in.name)
     except OSError as error:
         raise ProjectError(why_not_written(f"The project {project}", error)) from error
     with Project.open(project) as opened:
-        return RestoreReport(chosen, kept_in, unknown, opened.check())
+        return RestoreReport(source, kept_in, unknown, opened.check())
 
 
-def _choose_backup(project: Path, given: Path | None) -> Backup:
-    if given is not None:
-        if not given.is_file():
-            raise ProjectError(f"There is no backup {given}: check the path.")
-        backup = _examine(given)
+def _choose_backup(project: Path, path: Path | None) -> Backup:
+    if path is not None:
+        if not path.is_file():
+            raise ProjectError(f"There is no backup {path}: check the path.")
+        backup = _examine(path)
         if backup.problem:
-            raise ProjectError(f"The backup {given} cannot be used ({backup.problem}): choose another one.")
+            raise ProjectError(f"The backup {path} cannot be used ({backup.problem}): choose another one.")
         return backup
-    found = list_backups(project)
-    for backup in found:
+    backups = list_backups(project)
+    for backup in backups:
         if backup.problem is None:
             return backup
-    how_many = f"the {len(found)} there cannot be used" if found else "there is none"
+    how_many = f"the {len(backups)} there cannot be used" if backups else "there is none"
     raise ProjectError(
         f"The project {project} has no backup to restore ({how_many} in {project / BACKUPS}): "
         "if you have a copy of its project.db elsewhere, give it with --from."
@@ -125,11 +125,11 @@ def _choose_backup(project: Path, given: Path | None) -> Backup:
 
 
 def _examine(path: Path) -> Backup:
-    made = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+    made_at = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
     if stamp := _STAMP.search(path.name):
         with suppress(ValueError):
-            made = datetime.strptime(stamp[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-    return Backup(path, made, _problem_of(path))
+            made_at = datetime.strptime(stamp[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    return Backup(path, made_at, _problem_of(path))
 
 
 def _problem_of(path: Path) -> str | None:
@@ -217,14 +217,14 @@ def _set_unknown_aside(project: Path, under: str) -> list[str]:
     with closing(sqlite3.connect(project / DATABASE)) as opened:
         fields = opened.execute("SELECT id, content_hash, suffix FROM fields").fetchall()
         models = opened.execute("SELECT id FROM models").fetchall()
-    known = {
+    known_names = {
         PIXELS: {"zarr.json", *(str(row[0]) for row in fields)},
         ORIGINALS: {f"{row[1]}{row[2]}" for row in fields},
         MODELS: {str(row[0]) for row in models},
     }
     unknown = [
         path
-        for place, names in known.items()
+        for place, names in known_names.items()
         for path in sorted(inside(project, place).glob("*"))
         if path.name not in names and (place == ORIGINALS or path.name.isdigit())
     ]

@@ -95,13 +95,13 @@ def split_fields(fields: Sequence[Field], fractions: Mapping[str, float], *, see
         A share is negative, or they do not add up to 1.
     """
     if any(not 0 <= share <= 1 for share in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
-        given = ", ".join(f"{name} {share:g}" for name, share in fractions.items())
-        raise FormatError(f"The shares of a split must lie between 0 and 1 and add up to 1, not {given}.")
-    found: dict[str, list[Field]] = {}
+        listed = ", ".join(f"{name} {share:g}" for name, share in fractions.items())
+        raise FormatError(f"The shares of a split must lie between 0 and 1 and add up to 1, not {listed}.")
+    by_unit: dict[str, list[Field]] = {}
     for field, unit in zip(fields, units(fields), strict=True):
-        found.setdefault(unit, []).append(field)
+        by_unit.setdefault(unit, []).append(field)
     order = sorted(
-        found, key=lambda key: hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "replace")).digest()
+        by_unit, key=lambda key: hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "replace")).digest()
     )
     parts: dict[str, list[str]] = {name: [] for name, share in fractions.items() if share > 0}
     missing = {name: fractions[name] * len(fields) for name in parts}
@@ -109,11 +109,11 @@ def split_fields(fields: Sequence[Field], fractions: Mapping[str, float], *, see
         # the part that lacks most of its share; the first of them where they lack the same
         part = max(missing, key=missing.__getitem__)
         parts[part].append(key)
-        missing[part] -= len(found[key])
+        missing[part] -= len(by_unit[key])
     for empty in [name for name, keys in parts.items() if not keys]:
         richest = max(parts, key=lambda name: len(parts[name]))
         if len(parts[richest]) > 1:
-            smallest = min(parts[richest], key=lambda key: len(found[key]))
+            smallest = min(parts[richest], key=lambda key: len(by_unit[key]))
             parts[richest].remove(smallest)
             parts[empty].append(smallest)
-    return {field.id: part for part, keys in parts.items() for key in keys for field in found[key]}
+    return {field.id: part for part, keys in parts.items() for key in keys for field in by_unit[key]}

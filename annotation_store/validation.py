@@ -133,11 +133,11 @@ def attributes(schema: Schema, values: Mapping[str, Any]) -> dict[str, str | Non
     checked: dict[str, str | None] = {}
     for name, value in values.items():
         try:
-            known = schema.attribute_named(name).value_names
+            value_names = schema.attribute_named(name).value_names
         except (KeyError, TypeError) as error:
             raise EditError(f"The schema {schema.name} has no attribute {name!r}.") from error
-        if value is not None and value != UNSURE and value not in known:
-            allowed = ", ".join(known)
+        if value is not None and value != UNSURE and value not in value_names:
+            allowed = ", ".join(value_names)
             raise EditError(f"{name} cannot be {value!r}: it is one of {allowed}, unsure or missing.")
         checked[name] = None if value is None else str(value)
     return checked
@@ -165,19 +165,19 @@ def text(value: Any, what: str) -> str:
     return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
 
 
-def proposal(schema: Schema, field: Field, given: Proposal) -> dict[str, Any]:
+def proposal(schema: Schema, field: Field, candidate: Proposal) -> dict[str, Any]:
     """Check a proposal and give its columns."""
-    (x, y, w, h), _ = box_in_field(field, given.box)
-    for name in given.class_probabilities:
+    (x, y, w, h), _ = box_in_field(field, candidate.box)
+    for name in candidate.class_probabilities:
         if not schema.is_class(name):
             raise EditError(f"The schema {schema.name} has no class {name!r}.")
-    for name, values in given.attribute_probabilities.items():
+    for name, values in candidate.attribute_probabilities.items():
         attributes(schema, {name: None})
         for value in values:
             attributes(schema, {name: value})
-    confidence = _probability(given.confidence, "confidence")
-    novelty = None if given.novelty is None else _probability(given.novelty, "novelty")
-    classes = _distribution(given.class_probabilities, "class")
+    confidence = _probability(candidate.confidence, "confidence")
+    novelty = None if candidate.novelty is None else _probability(candidate.novelty, "novelty")
+    classes = _distribution(candidate.class_probabilities, "class")
     return {
         "x": x,
         "y": y,
@@ -186,17 +186,17 @@ def proposal(schema: Schema, field: Field, given: Proposal) -> dict[str, Any]:
         "confidence": confidence,
         "probability": Proposal((x, y, w, h), confidence, classes, novelty=novelty).probability,
         "novelty": novelty,
-        "unchecked": bool(given.unchecked),
-        "sets": _sets(schema, given.sets),
+        "unchecked": bool(candidate.unchecked),
+        "sets": _sets(schema, candidate.sets),
         "class_probabilities": classes,
         "attribute_probabilities": {
-            name: _distribution(values, name) for name, values in given.attribute_probabilities.items()
+            name: _distribution(values, name) for name, values in candidate.attribute_probabilities.items()
         },
     }
 
 
-def _sets(schema: Schema, given: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    for name, values in given.items():
+def _sets(schema: Schema, sets: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    for name, values in sets.items():
         known = schema.class_names
         if name != "class":
             attributes(schema, {name: None})
@@ -206,7 +206,7 @@ def _sets(schema: Schema, given: Mapping[str, Sequence[str]]) -> dict[str, list[
                 f"The set of {name} is empty, repeats a value, or contains one that the schema "
                 f"{schema.name} lacks."
             )
-    return {name: list(values) for name, values in given.items()}
+    return {name: list(values) for name, values in sets.items()}
 
 
 def _probability(value: Any, what: str) -> float:

@@ -145,18 +145,18 @@ def write_stamp(file: Path) -> tuple[tuple[int, int, int], ...] | None:
 
     Two writes within one tick of the disk's clock may leave the same time and size.
     """
-    seen = []
-    for one in (file, *_journals(file)):
+    stamps = []
+    for path in (file, *_journals(file)):
         try:
-            found = one.stat()
+            status = path.stat()
         except OSError:
             continue
-        if found.st_size == 0:  # a journal that an opening made
+        if status.st_size == 0:  # a journal that an opening made
             continue
-        if time.time_ns() - found.st_mtime_ns < _SETTLED_NS:
+        if time.time_ns() - status.st_mtime_ns < _SETTLED_NS:
             return None
-        seen.append((found.st_ino, found.st_mtime_ns, found.st_size))
-    return tuple(seen)
+        stamps.append((status.st_ino, status.st_mtime_ns, status.st_size))
+    return tuple(stamps)
 
 
 def _size(file: Path) -> int:

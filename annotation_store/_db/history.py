@@ -215,11 +215,11 @@ def _edit_rows(connection: sa.Connection, edit_id: Any, extra: sa.ScalarSelect[A
 
 def _apply(connection: sa.Connection, changes: Sequence[Change]) -> list[Change]:
     """Write new changes to their tables; additions come back with their ids."""
-    done: list[Change] = []
+    written: list[Change] = []
     for (entity, action), group in _group(changes):
         table = ENTITIES[entity]
         if action == "add":
-            done += _insert(connection, table, group)
+            written += _insert(connection, table, group)
             continue
         # all of one edit's changes to one table set the same columns
         columns = sorted(group[0].after or ("deleted",))
@@ -233,8 +233,8 @@ def _apply(connection: sa.Connection, changes: Sequence[Change]) -> list[Change]
             for c in group
         ]
         connection.execute(statement, parameters)
-        done += group
-    return done
+        written += group
+    return written
 
 
 def _insert(connection: sa.Connection, table: sa.Table, group: Sequence[Change]) -> list[Change]:

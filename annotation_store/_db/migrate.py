@@ -25,8 +25,8 @@ def revision(connection: sa.Connection, path: Path) -> str | None:
             "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
         ).scalar():
             return None
-        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-    return None if found is None else str(found)
+        version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if version is None else str(version)
 
 
 def upgrade(engine: sa.Engine, path: Path) -> None:
@@ -68,16 +68,16 @@ def bring_up_to_date(engine: sa.Engine, folder: Path, database: Path, *, read_on
         The database is not a project's, or a newer version made it, or it is older and read-only.
     """
     with plain_errors(folder), engine.connect() as connection:
-        found = revision(connection, folder)
-    if found == HEAD:
+        version = revision(connection, folder)
+    if version == HEAD:
         return
-    if found is None:
+    if version is None:
         raise ProjectError(
             f"{folder} is not a napari-lld project: its project.db was not made by napari-lld."
         )
-    if found not in known_revisions():
+    if version not in known_revisions():
         raise ProjectError(
-            f"The project {folder} was made by a newer version of napari-lld ({found}): update napari-lld."
+            f"The project {folder} was made by a newer version of napari-lld ({version}): update napari-lld."
         )
     if read_only:
         raise ProjectError(
@@ -85,7 +85,7 @@ def bring_up_to_date(engine: sa.Engine, folder: Path, database: Path, *, read_on
             "open it once with write access, or copy it to a folder where you may write, so that it can be "
             "brought up to date."
         )
-    back_up(database, folder / "backups", found)
+    back_up(database, folder / "backups", version)
     upgrade(engine, folder)
 
 

@@ -39,8 +39,8 @@ def path_pseudonym(secret: str, path: str, most: int = 12) -> str:
         How many folders are kept, those next to the file.
     """
     *folders, name = [part for part in path.replace("\\", "/").split("/") if part]
-    kept = [folder for folder in folders if not folder.endswith(":")][-most:]
-    return "/".join([*(folder_pseudonym(secret, folder) for folder in kept), name])
+    last_folders = [folder for folder in folders if not folder.endswith(":")][-most:]
+    return "/".join([*(folder_pseudonym(secret, folder) for folder in last_folders), name])
 
 
 def folder_pseudonym(secret: str, folder: str) -> str:

@@ -101,9 +101,9 @@ def cell(row: Any) -> Cell:
     )
 
 
-def sets(kept: Any) -> dict[str, tuple[str, ...]]:
+def sets(stored: Any) -> dict[str, tuple[str, ...]]:
     """Return the sets of a suggestion as a record has them."""
-    return {name: tuple(values) for name, values in (kept or {}).items()}
+    return {name: tuple(values) for name, values in (stored or {}).items()}
 
 
 def suggestion(row: Any) -> Suggestion:

@@ -141,13 +141,13 @@ class DatabaseSession:
             The folder or its database was deleted, moved or replaced, or cannot be reached.
         """
         try:
-            found = database_identity(self._database)
+            identity = database_identity(self._database)
         except OSError as error:
             raise ProjectGoneError(
                 f"The project {self.path} is no longer there ({error.strerror or error}): nothing more is "
                 "saved. Bring the folder back, then open it again."
             ) from error
-        if found != self._identity:
+        if identity != self._identity:
             raise ProjectGoneError(
                 f"The database of the project {self.path} was replaced while it was open (by a program that "
                 "synchronises folders, or by hand): nothing more is saved. Close it and open it again."
@@ -182,10 +182,10 @@ class DatabaseSession:
         `build` runs inside the transaction, so what it reads still holds when it is written.
         """
         with self.writing() as connection:
-            field_id, found = build(connection)
-            if not found:
+            field_id, changes = build(connection)
+            if not changes:
                 return None
-            edit = self.write_edit(connection, field_id, command, found)
+            edit = self.write_edit(connection, field_id, command, changes)
         self.announce([edit])
         return edit
 

@@ -89,9 +89,9 @@ class Bring:
         self._fields = {content: field_id for field_id, content in here.fields.items()}
         self._models = {uid: model_id for model_id, uid in reversed(here.models.items())}
         self._readings = {uid: reading_id for reading_id, uid in here.readings.items()}
-        self._retold: set[Uid] = set()
+        self._redescribed: set[Uid] = set()
         self._people: set[str] = set()
-        self._described: dict[Uid, dict[Uid, Operation]] = {}
+        self._descriptions: dict[Uid, dict[Uid, Operation]] = {}
         self._disagreements = Disagreements(connection, session, here, report, self._local)
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> None:
@@ -130,22 +130,22 @@ class Bring:
             self.report.models += 1
         for model_id, parent in parents.items():
             # by its number there; of starters and files it is a word
-            known = self.there.models.get(int(parent)) if parent.isdigit() else None
-            if known is not None:
+            parent_uid = self.there.models.get(int(parent)) if parent.isdigit() else None
+            if parent_uid is not None:
                 change = models.update().where(models.c.id == model_id)
-                self._connection.execute(change.values(parent=str(self._models[known])))
+                self._connection.execute(change.values(parent=str(self._models[parent_uid])))
 
     def _bring_fields(self) -> bool:
-        taken = {row.name for row in self._connection.execute(sa.select(fields.c.name))}
+        used = {row.name for row in self._connection.execute(sa.select(fields.c.name))}
         first = next_id(self._connection, fields)
         for row in self._other(sa.select(fields).order_by(fields.c.id)):
             content = row["content_hash"]
             if content in self._fields:
                 continue
             field_id, first = first, first + 1
-            entity, roots, _ = self.there.described(row["id"])
-            name = _free(row["name"], taken)
-            taken.add(name)
+            entity, roots, _ = self.there.describe(row["id"])
+            name = _free(row["name"], used)
+            used.add(name)
             new = {**row, "id": field_id, "name": name, "overlaps": None}
             insert_many(self._connection, fields, [new])
             if self.files is not None:
@@ -154,7 +154,7 @@ class Bring:
             self.here.fields[field_id] = content
             about = {"roots": roots} | {k: v for k, v in entity.about.items() if k == "heads"}
             self._keep_origins([("field", field_id, content, entity.number, about)])
-            self._retold.add(content)
+            self._redescribed.add(content)
             self.report.fields += 1
         return bool(self.report.fields)
 
@@ -162,12 +162,12 @@ class Bring:
         """Return the number of a reading here; one that is not here yet is added."""
         if uid is None or uid in self._readings:
             return self._readings.get(uid) if uid is not None else None
-        there_id = next(i for i, known in self.there.readings.items() if known == uid)
+        there_id = next(i for i, known_uid in self.there.readings.items() if known_uid == uid)
         row = next(iter(self._other(sa.select(readings).where(readings.c.id == there_id))))
-        taken = {one.name for one in self._connection.execute(sa.select(readings.c.name))}
+        used = {row.name for row in self._connection.execute(sa.select(readings.c.name))}
         name = row["name"]
-        if name in taken:
-            name = _free(f"{name} ({row['annotator'] or 'no reader'})", taken)
+        if name in used:
+            name = _free(f"{name} ({row['annotator'] or 'no reader'})", used)
         reading_id = next_id(self._connection, readings)
         self._connection.execute(readings.insert(), [{**row, "id": reading_id, "name": name}])
         self._readings[uid] = reading_id
@@ -189,31 +189,31 @@ class Bring:
         if not theirs.edits and not theirs.entities:
             return
         ours = self.here.log(field_id)
-        known = {edit.uid for edit in ours.edits}
-        news = [edit for edit in theirs.edits if not edit.derived and edit.uid not in known]
+        own_uids = {edit.uid for edit in ours.edits}
+        new_edits = [edit for edit in theirs.edits if not edit.derived and edit.uid not in own_uids]
         operations = self.there.operations(theirs)
-        wanted = [
-            e for e in theirs.entities.values() if e.uid not in ours.entities and _wanted(e, operations)
+        new_entities = [
+            e for e in theirs.entities.values() if e.uid not in ours.entities and _is_brought(e, operations)
         ]
-        if not news and not wanted:
+        if not new_edits and not new_entities:
             return
         before = set(ours.entities)
-        self._add_rows(field_id, theirs, ours, wanted)
-        touched = self._add_edits(field_id, theirs, ours, news, operations)
-        touched.update(entity.uid for entity in wanted)
+        self._add_rows(field_id, theirs, ours, new_entities)
+        touched = self._add_edits(field_id, theirs, ours, new_edits, operations)
+        touched.update(entity.uid for entity in new_entities)
         if touched:
             self._settle(field_id, touched, theirs, before)
 
-    def _add_rows(self, field_id: int, theirs: FieldLog, ours: FieldLog, wanted: Sequence[Entity]) -> None:
+    def _add_rows(self, field_id: int, theirs: FieldLog, ours: FieldLog, entities: Sequence[Entity]) -> None:
         local = {(kind, uid): row_id for (kind, row_id), uid in ours.ids.items()}
         by_kind: dict[str, list[Entity]] = defaultdict(list)
-        for entity in wanted:
+        for entity in entities:
             by_kind[entity.kind].append(entity)
         for kind, group in by_kind.items():
             first = next_id(self._connection, TABLES[kind])
             local |= {(kind, entity.uid): first + n for n, entity in enumerate(group)}
         for kind in TABLES:  # what is referred to comes first
-            rows, kept = [], []
+            rows, new_origins = [], []
             for entity in by_kind.get(kind, ()):
                 row_id = local[kind, entity.uid]
                 columns = self._local(self.there.portable(entity.row, theirs) or {}, local)
@@ -222,7 +222,7 @@ class Bring:
                     columns["state"] = "superseded"
                 rows.append(columns)
                 about = {k: v for k, v in entity.about.items() if k in ("heads", "of", "pair")} or None
-                kept.append((kind, row_id, entity.uid, entity.number, about))
+                new_origins.append((kind, row_id, entity.uid, entity.number, about))
                 ours.ids[kind, row_id] = entity.uid
                 if not columns.get("deleted"):
                     self.report.cells += kind == "cell"
@@ -230,14 +230,14 @@ class Bring:
                 self.report.other += kind == "suggestion"
             if rows:
                 insert_many(self._connection, TABLES[kind], rows)
-                self._keep_origins(kept)
+                self._keep_origins(new_origins)
 
     def _add_edits(
         self,
         field_id: int,
         theirs: FieldLog,
         ours: FieldLog,
-        news: Sequence[EditRow],
+        new_edits: Sequence[EditRow],
         operations: Mapping[Uid, Sequence[Operation]],
     ) -> set[Uid]:
         """Append edits with their history; return the rows that they change."""
@@ -248,10 +248,10 @@ class Bring:
         first = next_id(self._connection, edits)
         rows: list[dict[str, Any]] = []
         changes: list[dict[str, Any]] = []
-        kept, touched = [], set[Uid]()
-        for edit in news:
-            own: list[dict[str, Any]] = []
-            known: dict[Uid, Any] = {}
+        new_origins, touched = [], set[Uid]()
+        for edit in new_edits:
+            edit_changes: list[dict[str, Any]] = []
+            knew_of: dict[Uid, Any] = {}
             for change in edit.changes:
                 uid, row_id, operation = self._target(edit, change, theirs, local, knew)
                 if row_id is None or operation is None:
@@ -262,8 +262,8 @@ class Bring:
                 )
                 if change.action == "change" and not after:
                     continue
-                known[uid] = [sorted(operation.parents), operation.depth]
-                own.append(
+                knew_of[uid] = [sorted(operation.parents), operation.depth]
+                edit_changes.append(
                     {
                         "edit_id": first,
                         "entity": change.entity,
@@ -274,10 +274,10 @@ class Bring:
                     }
                 )
                 if change.entity == "field":
-                    self._retold.add(uid)
+                    self._redescribed.add(uid)
                 else:
                     touched.add(uid)
-            if not own:
+            if not edit_changes:
                 continue
             row = {name: edit.row[name] for name in ("at", "annotator", "command", "kind")}
             row |= {"id": first, "field_id": field_id}
@@ -287,13 +287,13 @@ class Bring:
             self._know(row["annotator"])
             numbers[edit.uid] = first
             rows.append(row)
-            changes += own
-            kept.append(("edit", first, edit.uid, first, {"knew": known}))
+            changes += edit_changes
+            new_origins.append(("edit", first, edit.uid, first, {"knew": knew_of}))
             first += 1
         if rows:
             insert_many(self._connection, edits, rows)
             insert_many(self._connection, history, changes)
-            self._keep_origins(kept)
+            self._keep_origins(new_origins)
             self.report.edits += len(rows)
         return touched
 
@@ -312,9 +312,9 @@ class Bring:
             content = self.there.fields.get(change.entity_id)
             if content is None:
                 return "", None, None
-            if content not in self._described:
-                self._described[content] = {op.uid: op for op in self.there.described(change.entity_id)[2]}
-            return content, self._fields.get(content), self._described[content].get(edit.uid)
+            if content not in self._descriptions:
+                self._descriptions[content] = {op.uid: op for op in self.there.describe(change.entity_id)[2]}
+            return content, self._fields.get(content), self._descriptions[content].get(edit.uid)
         uid = theirs.ids.get((change.entity, change.entity_id), "")
         return uid, local.get((change.entity, uid)), knew.get((edit.uid, uid))
 
@@ -343,25 +343,25 @@ class Bring:
         operations = self.here.operations(ours)
         local = {(kind, uid): row_id for (kind, row_id), uid in ours.ids.items()}
         changes: list[writer.Change] = []
-        said: dict[Uid, tuple[Entity, Settled]] = {}
+        results: dict[Uid, tuple[Entity, Settled]] = {}
         for uid in sorted(touched):
             entity = ours.entities[uid]
             ops = operations.get(uid)
             if not ops:
                 continue
-            settled = settle(entity.kind, ops)
-            said[uid] = (entity, settled)
-            told, deleted = _as_told(ours, entity)
-            columns = told | self._local(settled.columns, local)
+            result = settle(entity.kind, ops)
+            results[uid] = (entity, result)
+            recorded, deleted = _recorded_state(ours, entity)
+            columns = recorded | self._local(result.columns, local)
             if entity.kind == "cell" and columns.get("attributes"):
                 columns["attributes"] = _in_order(columns["attributes"], self._schema)
             if entity.kind == "suggestion" and columns["state"] == "pending":
-                waits = uid in before and told["state"] != "superseded"
+                waits = uid in before and recorded["state"] != "superseded"
                 columns |= _PENDING | ({} if waits else {"state": "superseded"})
-            self._write(entity, columns, deleted=settled.deleted)
-            if (change := _difference(entity, told, columns, deleted, settled.deleted)) is not None:
+            self._write(entity, columns, deleted=result.deleted)
+            if (change := _difference(entity, recorded, columns, deleted, result.deleted)) is not None:
                 changes.append(change)
-        changes += self._disagreements.of_field(field_id, ours, operations, said, theirs, before)
+        changes += self._disagreements.of_field(field_id, ours, operations, results, theirs, before)
         self._record(field_id, changes)
 
     def _write(self, entity: Entity, columns: Columns, *, deleted: bool) -> None:
@@ -406,11 +406,11 @@ class Bring:
 
     def _describe(self, field_id: int, there_id: int) -> None:
         content = self.here.fields[field_id]
-        _, theirs, _ = self.there.described(there_id)
-        entity, ours, operations = self.here.described(field_id)
-        known = {root["uid"] for root in ours}
-        new = [root for root in theirs if root["uid"] not in known]
-        if content not in self._retold and not new:
+        _, theirs, _ = self.there.describe(there_id)
+        entity, ours, operations = self.here.describe(field_id)
+        known_roots = {root["uid"] for root in ours}
+        new = [root for root in theirs if root["uid"] not in known_roots]
+        if content not in self._redescribed and not new:
             return
         roots = [*ours, *new]
         if new:
@@ -422,28 +422,28 @@ class Bring:
             Operation(root["uid"], frozenset(), 0, {}, {k: v for k, v in root["values"].items() if v})
             for root in roots
         ]
-        settled = settle("field", [*starts, *operations])
-        told = {name: entity.row[name] for name in (*DESCRIBED, "overlaps")}
+        result = settle("field", [*starts, *operations])
+        recorded = {name: entity.row[name] for name in (*DESCRIBED, "overlaps")}
         for row in self._connection.execute(
             sa.select(history.c.after)
             .where(history.c.entity == "field", history.c.entity_id == field_id)
             .order_by(history.c.id)
         ):
-            told |= {name: value for name, value in (row.after or {}).items() if name in told}
-        columns = told | self._local(settled.columns, {})
+            recorded |= {name: value for name, value in (row.after or {}).items() if name in recorded}
+        columns = recorded | self._local(result.columns, {})
         self._write(entity, columns, deleted=False)
-        change = _difference(entity, told, columns, False, False)
+        change = _difference(entity, recorded, columns, False, False)
         changes = [change] if change is not None else []
-        changes += self._disagreements.of_description(field_id, entity, settled, [*starts, *operations])
+        changes += self._disagreements.of_description(field_id, entity, result, [*starts, *operations])
         self._record(field_id, changes)
 
     def _freeze(self, field_id: int, content: str, operations: Sequence[Operation]) -> None:
         """Keep what each change of a field knew, before more is known of where the field came from."""
-        known = {op.uid: op for op in operations}
+        operation_of = {op.uid: op for op in operations}
         for edit in self.here.edits_of(field_id):
-            if edit.uid not in known:
+            if edit.uid not in operation_of:
                 continue
-            op = known[edit.uid]
+            op = operation_of[edit.uid]
             knew = {**edit.known.get("knew", {}), content: [sorted(op.parents), op.depth]}
             about = {**edit.known, "knew": knew}
             self._keep_origins([("edit", edit.row["id"], edit.uid, edit.row["id"], about)], replace=True)
@@ -452,17 +452,17 @@ class Bring:
 
     def _bring_times(self) -> None:
         """Take the longer of two times at work, and the fields that were drawn at random on either side."""
-        known = {
+        own_times = {
             (row.annotator, row.field_id): row for row in self._connection.execute(sa.select(active_time))
         }
         for row in self._other(sa.select(active_time).order_by(active_time.c.id)):
             field_id = self._fields[self.there.fields[row["field_id"]]]
-            mine = known.get((row["annotator"], field_id))
-            if mine is None:
+            own_time = own_times.get((row["annotator"], field_id))
+            if own_time is None:
                 new = {**row, "id": next_id(self._connection, active_time), "field_id": field_id}
                 self._connection.execute(active_time.insert(), [new])
-            elif mine.seconds < row["seconds"]:
-                change = active_time.update().where(active_time.c.id == mine.id)
+            elif own_time.seconds < row["seconds"]:
+                change = active_time.update().where(active_time.c.id == own_time.id)
                 self._connection.execute(change.values(seconds=row["seconds"]))
             else:
                 continue
@@ -477,17 +477,17 @@ class Bring:
     def _other(self, query: Any) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in self.there.rows(query)]
 
-    def _keep_origins(self, kept: Sequence[tuple[str, int, Uid, int, Any]], *, replace: bool = False) -> None:
+    def _keep_origins(self, rows: Sequence[tuple[str, int, Uid, int, Any]], *, replace: bool = False) -> None:
         if replace:
-            for entity, row_id, *_ in kept:
+            for entity, row_id, *_ in rows:
                 self._connection.execute(
                     origins.delete().where(origins.c.entity == entity, origins.c.row_id == row_id)
                 )
         names = ("entity", "row_id", "uid", "number", "about")
-        insert_many(self._connection, origins, [dict(zip(names, row, strict=True)) for row in kept])
+        insert_many(self._connection, origins, [dict(zip(names, row, strict=True)) for row in rows])
 
 
-def _wanted(entity: Entity, operations: Mapping[Uid, Sequence[Operation]]) -> bool:
+def _is_brought(entity: Entity, operations: Mapping[Uid, Sequence[Operation]]) -> bool:
     """Return whether a row comes in: not a suggestion that waits, nor a conflict that is found again."""
     if entity.kind == "suggestion":
         return entity.uid in operations
@@ -496,7 +496,7 @@ def _wanted(entity: Entity, operations: Mapping[Uid, Sequence[Operation]]) -> bo
     return True
 
 
-def _as_told(log: FieldLog, entity: Entity) -> tuple[dict[str, Any], bool]:
+def _recorded_state(log: FieldLog, entity: Entity) -> tuple[dict[str, Any], bool]:
     """Return what the history says of a row, read in its order, and whether it is deleted then."""
     columns = {name: value for name, value in entity.row.items() if name not in ("id", "deleted")}
     deleted = bool(entity.row.get("deleted", False))
@@ -509,7 +509,7 @@ def _as_told(log: FieldLog, entity: Entity) -> tuple[dict[str, Any], bool]:
 
 
 def _difference(
-    entity: Entity, told: Columns, columns: Columns, was_deleted: bool, deleted: bool
+    entity: Entity, recorded: Columns, columns: Columns, was_deleted: bool, deleted: bool
 ) -> writer.Change | None:
     """Return the change from what the history tells to what is so."""
     if was_deleted and deleted:
@@ -517,21 +517,23 @@ def _difference(
     if was_deleted:
         return writer.Change(entity.kind, entity.id, None, dict(columns))
     if deleted:
-        return writer.Change(entity.kind, entity.id, dict(told), None)
-    names = [name for name in columns if columns[name] != told[name]]
+        return writer.Change(entity.kind, entity.id, dict(recorded), None)
+    names = [name for name in columns if columns[name] != recorded[name]]
     if not names:
         return None
-    return writer.Change(entity.kind, entity.id, {n: told[n] for n in names}, {n: columns[n] for n in names})
+    return writer.Change(
+        entity.kind, entity.id, {n: recorded[n] for n in names}, {n: columns[n] for n in names}
+    )
 
 
 def _in_order(values: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
-    known = [name for name in schema.attribute_names if name in values]
-    return {name: values[name] for name in (*known, *sorted(values.keys() - set(known)))}
+    in_schema = [name for name in schema.attribute_names if name in values]
+    return {name: values[name] for name in (*in_schema, *sorted(values.keys() - set(in_schema)))}
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _free(name: str, used: set[str]) -> str:
     number, free = 2, name
-    while free in taken:
+    while free in used:
         free = f"{name} ({number})"
         number += 1
     return free

@@ -47,18 +47,18 @@ class Disagreements:
         field_id: int,
         log: FieldLog,
         operations: Mapping[Uid, Sequence[Operation]],
-        said: Mapping[Uid, tuple[Entity, Settled]],
+        results: Mapping[Uid, tuple[Entity, Settled]],
         theirs: FieldLog,
         before: set[Uid],
     ) -> list[writer.Change]:
         """Write those of cells and regions; return the changes that close others."""
         changes: list[writer.Change] = []
-        for uid, (entity, settled) in said.items():
+        for uid, (entity, result) in results.items():
             if entity.kind in ("cell", "region"):
-                found = self._found(entity.uid, settled.conflicts)
+                differences = self._found(entity.uid, result.conflicts)
                 about = {op.uid: op for op in operations[uid]}
-                changes += self._keep(field_id, log, entity, found, about, said)
-        return changes + self._doubles(field_id, log, said, theirs, before)
+                changes += self._keep(field_id, log, entity, differences, about, results)
+        return changes + self._doubles(field_id, log, results, theirs, before)
 
     def _found(
         self, of: Uid, differences: Mapping[Uid, dict[str, tuple[Any, Any]]]
@@ -69,48 +69,48 @@ class Disagreements:
         }
 
     def of_description(
-        self, field_id: int, entity: Entity, settled: Settled, operations: Sequence[Operation]
+        self, field_id: int, entity: Entity, result: Settled, operations: Sequence[Operation]
     ) -> list[writer.Change]:
         """Write those of a field as a whole."""
-        described = {
-            by: kept
-            for by, differ in settled.conflicts.items()
-            if (kept := {name: pair for name, pair in differ.items() if name in DESCRIBED})
+        of_description = {
+            by: own
+            for by, differ in result.conflicts.items()
+            if (own := {name: pair for name, pair in differ.items() if name in DESCRIBED})
         }
-        found = self._found(entity.uid, described)
+        differences = self._found(entity.uid, of_description)
         log = self._here.log(field_id)
-        return self._keep(field_id, log, entity, found, {op.uid: op for op in operations}, {})
+        return self._keep(field_id, log, entity, differences, {op.uid: op for op in operations}, {})
 
     def _keep(
         self,
         field_id: int,
         log: FieldLog,
         entity: Entity,
-        found: Mapping[Uid, tuple[Uid, dict[str, tuple[Any, Any]]]],
+        differences: Mapping[Uid, tuple[Uid, dict[str, tuple[Any, Any]]]],
         about: Mapping[Uid, Operation],
-        said: Mapping[Uid, tuple[Entity, Settled]],
+        results: Mapping[Uid, tuple[Entity, Settled]],
     ) -> list[writer.Change]:
         """Add the conflicts of a row that are new; close those that what came in has settled."""
-        known = {
-            uid: one
-            for uid, one in log.entities.items()
-            if one.kind == "conflict" and one.about.get("of") == entity.uid
+        known_conflicts = {
+            uid: conflict
+            for uid, conflict in log.entities.items()
+            if conflict.kind == "conflict" and conflict.about.get("of") == entity.uid
         }
         changes = []
-        for uid, one in known.items():
-            state = said[uid][1].columns.get("state") if uid in said else one.row["state"]
-            if uid not in found and state == "open":
-                changes.append(self._move(one, "open", "superseded"))
-            elif uid in found and state == "superseded":
-                changes.append(self._move(one, "superseded", "open"))
-        for uid, (by, differ) in found.items():
-            if uid not in known:
+        for uid, conflict in known_conflicts.items():
+            state = results[uid][1].columns.get("state") if uid in results else conflict.row["state"]
+            if uid not in differences and state == "open":
+                changes.append(self._move(conflict, "open", "superseded"))
+            elif uid in differences and state == "superseded":
+                changes.append(self._move(conflict, "superseded", "open"))
+        for uid, (by, differ) in differences.items():
+            if uid not in known_conflicts:
                 self._add(field_id, entity, uid, about.get(by), differ, {"of": entity.uid})
         return changes
 
-    def _move(self, one: Entity, old: str, new: str) -> writer.Change:
-        self._connection.execute(conflicts.update().where(conflicts.c.id == one.id).values(state=new))
-        return writer.Change("conflict", one.id, {"state": old}, {"state": new})
+    def _move(self, conflict: Entity, old: str, new: str) -> writer.Change:
+        self._connection.execute(conflicts.update().where(conflicts.c.id == conflict.id).values(state=new))
+        return writer.Change("conflict", conflict.id, {"state": old}, {"state": new})
 
     def _add(
         self,
@@ -147,30 +147,32 @@ class Disagreements:
         self,
         field_id: int,
         log: FieldLog,
-        said: Mapping[Uid, tuple[Entity, Settled]],
+        results: Mapping[Uid, tuple[Entity, Settled]],
         theirs: FieldLog,
         before: set[Uid],
     ) -> list[writer.Change]:
         """List cells that both sides boxed at one place in one reading; close what is double no longer."""
 
         def lives(uid: Uid) -> bool:
-            one = log.entities[uid]
-            return not (said[uid][1].deleted if uid in said else one.row["deleted"])
+            entity = log.entities[uid]
+            return not (results[uid][1].deleted if uid in results else entity.row["deleted"])
 
         def same(a: Uid, b: Uid) -> bool:
-            return iou(_box(log.entities[a], said), _box(log.entities[b], said)) >= SAME_BOX
+            return iou(_box(log.entities[a], results), _box(log.entities[b], results)) >= SAME_BOX
 
         changes = []
-        for one in log.entities.values():
-            pair = one.about.get("pair") if one.kind == "conflict" else None
-            known = pair and one.row["state"] == "open" and all(uid in log.entities for uid in pair)
-            if pair and known and not (all(map(lives, pair)) and same(*pair)):
-                changes.append(self._move(one, "open", "superseded"))
-        boxed = [uid for uid, one in log.entities.items() if one.kind == "cell" and lives(uid)]
-        for uid in (uid for uid in boxed if uid in said):
+        for conflict in log.entities.values():
+            pair = conflict.about.get("pair") if conflict.kind == "conflict" else None
+            is_open = pair and conflict.row["state"] == "open" and all(uid in log.entities for uid in pair)
+            if pair and is_open and not (all(map(lives, pair)) and same(*pair)):
+                changes.append(self._move(conflict, "open", "superseded"))
+        boxed = [
+            uid for uid, boxed_entity in log.entities.items() if boxed_entity.kind == "cell" and lives(uid)
+        ]
+        for uid in (uid for uid in boxed if uid in results):
             for other in boxed:
                 first, second = sorted(
-                    (log.entities[uid], log.entities[other]), key=lambda one: (one.number, one.uid)
+                    (log.entities[uid], log.entities[other]), key=lambda both: (both.number, both.uid)
                 )
                 name = digest("double", first.uid, second.uid)
                 apart = (uid in before) != (other in before) and not (
@@ -188,8 +190,8 @@ class Disagreements:
         return changes
 
 
-def _box(entity: Entity, said: Mapping[Uid, tuple[Entity, Settled]]) -> tuple[float, float, float, float]:
-    row = {**entity.row, **(said[entity.uid][1].columns if entity.uid in said else {})}
+def _box(entity: Entity, results: Mapping[Uid, tuple[Entity, Settled]]) -> tuple[float, float, float, float]:
+    row = {**entity.row, **(results[entity.uid][1].columns if entity.uid in results else {})}
     return row["x"], row["y"], row["w"], row["h"]
 
 

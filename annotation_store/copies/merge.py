@@ -23,7 +23,7 @@ from annotation_store.copies.files import copy_field, copy_model
 from annotation_store.copies.other import Other, read_project
 from annotation_store.copies.replica import Replica
 from annotation_store.copies.report import Brought, MergeReport
-from annotation_store.copies.schemas import joined, words
+from annotation_store.copies.schemas import join_schemas, words
 from annotation_store.errors import ProjectError
 from annotation_store.files.disk import sync, why_not_written
 from annotation_store.files.layout import BACKUPS, DATABASE, MODELS, inside, original_path, set_aside
@@ -78,11 +78,11 @@ def merge(
                 brought.append(Brought(source))
                 continue
             with read_project(source) as other:
-                done, kept = _one(
+                report, copy = _one(
                     project, other, dry_run=dry_run, keep_backup=backup is None, progress=progress
                 )
-            brought.append(done)
-            backup = backup or kept
+            brought.append(report)
+            backup = backup or copy
         count = sa.select(sa.func.count()).select_from(conflicts).where(conflicts.c.state == "open")
         with plain_errors(here):
             waiting = int(project.edit_writer.session.connection.execute(count).scalar_one())
@@ -137,17 +137,17 @@ def _joined_schema(project: Project, other: Other) -> Schema:
     row = other.connection.execute(sa.select(project_table.c.schema)).one()
     past = sa.select(old_schemas.c.schema).order_by(old_schemas.c.version)
     try:
-        theirs = [Schema.model_validate(one.schema) for one in other.connection.execute(past)]
+        theirs = [Schema.model_validate(old.schema) for old in other.connection.execute(past)]
         theirs.append(Schema.model_validate(row.schema))
     except ValidationError as error:
         raise ProjectError(damaged(other.folder)) from error
-    ours = [one.schema for one in project.schema_versions.previous()] + [project.schema]
+    ours = [version.schema for version in project.schema_versions.previous()] + [project.schema]
     base: Schema | None = None
     for mine, yours in zip(ours, theirs, strict=False):
         if mine.digest() != yours.digest():
             break
         base = mine
-    return joined(project.schema, theirs[-1], base, other=other.folder)
+    return join_schemas(project.schema, theirs[-1], base, other=other.folder)
 
 
 def _take_schema(connection: sa.Connection, project: Project, schema: Schema) -> None:
@@ -179,8 +179,8 @@ class _Files:
     def field(self, row: Mapping[str, Any], field_id: int) -> None:
         """Move the pixels of a field, and its original."""
         staged = self._staging / row["content_hash"]
-        kept = original_beside(staged).exists()
-        original = (row["content_hash"], row["suffix"]) if kept else None
+        has_original = original_beside(staged).exists()
+        original = (row["content_hash"], row["suffix"]) if has_original else None
         self._ingest.move_in(staged, field_id, self._moved, original=original)
 
     def model(self, uid: str, model_id: int) -> None:
@@ -204,11 +204,11 @@ def _stage(project: Project, other: Other, there: Replica, *, dry_run: bool) -> 
         yield None
         return
     here = Replica(project.edit_writer.session.connection, project.path)
-    known, models_here = set(here.fields.values()), set(here.models.values())
+    known_contents, models_here = set(here.fields.values()), set(here.models.values())
     with project.edit_writer.ingest.staging() as staging:
         query = sa.select(fields).order_by(fields.c.id)
-        for row in [dict(one._mapping) for one in other.connection.execute(query)]:
-            if row["content_hash"] not in known:
+        for row in [dict(found._mapping) for found in other.connection.execute(query)]:
+            if row["content_hash"] not in known_contents:
                 original_path(other.folder, row["content_hash"], row["suffix"])  # refuses to lead out
                 copy_field(other.folder, row, staging / row["content_hash"])
         for model_id, uid in there.models.items():

@@ -31,23 +31,23 @@ def named_apart(connection: sa.Connection, here: Replica) -> None:
         .outerjoin(origins, sa.and_(origins.c.entity == "field", origins.c.row_id == fields.c.id))
         .order_by(sa.func.coalesce(origins.c.number, fields.c.id), fields.c.content_hash)
     )
-    taken: set[str] = set()
+    used: set[str] = set()
     renamed: dict[int, str] = {}
     unstored: list[int] = []
     for row in connection.execute(query):
         roots = (row.about or {}).get("roots")
-        own = min(roots, key=lambda root: root["uid"])["name"] if roots else row.name
-        name = add_number(own, taken.__contains__) if own in taken else own
-        taken.add(name)
+        own_name = min(roots, key=lambda root: root["uid"])["name"] if roots else row.name
+        name = add_number(own_name, used.__contains__) if own_name in used else own_name
+        used.add(name)
         if name != row.name:
             renamed[row.id] = name
             if not roots:
                 unstored.append(row.id)
     for field_id in unstored:  # its own name is what it is called by, once it has another one
-        entity, roots, _ = here.described(field_id)
+        entity, roots, _ = here.describe(field_id)
         connection.execute(origins.delete().where(origins.c.entity == "field", origins.c.row_id == field_id))
-        kept = {"entity": "field", "row_id": field_id, "uid": entity.uid, "number": entity.number}
-        connection.execute(origins.insert(), [{**kept, "about": {**entity.about, "roots": roots}}])
+        origin = {"entity": "field", "row_id": field_id, "uid": entity.uid, "number": entity.number}
+        connection.execute(origins.insert(), [{**origin, "about": {**entity.about, "roots": roots}}])
     for field_id in renamed:  # out of each other's way first
         aside = fields.update().where(fields.c.id == field_id)
         connection.execute(aside.values(name=f"\x00{field_id}"))

@@ -44,13 +44,13 @@ def read_project(folder: Path) -> Iterator[Other]:
     """
     database = folder / DATABASE
     try:
-        there = database.is_file() and database.stat().st_size > 0
+        has_database = database.is_file() and database.stat().st_size > 0
     except OSError as error:
         raise ProjectError(
             f"The project {folder} cannot be reached ({error.strerror or error}): check the disk and the "
             "permissions."
         ) from error
-    if not there:
+    if not has_database:
         raise ProjectError(
             f"{folder} is not a napari-lld project (it contains no {DATABASE}): name a project's folder."
         )
@@ -87,28 +87,28 @@ def _copy(database: Path, copy: Path, folder: Path) -> None:
 
 def _state(database: Path) -> list[tuple[int, int]]:
     """Return when the database and its journals were written, and how large they are."""
-    found = []
+    states = []
     for name in (DATABASE, *JOURNALS):
         try:
             status = (database.parent / name).stat()
         except OSError:
-            found.append((0, 0))
+            states.append((0, 0))
         else:
-            found.append((status.st_mtime_ns, 0 if name.endswith("-shm") else status.st_size))
-    return found
+            states.append((status.st_mtime_ns, 0 if name.endswith("-shm") else status.st_size))
+    return states
 
 
 def _bring_up_to_date(engine: sa.Engine, folder: Path) -> None:
     with plain_errors(folder), engine.connect() as connection:
-        found = migrate.revision(connection, folder)
-    if found == migrate.HEAD:
+        version = migrate.revision(connection, folder)
+    if version == migrate.HEAD:
         return
-    if found is None:
+    if version is None:
         raise ProjectError(
             f"{folder} is not a napari-lld project: its project.db was not made by napari-lld."
         )
-    if found not in migrate.known_revisions():
+    if version not in migrate.known_revisions():
         raise ProjectError(
-            f"The project {folder} was made by a newer version of napari-lld ({found}): update napari-lld."
+            f"The project {folder} was made by a newer version of napari-lld ({version}): update napari-lld."
         )
     migrate.upgrade(engine, folder)

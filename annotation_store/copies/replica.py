@@ -200,8 +200,8 @@ class Replica:
     def __init__(self, connection: sa.Connection, folder: Path) -> None:
         self._connection = connection
         self.folder = folder
-        one = connection.execute(sa.select(project_table.c.uid)).one()
-        self.uid = str(one.uid)
+        project_row = connection.execute(sa.select(project_table.c.uid)).one()
+        self.uid = str(project_row.uid)
         self.readings: dict[int, Uid] = {}
         self.models: dict[int, Uid] = {}
         self.fields: dict[int, str] = {}
@@ -256,15 +256,15 @@ class Replica:
         return self._edits("describing", field_id)
 
     def _edits(self, which: str, field_id: int) -> list[EditRow]:
-        found: dict[int, list[Any]] = {}
+        changes_of: dict[int, list[Any]] = {}
         for change in self._connection.execute(_changes(which), {"of_field": field_id}):
-            found.setdefault(change.edit_id, []).append(change)
+            changes_of.setdefault(change.edit_id, []).append(change)
         result = []
         for row in self._with_origin(_edit_rows(which), field_id):
-            own = found.get(row["id"], [])
-            known = row["origin_about"] or {}
-            uid = row["origin_uid"] or self._edit_uid(row, own)
-            result.append(EditRow(uid, bool(known.get("derived")), row, own, known))
+            changes = changes_of.get(row["id"], [])
+            about = row["origin_about"] or {}
+            uid = row["origin_uid"] or self._edit_uid(row, changes)
+            result.append(EditRow(uid, bool(about.get("derived")), row, changes, about))
         return result
 
     def _with_origin(self, query: sa.Select[Any], field_id: int) -> Iterator[dict[str, Any]]:
@@ -298,7 +298,7 @@ class Replica:
 
     # -- a field as a whole -----------------------------------------------------------------------
 
-    def described(self, field_id: int) -> tuple[Entity, list[dict[str, Any]], list[Operation]]:
+    def describe(self, field_id: int) -> tuple[Entity, list[dict[str, Any]], list[Operation]]:
         """Return a field's row, its *roots* (what was said of it when it came in), and what changed since.
 
         Two copies to which the same picture was added each have a root of their own.
@@ -308,10 +308,10 @@ class Replica:
         stored = row.pop("origin_uid") is not None
         content = self.fields[field_id]
         entity = Entity("field", field_id, content, number or field_id, row, about, stored)
-        own = self.edits_of(field_id)
-        roots = about.get("roots") or [self._root(row, own, field_id)]
+        own_edits = self.edits_of(field_id)
+        roots = about.get("roots") or [self._root(row, own_edits, field_id)]
         start = about.get("heads") or {root["uid"]: 0 for root in roots}
-        log = FieldLog(content, own, {content: entity}, {("field", field_id): content})
+        log = FieldLog(content, own_edits, {content: entity}, {("field", field_id): content})
         return entity, roots, self.operations(log, {content: start}).get(content, [])
 
     def _root(self, row: Columns, own: list[EditRow], field_id: int) -> dict[str, Any]:
@@ -337,7 +337,9 @@ class Replica:
         start
             Row to the changes known before any that stands here, with their depths.
         """
-        heads: dict[Uid, dict[Uid, int]] = {uid: dict(known) for uid, known in (start or {}).items()}
+        heads: dict[Uid, dict[Uid, int]] = {
+            uid: dict(known_before) for uid, known_before in (start or {}).items()
+        }
         result: dict[Uid, list[Operation]] = {}
         for edit in log.edits:
             if edit.derived:
@@ -348,9 +350,9 @@ class Replica:
                     continue
                 if uid not in heads:
                     heads[uid] = dict(log.entities[uid].about.get("heads") or {})
-                known = edit.known.get("knew", {}).get(uid)
-                parents = dict.fromkeys(known[0], 0) if known else heads[uid]
-                depth = int(known[1]) if known else 1 + max(heads[uid].values(), default=0)
+                knew = edit.known.get("knew", {}).get(uid)
+                parents = dict.fromkeys(knew[0], 0) if knew else heads[uid]
+                depth = int(knew[1]) if knew else 1 + max(heads[uid].values(), default=0)
                 result.setdefault(uid, []).append(
                     Operation(
                         edit.uid,

@@ -18,16 +18,16 @@ _SPARE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 
 def words(schema: Schema) -> dict[str, str]:
     """Return every word of a schema, with what people call it."""
-    found = {f"class {c.name}": c.name for c in schema.classes}
-    found |= {f"kind {k} of {c.name}": k for c in schema.classes for k in c.kinds}
-    found |= {f"group {g.name}": g.name for g in schema.groups}
+    result = {f"class {c.name}": c.name for c in schema.classes}
+    result |= {f"kind {k} of {c.name}": k for c in schema.classes for k in c.kinds}
+    result |= {f"group {g.name}": g.name for g in schema.groups}
     for attribute in schema.attributes:
-        found[f"attribute {attribute.name}"] = attribute.name
-        found |= {f"value {v} of {attribute.name}": v for v in attribute.value_names}
-    return found
+        result[f"attribute {attribute.name}"] = attribute.name
+        result |= {f"value {v} of {attribute.name}": v for v in attribute.value_names}
+    return result
 
 
-def joined(here: Schema, there: Schema, base: Schema | None, *, other: Path) -> Schema:
+def join_schemas(here: Schema, there: Schema, base: Schema | None, *, other: Path) -> Schema:
     """Return the schema that has the words of both; the same whichever of the two is ``here``.
 
     Parameters
@@ -42,15 +42,15 @@ def joined(here: Schema, there: Schema, base: Schema | None, *, other: Path) -> 
     """
     if here.digest() == there.digest():
         return here
-    own, others = words(here), words(there)
+    ours, theirs = words(here), words(there)
     if base is not None:
-        gone_there = [w for w in words(base) if w in own and w not in others]
-        gone_here = [w for w in words(base) if w in others and w not in own]
+        gone_there = [w for w in words(base) if w in ours and w not in theirs]
+        gone_here = [w for w in words(base) if w in theirs and w not in ours]
         if gone_there or gone_here:
-            raise SchemaError(_differs(gone_there, gone_here, own, others, other))
-    if own.keys() > others.keys():
+            raise SchemaError(_differs(gone_there, gone_here, ours, theirs, other))
+    if ours.keys() > theirs.keys():
         return here
-    if others.keys() > own.keys():
+    if theirs.keys() > ours.keys():
         return there
     start = base if base is not None else min((here, there), key=lambda s: s.digest())
     first, second = sorted((here, there), key=lambda s: s.digest())
@@ -72,20 +72,20 @@ def _reason(error: Exception) -> str:
 def _differs(
     gone_there: Sequence[str],
     gone_here: Sequence[str],
-    own: Iterable[str],
-    others: Iterable[str],
+    ours: Iterable[str],
+    theirs: Iterable[str],
     other: Path,
 ) -> str:
-    said = []
+    sentences = []
     for where, gone, new in (
-        (f"the project {other}", gone_there, sorted(set(others) - set(own))),
-        ("this project", gone_here, sorted(set(own) - set(others))),
+        (f"the project {other}", gone_there, sorted(set(theirs) - set(ours))),
+        ("this project", gone_here, sorted(set(ours) - set(theirs))),
     ):
         if gone:
             instead = f" (and has {', '.join(new[:3])} instead)" if new else ""
-            said.append(f"{where} no longer has {', '.join(gone[:5])}{instead}")
+            sentences.append(f"{where} no longer has {', '.join(gone[:5])}{instead}")
     return (
-        f"The schemas differ: {'; '.join(said)}. Give both projects the same words first "
+        f"The schemas differ: {'; '.join(sentences)}. Give both projects the same words first "
         "(napari-lld schema PROJECT --set FILE.yaml --map OLD=NEW), then try again. Nothing was changed."
     )
 
@@ -98,8 +98,8 @@ def _union(base: Schema, first: Schema, second: Schema) -> Schema:
         versions = [a for s in (base, first, second) for a in s.attributes if a.name == attribute.name]
         based = [a for a in base.attributes if a.name == attribute.name]
         old = based[0].values if based else ()
-        known = {v.name for v in old}
-        new = {v.name: v for one in versions for v in one.values if v.name not in known}
+        known_values = {v.name for v in old}
+        new = {v.name: v for version in versions for v in version.values if v.name not in known_values}
         values = (*old, *(new[name] for name in sorted(new)))
         attributes.append(attribute.model_copy(update={"values": values}))
     groups = []
@@ -132,35 +132,35 @@ def _head(schema: Schema) -> tuple[str, str, int]:
 
 def _parts(base: Sequence[_Part], first: Sequence[_Part], second: Sequence[_Part]) -> list[_Part]:
     """Return the parts of both by name; of two forms of one the one that differs from the base."""
-    chosen: dict[str, _Part] = {}
-    known = {part.name: part for part in base}
+    result: dict[str, _Part] = {}
+    in_base = {part.name: part for part in base}
     for part in (*base, *first, *second):
-        now = chosen.get(part.name)
-        if now is None or (now == known.get(part.name) and part != now):
-            chosen[part.name] = part
-    new = sorted(name for name in chosen if name not in known)
-    return [chosen[name] for name in (*known, *new)]
+        current = result.get(part.name)
+        if current is None or (current == in_base.get(part.name) and part != current):
+            result[part.name] = part
+    new = sorted(name for name in result if name not in in_base)
+    return [result[name] for name in (*in_base, *new)]
 
 
 def _distinct(classes: list[dict[str, Any]], old: int) -> list[dict[str, Any]]:
     """Set the new classes' numbers, letters, colours and keys, each used once."""
     number = max((c["id"] for c in classes[:old]), default=-1)
-    seen: dict[str, set[Any]] = {
+    used: dict[str, set[Any]] = {
         name: {c[name] for c in classes[:old]} for name in ("letter", "colour", "key")
     }
-    for one in classes[old:]:
+    for new_class in classes[old:]:
         number += 1
-        one["id"] = number
-        if one["key"] in seen["key"]:
-            one["key"] = None
-        if one["letter"] in seen["letter"]:
-            one["letter"] = next(c for c in (*_SPARE_LETTERS, *_pairs()) if c not in seen["letter"])
-        shade = int(one["colour"][1:], 16)
-        while one["colour"] in seen["colour"]:
+        new_class["id"] = number
+        if new_class["key"] in used["key"]:
+            new_class["key"] = None
+        if new_class["letter"] in used["letter"]:
+            new_class["letter"] = next(c for c in (*_SPARE_LETTERS, *_pairs()) if c not in used["letter"])
+        shade = int(new_class["colour"][1:], 16)
+        while new_class["colour"] in used["colour"]:
             shade = (shade + 0x2F4D13) % 0x1000000
-            one["colour"] = f"#{shade:06x}"
-        for name in seen:
-            seen[name].add(one[name])
+            new_class["colour"] = f"#{shade:06x}"
+        for name in used:
+            used[name].add(new_class[name])
     return classes
 
 

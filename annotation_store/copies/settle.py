@@ -57,10 +57,10 @@ def settle(kind: str, operations: Sequence[Operation]) -> Settled:
     kind
         The history's word for it.
     """
-    return _Story(kind, operations).settled()
+    return _RowHistory(kind, operations).resolve()
 
 
-class _Story:
+class _RowHistory:
     """The changes of one row, and which knew of which."""
 
     def __init__(self, kind: str, operations: Iterable[Operation]) -> None:
@@ -69,11 +69,11 @@ class _Story:
         self._before: dict[Uid, frozenset[Uid]] = {}
         self._writes: dict[Uid, dict[Unit, Any]] = {}
         for uid, op in self._ops.items():
-            known = [p for p in op.parents if p in self._before]
-            self._before[uid] = frozenset(known).union(*(self._before[p] for p in known))
-            self._writes[uid] = self._written(op)
+            parents = [p for p in op.parents if p in self._before]
+            self._before[uid] = frozenset(parents).union(*(self._before[p] for p in parents))
+            self._writes[uid] = self._writes_of(op)
 
-    def _written(self, op: Operation) -> dict[Unit, Any]:
+    def _writes_of(self, op: Operation) -> dict[Unit, Any]:
         if op.after is None:
             return {_DELETED: True}
         written: dict[Unit, Any] = {_DELETED: False} if op.before is None else {}
@@ -95,28 +95,28 @@ class _Story:
             else:
                 # what this change left as it was is what it knew
                 missing = any(column not in op.after for column in unit)
-                known = self._value(unit, self._before[op.uid]) if missing else None
-                base = dict(zip(unit, known, strict=True)) if known is not None else {}
+                previous = self._value(unit, self._before[op.uid]) if missing else None
+                base = dict(zip(unit, previous, strict=True)) if previous is not None else {}
                 written[unit] = tuple(op.after.get(column, base.get(column)) for column in unit)
         return written
 
     def _latest(self, unit: Unit, among: Iterable[Uid]) -> list[Uid]:
         """Return the changes of a unit that no other of them knew, the one that holds first."""
         writers = [uid for uid in self._ops if uid in among and unit in self._writes[uid]]
-        known = frozenset[Uid]().union(*(self._before[uid] for uid in writers))
-        latest = [uid for uid in writers if uid not in known]
+        superseded = frozenset[Uid]().union(*(self._before[uid] for uid in writers))
+        latest = [uid for uid in writers if uid not in superseded]
         return sorted(latest, key=lambda uid: (_empty(self._writes[uid][unit]), -self._ops[uid].depth, uid))
 
     def _value(self, unit: Unit, among: Iterable[Uid]) -> Any:
         latest = self._latest(unit, among)
         return self._writes[latest[0]][unit] if latest else None
 
-    def settled(self) -> Settled:
-        every = frozenset(self._ops)
+    def resolve(self) -> Settled:
+        all_uids = frozenset(self._ops)
         units = dict.fromkeys(unit for writes in self._writes.values() for unit in writes)
         result = Settled({}, False)
         for unit in units:
-            latest = self._latest(unit, every)
+            latest = self._latest(unit, all_uids)
             here = self._writes[latest[0]][unit]
             if unit == _DELETED:
                 continue
@@ -125,20 +125,20 @@ class _Story:
                 there = self._writes[uid][unit]
                 if there != here and unit[0] not in _SILENT:
                     _differ(result.conflicts.setdefault(uid, {}), unit, here, there)
-        self._settle_deletion(result, every)
+        self._settle_deletion(result, all_uids)
         for columns in (result.columns,):
             for name in _KEYED:
                 if name in columns:
                     columns[name] = {k: v for k, v in sorted(columns[name].items()) if v is not None}
         return result
 
-    def _settle_deletion(self, result: Settled, every: frozenset[Uid]) -> None:
-        latest = self._latest(_DELETED, every)
+    def _settle_deletion(self, result: Settled, all_uids: frozenset[Uid]) -> None:
+        latest = self._latest(_DELETED, all_uids)
         deleters = [uid for uid in latest if self._writes[uid][_DELETED]]
         if not deleters:
             return
-        known = frozenset(deleters).union(*(self._before[uid] for uid in deleters))
-        unknown = [uid for uid in self._ops if uid not in known]
+        known_to_deleters = frozenset(deleters).union(*(self._before[uid] for uid in deleters))
+        unknown = [uid for uid in self._ops if uid not in known_to_deleters]
         if not unknown:
             result.deleted = True
             result.conflicts.clear()

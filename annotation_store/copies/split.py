@@ -180,8 +180,8 @@ class _Copying:
         for name in (ORIGINALS, MODELS, LOGS):
             (self._target / name).mkdir(parents=True)
         create_root(self._target / PIXELS)
-        every = self._read(sa.select(fields).order_by(fields.c.id))
-        rows = [row for row in every if row["id"] in self._what.fields]
+        all_rows = self._read(sa.select(fields).order_by(fields.c.id))
+        rows = [row for row in all_rows if row["id"] in self._what.fields]
         for row in rows:
             self._copy_files(row)
             tick()
@@ -229,8 +229,8 @@ class _Copying:
             [row for row in self._read(sa.select(models)) if row["id"] in self._there.models],
         )
         self._add_readings(connection)
-        kept = [self._field_row(row) for row in rows]
-        self._insert(connection, fields, kept)
+        field_rows = [self._field_row(row) for row in rows]
+        self._insert(connection, fields, field_rows)
         drawn = [row for row in self._read(sa.select(reserve)) if row["field_id"] in self._what.fields]
         self._insert(connection, reserve, drawn)
         for row in rows:
@@ -238,37 +238,42 @@ class _Copying:
 
     def _add_readings(self, connection: sa.Connection) -> None:
         reader = self._what.reader
-        known = self._read(sa.select(readings).order_by(readings.c.id))
-        taken = {row["name"] for row in known}
-        own = next((row for row in known if row["annotator"] == reader and not self._what.blind), None)
-        kept = [] if self._what.blind else known
-        people = {reader, *(row["annotator"] for row in kept if row["annotator"])}
-        if own is None:
+        reading_rows = self._read(sa.select(readings).order_by(readings.c.id))
+        used = {row["name"] for row in reading_rows}
+        own_reading = next(
+            (row for row in reading_rows if row["annotator"] == reader and not self._what.blind), None
+        )
+        copied = [] if self._what.blind else reading_rows
+        people = {reader, *(row["annotator"] for row in copied if row["annotator"])}
+        if own_reading is None:
             name, number = reader, 2
-            while name in taken:
+            while name in used:
                 name = f"{reader} ({number})"
                 number += 1
-            own = {
-                "id": max((row["id"] for row in known), default=0) + 1,
+            own_reading = {
+                "id": max((row["id"] for row in reading_rows), default=0) + 1,
                 "name": name,
                 "annotator": reader,
                 "blind": self._what.blind,
             }
-            kept = [*kept, own]
-        self._insert(connection, readings, kept)
+            copied = [*copied, own_reading]
+        self._insert(connection, readings, copied)
         if not self._what.blind:
             people |= {row["name"] for row in self._read(sa.select(annotators.c.name))}
         self._insert(
             connection,
             annotators,
-            [{"name": name, "reading_id": own["id"] if name == reader else None} for name in sorted(people)],
+            [
+                {"name": name, "reading_id": own_reading["id"] if name == reader else None}
+                for name in sorted(people)
+            ],
         )
         self._insert(
             connection,
             origins,
             [
                 _origin("reading", row["id"], self._there.readings[row["id"]], row["id"])
-                for row in kept
+                for row in copied
                 if row["id"] in self._there.readings
             ],
         )
@@ -303,20 +308,20 @@ class _Copying:
 
     def _fill_field(self, connection: sa.Connection, row: Mapping[str, Any]) -> None:
         field_id, names, blind = row["id"], self._what.names, self._what.blind
-        entity, roots, operations = self._there.described(field_id)
+        entity, roots, operations = self._there.describe(field_id)
         depths = {op.uid: op.depth for op in operations}
         heads = {root["uid"]: 0 for root in roots} if "heads" not in entity.about else entity.about["heads"]
         for op in operations:
             heads = {uid: depth for uid, depth in heads.items() if uid not in op.parents}
             heads[op.uid] = depths[op.uid]
         # what was said of the field as a whole stays behind where it may name somebody: only the sum is there
-        told = names and not blind
+        with_history = names and not blind
         about: dict[str, Any] = {"roots": roots}
-        if not told:
+        if not with_history:
             values = {name: row[name] for name in DESCRIBED} | {"skipped": bool(row["skipped"])}
             values = values if names else self._nameless(values)
-            own = [root["name"] if names else self._hashed_file(root["name"]) for root in roots]
-            named_roots = zip(roots, own, strict=True)
+            root_names = [root["name"] if names else self._hashed_file(root["name"]) for root in roots]
+            named_roots = zip(roots, root_names, strict=True)
             about["roots"] = [
                 {"uid": root["uid"], "name": name, "values": values} for root, name in named_roots
             ]
@@ -325,9 +330,9 @@ class _Copying:
         if blind:
             return
         log = self._there.log(field_id)
-        known = self._there.operations(log)
+        known_operations = self._there.operations(log)
         knew: dict[str, dict[str, Any]] = {}
-        for uid, ops in known.items():
+        for uid, ops in known_operations.items():
             for op in ops:
                 knew.setdefault(op.uid, {})[uid] = [sorted(op.parents), op.depth]
         for op in operations:
@@ -338,35 +343,35 @@ class _Copying:
             ("ignore_area", ignore_areas),
             ("cell", cells),
         ):
-            marks = [one for one in log.entities.values() if one.kind == kind]
-            self._insert(connection, table, [self._mark_row(one.row) for one in marks])
+            marks = [mark for mark in log.entities.values() if mark.kind == kind]
+            self._insert(connection, table, [self._mark_row(mark.row) for mark in marks])
             known_of = {
-                one.uid: {k: v for k, v in one.about.items() if k == "heads"} or None for one in marks
+                mark.uid: {k: v for k, v in mark.about.items() if k == "heads"} or None for mark in marks
             }
-            names_of = [_origin(kind, one.id, one.uid, one.number, known_of[one.uid]) for one in marks]
+            names_of = [_origin(kind, mark.id, mark.uid, mark.number, known_of[mark.uid]) for mark in marks]
             self._insert(connection, origins, names_of)
-        kept, changes, named = [], [], []
+        edit_rows, changes, named = [], [], []
         for edit in log.edits:
-            rows = [c for c in edit.changes if self._goes_along(c, told)]
+            rows = [c for c in edit.changes if self._goes_along(c, with_history)]
             if not rows:
                 continue
-            kept.append({c.name: edit.row[c.name] for c in edits.columns})
+            edit_rows.append({c.name: edit.row[c.name] for c in edits.columns})
             changes += [self._history_row(c) for c in rows]
             more = {"derived": True} if edit.derived else {"knew": knew.get(edit.uid, {})}
             named.append(_origin("edit", edit.row["id"], edit.uid, edit.row["id"], more))
-        present = {row["id"] for row in kept}
-        for one in kept:
+        present = {row["id"] for row in edit_rows}
+        for edit_row in edit_rows:
             for pointer in ("undoes", "below", "undo_top", "redo_top", "redo_below"):
-                if one[pointer] not in present:
-                    one[pointer] = None
-        self._insert(connection, edits, kept)
+                if edit_row[pointer] not in present:
+                    edit_row[pointer] = None
+        self._insert(connection, edits, edit_rows)
         self._insert(connection, history, changes)
         self._insert(connection, origins, named)
 
-    def _goes_along(self, change: Any, told: bool) -> bool:
+    def _goes_along(self, change: Any, with_history: bool) -> bool:
         if change.entity == "conflict":
             return False
-        return change.entity != "field" or (told and change.entity_id in self._what.fields)
+        return change.entity != "field" or (with_history and change.entity_id in self._what.fields)
 
     def _mark_row(self, row: dict[str, Any]) -> dict[str, Any]:
         if self._what.names:

@@ -118,8 +118,8 @@ class _Filling:
         self.keys = Keys(self._project["secret"], secrets.token_hex(32))
 
     def run(self) -> None:
-        own = {"secret": self.keys.copy, "patient_rule": None, "schema_version": 1}
-        insert_many(self._connection, project_table, [{**self._project, **own}])
+        replaced = {"secret": self.keys.copy, "patient_rule": None, "schema_version": 1}
+        insert_many(self._connection, project_table, [{**self._project, **replaced}])
         self._copy(words, sa.select(words))
         self._copy(
             models,
@@ -145,8 +145,8 @@ class _Filling:
     def _copy(
         self, table: sa.Table, query: Any, change: Callable[[dict[str, Any]], dict[str, Any]] = dict
     ) -> None:
-        for some in self._other.connection.execute(query).partitions(_AT_ONCE):
-            insert_many(self._connection, table, [change(dict(row._mapping)) for row in some])
+        for rows in self._other.connection.execute(query).partitions(_AT_ONCE):
+            insert_many(self._connection, table, [change(dict(row._mapping)) for row in rows])
 
     def _hash(self, name: str | None) -> str | None:
         return self.keys.hashed(name) if name else name

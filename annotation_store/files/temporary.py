@@ -82,8 +82,8 @@ def _has_lock(path: Path) -> bool:
         status, lock = path.lstat(), (path / _LOCK).lstat()
     except OSError:
         return False
-    own = os.name == "nt" or status.st_uid == os.geteuid()
-    return own and stat.S_ISDIR(status.st_mode) and stat.S_ISREG(lock.st_mode)
+    is_own = os.name == "nt" or status.st_uid == os.geteuid()
+    return is_own and stat.S_ISDIR(status.st_mode) and stat.S_ISREG(lock.st_mode)
 
 
 def _new(parent: Path, prefix: str) -> tuple[Path, BinaryIO]:

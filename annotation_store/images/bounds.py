@@ -58,10 +58,10 @@ def judge_jpeg(data: bytes) -> None:
             continue
         at += int.from_bytes(data[at : at + 2], "big")
         if marker == 0xDA:  # its compressed values go on to the next marker
-            found = _SCAN_ENDS.search(data, at)
-            if found is None:
+            match = _SCAN_ENDS.search(data, at)
+            if match is None:
                 return
-            at = found.start()
+            at = match.start()
 
 
 def judge_png(data: bytes) -> None:
@@ -111,11 +111,11 @@ def _judge_tiff(file: BinaryIO) -> None:
         if pages > MAX_PAGES:
             raise ColourError(f"has more than {MAX_PAGES:,} pages: export the one that shows the film")
         file.seek(at)
-        (here,) = struct.unpack(count, file.read(struct.calcsize(count)))
-        tags += here
+        (tag_count,) = struct.unpack(count, file.read(struct.calcsize(count)))
+        tags += tag_count
         if tags > MAX_TAGS:
             raise ColourError("has an implausible number of tags: export it again")
-        table = file.read(here * struct.calcsize(entry))
+        table = file.read(tag_count * struct.calcsize(entry))
         following = file.read(struct.calcsize(link))
         for place, (tag, kind, number, _) in enumerate(struct.iter_unpack(entry, table)):
             if tag == _SUBPAGES and number > MAX_SUBPAGES:

@@ -73,8 +73,8 @@ def _from_floats(colour: Values) -> tuple[Pixels, float]:
 
 def _over_white(values: Pixels, opacity: Values, *, premultiplied: bool) -> Pixels:
     opacity = np.clip(np.nan_to_num(opacity), 0, 1)
-    own = values if premultiplied else values * opacity
-    over: Pixels = np.clip(np.rint(own + 255.0 * (1 - opacity)), 0, 255).astype(np.uint8)
+    premultiplied_values = values if premultiplied else values * opacity
+    over: Pixels = np.clip(np.rint(premultiplied_values + 255.0 * (1 - opacity)), 0, 255).astype(np.uint8)
     return over
 
 

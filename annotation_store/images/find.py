@@ -24,9 +24,9 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     ImageError
         A path does not exist, a folder holds no image, or it is a napari-lld project itself.
     """
-    found: list[Path] = []
-    for given in [paths] if isinstance(paths, str | Path) else paths:
-        path = Path(given)
+    images: list[Path] = []
+    for item in [paths] if isinstance(paths, str | Path) else paths:
+        path = Path(item)
         try:
             is_folder, exists = path.is_dir(), path.exists() or path.is_symlink()
         except (OSError, ValueError):  # a name that the system cannot even look for
@@ -43,19 +43,19 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
                     f"The folder {shown(path)} holds no images: "
                     "give a folder with PNG, JPEG, TIFF, BMP or OME-Zarr images."
                 )
-            found += inside
+            images += inside
         elif exists:
-            found.append(path)
+            images.append(path)
         else:
             raise ImageError(f"There is no file or folder {shown(path)}: check the path.")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(images))
 
 
 def _one_per_slide(paths: Iterable[Path]) -> list[Path]:
     """Keep one file of each DICOM series."""
-    every = sorted(paths)
-    others = [path for path in every if path.suffix.lower() != ".dcm"]
-    series = one_of_each_series(path for path in every if path.suffix.lower() == ".dcm")
+    all_paths = sorted(paths)
+    others = [path for path in all_paths if path.suffix.lower() != ".dcm"]
+    series = one_of_each_series(path for path in all_paths if path.suffix.lower() == ".dcm")
     return sorted([*others, *series]) if series else others
 
 
@@ -71,20 +71,20 @@ def _inside(folder: Path) -> Iterator[Path]:
         ) from error
 
     for place, folders, names in os.walk(folder, onerror=unreadable):
-        here = Path(place)
+        parent = Path(place)
         deeper = []
         for name in folders:
             if name.startswith("."):
                 continue
             try:
-                if is_zarr(here / name):
-                    yield here / name
-                elif not _is_project(here / name):
+                if is_zarr(parent / name):
+                    yield parent / name
+                elif not _is_project(parent / name):
                     deeper.append(name)
             except PermissionError as error:  # a folder that may be listed but not entered
                 unreadable(error)
         folders[:] = deeper
         for name in names:
-            path = here / name
+            path = parent / name
             if not name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
                 yield path

@@ -102,11 +102,11 @@ def _from_tiff(tiff: Any, page: Any) -> Facts:
     if tiff.is_ome and (facts := _from_ome_xml(tiff.ome_metadata or "")) != Facts():
         return facts
     if description.startswith("Aperio "):
-        stated = {
+        properties = {
             part.partition("=")[0].strip(): part.partition("=")[2].strip() for part in description.split("|")
         }
-        size = _positive(stated.get("MPP"))
-        return Facts(square(size, size), magnification(stated.get("AppMag")))
+        size = _positive(properties.get("MPP"))
+        return Facts(square(size, size), magnification(properties.get("AppMag")))
     per_unit = [_ratio(page.tags.valueof(tag)) for tag in (282, 283)]
     if None in per_unit:
         return Facts()
@@ -131,9 +131,9 @@ def _from_ome_xml(text: str) -> Facts:
         )
         size = square(x, y)
     named = {
-        found
+        power
         for objective in root.iterfind(".//{*}Objective")
-        if (found := magnification(objective.get("NominalMagnification"))) is not None
+        if (power := magnification(objective.get("NominalMagnification"))) is not None
     }
     return Facts(size, named.pop() if len(named) == 1 else None)
 

@@ -67,17 +67,17 @@ class OpenSlideLevel:
         slide = handle.slide
         self._handle, self._number, self._empty = handle, number, empty
         (width, height), self._full = slide.level_dimensions[number], slide.dimensions
-        stated = [
+        tile_sides = [
             slide.properties.get(f"openslide.level[{number}].tile-{side}") for side in ("height", "width")
         ]
-        sides = [int(one) if one and one.isdecimal() and len(one) < 9 else _TILE for one in stated]
+        sides = [int(side) if side and side.isdecimal() and len(side) < 9 else _TILE for side in tile_sides]
         if sides[0] * sides[1] * 3 > _MAX_TILE_BYTES:
             raise ColourError("has tiles that are too large: export it with tiles of 256 to 1,024")
         self.shape = (int(height), int(width), 3)
         self.chunks = (max(1, sides[0]), max(1, sides[1]), 3)
 
     def __getitem__(self, key: tuple[slice, slice, slice]) -> Pixels:
-        (y0, y1, _), (x0, x1, _) = (one.indices(n) for one, n in zip(key[:2], self.shape[:2], strict=True))
+        (y0, y1, _), (x0, x1, _) = (part.indices(n) for part, n in zip(key[:2], self.shape[:2], strict=True))
         # OpenSlide counts places at full resolution
         at = (round(x0 * self._full[0] / self.shape[1]), round(y0 * self._full[1] / self.shape[0]))
         values = np.asarray(self._handle.region(at, self._number, (x1 - x0, y1 - y0)))
@@ -111,13 +111,13 @@ def open_levels(path: Path) -> Opened:
         slide = handle.slide
         if not 0 < slide.level_count <= _MAX_LEVELS:
             raise ColourError("has an implausible number of levels: export it again")
-        stated = slide.properties
-        colour = re.fullmatch(r"([0-9A-Fa-f]{2}){3}", stated.get("openslide.background-color", ""))
+        properties = slide.properties
+        colour = re.fullmatch(r"([0-9A-Fa-f]{2}){3}", properties.get("openslide.background-color", ""))
         empty = tuple(bytes.fromhex(colour[0])) if colour else (255, 255, 255)
         levels = [OpenSlideLevel(handle, n, (empty[0], empty[1], empty[2])) for n in range(slide.level_count)]
-        mpp = [stated.get(f"openslide.mpp-{axis}") for axis in "xy"]
-        sides = [metadata.in_micrometres(one, "µm") for one in mpp]
-        power = metadata.magnification(stated.get("openslide.objective-power"))
+        mpp = [properties.get(f"openslide.mpp-{axis}") for axis in "xy"]
+        sides = [metadata.in_micrometres(size, "µm") for size in mpp]
+        power = metadata.magnification(properties.get("openslide.objective-power"))
         facts = metadata.Facts(metadata.square(*sides), power)
         return Opened(levels, facts, _profile(slide), handle.close)
     except BaseException:
@@ -127,7 +127,7 @@ def open_levels(path: Path) -> Opened:
 
 def _profile(slide: Any) -> bytes | None:
     try:
-        found = slide.color_profile
-        return None if found is None else bytes(found.tobytes())
+        profile = slide.color_profile
+        return None if profile is None else bytes(profile.tobytes())
     except Exception:  # a damaged profile
         return None

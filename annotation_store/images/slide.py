@@ -97,15 +97,15 @@ class SlideLevel:
         keys += [slice(None)] * (3 - len(keys))
         spans: list[tuple[int, int]] = []
         inner: list[slice | int] = []
-        for given, length in zip(keys[:2], self.shape[:2], strict=True):
-            if isinstance(given, slice):
-                start, stop, step = given.indices(length)
+        for index, length in zip(keys[:2], self.shape[:2], strict=True):
+            if isinstance(index, slice):
+                start, stop, step = index.indices(length)
                 if step < 1:
                     raise IndexError("A slide can only be read forwards.")
                 spans.append((start, max(start, stop)))
                 inner.append(slice(None, None, step))
             else:
-                start = range(length)[int(given)]
+                start = range(length)[int(index)]
                 spans.append((start, start + 1))
                 inner.append(0)
         (y0, y1), (x0, x1) = spans
@@ -202,15 +202,15 @@ class Slide:
             )
         if not all(math.isfinite(v) for v in box):
             raise ImageError("The area contains a value that is not a number.")
-        one = self.levels[level]
-        down_x, down_y = self.width / one.width, self.height / one.height
+        chosen = self.levels[level]
+        down_x, down_y = self.width / chosen.width, self.height / chosen.height
         x, y, w, h = box
         x0, y0 = max(0, math.floor(x / down_x + 1e-6)), max(0, math.floor(y / down_y + 1e-6))
-        x1 = min(one.width, math.ceil((x + w) / down_x - 1e-6))
-        y1 = min(one.height, math.ceil((y + h) / down_y - 1e-6))
+        x1 = min(chosen.width, math.ceil((x + w) / down_x - 1e-6))
+        y1 = min(chosen.height, math.ceil((y + h) / down_y - 1e-6))
         if x1 <= x0 or y1 <= y0:
             raise ImageError(f"The area lies outside the slide {shown(self.path)}, or is empty.")
-        return self._read_level(one, x0, y0, x1, y1)
+        return self._read_level(chosen, x0, y0, x1, y1)
 
     def _read_level(self, level: SlideLevel, x0: int, y0: int, x1: int, y1: int) -> Pixels:
         if (x1 - x0) * (y1 - y0) > MAX_READ_PIXELS:
@@ -239,8 +239,8 @@ class Slide:
             No level is small enough to be read whole.
         """
         level = self.level_for(max(1.0, max(self.width, self.height) / side))
-        one = self.levels[level]
-        if one.width * one.height > MAX_READ_PIXELS:
+        chosen = self.levels[level]
+        if chosen.width * chosen.height > MAX_READ_PIXELS:
             raise ImageError(
                 f"The slide {shown(self.path)} has no overview level: export it as a pyramidal TIFF."
             )
@@ -325,19 +325,19 @@ def open_slide(path: Path, options: SlideOptions | None = None) -> Slide:
     return slide
 
 
-def _plane(wanted: int | None, planes: int) -> int:
-    if wanted is None or planes == 1:
+def _plane(requested: int | None, planes: int) -> int:
+    if requested is None or planes == 1:
         return planes // 2
-    if not 0 <= wanted < planes:
+    if not 0 <= requested < planes:
         raise ColourError(f"has {planes} focus planes: choose one from 1 to {planes}")
-    return wanted
+    return requested
 
 
 def _dicom_slide(path: Path, options: SlideOptions) -> Slide:
     series = slide_files.series_of(path)
-    for one in series:
-        _check_size(one.width, one.height)
-    if any(one.planes > 1 for one in series):
+    for instance in series:
+        _check_size(instance.width, instance.height)
+    if any(instance.planes > 1 for instance in series):
         raise ColourError("is a DICOM stack of focus planes, which is not read: export one plane")
     return _openslide(path, options)
 

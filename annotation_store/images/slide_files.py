@@ -84,7 +84,7 @@ def instance(path: Path) -> Instance | None:
         head: Any = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
         if str(head.get("SOPClassUID", "")) != _WHOLE_SLIDE:
             return None
-        kinds = [str(one) for one in head.get("ImageType", [])]
+        kinds = [str(kind) for kind in head.get("ImageType", [])]
         return Instance(
             path,
             str(head.SeriesInstanceUID),
@@ -106,35 +106,35 @@ def series_of(path: Path) -> list[Instance]:
     ColourError
         It is not a slide, or its series mixes patients or studies.
     """
-    own = instance(path)
-    if own is None:
+    first = instance(path)
+    if first is None:
         raise ColourError(
             "is a DICOM file, but not a readable whole-slide image: copy the slide's files again"
         )
-    if own.kind in ("LABEL", "OVERVIEW"):
+    if first.kind in ("LABEL", "OVERVIEW"):
         raise ColourError("shows the label, which can name the patient: add another file of its series")
     beside = [p for p in _files_in(path.parent) if p != path and is_dicom(p)]
-    others = [one for p in beside if (one := instance(p)) is not None and one.series == own.series]
-    if any(one.owner != own.owner for one in others):
+    others = [other for p in beside if (other := instance(p)) is not None and other.series == first.series]
+    if any(other.owner != first.owner for other in others):
         raise ColourError(
             "lies beside instances of another study under the same series: keep each study in its own folder"
         )
-    return [own, *(one for one in others if one.kind not in ("LABEL", "OVERVIEW"))]
+    return [first, *(other for other in others if other.kind not in ("LABEL", "OVERVIEW"))]
 
 
 def one_of_each_series(paths: Iterable[Path]) -> list[Path]:
     """Choose one file of each DICOM series: its finest level; other files stay, files of labels go."""
-    kept: list[Path] = []
+    chosen: list[Path] = []
     finest: dict[str, Instance] = {}
     for path in paths:
-        found = instance(path) if is_dicom(path) else None
-        if found is None:
-            kept.append(path)
-        elif found.kind not in ("LABEL", "OVERVIEW"):
-            best = finest.get(found.series)
-            if best is None or found.width > best.width:
-                finest[found.series] = found
-    return sorted([*kept, *(one.path for one in finest.values())])
+        candidate = instance(path) if is_dicom(path) else None
+        if candidate is None:
+            chosen.append(path)
+        elif candidate.kind not in ("LABEL", "OVERVIEW"):
+            best = finest.get(candidate.series)
+            if best is None or candidate.width > best.width:
+                finest[candidate.series] = candidate
+    return sorted([*chosen, *(best_of_series.path for best_of_series in finest.values())])
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -157,7 +157,7 @@ def parts(path: Path) -> list[Path]:
     if is_mrxs(path):
         return _files_in(mrxs_folder(path))
     if is_dicom(path):
-        return [one.path for one in series_of(path)]
+        return [part.path for part in series_of(path)]
     return [path]
 
 

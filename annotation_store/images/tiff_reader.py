@@ -83,8 +83,8 @@ def decode(data: bytes, name: str, check_size: Any) -> tuple[Pixels, metadata.Fa
         colour.refuse_stacks(axes, shape)
         check_size(shape[axes.index("X")], shape[axes.index("Y")])
         refuse_absurd(shape, page)
-        for one in series.pages:
-            refuse_incomplete(one, len(data))
+        for other_page in series.pages:
+            refuse_incomplete(other_page, len(data))
         guard(page)
         facts = metadata.from_tiff(tiff, page)
         model = photometric(page)
@@ -167,12 +167,12 @@ def guard(page: Any) -> None:
         raise ColourError(f"uses an unsupported compression ({int(page.compression)})")
     if page.compression in _BOUNDED:
         return
-    stated = _j2k_size if page.compression in _J2K else _jpeg_size
+    stated_size = _j2k_size if page.compression in _J2K else _jpeg_size
     height, width = (int(n) for n in (page.chunks[:2] if page.planarconfig == 1 else page.chunks[-2:]))
     decode_tile = page.decode
 
     def decode(data: Any, index: int, **options: Any) -> Any:
-        size = stated(bytes(data)) if data is not None else None
+        size = stated_size(bytes(data)) if data is not None else None
         if data is not None and page.compression == _JPEG:
             judge_jpeg(bytes(data))
         # an encoder may pad to its blocks

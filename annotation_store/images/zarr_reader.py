@@ -117,20 +117,20 @@ def _load(data: bytes | None) -> Mapping[str, Any]:
         return {}
     if len(data) > _MAX_JSON:
         raise ColourError("has implausibly large metadata: export it again")
-    found = json.loads(data)
-    return found if isinstance(found, dict) else {}
+    content = json.loads(data)
+    return content if isinstance(content, dict) else {}
 
 
 def _attributes(get: Get, root: str) -> Mapping[str, Any]:
-    found: Any = _load(get(f"{root}zarr.json"))  # 0.5
-    found = (found.get("attributes") or {}).get("ome") if found else _load(get(f"{root}.zattrs"))
-    return found if isinstance(found, dict) else {}
+    content: Any = _load(get(f"{root}zarr.json"))  # 0.5
+    content = (content.get("attributes") or {}).get("ome") if content else _load(get(f"{root}.zattrs"))
+    return content if isinstance(content, dict) else {}
 
 
-def _axes(given: Any) -> tuple[str, list[Any]]:
-    if not isinstance(given, list) or len(given) > 5:
+def _axes(axis_list: Any) -> tuple[str, list[Any]]:
+    if not isinstance(axis_list, list) or len(axis_list) > 5:
         raise ColourError("does not name its axes (OME-Zarr before 0.4?): convert it to 0.4 or 0.5")
-    named = [axis if isinstance(axis, dict) else {"name": axis} for axis in given]
+    named = [axis if isinstance(axis, dict) else {"name": axis} for axis in axis_list]
     axes = "".join(str(axis.get("name", "?"))[:1].upper() for axis in named)
     if len(set(axes)) != len(axes):
         raise ColourError("names an axis twice: export it again")
@@ -197,9 +197,9 @@ def _pixel_size(scale: Mapping[str, Any], axes: str, units: list[Any]) -> float 
     factors = [1.0] * len(axes)
     for holder in (scale["datasets"][0], scale):
         for change in holder.get("coordinateTransformations") or ():
-            given = change.get("scale") if isinstance(change, dict) else None
-            if isinstance(given, list) and len(given) == len(axes):
-                factors = [a * float(b) for a, b in zip(factors, given, strict=True)]
+            factors_here = change.get("scale") if isinstance(change, dict) else None
+            if isinstance(factors_here, list) and len(factors_here) == len(axes):
+                factors = [a * float(b) for a, b in zip(factors, factors_here, strict=True)]
     x, y = (metadata.in_micrometres(factors[axes.index(a)], units[axes.index(a)]) for a in "XY")
     return metadata.square(x, y)
 
@@ -215,7 +215,7 @@ def files_of(folder: Path, *, most_bytes: int | None = None) -> Iterator[tuple[s
     ColourError
         It holds a link or a device, or more than `most_bytes`.
     """
-    found: list[tuple[str, Path, int]] = []
+    files: list[tuple[str, Path, int]] = []
     total = 0
     for place, folders, names in os.walk(folder, onerror=_fail):
         for name in [*folders, *names]:
@@ -226,10 +226,10 @@ def files_of(folder: Path, *, most_bytes: int | None = None) -> Iterator[tuple[s
             if not stat.S_ISREG(status.st_mode):
                 raise ColourError("holds a link or a device: copy it with its files and add the copy")
             total += status.st_size
-            found.append((path.relative_to(folder).as_posix(), path, status.st_size))
-            if len(found) > MAX_FILES or (most_bytes is not None and total > most_bytes):
+            files.append((path.relative_to(folder).as_posix(), path, status.st_size))
+            if len(files) > MAX_FILES or (most_bytes is not None and total > most_bytes):
                 raise ColourError("is larger than 1 GB: export fields of view from it and add those")
-    yield from sorted(found)
+    yield from sorted(files)
 
 
 def _fail(error: OSError) -> None:

@@ -80,8 +80,8 @@ class Audit:
         for entity, table in ENTITIES.items():
             rows = {row.id: row for row in self._db.rows(sa.select(table))}
             what = entity.replace("_", " ").capitalize()
-            for (of, entity_id), columns in recorded.items():
-                if of != entity:
+            for (of_entity, entity_id), columns in recorded.items():
+                if of_entity != entity:
                     continue
                 row = rows.get(entity_id)
                 if row is None:
@@ -92,7 +92,7 @@ class Audit:
                         yield f"{what} {entity_id}: its {name} differs from its history."
                         break
             if entity in ("cell", "region", "ignore_area"):
-                unheard = sorted(row_id for row_id in rows if (entity, row_id) not in recorded)
+                unrecorded = sorted(row_id for row_id in rows if (entity, row_id) not in recorded)
                 yield from (
-                    f"{what} {row_id} has no history: its annotator is unknown." for row_id in unheard
+                    f"{what} {row_id} has no history: its annotator is unknown." for row_id in unrecorded
                 )

@@ -58,13 +58,13 @@ class Check:
             if not (self._has_pixels(row) if quick else self.sound_pixels(row)):
                 problems.append(f"The pixels of the field {row.name} are missing or damaged.")
             problems += self._check_original(row, quick)
-        known = {str(row.id) for row in rows}
+        field_ids = {str(row.id) for row in rows}
         folder = inside(self._db.path, PIXELS)
         if not is_root(folder):
             problems.append(
                 f"{folder / 'zarr.json'} is missing or damaged: other programs cannot read {PIXELS}."
             )
-        strays = [p for p in folder.glob("*") if p.name.isdigit() and p.name not in known]
+        strays = [p for p in folder.glob("*") if p.name.isdigit() and p.name not in field_ids]
         problems += [f"{p} contains pixels that belong to no field." for p in sorted(strays)]
         return problems
 
@@ -129,7 +129,7 @@ class Check:
 
     def _check_values(self) -> list[str]:
         problems: list[str] = []
-        known = {row.id for row in self._db.rows(sa.select(cells.c.id))}
+        cell_ids = {row.id for row in self._db.rows(sa.select(cells.c.id))}
         for row in self._db.rows(sa.select(cells).where(sa.not_(cells.c.deleted)).order_by(cells.c.id)):
             try:
                 of_class = validation.cell_class(self._db.schema, row.cell_class)
@@ -141,14 +141,14 @@ class Check:
         problems += [
             f"Suggestion {row.id} became cell {row.cell_id}, which does not exist."
             for row in self._db.rows(query)
-            if row.cell_id not in known
+            if row.cell_id not in cell_ids
         ]
         return problems
 
     def _check_models(self, quick: bool = False) -> list[str]:
         query = sa.select(models.c.id, models.c.card).where(models.c.ready).order_by(models.c.id)
-        found = ((row.id, self.model_damage(row, quick=quick)) for row in self._db.rows(query))
-        return [f"Model {model_id} cannot be used: {why}." for model_id, why in found if why is not None]
+        damages = ((row.id, self.model_damage(row, quick=quick)) for row in self._db.rows(query))
+        return [f"Model {model_id} cannot be used: {why}." for model_id, why in damages if why is not None]
 
     def model_damage(self, row: Any, *, quick: bool = False) -> str | None:
         """Describe what is wrong with a model's files; ``None`` if they are sound."""

@@ -40,9 +40,9 @@ def make_project(folder: Path, schema: Schema, annotator: str) -> None:
     refuse_long_path(folder)
     _refuse_occupied(folder)
     check_output(folder, overwrite=True)  # no project inside a project
-    made: list[Path] = []
+    created: list[Path] = []
     try:
-        _make_folders(folder, made)
+        _make_folders(folder, created)
         with _alone(folder):
             _refuse_occupied(folder)  # another program may just have finished
             try:
@@ -50,10 +50,10 @@ def make_project(folder: Path, schema: Schema, annotator: str) -> None:
             except BaseException:
                 _empty(folder)
                 raise
-        for path in made:
+        for path in created:
             sync(path.parent)
     except BaseException as error:
-        for path in reversed(made):
+        for path in reversed(created):
             with suppress(OSError):
                 path.rmdir()  # fails where another program has put something
         if isinstance(error, OSError):
@@ -86,14 +86,14 @@ def _files_in(folder: Path) -> bool:
     return any(p.is_file() and p.relative_to(folder).as_posix() != "zarr.json" for p in folder.rglob("*"))
 
 
-def _make_folders(folder: Path, made: list[Path]) -> None:
+def _make_folders(folder: Path, created: list[Path]) -> None:
     """Create a folder and its parents; `made` gets those created."""
     if folder.is_dir():
         return
-    _make_folders(folder.absolute().parent, made)
+    _make_folders(folder.absolute().parent, created)
     with suppress(FileExistsError):
         folder.mkdir()
-        made.append(folder.absolute())
+        created.append(folder.absolute())
 
 
 @contextmanager

@@ -133,15 +133,17 @@ class Repair:
         """Find the bytes of each field again: under another name in the project, or in a folder."""
         mended: list[str] = []
         rows = self._db.rows(sa.select(fields).where(fields.c.kind == FieldKind.IMAGE.value))
-        known = {path.name: row for row in rows if (path := self._place_of(row)) is not None}
+        rows_by_name = {path.name: row for row in rows if (path := self._place_of(row)) is not None}
         lost = [
-            (name, row) for name, row in known.items() if not row.withheld and self._original_of(row) is None
+            (name, row)
+            for name, row in rows_by_name.items()
+            if not row.withheld and self._original_of(row) is None
         ]
         if not lost:
             return []
         places = (self._db.path / ORIGINALS, inside(self._db.path, LOST))
-        here = [p for place in places for p in place.rglob("*") if p.is_file() and not is_link(p)]
-        by_hash = {hash_of(path): path for path in here if path.name not in known}
+        files = [p for place in places for p in place.rglob("*") if p.is_file() and not is_link(p)]
+        by_hash = {hash_of(path): path for path in files if path.name not in rows_by_name}
         for name, row in lost:
             data = self._bytes_of(row, by_hash, originals)
             if data is None:
@@ -174,9 +176,9 @@ class Repair:
         named = originals.rglob(glob.escape(PurePath(row.source_path).name)) if originals is not None else ()
         for path in named:
             with suppress(LLDError, OSError, ValueError):
-                given = read_original(path)
-                if given.content_hash == row.content_hash:
-                    return given.data
+                original = read_original(path)
+                if original.content_hash == row.content_hash:
+                    return original.data
         return None
 
     def _mend_pixels(self) -> list[str]:
@@ -232,12 +234,15 @@ class Repair:
         """Move what belongs to nothing to ``lost+found``, and drop what interrupted work staged."""
         with self._db.writing() as connection:  # between a field's files and its row there is only this lock
             rows = self._db.rows(sa.select(fields.c.id, fields.c.content_hash, fields.c.suffix))
-            known = {
+            used_names = {
                 ORIGINALS: {f"{row.content_hash}{row.suffix}" for row in rows},
                 PIXELS: {"zarr.json", *(str(row.id) for row in rows)},
             }
             strays = [
-                p for n in known for p in sorted((self._db.path / n).iterdir()) if p.name not in known[n]
+                p
+                for n in used_names
+                for p in sorted((self._db.path / n).iterdir())
+                if p.name not in used_names[n]
             ]
             numbers = {str(row.id) for row in connection.execute(sa.select(models.c.id))}
             folders = sorted((self._db.path / MODELS).iterdir())

@@ -37,10 +37,14 @@ def schema_from_coco(document: Any, *, name: str = "coco", source: str = "the CO
     """
     if not isinstance(document, dict):
         raise SchemaError(f"{source} is not a COCO file: it contains no object with images and annotations.")
-    own = document.get("napari_lld")
-    if isinstance(own, dict) and isinstance(own.get("schema"), dict) and not too_large(own["schema"]):
+    metadata = document.get("napari_lld")
+    if (
+        isinstance(metadata, dict)
+        and isinstance(metadata.get("schema"), dict)
+        and not too_large(metadata["schema"])
+    ):
         try:
-            schema = Schema.model_validate(own["schema"])
+            schema = Schema.model_validate(metadata["schema"])
         except ValidationError:
             pass  # edited by hand: fall back on what the file shows
         else:
@@ -89,21 +93,22 @@ def _attributes(document: dict[str, Any]) -> list[dict[str, Any]]:
     values: dict[str, dict[str, None]] = {}
     annotations = document.get("annotations")
     for annotation in annotations if isinstance(annotations, list) else ():
-        given = annotation.get("attributes") if isinstance(annotation, dict) else None
-        if not isinstance(given, dict):
+        attributes = annotation.get("attributes") if isinstance(annotation, dict) else None
+        if not isinstance(attributes, dict):
             continue
-        for attribute, value in given.items():
+        for attribute, value in attributes.items():
             name, word = str(attribute).strip(), value_word(value)
             if not _nameable(name, RESERVED | {"class"}) or word is None or not _nameable(word, RESERVED):
                 continue
             if name in values or len(values) < MAX_ATTRIBUTES:
-                known = values.setdefault(name, {})
-                if len(known) <= MAX_VALUES:
-                    known.setdefault(word)
+                attribute_values = values.setdefault(name, {})
+                if len(attribute_values) <= MAX_VALUES:
+                    attribute_values.setdefault(word)
     return [
-        {"name": attribute, "values": [{"name": v} for v in known]}
-        for attribute, known in values.items()
-        if len(known) <= MAX_VALUES  # else a measurement or a number of its own, which is not a category
+        {"name": attribute, "values": [{"name": v} for v in attribute_values]}
+        for attribute, attribute_values in values.items()
+        if len(attribute_values)
+        <= MAX_VALUES  # else a measurement or a number of its own, which is not a category
     ]
 
 
@@ -111,10 +116,10 @@ def _nameable(word: str, reserved: frozenset[str]) -> bool:
     return 0 < len(word) <= _LONGEST and word not in reserved
 
 
-def _free_letter(name: str, taken: set[str]) -> str:
-    own = [c.upper() for c in name if c.isalnum() and c.isascii()]
-    pairs = [own[0] + c.lower() for c in own[1:]] if own else []
-    return next((c for c in [*own, *pairs, *_LETTERS] if c not in taken), "??")
+def _free_letter(name: str, used: set[str]) -> str:
+    letters = [c.upper() for c in name if c.isalnum() and c.isascii()]
+    pairs = [letters[0] + c.lower() for c in letters[1:]] if letters else []
+    return next((c for c in [*letters, *pairs, *_LETTERS] if c not in used), "??")
 
 
 def _colour(position: int) -> str:

@@ -38,24 +38,24 @@ def unfit(schema: Schema) -> str | None:
 def _lookalikes(schema: Schema) -> str | None:
     """Describe in words which names look the same, although they are written differently."""
     names = [*(c.name for c in schema.classes), *(g.name for g in schema.groups)]
-    for what, some in [
+    for what, spellings in [
         ("class or group", names),
         ("attribute", schema.attribute_names),
         *((f"value of {a.name!r}", a.value_names) for a in schema.attributes),
     ]:
-        if twin := _twin(some):
+        if twin := _twin(spellings):
             return f"{what} {twin!r} is there twice, in spellings that cannot be distinguished"
     return None
 
 
 def _twin(names: Iterable[str]) -> str | None:
-    seen: set[str] = set()
+    known: set[str] = set()
     for name in names:
         visible = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf")
         plain = " ".join(visible.split())
-        if plain in seen:
+        if plain in known:
             return name
-        seen.add(plain)
+        known.add(plain)
     return None
 
 

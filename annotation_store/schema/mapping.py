@@ -63,8 +63,8 @@ class Translation:
         if still_there:
             raise EditError(f"{word!r} is still in the new schema: remove it there, or do not map it.")
 
-    def _require(self, there: bool, word: str, successor: str | None) -> None:
-        if not there:
+    def _require(self, present: bool, word: str, successor: str | None) -> None:
+        if not present:
             raise EditError(
                 f"{word!r} cannot become {successor!r}: the schema {self.new.name} does not contain it."
             )
@@ -134,8 +134,8 @@ class Translation:
         for name, shares in attribute_probabilities.items():
             for value, share in shares.items():
                 if (pair := self._value(name, value)) is not None:
-                    own = attributes.setdefault(pair[0], {})
-                    own[pair[1]] = own.get(pair[1], 0.0) + share
+                    attribute_shares = attributes.setdefault(pair[0], {})
+                    attribute_shares[pair[1]] = attribute_shares.get(pair[1], 0.0) + share
         self.unmapped = before  # a suggestion is not a label: nothing is lost with it
         scaled = {name: _normalise(shares) for name, shares in attributes.items()}
         return {

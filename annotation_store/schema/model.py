@@ -190,14 +190,14 @@ class Schema(_Part):
         _refuse_twins("attribute", (a.name for a in self.attributes))
         # "class" in a COCO file's `unsure` list means the class itself
         _refuse_reserved("attribute", (a.name for a in self.attributes), RESERVED | {"class"})
-        known = set(self.class_names)
+        class_names = set(self.class_names)
         for cell_class in self.classes:
             if cell_class.kinds and not cell_class.artefact:
                 raise ValueError(f"class {cell_class.name!r} has kinds, but is not marked as an artefact")
         for group in self.groups:
             if len(group.classes) < 2:
                 raise ValueError(f"group {group.name!r} needs two classes or more")
-            if unknown := sorted(set(group.classes) - known):
+            if unknown := sorted(set(group.classes) - class_names):
                 raise ValueError(f"group {group.name!r} names classes that do not exist: {unknown}")
             _refuse_twins(f"class in group {group.name!r}", group.classes)
         for attribute in self.attributes:
@@ -280,9 +280,9 @@ class Schema(_Part):
 
     def value_title(self, attribute: str, value: str) -> str:
         """Return the title of a value; any other name is spelled with spaces."""
-        named = self._attributes_by_name.get(attribute)
-        known = named is not None and value in named.value_names
-        return (named.value_named(value).title if named is not None and known else "") or _spelled(value)
+        found = self._attributes_by_name.get(attribute)
+        is_value = found is not None and value in found.value_names
+        return (found.value_named(value).title if found is not None and is_value else "") or _spelled(value)
 
     def members(self, value: str) -> tuple[str, ...]:
         """Return the classes of a value: the class itself, or a group's classes."""
@@ -311,8 +311,8 @@ class Schema(_Part):
         name = self.find_attribute(attribute_spelling)
         if name is None:
             return None
-        found = self._value_spellings[name].find(value_spelling)
-        return None if found is None else (name, found)
+        value = self._value_spellings[name].find(value_spelling)
+        return None if value is None else (name, value)
 
     def digest(self) -> str:
         """Return the sha256 of the schema's canonical JSON."""
