@@ -10,7 +10,7 @@ from annotation_store.errors import FormatError
 
 
 def name_pattern(expression: str | None) -> re.Pattern[str] | None:
-    """Compile the regular expression that finds the patient in a file's name; nothing is found by none.
+    """Compile the regular expression that finds the patient in a file's name; ``None`` finds nothing.
 
     Raises
     ------

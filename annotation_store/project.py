@@ -1,4 +1,4 @@
-"""`Project`: the one door to a project folder."""
+"""`Project`: open a project folder, and reach its collections."""
 
 from __future__ import annotations
 
@@ -314,7 +314,7 @@ class Project:
         return self._db.snapshot()
 
     def reconnect(self) -> int:
-        """Open the project anew where it lay: it was gone, or was replaced, and is back.
+        """Reopen the project at its path, after it was missing or replaced.
 
         The reading stays, and so do the listeners; ask again for everything else.
 
@@ -388,7 +388,7 @@ class Project:
             return history.undoable(self._db.connection, self._db.scope(field_id))
 
     def redoable(self, field_id: int) -> str | None:
-        """Return the command that `redo` would bring back, for the menu."""
+        """Return the command that `redo` would repeat, for the menu."""
         with plain_errors(self.path):
             return history.redoable(self._db.connection, self._db.scope(field_id))
 

@@ -453,7 +453,7 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class CellHistory:
-    """All that is known of how a cell came to say what it says.
+    """The provenance of a cell's labels.
 
     Attributes
     ----------
@@ -577,7 +577,7 @@ class SchemaChange:
 
 @dataclass(frozen=True, slots=True)
 class OldSchema:
-    """A schema that a project had, until when, and what became of the words that vanished with it."""
+    """A former schema of a project, until when it was used, and the mapping of removed words."""
 
     version: int
     digest: str

@@ -1,4 +1,4 @@
-"""Restoring a project's database from a backup; what it replaces, and what it does not know, is kept.
+"""Restore a project's database from a backup; replaced and unknown files are kept in ``lost+found``.
 
 A backup must not be copied over ``project.db`` by hand: edits that a crash left in ``project.db-wal`` would
 be played into it, page by page, and destroy it. Here the journals go with the database they belong to.
@@ -67,7 +67,7 @@ def list_backups(folder: str | Path) -> list[Backup]:
 
 
 def restore(folder: str | Path, backup: str | Path | None = None) -> RestoreReport:
-    """Put a backup in the place of a project's database.
+    """Replace a project's database by a backup.
 
     The damaged database with its journals moves to ``lost+found``, and so do pixels, originals and models
     of which the backup does not know.
@@ -213,7 +213,7 @@ def _set_aside_all(project: Path) -> Path:
 
 
 def _set_unknown_aside(project: Path, under: str) -> list[str]:
-    """Move what the restored database does not know, lest it is taken for what comes next."""
+    """Move files that the restored database does not know aside, so that new ids do not meet them."""
     with closing(sqlite3.connect(project / DATABASE)) as opened:
         fields = opened.execute("SELECT id, content_hash, suffix FROM fields").fetchall()
         models = opened.execute("SELECT id FROM models").fetchall()

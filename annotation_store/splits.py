@@ -1,4 +1,4 @@
-"""What a split never parts, and splits for training and validation.
+"""Split fields for training and validation, without separating related fields.
 
 Neighbouring fields repeat cells, and the same cells come again through other microscopes, magnifications
 and cameras: a split by field, or by domain, measures memory. So the *unit* of every split, and of every

@@ -1,4 +1,4 @@
-"""Many cells and suggestions at once: listing them for a gallery, labelling them, taking that back."""
+"""Edit many cells and suggestions at once: list them for a gallery, label them, undo it."""
 
 from __future__ import annotations
 
@@ -94,16 +94,16 @@ class Entry:
 
 
 class KnownEntries:
-    """Entries as they were read last: of what has not changed since no record is made anew.
+    """A cache of the entries that were read last: unchanged rows get no new record.
 
-    It belongs to one project and reading; the store keeps none of it.
+    A cache belongs to one project and reading; the store does not keep it.
     """
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], tuple[tuple[Any, ...], Entry]] = {}
 
     def read(self, rows: Sequence[Any]) -> list[Entry]:
-        """Return the entries of rows, those of before where the row is the same."""
+        """Return the entries of rows; a row that did not change keeps its entry."""
         current: dict[tuple[str, int], tuple[tuple[Any, ...], Entry]] = {}
         for row in rows:
             content = tuple(row)
@@ -230,7 +230,7 @@ class BulkEdits:
         Raises
         ------
         EditError
-            One of them is gone or settled already, or the schema lacks the class or value.
+            One of them was deleted or already decided, or the schema lacks the class or value.
         """
         columns = self._rows.columns(cell_class, attributes)
         proposed = list(dict.fromkeys(suggestion_ids))

@@ -64,12 +64,12 @@ class Cells:
     def first_incomplete(
         self, field_id: int, *, attributes: int, artefacts: Collection[str] = ()
     ) -> Cell | None:
-        """Return the first cell of a field, from the top, that lacks its class or values; ``None`` = none.
+        """Return the topmost cell of a field without class or with missing values; ``None`` if there is none.
 
         Parameters
         ----------
         attributes
-            How many values a cell has that lacks none.
+            How many values a complete cell has.
         artefacts
             Classes that have no values.
         """
@@ -165,7 +165,7 @@ class Cells:
         Parameters
         ----------
         confirm
-            What is given was weighed against a model's word: see `Project.label_reviews`.
+            The values were compared with a model's prediction: see `Project.label_reviews`.
         """
         columns = self._rows.columns(cell_class, attributes)
         if not isinstance(cut, Keep):
@@ -194,7 +194,7 @@ class Cells:
         self._db.edit("Label cell" if labelled else "Move cell" if moved else "Change cell", build)
 
     def delete(self, cell_id: int) -> None:
-        """Delete a cell; history keeps it, undo brings it back."""
+        """Delete a cell; the history keeps it, and undo restores it."""
         self.marks.delete("Delete cell", cell_id)
 
     # -- asking -----------------------------------------------------------------------------------
@@ -340,7 +340,7 @@ class Cells:
 
 
 def _update_confirmed(row: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Add what was just given, of class, attributes and box, to what is confirmed of a cell."""
+    """Add the given class, attributes and box to the confirmed values of a cell."""
     confirmed = dict(row.confirmed or {})
     if "cell_class" in columns:
         confirmed["cell_class"] = columns["cell_class"]

@@ -1,4 +1,4 @@
-"""Write what an import or another copy brings in, in one transaction. For this package only."""
+"""Write imported rows, or those of another copy, in one transaction. For this package only."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ class Features:
 
     @contextmanager
     def _connection(self, *, write: bool = False) -> Iterator[sqlite3.Connection | None]:
-        """Open the cache; ``None`` where there is none, or it cannot be used. A damaged one is deleted."""
+        """Open the cache; ``None`` if there is none or it cannot be used. A damaged cache is deleted."""
         self._db.check_present()
         file = inside(self._db.path, FEATURES, _FILE)
         try:
@@ -172,7 +172,7 @@ class Features:
             self._give_up(file, error)
 
     def _give_up(self, file: Path, error: Exception) -> None:
-        """Delete what is no database of ours; see `_PASSING` for what is no reason to."""
+        """Delete a file that is not our database; `_PASSING` lists errors that are no reason to."""
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
         passes = isinstance(error, OSError | sqlite3.ProgrammingError) or code in _PASSING
         if not passes and not self._db.read_only:

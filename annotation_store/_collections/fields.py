@@ -1,4 +1,4 @@
-"""Fields: the images of a project, their state, and what is known of them as a whole."""
+"""Fields: the images of a project, their state and their descriptions."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ class Fields:
             project keeps it (`patient_rule`) for the files that come later; ``None`` = the rule it has,
             empty = no rule any more.
         about
-            What holds for all of them, as in `update`: ``{"microscope": "H", "stain": "Wright"}``.
+            Values shared by all of them, as in `update`: ``{"microscope": "H", "stain": "Wright"}``.
             Values from a file's own name or content take precedence.
         progress
             Called with (files done, files in all).

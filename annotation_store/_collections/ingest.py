@@ -1,4 +1,4 @@
-"""Fields: taking image files in, handing pixels out, sweeping what an interrupted intake left behind."""
+"""Add image files as fields, and remove what an interrupted addition left behind."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ class Ingest:
     def _admit(
         self, connection: sa.Connection, prepared: Sequence[_Prepared | Outcome], moved: list[Path]
     ) -> list[Outcome]:
-        """Record fields, their files moved to where they belong; `moved` tells which."""
+        """Add the rows of fields and move their files into the project; `moved` lists the files."""
         outcomes: list[Outcome] = []
         rows: list[dict[str, Any]] = []
         ids_by_hash: dict[str, int] = {}
@@ -356,7 +356,7 @@ class Ingest:
 
 
 def original_beside(staged: Path) -> Path:
-    """Return where a file's own bytes wait beside its pixels."""
+    """Return the path of a staged original, beside its pixels."""
     return staged.with_name(f"{staged.name}.original")
 
 
@@ -379,7 +379,7 @@ def _first_names(item: Incoming) -> list[str]:
 
 
 def free_name(item: Incoming, taken: Callable[[str], bool]) -> str:
-    """Choose a name that no field has: the file's, else with its folder's before it, else numbered."""
+    """Choose an unused field name: the file's, else with its folder's before it, else with a number."""
     name, *others = _first_names(item)
     for candidate in (name, *others):
         if not taken(candidate):
@@ -398,7 +398,7 @@ def add_number(name: str, taken: Callable[[str], bool]) -> str:
 
 
 def _source(item: _Prepared, secret: str) -> str:
-    """Return what is kept of where a field came from: a slide's path, else hashed folders and the name."""
+    """Return the stored origin of a field: a slide's path, else hashed folders and the name."""
     path = item.incoming.source or str(item.incoming.path.absolute())
     return path if item.source_bytes is not None else path_pseudonym(secret, path)
 

@@ -1,4 +1,4 @@
-"""What a person says to a model that contradicts a label, or sees a cell where all are said to be boxed."""
+"""Decisions on predictions that contradict a label, or that show a cell in a finished region."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ class LabelReviews:
         cell_class: str | Keep | None = KEEP,
         attributes: Mapping[str, str | None] | None = None,
     ) -> int:
-        """Make a cell of what a model sees and did not suggest, with changes as in `Project.suggestions`.
+        """Create a cell from a prediction that was no suggestion, with changes as in `Project.suggestions`.
 
-        A model suggests nothing where all is known; what it sees there is its opinion (`Project.embeddings`).
+        Nothing is suggested in finished regions; predictions there are stored in `Project.embeddings`.
         """
         columns = self._rows.columns(cell_class, attributes)
         place = {} if isinstance(box, Keep) else self._rows.box(field_id, box)
@@ -80,7 +80,7 @@ class LabelReviews:
         return self._settle("Box missed cell", field_id, proposal, model_id, settle)["cell"][0]
 
     def reject(self, field_id: int, proposal: Proposal, *, model_id: int | None) -> None:
-        """Record that what a model sees and did not suggest is not a cell: known background from now on."""
+        """Record that a prediction that was not a suggestion is not a cell: known background from now on."""
 
         def settle(_connection: sa.Connection, suggestion: Suggestion) -> list[Change]:
             why = RejectionReason.NOT_A_CELL.value

@@ -1,4 +1,4 @@
-"""What a person draws, in the current reading: checked rows, and one table of them."""
+"""Cells, regions and ignore areas of the current reading: validated rows, and access to one table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class MarkTable(Generic[Mark]):
     db
         The project's session.
     entity
-        What history calls a row, such as ``"cell"``.
+        The name of a row in the history, such as ``"cell"``.
     table
         The table.
     read
@@ -150,7 +150,7 @@ def pick_rows(
 
 
 class CellRows:
-    """Make the columns of new and changed cells, and of what lies on a field beside them."""
+    """Build the columns of new and changed cells, and of regions and ignore areas."""
 
     def __init__(self, db: DatabaseSession) -> None:
         self._db = db

@@ -1,4 +1,4 @@
-"""Where to look next: what models saw on fields, the ranking made of it, the fields drawn at random.
+"""Embeddings of fields, the ranking computed from them, and the random sample of fields.
 
 Nothing here is truth. Looks and rankings can be made again and have no history; only which fields were
 drawn at random cannot, and is never forgotten.
@@ -99,7 +99,7 @@ class Embeddings:
     def of(
         self, source: str, *, field_id: int | None = None, predictions: bool = False
     ) -> dict[int, Embedding]:
-        """Return what a model saw, by field; one statement. A row that cannot be read counts as not looked.
+        """Return a model's embeddings by field, in one statement; rows that cannot be read are left out.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class Embeddings:
         return {row.maker: row.n for row in self._db.rows(query)}
 
     def delete(self, *, keep: Iterable[str]) -> None:
-        """Delete what all other models saw."""
+        """Delete the embeddings of all other models."""
         with self._db.writing() as connection:
             connection.execute(looks.delete().where(looks.c.maker.not_in([str(source) for source in keep])))
 
@@ -152,7 +152,7 @@ class Rankings:
     def store(
         self, source: str, items: Sequence[Mapping[str, Any]], *, about: Mapping[str, Any] | None = None
     ) -> None:
-        """Put a ranking in the place of the last one."""
+        """Store a ranking in place of the last one."""
         try:
             row = {
                 "maker": str(source),
@@ -170,7 +170,7 @@ class Rankings:
         self._db.events.ranking_changed.emit()
 
     def latest(self) -> StoredRanking | None:
-        """Return the last ranking; ``None`` if there is none that can be read."""
+        """Return the last ranking; ``None`` if there is no readable one."""
         query = sa.select(
             rankings.c.id,
             rankings.c.maker,
@@ -213,7 +213,7 @@ class RandomSample:
         return [row.field_id for row in self._db.rows(sa.select(reserve).order_by(reserve.c.field_id))]
 
     def add(self, field_ids: Iterable[int]) -> None:
-        """Store for good that fields were drawn at random."""
+        """Record permanently that fields were drawn at random."""
         ids = [int(field_id) for field_id in field_ids]
         rows = [{"field_id": field_id, "drawn": now()} for field_id in ids]
         if not rows:

@@ -1,4 +1,4 @@
-"""What people made of suggestions, and how cells came to be: what a report of the work counts."""
+"""Statistics of decisions on suggestions, for the report."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ class ReviewStatistics:
         self._db, self._pending = db, pending
 
     def decisions(self) -> Iterator[Decision]:
-        """Iterate over the suggestions that a person has decided on, in the order in which they were made.
+        """Yield the decided suggestions, in the order in which they were made.
 
-        What a model sees in a finished region and a person takes at a second look was no suggestion.
-        A statement for every `_AT_ONCE` of them.
+        Predictions in finished regions that a person accepted were not suggestions, and are left out.
+        Runs one statement per `_AT_ONCE` suggestions.
         """
         last_of = sa.select(sa.func.max(history.c.id)).where(
             history.c.entity == "suggestion", history.c.entity_id == suggestions.c.id
@@ -113,7 +113,7 @@ class ReviewStatistics:
                 )
 
     def suggested_by(self, model_id: int, field_ids: Iterable[int]) -> dict[int, list[Suggestion]]:
-        """Return all that a model suggested on some fields, in any state; one statement."""
+        """Return all suggestions of a model on some fields, in any state, in one statement."""
         ids = set(field_ids)
         by_field: dict[int, list[Suggestion]] = {}
         if not ids:

@@ -1,4 +1,4 @@
-"""A schema that grows while people work: new words at once, vanished ones only with a mapping."""
+"""Change the schema of a project: new names at once, removed ones only with a mapping."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Mapped = Mapping[str, str | None]
 
 
 def words_of(schema: Schema) -> list[dict[str, str]]:
-    """List the rows of ``words``: what the database lets a cell say."""
+    """List the rows of ``words``: the values that the database accepts."""
     pairs = [("", name) for name in (*schema.class_names, *(g.name for g in schema.groups), UNSURE)]
     for attribute in schema.attributes:
         pairs += [(attribute.name, value) for value in (*attribute.value_names, UNSURE)]
@@ -89,7 +89,7 @@ class SchemaVersions:
         -------
         SchemaChange
             The number of cells and pending suggestions changed. The history keeps their previous values;
-            undo does not bring vanished words back.
+            undo does not restore removed words.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""How far the searches of whole slides are: which model's, and what share of a slide it has searched."""
+"""Progress of the searches of whole slides: the model, and the share of a slide that it has searched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Searches of whole slides: what a model found tile by tile, and which tiles it has searched."""
+"""Searches of whole slides: suggestions tile by tile, and which tiles are searched."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Searches:
         return {row.tile: SearchedTile(row.tile, TileState(row.state), row.first, row.count) for row in rows}
 
     def boxes(self, tiles: Collection[SearchedTile]) -> list[Box]:
-        """Return the boxes that were found in tiles, whatever became of them since."""
+        """Return the boxes that were found in tiles, in any state."""
         s = suggestions.c
         boxes: list[Box] = []
         for searched in sorted(tiles, key=lambda tile: tile.first):
@@ -128,7 +128,7 @@ class Searches:
         return boxes
 
     def pending(self, search: Search) -> dict[int, tuple[float, float]]:
-        """Return the centres of what is pending on the slide from before a search, by the suggestion's id."""
+        """Return the centres of suggestions that were pending before a search, by suggestion id."""
         s = suggestions.c
         query = sa.select(s.id, s.x, s.y, s.w, s.h).where(
             s.field_id == search.field_id, s.state == SuggestionState.PENDING.value
@@ -150,9 +150,9 @@ class Searches:
         *,
         replaces: Collection[int] = (),
     ) -> list[int]:
-        """Store what was found in a tile, and that it was searched; return the suggestions' ids.
+        """Store the suggestions of a tile and mark it as searched; return the suggestions' ids.
 
-        One transaction. Of a tile that was searched already nothing is stored.
+        Runs in one transaction. Nothing is stored for a tile that was searched already.
 
         Parameters
         ----------

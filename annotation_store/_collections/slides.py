@@ -1,4 +1,4 @@
-"""Whole slides: they stay where they lie, are read by tiles, and are found again when they were moved."""
+"""Whole slides: referenced files that are read by tiles, and found again after they were moved."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Slides:
         return [row_mappers.field(row) for row in self._db.rows(query.order_by(fields.c.id))]
 
     def missing(self) -> list[Field]:
-        """List the slides that are not where they were."""
+        """List the slides whose files are missing."""
         return [field for field in self.all() if not Path(field.source_path).exists()]
 
     def open(self, field_id: int) -> Slide:

@@ -1,4 +1,4 @@
-"""Suggestions: what a model proposes, and what a person makes of it."""
+"""Suggestions of models, and the decisions on them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Suggestions:
         return ids
 
     def renew(self, predicted: Mapping[int, Proposal]) -> list[int]:
-        """Predict class and values of pending suggestions anew; box and confidence stay as they are.
+        """Replace class and values of pending suggestions by new predictions; box and confidence stay.
 
         Those that were settled or superseded meanwhile are left as they are. Short transactions, in the order
         given: whoever labels at the same time waits for one of them at most. No event is emitted: suggestions
@@ -167,7 +167,7 @@ class Suggestions:
             yield [row_mappers.suggestion(row) for row in rows]
 
     def boxes(self, field_id: int, *, least: float = 0.0) -> list[Box]:
-        """List the boxes of a field's pending suggestions at least so probable; none in a blind reading."""
+        """List the boxes of pending suggestions of at least a probability; none in a blind reading."""
         if self._db.reading.blind:
             return []
         s = suggestions.c
@@ -216,7 +216,7 @@ class Suggestions:
         return int(self._db.rows(query)[0][0])
 
     def rejected_boxes(self) -> dict[int, list[Box]]:
-        """Return each field's boxes that a person rejected as no cell: background, known for certain."""
+        """Return each field's boxes that a person rejected as not a cell: certain background."""
         s = suggestions.c
         query = (
             sa.select(s.field_id, s.x, s.y, s.w, s.h)
@@ -251,9 +251,9 @@ class Suggestions:
         attributes: Mapping[str, str | None] | None = None,
         seen: Proposal | None = None,
     ) -> int:
-        """Make a cell of a suggestion with changes; give the cell's id.
+        """Create a cell from a suggestion with changes; return the cell's id.
 
-        Where nothing differs from the suggestion it counts as accepted, else as corrected.
+        Without any difference the suggestion counts as accepted, else as corrected.
 
         Parameters
         ----------
@@ -269,7 +269,7 @@ class Suggestions:
         return self._decide([suggestion_id], cell_of)[0]
 
     def accept_many(self, ids: Iterable[int], *, seen: Mapping[int, Proposal] | None = None) -> list[int]:
-        """Accept several suggestions at once; give the ids of the cells, in the same order.
+        """Accept several suggestions at once; return the ids of the cells, in the same order.
 
         One transaction; on each field it is one edit, undone together.
 
@@ -349,7 +349,7 @@ class Suggestions:
         cell_of: Callable[[Suggestion], tuple[SuggestionState, dict[str, Any]]] | None,
         reason: str | None = None,
     ) -> list[int]:
-        """Close pending suggestions, with a cell each or with a reason; give the cells' ids."""
+        """Close pending suggestions, with a cell each or with a reason; return the cells' ids."""
         if not ids:
             return []
         edits: list[Edit] = []
@@ -368,7 +368,7 @@ class Suggestions:
 
 
 def _with_prediction(suggestion: Suggestion, seen: Proposal | None) -> Suggestion:
-    """Return a suggestion with the class and values that somebody saw; what was detected stays."""
+    """Return a suggestion with the class and values of `seen`; box and confidence stay."""
     if seen is None:
         return suggestion
     proposal = suggestion.proposal

@@ -1,4 +1,4 @@
-"""Opening the database: pragmas that survive a power cut, and errors turned into sentences."""
+"""Open the database: pragmas that survive a power cut, and errors turned into sentences."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def open_unchanging(file: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sq
 
 
 def refuse_foreign_wal(file: Path, path: Path) -> None:
-    """Reject a database whose WAL seems to be another one's; neither is written.
+    """Reject a database whose WAL seems to belong to another database; neither is written.
 
     SQLite plays a WAL into whatever database lies beside it, and keeps the result when the project is
     closed. A WAL lies there after a crash, and while others have the project open.
@@ -109,7 +109,7 @@ def refuse_foreign_wal(file: Path, path: Path) -> None:
 
 
 class _Connection(sqlite3.Connection):
-    """A connection that takes what was made for it along when it is closed."""
+    """A connection that releases its resources when it is closed."""
 
     held: ExitStack | None = None
 
@@ -167,7 +167,7 @@ def _size(file: Path) -> int:
 
 
 def _of_copy(file: Path, busy_timeout_ms: int) -> sqlite3.Connection:
-    """Read a database and its journals from a copy of one's own, which goes with the connection."""
+    """Read a database and its journals from a private copy, which is removed with the connection."""
     with ExitStack() as held:
         try:
             folder = held.enter_context(temporary_folder("database"))
@@ -192,7 +192,7 @@ def keep_copy(file: Path, folder: Path) -> None:
 
 
 def _copy_unchanged(files: list[Path], folder: Path) -> None:
-    """Copy files of one moment: again, where one of them was written meanwhile."""
+    """Copy files as of one moment: repeat it if one of them was written meanwhile."""
     for _ in range(_TRIES):
         before = [(file.stat().st_mtime_ns, file.stat().st_size) for file in files]
         for file in files:
@@ -272,7 +272,7 @@ def _busy() -> sqlite3.OperationalError:
 
 
 def _sentence(path: Path, error: BaseException | None) -> str:
-    """Describe what an error of SQLite means, by its code, whose lowest byte is the kind of error."""
+    """Describe an error of SQLite by its code, whose lowest byte is the kind of error."""
     kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if kind in _BUSY:
         return (

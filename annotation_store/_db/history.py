@@ -1,4 +1,4 @@
-"""The one place that writes edits: rows and history together, undo and redo.
+"""Write edits, rows and history together; undo and redo. Nothing else writes edits.
 
 An edit is a list of changes. `write` applies them and appends one ``edits`` row and one ``history`` row a
 change, inside the caller's transaction. Nothing in those two tables is ever updated, so the undo stack of a
@@ -65,7 +65,7 @@ class Scope:
 
 
 def now() -> str:
-    """Return the time as the database keeps it."""
+    """Return the current time as the database stores it."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
@@ -155,7 +155,7 @@ def undo_top(connection: sa.Connection, scope: Scope) -> int | None:
 
 
 def redoable(connection: sa.Connection, scope: Scope) -> str | None:
-    """Return the command that `redo` would bring back."""
+    """Return the command that `redo` would repeat."""
     taken_back = edits.alias()
     query = (
         sa.select(edits.c.command)

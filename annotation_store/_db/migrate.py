@@ -1,4 +1,4 @@
-"""Bringing a project's database to the version this package knows; Alembic is loaded only for that."""
+"""Migrate a project's database to the version of this package; Alembic is imported only for that."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def domain_pseudonym(secret: str, domain: str) -> str:
 
 
 def path_pseudonym(secret: str, path: str, most: int = 12) -> str:
-    """Return what is kept of an original's path: its name, in folders that stand as keyed hashes.
+    """Return the stored path of an original: its name, in folders that are keyed hashes.
 
     A folder that a file of annotations names can still be told from another one.
 

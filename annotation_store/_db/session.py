@@ -131,7 +131,7 @@ class DatabaseSession:
             raise
 
     def check_present(self) -> None:
-        """Raise where the project is no longer the one that was opened; cheap, any thread may call it.
+        """Raise if the project is no longer the one that was opened; cheap, any thread may call it.
 
         SQLite continues to write into a database that was deleted or replaced, and the edits would be lost.
 

@@ -1,4 +1,4 @@
-"""The rows of another copy, written into this one within one transaction, field by field."""
+"""Write the rows of another copy into this one, in one transaction, field by field."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class Bring:
         return bool(self.report.fields)
 
     def _reading(self, uid: Uid | None) -> int | None:
-        """Return the number of a reading here; one that is not here yet is added."""
+        """Return the id of a reading here; add the reading if it is missing."""
         if uid is None or uid in self._readings:
             return self._readings.get(uid) if uid is not None else None
         there_id = next(i for i, known_uid in self.there.readings.items() if known_uid == uid)
@@ -336,7 +336,7 @@ class Bring:
                 } or None
         return result
 
-    # -- what they say together -------------------------------------------------------------------
+    # -- merged rows ------------------------------------------------------------------------------
 
     def _settle(self, field_id: int, touched: Iterable[Uid], theirs: FieldLog, before: set[Uid]) -> None:
         ours = self.here.log(field_id)
@@ -374,7 +374,7 @@ class Bring:
             self._connection.execute(table.update().where(table.c.id == entity.id).values(new))
 
     def _record(self, field_id: int, changes: Sequence[writer.Change]) -> None:
-        """Append an edit that is no one's work: what the history cannot tell by its order."""
+        """Append an edit without an author: differences that the order of the history does not explain."""
         if not changes:
             return
         edit_id = next_id(self._connection, edits)
@@ -438,7 +438,7 @@ class Bring:
         self._record(field_id, changes)
 
     def _freeze(self, field_id: int, content: str, operations: Sequence[Operation]) -> None:
-        """Keep what each change of a field knew, before more is known of where the field came from."""
+        """Store what each change of a field knew, before the field gets more roots."""
         operation_of = {op.uid: op for op in operations}
         for edit in self.here.edits_of(field_id):
             if edit.uid not in operation_of:
@@ -488,7 +488,7 @@ class Bring:
 
 
 def _is_brought(entity: Entity, operations: Mapping[Uid, Sequence[Operation]]) -> bool:
-    """Return whether a row comes in: not a suggestion that waits, nor a conflict that is found again."""
+    """Return whether a row is brought in: not a pending suggestion, nor a conflict that is found again."""
     if entity.kind == "suggestion":
         return entity.uid in operations
     if entity.kind == "conflict":
@@ -497,7 +497,7 @@ def _is_brought(entity: Entity, operations: Mapping[Uid, Sequence[Operation]]) -
 
 
 def _recorded_state(log: FieldLog, entity: Entity) -> tuple[dict[str, Any], bool]:
-    """Return what the history says of a row, read in its order, and whether it is deleted then."""
+    """Return the state of a row according to its history, and whether it is deleted."""
     columns = {name: value for name, value in entity.row.items() if name not in ("id", "deleted")}
     deleted = bool(entity.row.get("deleted", False))
     for edit in log.edits:
@@ -511,7 +511,7 @@ def _recorded_state(log: FieldLog, entity: Entity) -> tuple[dict[str, Any], bool
 def _difference(
     entity: Entity, recorded: Columns, columns: Columns, was_deleted: bool, deleted: bool
 ) -> writer.Change | None:
-    """Return the change from what the history tells to what is so."""
+    """Return the change from the state in the history to the merged state."""
     if was_deleted and deleted:
         return None
     if was_deleted:

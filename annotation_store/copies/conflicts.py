@@ -1,4 +1,4 @@
-"""What copies say differently, kept as conflicts for a person to decide."""
+"""Store the differences of copies as conflicts for a person to decide."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Local = Callable[[Columns, Mapping[tuple[str, Uid], int]], dict[str, Any]]
 
 
 class Disagreements:
-    """Write the conflicts of the rows that came together, and close those that are settled by now."""
+    """Write the conflicts of merged rows, and close those that are resolved."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Disagreements:
         theirs: FieldLog,
         before: set[Uid],
     ) -> list[writer.Change]:
-        """Write those of cells and regions; return the changes that close others."""
+        """Write the conflicts of cells and regions; return the changes that close others."""
         changes: list[writer.Change] = []
         for uid, (entity, result) in results.items():
             if entity.kind in ("cell", "region"):
@@ -71,7 +71,7 @@ class Disagreements:
     def of_description(
         self, field_id: int, entity: Entity, result: Settled, operations: Sequence[Operation]
     ) -> list[writer.Change]:
-        """Write those of a field as a whole."""
+        """Write the conflicts of a field's description."""
         of_description = {
             by: own
             for by, differ in result.conflicts.items()
@@ -90,7 +90,7 @@ class Disagreements:
         about: Mapping[Uid, Operation],
         results: Mapping[Uid, tuple[Entity, Settled]],
     ) -> list[writer.Change]:
-        """Add the conflicts of a row that are new; close those that what came in has settled."""
+        """Add the new conflicts of a row; close those that the merge has resolved."""
         known_conflicts = {
             uid: conflict
             for uid, conflict in log.entities.items()
@@ -151,7 +151,7 @@ class Disagreements:
         theirs: FieldLog,
         before: set[Uid],
     ) -> list[writer.Change]:
-        """List cells that both sides boxed at one place in one reading; close what is double no longer."""
+        """Find cells that both sides boxed at one place in one reading; close outdated conflicts."""
 
         def lives(uid: Uid) -> bool:
             entity = log.entities[uid]

@@ -1,4 +1,4 @@
-"""Files of one project copied for another: linked where the disk allows it, else written anew."""
+"""Copy files of one project for another: by hard links if the disk allows it, else as new files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other copies of a project, or other projects, brought into one: all of one, or nothing."""
+"""Merge other copies of a project, or other projects, into one: each completely or not at all."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _same(here: Path, there: Path) -> bool:
 def _one(
     project: Project, other: Other, *, dry_run: bool, keep_backup: bool, progress: Progress | None
 ) -> tuple[Brought, Path | None]:
-    """Bring one project in; return what came, and the copy of the database from before."""
+    """Merge one project; return the report, and the backup of the database."""
     session, ingest = project.edit_writer.session, project.edit_writer.ingest
     there = Replica(other.connection, other.folder)
     report = Brought(other.folder)
@@ -171,7 +171,7 @@ def _take_schema(connection: sa.Connection, project: Project, schema: Schema) ->
 
 
 class _Files:
-    """Move what was copied to where it belongs, in the transaction that tells of it."""
+    """Moves the copied files into the project, in the transaction that records them."""
 
     def __init__(self, ingest: Ingest, staging: Path, moved: list[Path], project: Path) -> None:
         self._ingest, self._staging, self._moved, self._project = ingest, staging, moved, project

@@ -1,4 +1,4 @@
-"""A project as another copy of it sees it: what each row is called there, and what each change knew.
+"""A project as other copies see it: the global ids of its rows, and what each change knew.
 
 A number (``cells.id``) means something in one database only. What a row is called in every copy of a
 project, its *uid*, follows from what is never changed: an edit's from its own rows, a cell's from the edit
@@ -99,7 +99,7 @@ def _rows_of(kind: str) -> sa.Select[Any]:
 
 
 def _are(which: str) -> sa.ColumnElement[bool]:
-    """Return which edits are meant: those *on* a field, or those *describing* it as a whole."""
+    """Return the condition for edits *on* a field, or for those *describing* it as a whole."""
     if which == "on":
         return edits.c.field_id == _OF_FIELD
     touching = sa.select(history.c.edit_id).where(
@@ -208,7 +208,7 @@ class Replica:
         self.read_names()
 
     def read_names(self) -> None:
-        """Read again what readings, models and fields are called."""
+        """Read the names of readings, models and fields again."""
         stored = self._stored("reading")
         self.readings = {
             row.id: stored.get(row.id) or digest("reading", row.name, row.annotator)
@@ -233,7 +233,7 @@ class Replica:
     # -- one field --------------------------------------------------------------------------------
 
     def log(self, field_id: int) -> FieldLog:
-        """Read what was done on a field; two statements, and one for each kind of row."""
+        """Read the edits and rows of a field; two statements, and one per kind of row."""
         log = FieldLog(self.fields[field_id])
         log.edits = self._edits("on", field_id)
         added: dict[tuple[str, int], Uid] = {}
@@ -252,7 +252,7 @@ class Replica:
         return log
 
     def edits_of(self, field_id: int) -> list[EditRow]:
-        """Read the edits that changed what is said of a field as a whole."""
+        """Read the edits that changed the description of a field."""
         return self._edits("describing", field_id)
 
     def _edits(self, which: str, field_id: int) -> list[EditRow]:
@@ -299,7 +299,7 @@ class Replica:
     # -- a field as a whole -----------------------------------------------------------------------
 
     def describe(self, field_id: int) -> tuple[Entity, list[dict[str, Any]], list[Operation]]:
-        """Return a field's row, its *roots* (what was said of it when it came in), and what changed since.
+        """Return a field's row, its *roots* (its description when it was added), and the changes since.
 
         Two copies to which the same picture was added each have a root of their own.
         """
@@ -315,7 +315,7 @@ class Replica:
         return entity, roots, self.operations(log, {content: start}).get(content, [])
 
     def _root(self, row: Columns, own: list[EditRow], field_id: int) -> dict[str, Any]:
-        """Return what was said of a field when it came in: what it says now, every change taken back."""
+        """Return the description of a field when it was added: the current one with every change reverted."""
         values = {name: row[name] for name in DESCRIBED}
         for edit in reversed(own):
             for change in edit.changes:
@@ -330,7 +330,7 @@ class Replica:
     def operations(
         self, log: FieldLog, start: Mapping[Uid, Mapping[Uid, int]] | None = None
     ) -> dict[Uid, list[Operation]]:
-        """Return what was done to each row, in an order in which each change follows what it knew.
+        """Return the changes of each row, each after the changes that it knew.
 
         Parameters
         ----------
@@ -390,7 +390,7 @@ class Replica:
 
 
 def counts(edit: EditRow, change: Any) -> bool:
-    """Return whether a change is somebody's work, not what a worker did to suggestions that wait."""
+    """Return whether a person made a change, and not a worker that replaced pending suggestions."""
     return not (change.entity == "suggestion" and edit.row["kind"] == "system")
 
 

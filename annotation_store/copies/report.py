@@ -1,4 +1,4 @@
-"""What bringing projects together did, or would do."""
+"""Reports of merging projects, or of its dry run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What two copies say differently; it waits in `Project.conflicts` until a person decides.
+    """A difference of two copies; it stays in `Project.conflicts` until a person decides.
 
     Attributes
     ----------

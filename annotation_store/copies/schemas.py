@@ -1,4 +1,4 @@
-"""One schema of two: what either side added since they parted, or a sentence why not."""
+"""Merge two schemas: what either side added since they diverged, or an error that explains why not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SPARE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 
 
 def words(schema: Schema) -> dict[str, str]:
-    """Return every word of a schema, with what people call it."""
+    """Return every word of a schema, with its name."""
     result = {f"class {c.name}": c.name for c in schema.classes}
     result |= {f"kind {k} of {c.name}": k for c in schema.classes for k in c.kinds}
     result |= {f"group {g.name}": g.name for g in schema.groups}
@@ -91,7 +91,7 @@ def _differs(
 
 
 def _union(base: Schema, first: Schema, second: Schema) -> Schema:
-    """Join two schemas: what the base has as it stands there, then what is new, by name."""
+    """Join two schemas: the parts of the base in its order, then new ones by name."""
     classes = _parts(base.classes, first.classes, second.classes)
     attributes = []
     for attribute in _parts(base.attributes, first.attributes, second.attributes):
@@ -131,7 +131,7 @@ def _head(schema: Schema) -> tuple[str, str, int]:
 
 
 def _parts(base: Sequence[_Part], first: Sequence[_Part], second: Sequence[_Part]) -> list[_Part]:
-    """Return the parts of both by name; of two forms of one the one that differs from the base."""
+    """Return the parts of both by name; of two versions, the one that differs from the base."""
     result: dict[str, _Part] = {}
     in_base = {part.name: part for part in base}
     for part in (*base, *first, *second):

@@ -1,4 +1,4 @@
-"""What a row says after several people changed it, each without knowing of the others.
+"""Compute the state of a row after several people changed it, each without knowing of the others.
 
 The answer depends on the changes and on what each of them knew, never on the order in which they came
 together nor on a clock. A later change takes the place of those it knew. Of changes that did not know of each
@@ -34,7 +34,7 @@ _SILENT = frozenset({"suggestion_id", "origin", "extra", "confirmed", "cut", "mo
 
 @dataclass(slots=True)
 class Settled:
-    """What a row says.
+    """The merged state of a row.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class _RowHistory:
             if len(unit) == 1:
                 written[unit] = value
             else:
-                # what this change left as it was is what it knew
+                # a column that this change did not set has the value that it knew
                 missing = any(column not in op.after for column in unit)
                 previous = self._value(unit, self._before[op.uid]) if missing else None
                 base = dict(zip(unit, previous, strict=True)) if previous is not None else {}
@@ -101,7 +101,7 @@ class _RowHistory:
         return written
 
     def _latest(self, unit: Unit, among: Iterable[Uid]) -> list[Uid]:
-        """Return the changes of a unit that no other of them knew, the one that holds first."""
+        """Return the changes of a unit that no other of them knew, the winning one first."""
         writers = [uid for uid in self._ops if uid in among and unit in self._writes[uid]]
         superseded = frozenset[Uid]().union(*(self._before[uid] for uid in writers))
         latest = [uid for uid in writers if uid not in superseded]
@@ -148,7 +148,7 @@ class _RowHistory:
 
 
 def _empty(value: Any) -> bool:
-    """Return whether a value states nothing: what is missing never takes the place of what is not."""
+    """Return whether a value is missing: a missing value never replaces another."""
     return all(v is None for v in value) if isinstance(value, tuple) else value in (None, "", False)
 
 

@@ -1,4 +1,4 @@
-"""A project of their own for each of several readers, of the same fields."""
+"""Split a project: a separate project of the same fields for each of several readers."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class _Ticker:
 
 
 class _Copying:
-    """Write one reader's project into a folder that nobody sees yet."""
+    """Writes the project of one reader into a hidden folder."""
 
     def __init__(self, other: Other, target: Path, what: _What) -> None:
         self._other, self._target, self._what = other, target, what
@@ -295,7 +295,7 @@ class _Copying:
         return pseudonym(self._project["secret"], name) + short
 
     def _nameless(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Put hashes in the place of what may name somebody."""
+        """Replace values that may identify a person by hashes."""
         secret, new = self._project["secret"], dict(values)
         for name in ("patient", "slide"):
             if new.get(name):

@@ -1,4 +1,4 @@
-"""What a project teaches, without names: the database of a copy on which another computer trains."""
+"""Write the training data of a project without names: a database on which another computer trains."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Keys:
     copy: str
 
     def hashed(self, name: str) -> str:
-        """Return what stands in the copy for the name of a patient, a slide or a file."""
+        """Return the hash of the name of a patient, a slide or a file in the copy."""
         return pseudonym(self.own, name)
 
     def in_copy(self, text: str) -> str:
@@ -178,7 +178,7 @@ def write_slide(target: Path, pixels: FieldPixels, slide: Field, windows: Iterab
 
 
 def place_slides(folder: Path) -> None:
-    """Record in a copy's database where the images of its slides lie, once it lies where it stays."""
+    """Record the paths of slides in a copy's database, once the copy is in its final place."""
     engine = make_engine(folder / DATABASE)
     try:
         with plain_errors(folder), engine.connect() as connection, transaction(connection, folder):

@@ -1,4 +1,4 @@
-"""What a JSON file of annotations holds, by its two ends; imports little, for readers that answer at once."""
+"""Recognise JSON files of annotations by their two ends; imports little, for readers that must be fast."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ends_of(path: Path, head: int, tail: int) -> bytes:
 
 
 def kind_of_json(ends: bytes, *, certain: bool = False) -> JsonKind | None:
-    """Return what the ends of a JSON file are of; ``None`` if of nothing known.
+    """Return the kind of a JSON file by its ends; ``None`` if unknown.
 
     Parameters
     ----------

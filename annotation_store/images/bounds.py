@@ -1,4 +1,4 @@
-"""What a file claims, counted before a decoder believes it.
+"""Check the claims of a file before a decoder acts on them.
 
 Decoders take as long as a file asks them to: a second for each of a thousand scans, a list entry for each of
 10⁹ planes. Each count here is far above what cameras, scanners and programs write.

@@ -1,4 +1,4 @@
-"""What a file says beside its pixels: the size of a pixel, the objective; and names fit to print."""
+"""Metadata of image files: pixel size and objective; and printable names."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def read_image(path: Path) -> Pixels:
 
 
 def check_image(path: Path) -> None:
-    """Read an image or open a slide, and forget it: to know beforehand whether it can be added.
+    """Check whether a file can be added: read an image, or open a slide.
 
     Raises
     ------

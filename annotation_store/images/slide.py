@@ -1,4 +1,4 @@
-"""Whole slides: referenced where they lie, read by tiles, never as a whole.
+"""Whole slides: referenced by path, read by tiles, never as a whole.
 
 A slide is a tiled TIFF (SVS and OME-TIFF included) or an OME-Zarr of more than `SLIDE_PIXELS` pixels, or of
 any size in a format that only slide scanners write (NDPI, MRXS, SCN, BIF, DICOM), which OpenSlide reads.

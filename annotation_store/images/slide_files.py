@@ -208,7 +208,7 @@ def fingerprint(path: Path) -> tuple[str, int]:
 
 
 def size_on_disk(path: Path) -> int | None:
-    """Return what `fingerprint` would say of the size, without reading; ``None`` for a folder or no slide."""
+    """Return the size that `fingerprint` returns, without reading; ``None`` for a folder or no slide."""
     try:
         return sum(part.stat().st_size for part in parts(path)) if path.is_file() else None
     except (OSError, ColourError):

@@ -1,4 +1,4 @@
-"""Making a project: all of it or nothing, and only one of two programs that try at once."""
+"""Create a project completely or not at all, even if two programs try at once."""
 
 from __future__ import annotations
 

@@ -231,7 +231,7 @@ class Repair:
         return True
 
     def _set_strays_aside(self) -> list[str]:
-        """Move what belongs to nothing to ``lost+found``, and drop what interrupted work staged."""
+        """Move unused files to ``lost+found``, and remove staged files of interrupted work."""
         with self._db.writing() as connection:  # between a field's files and its row there is only this lock
             rows = self._db.rows(sa.select(fields.c.id, fields.c.content_hash, fields.c.suffix))
             used_names = {

@@ -29,14 +29,14 @@ def too_large(data: dict[str, Any]) -> str | None:
 
 
 def unfit(schema: Schema) -> str | None:
-    """Explain in words why a schema cannot be used; ``None`` if it can."""
+    """Explain why a schema cannot be used; ``None`` if it can."""
     if not schema.classes:
         return "it has no class; list at least one under 'classes' (in a COCO file: 'categories')"
     return _lookalikes(schema)
 
 
 def _lookalikes(schema: Schema) -> str | None:
-    """Describe in words which names look the same, although they are written differently."""
+    """Name two names that look the same although they are written differently."""
     names = [*(c.name for c in schema.classes), *(g.name for g in schema.groups)]
     for what, spellings in [
         ("class or group", names),

@@ -1,4 +1,4 @@
-"""From the words of one schema to those of another."""
+"""Translate labels from one schema to another."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Translation:
         class_probabilities: Mapping[str, float],
         attribute_probabilities: Mapping[str, Mapping[str, float]],
     ) -> dict[str, Any]:
-        """Translate what a suggestion says; a word without successor leaves its share to the others."""
+        """Translate probabilities of a suggestion; a word without successor leaves its share to the others."""
         classes: dict[str, float] = {}
         for name, share in class_probabilities.items():
             successor = name if self.new.is_class(name) else self._classes.get(name)

@@ -1,4 +1,4 @@
-"""WBCAtt's eleven attributes in the words of LLD's seven.
+"""Translate WBCAtt's eleven attributes to LLD's seven.
 
 A mapping of labels, not a new annotation: the cells were not looked at again. The nucleolus has no
 counterpart and stays missing. Both vocabularies are those of the published data sets (Tsutsui et al.,
