@@ -123,7 +123,7 @@ class Translation:
         class_probabilities: Mapping[str, float],
         attribute_probabilities: Mapping[str, Mapping[str, float]],
     ) -> dict[str, Any]:
-        """Translate probabilities of a suggestion; a word without successor leaves its share to the others."""
+        """Translate the probabilities of a suggestion; a removed word leaves its share to the others."""
         classes: dict[str, float] = {}
         for name, share in class_probabilities.items():
             successor = name if self.new.is_class(name) else self._classes.get(name)
