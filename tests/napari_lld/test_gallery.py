@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from napari.components import ViewerModel
 from PIL import Image
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QItemSelectionModel, Qt
-from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtCore import QItemSelectionModel, QPoint, Qt
+from qtpy.QtGui import QAction, QContextMenuEvent
+from qtpy.QtWidgets import QApplication, QComboBox
 
 from annotation_store import Entry, Project, Proposal
 from annotation_store._collections.bulk_edits import BulkEdits
@@ -277,6 +277,42 @@ def test_a_double_click_goes_to_the_cell_in_its_field(
     assert session.selection.suggestion.id == ids[1]
     assert session.marks.threshold == 0.63, "what was asked for is shown"
     assert window.isVisible()
+
+
+def test_a_right_click_offers_what_can_be_done_with_the_selected_crops(
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+) -> None:
+    ids = suggest(small_project)
+    window = opened(dock, small_project, qtbot)
+    project = dock.desk.session.project
+    assert project is not None
+    pick(window, "order", Order.SUREST)
+    grid, viewport = window.grid, window.grid.viewport()
+    assert viewport is not None
+
+    def ask(spot: QPoint, reason: QContextMenuEvent.Reason) -> None:
+        QApplication.sendEvent(viewport, QContextMenuEvent(reason, spot, viewport.mapToGlobal(spot)))
+
+    choose(window)
+    ask(QPoint(3, viewport.height() - 3), QContextMenuEvent.Reason.Mouse)
+    assert not window.crop_menu.isVisible(), "there is nothing to act on"
+    place = grid.visualRect(grid.model_.index(1)).center()
+    qtbot.mouseClick(viewport, Qt.MouseButton.RightButton, pos=place)
+    ask(place, QContextMenuEvent.Reason.Mouse)
+    assert window.crop_menu.isVisible()
+    offered = {action.text().split("\t")[0]: action for action in window.crop_menu.actions()}
+    assert {"Accept", "Set class", "Cell size", "Reject", "Similar cells", "Show in its field"} <= set(
+        offered
+    )
+    offered["Accept"].trigger()
+    window.crop_menu.close()
+    settle(window, qtbot)
+    assert [cell.suggestion_id for cell in project.cells.all()] == [ids[1]]
+    choose(window, 0)
+    ask(QPoint(0, 0), QContextMenuEvent.Reason.Keyboard)
+    here = grid.visualRect(grid.currentIndex()).center()
+    assert window.crop_menu.pos() == viewport.mapToGlobal(here), "a key opens it at the crop"
+    window.crop_menu.close()
 
 
 def test_a_blind_reader_s_gallery_shows_no_suggestion_before_the_region_is_finished(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from qtpy.QtCore import QItemSelection, QItemSelectionModel, QSize, Qt, QTimer, Signal
-from qtpy.QtGui import QDrag
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QPoint, QSize, Qt, QTimer, Signal
+from qtpy.QtGui import QContextMenuEvent, QDrag
 from qtpy.QtWidgets import QAbstractItemView, QListView
 
 from napari_lld.i18n.translate import tr
@@ -24,6 +24,8 @@ class GalleryGrid(QListView):
     looked = Signal()
     """Other crops have come into sight."""
     chosen_changed = Signal()
+    menu_requested = Signal(QPoint)
+    """A menu for the selected crops was asked for, at this place on the screen."""
 
     def __init__(self, gallery: Gallery) -> None:
         super().__init__()
@@ -121,6 +123,16 @@ class GalleryGrid(QListView):
         on_picture = picture(self.visualRect(self.indexAt(spot))).contains(spot)
         self.setDragEnabled(on_picture and not event.modifiers())
         super().mousePressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
+        """Ask for a menu where the mouse is, or at the current crop if a key asked for it."""
+        if event is None or not self.has_chosen:
+            return
+        by_key = event.reason() == QContextMenuEvent.Reason.Keyboard
+        if not by_key and not self.indexAt(event.pos()).isValid():
+            return
+        spot = self.visualRect(self.currentIndex()).center() if by_key else event.pos()
+        self.menu_requested.emit(self.viewport().mapToGlobal(spot))
 
     def startDrag(self, _actions: Any) -> None:
         """Drag all that is chosen."""

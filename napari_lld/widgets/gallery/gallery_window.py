@@ -72,6 +72,7 @@ class GalleryWindow(Part):
         self.grid.looked.connect(self._want_crops)
         self.grid.chosen_changed.connect(self.refresh_soon)
         self.grid.doubleClicked.connect(lambda *_: self.go())
+        self.grid.menu_requested.connect(lambda spot: self.crop_menu.popup(spot))
         self._on_project()
 
     # ------------------------------------------------------------------ building
@@ -179,10 +180,25 @@ class GalleryWindow(Part):
             1,
         )
         layout.addWidget(FoldingRow(row(self._chosen, 1), acts))
+        self.crop_menu = self._make_crop_menu()
         self._hint = label(role="hint")
         self._hint.setFixedHeight(22)
         layout.addWidget(self._hint)
         show_focus(self)
+
+    def _make_crop_menu(self) -> QMenu:
+        """Make the menu of a crop: what the buttons below the grid offer, and its like."""
+        menu = QMenu(self)
+        self.menu_action(menu, "suggestion.accept")
+        for button in (self._set_class, self._set_value, self._reject):
+            if button.menu() is not None:
+                menu.addMenu(button.menu())
+        menu.addSeparator()
+        self.menu_action(menu, "gallery.similar")
+        self.menu_action(menu, "gallery.go")
+        menu.addSeparator()
+        self.menu_action(menu, "edit.undo")
+        return menu
 
     def _choice(
         self, name: str, about: str, choices: tuple[tuple[str, str], ...], changed: Callable[[], None]
@@ -204,7 +220,7 @@ class GalleryWindow(Part):
         button.setToolTip(about)
         button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        button.setMenu(QMenu(button))
+        button.setMenu(QMenu(title, button))
         return button
 
     def _on_words(self) -> None:
@@ -213,6 +229,7 @@ class GalleryWindow(Part):
         kept = {name: getattr(self, name).currentIndex() for name in boxes}
         query, seen = self.search_line.line.text(), self.grid.verticalScrollBar().value()
         self.forget_buttons()
+        self.crop_menu.deleteLater()
         old = QWidget()
         old.setLayout(self.layout())  # takes the widgets along
         self.grid.setParent(self)
@@ -278,6 +295,8 @@ class GalleryWindow(Part):
                 self._attribute.addItem(attribute.title, attribute.name)
         for box in (self._attribute, self._value, self._set_value):
             box.setVisible(bool(schema is not None and schema.attributes))
+        if (values := self._set_value.menu()) is not None:
+            values.menuAction().setVisible(bool(schema is not None and schema.attributes))
 
     def _fill_values(self) -> None:
         """Fill the choice and the menu of values of the attribute."""
@@ -297,6 +316,7 @@ class GalleryWindow(Part):
         if menu is None:
             return
         menu.clear()
+        menu.setTitle(attribute.title)
         button.setText(f"{attribute.title} ▾")
         about = tr("Give all that is chosen a value of {attribute}", attribute=attribute.title)
         button.setToolTip(about)
