@@ -15,7 +15,12 @@ class Answerer(Protocol):
     """Whoever answers: `AssistantProcess` in the window, a fake in the tests."""
 
     def ask(
-        self, request: Any, answered: Answered, heard: Callable[[Any], None] | None = None, *, kind: str = ""
+        self,
+        request: Any,
+        on_done: Answered,
+        on_message: Callable[[Any], None] | None = None,
+        *,
+        kind: str = "",
     ) -> None:
         """Do a request; of those that wait, it takes the place of one of its kind."""
 
@@ -51,8 +56,8 @@ class Assistant:
     def ask(
         self,
         request: Any,
-        answered: Answered,
-        heard: Callable[[Any], None] | None = None,
+        on_done: Answered,
+        on_message: Callable[[Any], None] | None = None,
         *,
         kind: str = "",
     ) -> bool:
@@ -77,7 +82,7 @@ class Assistant:
             return lambda message: call(message) if self._opened.project is project else None
 
         self.process.ask(
-            request, still_open(answered), None if heard is None else still_open(heard), kind=kind
+            request, still_open(on_done), None if on_message is None else still_open(on_message), kind=kind
         )
         return True
 

@@ -73,14 +73,12 @@ class Boxes:
             Where they begin, as x and y.
         """
         left, top = origin
-        found = box_at(pixels, x - left, y - top, self.usual_side())
-        self._selection.proposed_box = (
-            None if found is None else (found[0] + left, found[1] + top, found[2], found[3])
-        )
+        box = box_at(pixels, x - left, y - top, self.usual_side())
+        self._selection.proposed_box = None if box is None else (box[0] + left, box[1] + top, box[2], box[3])
         self._opened.tell(
             "hint",
             tr(TAKES_BOX)
-            if found is not None
+            if box is not None
             else tr("Nothing here is stained like a nucleus: drag a box instead."),
         )
         return self._selection.proposed_box

@@ -77,7 +77,7 @@ class BulkAccept:
         allowed: list[int] = []
         unknown = unchecked = renewed = 0
         reasons: dict[str, None] = {}
-        known: dict[tuple[int | None, str | None], str] = {}
+        refusals: dict[tuple[int | None, str | None], str] = {}
         schema = self._opened.schema
         for candidate in candidates:
             if candidate.unknown:
@@ -91,10 +91,10 @@ class BulkAccept:
                 continue
             kind = (candidate.model_id, candidate.word)
             model = self._models.get(candidate.model_id)
-            if kind not in known:
-                known_as = schema.class_title(candidate.word) if schema and candidate.word else ""
-                known[kind] = class_refusal(model, candidate.word, known_as)
-            why = bulk_refusal(model, candidate.probability) or known[kind]
+            if kind not in refusals:
+                title = schema.class_title(candidate.word) if schema and candidate.word else ""
+                refusals[kind] = class_refusal(model, candidate.word, title)
+            why = bulk_refusal(model, candidate.probability) or refusals[kind]
             if why:
                 reasons.setdefault(why)
             else:
@@ -127,22 +127,24 @@ class BulkAccept:
     @property
     def choice(self) -> str:
         """Return which of the suggestions that are shown *accept all* takes, and which it leaves, and why."""
-        schema, shown = self._opened.schema, self._suggestions.shown
-        if schema is None or not shown:
+        schema, visible = self._opened.schema, self._suggestions.shown
+        if schema is None or not visible:
             return self._suggestions.why_none
         allowed, reasons = self._earned_here()
-        among = set(allowed)
+        allowed_ids = set(allowed)
         counts: dict[tuple[bool, str], int] = {}
-        for suggestion in shown:
+        for suggestion in visible:
             word = suggestion.stated_class
             title = tr("class missing") if word is None else schema.class_title(word)
             if suggestion.is_unknown:
                 title = tr("unknown")
-            key = (suggestion.id in among, title)
+            key = (suggestion.id in allowed_ids, title)
             counts[key] = counts.get(key, 0) + 1
 
-        def listed(taken: bool) -> str:
-            return ", ".join(f"{title} {n}" for (which, title), n in counts.items() if which is taken)
+        def listed(is_allowed: bool) -> str:
+            return ", ".join(
+                f"{title} {n}" for (allowed_here, title), n in counts.items() if allowed_here is is_allowed
+            )
 
         messages = [tr("Takes: {which}.", which=listed(True))] if allowed else []
         if reasons:
@@ -156,17 +158,17 @@ class BulkAccept:
             self._opened.tell("hint", refusal)
             return []
         allowed, reasons = self._earned_here()
-        left = len(self._suggestions.shown) - len(allowed)
-        seen = {one.id: one.proposal for one in self._suggestions.shown}
+        remaining = len(self._suggestions.shown) - len(allowed)
+        seen = {suggestion.id: suggestion.proposal for suggestion in self._suggestions.shown}
         cells = self._opened.attempt(lambda: project.suggestions.accept_many(allowed, seen=seen)) or []
         if cells:
             self._selection.select(None)
             message = tr(
                 "{cells} suggestions accepted. [edit.undo] takes all of them back.", cells=len(cells)
             )
-            if left:
+            if remaining:
                 message += " " + trn(
-                    "{count} is left: {why}", "{count} are left: {why}", left, why=" ".join(reasons)
+                    "{count} is left: {why}", "{count} are left: {why}", remaining, why=" ".join(reasons)
                 )
             self._opened.tell("info", message)
         return cells

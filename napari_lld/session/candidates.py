@@ -49,7 +49,7 @@ class Candidates:
         cell, predicted = self._selection.cell, self.predicted
         if cell is None or predicted is None or cell.cell_class is not None:
             return []
-        ranked = sorted(predicted.class_probabilities.items(), key=lambda one: -one[1])
+        ranked = sorted(predicted.class_probabilities.items(), key=lambda item: -item[1])
         return ranked[:SHOWN]
 
     @property
@@ -114,19 +114,24 @@ class Candidates:
     def _ask(self, cell: Cell, field_id: int) -> None:
         from training.protocol import DescribeRequest
 
-        of = (cell.id, cell.box)
+        asked_for = (cell.id, cell.box)
 
         def answered(message: Any) -> None:
             boxes = message.result.get("boxes", []) if message.type == "done" else []
             if not boxes or boxes[0] is None:
                 return
-            (found,) = boxes
-            self._of = of
+            (described,) = boxes
+            self._of = asked_for
             self._predicted = Proposal(
-                cell.box, 1.0, found["class"], found["attributes"], found["novelty"], found["unchecked"]
+                cell.box,
+                1.0,
+                described["class"],
+                described["attributes"],
+                described["novelty"],
+                described["unchecked"],
             )
             self.changed.emit()
 
-        self._of, self._predicted = of, None
+        self._of, self._predicted = asked_for, None
         request = DescribeRequest(**self._assistant.of_project, field=field_id, boxes=[cell.box])
         self._assistant.ask(request, answered)

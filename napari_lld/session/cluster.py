@@ -92,16 +92,16 @@ class Cluster:
             return self.trouble
         if self._reached is None:
             return tr("Models run on {address}.", address=self.address)
-        found = trn(
+        sentence = trn(
             "Models run on {address}, with {count} worker.",
             "Models run on {address}, with {count} workers.",
             self._reached.workers,
             address=self.address,
         )
         return (
-            found
+            sentence
             if self._reached.training
-            else f"{found} {tr('None of them may train: trainings run on this computer.')}"
+            else f"{sentence} {tr('None of them may train: trainings run on this computer.')}"
         )
 
     def look(self) -> None:
@@ -110,9 +110,9 @@ class Cluster:
         if self.used and self.check is not None:
             address = self.used
 
-            def reached(found: Reached) -> None:
+            def reached(answer: Reached) -> None:
                 if address == self.used:
-                    self._reached = found
+                    self._reached = answer
                     self._tell("info")
 
             def failed(sentence: str) -> None:

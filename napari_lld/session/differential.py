@@ -70,7 +70,7 @@ class Differential:
 
 
 def differential(
-    found: Iterable[ClassCount],
+    class_counts: Iterable[ClassCount],
     schema: Schema,
     *,
     unknown: int = 0,
@@ -89,45 +89,45 @@ def differential(
     counts: Counter[str] = Counter()
     unclassified = nucleated_red = 0
     artefacts = {item.name for item in schema.classes if item.artefact}
-    for one in found:
-        if one.cell_class in artefacts:
-            nucleated_red += one.count if one.kind == NUCLEATED_RED else 0
-        elif one.cell_class is None or one.cell_class == UNSURE:
-            unclassified += one.count
+    for class_count in class_counts:
+        if class_count.cell_class in artefacts:
+            nucleated_red += class_count.count if class_count.kind == NUCLEATED_RED else 0
+        elif class_count.cell_class is None or class_count.cell_class == UNSURE:
+            unclassified += class_count.count
         else:
-            counts[one.cell_class] += one.count
+            counts[class_count.cell_class] += class_count.count
     counted = counts.total()
 
     def share(name: str, title: str, count: int) -> Share:
-        each = None if worth is None else worth.get(name, min(worth.values(), default=1.0))
-        low, high = wilson(count, counted) if each is None else exact(count, counted, each)
+        cell_worth = None if worth is None else worth.get(name, min(worth.values(), default=1.0))
+        low, high = wilson(count, counted) if cell_worth is None else exact(count, counted, cell_worth)
         return Share(name, title, count, count / counted if counted else 0.0, low, high)
 
     names = [*schema.class_names, *(group.name for group in schema.groups)]
     shares = tuple(share(name, schema.class_title(name), counts[name]) for name in names if counts[name])
     blasts = None
     if schema.is_group(BLAST):
-        among = {BLAST, *schema.members(BLAST)}
-        blasts = share(BLAST, tr("All blasts"), sum(counts[name] for name in among))
+        blast_names = {BLAST, *schema.members(BLAST)}
+        blasts = share(BLAST, tr("All blasts"), sum(counts[name] for name in blast_names))
     return Differential(shares, counted, unclassified, blasts, nucleated_red, unknown)
 
 
-def as_rows(found: Differential) -> list[tuple[str, str, str, str, str]]:
+def as_rows(counts: Differential) -> list[tuple[str, str, str, str, str]]:
     """Return a differential as rows of text: class, count, percent, and its 95% interval from and to."""
     rows = [("class", "count", "percent", "from", "to")]
-    lines = [*found.shares, *([found.blasts] if found.blasts is not None else [])]
+    lines = [*counts.shares, *([counts.blasts] if counts.blasts is not None else [])]
     rows += [
         (s.title, str(s.count), f"{100 * s.share:.1f}", f"{100 * s.low:.1f}", f"{100 * s.high:.1f}")
         for s in lines
     ]
-    rows.append(("White cells counted", str(found.counted), "", "", ""))
-    rows.append(("Class missing or unsure", str(found.unclassified), "", "", ""))
-    rows.append(("Unknown, suggested and not counted", str(found.unknown), "", "", ""))
-    per = found.nucleated_red_per_100
+    rows.append(("White cells counted", str(counts.counted), "", "", ""))
+    rows.append(("Class missing or unsure", str(counts.unclassified), "", "", ""))
+    rows.append(("Unknown, suggested and not counted", str(counts.unknown), "", "", ""))
+    per = counts.nucleated_red_per_100
     rows.append(
         (
             "Nucleated red cells (percent: per 100 white cells)",
-            str(found.nucleated_red),
+            str(counts.nucleated_red),
             "" if per is None else f"{per:.1f}",
             "",
             "",
@@ -136,13 +136,13 @@ def as_rows(found: Differential) -> list[tuple[str, str, str, str, str]]:
     return rows
 
 
-def as_csv(found: Differential) -> str:
+def as_csv(counts: Differential) -> str:
     """Write a differential as CSV."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(as_rows(found))
+    csv.writer(text, lineterminator="\n").writerows(as_rows(counts))
     return text.getvalue()
 
 
-def as_text(found: Differential) -> str:
+def as_text(counts: Differential) -> str:
     """Write a differential with tabs, as spreadsheets take it from the clipboard."""
-    return "\n".join("\t".join(row) for row in as_rows(found))
+    return "\n".join("\t".join(row) for row in as_rows(counts))

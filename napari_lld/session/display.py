@@ -56,9 +56,9 @@ class FieldDisplay:
         self._fields = fields
         self._looks: dict[str, DisplaySettings] = {}
         self._looks_of: Path | None = None
-        kept = user_state.recall("sight")
-        kept = kept if isinstance(kept, dict) else {}
-        self._switches = {name: bool(kept.get(name, usual)) for name, usual in _SWITCHES.items()}
+        switches = user_state.recall("sight")
+        switches = switches if isinstance(switches, dict) else {}
+        self._switches = {name: bool(switches.get(name, usual)) for name, usual in _SWITCHES.items()}
         self.closer = 1.0
         """How much closer than usual the zoom view shows a cell."""
         self._ruler: tuple[Point, Point] | None = None
@@ -78,7 +78,7 @@ class FieldDisplay:
             return
         looks = self._of_project()
         looks[self._domain()] = look
-        kept = {name: one.to_dict() for name, one in looks.items() if not one.plain}
+        kept = {name: settings.to_dict() for name, settings in looks.items() if not settings.plain}
         user_state.remember_project(project.path, looks=kept)
         self.look_changed.emit()
 
@@ -90,10 +90,10 @@ class FieldDisplay:
         project = self._opened.project
         path = project.path if project is not None else None
         if path != self._looks_of:
-            kept: Any = user_state.recall_project(path).get("looks") if path is not None else None
+            stored: Any = user_state.recall_project(path).get("looks") if path is not None else None
             self._looks = (
-                {str(name): DisplaySettings.from_dict(one) for name, one in kept.items()}
-                if isinstance(kept, dict)
+                {str(name): DisplaySettings.from_dict(settings) for name, settings in stored.items()}
+                if isinstance(stored, dict)
                 else {}
             )
             self._looks_of = path
@@ -174,15 +174,22 @@ class FieldDisplay:
         if project is None or field is None:
             return []
 
-        def taken(one: Field) -> tuple[object, ...]:
-            return (one.width, one.height, one.microscope, one.camera, one.magnification, one.domain)
+        def properties(field: Field) -> tuple[object, ...]:
+            return (
+                field.width,
+                field.height,
+                field.microscope,
+                field.camera,
+                field.magnification,
+                field.domain,
+            )
 
         return [
-            one.id
-            for one in project.fields.all()
-            if one.id != field.id
-            and taken(one) == taken(field)
-            and one.pixel_size_um in (None, field.pixel_size_um)
+            other.id
+            for other in project.fields.all()
+            if other.id != field.id
+            and properties(other) == properties(field)
+            and other.pixel_size_um in (None, field.pixel_size_um)
         ]
 
     def clear_measures(self) -> None:

@@ -93,8 +93,8 @@ class FieldTexts:
         """Return name, patient, slide, quality and comment of a field, for comparing without case."""
         field_before, text = self._kept.get(field.id, (None, ""))
         if field_before is not field:
-            said = (field.name, field.patient, field.slide, field.quality, field.note)
-            text = " ".join(filter(None, said)).casefold()
+            parts = (field.name, field.patient, field.slide, field.quality, field.note)
+            text = " ".join(filter(None, parts)).casefold()
             self._kept[field.id] = field, text
         return text
 
@@ -105,24 +105,24 @@ def find_fields(summaries: Iterable[FieldSummary], text: str, texts: FieldTexts)
     A number is a field's own; what is written in full comes before what begins so, and that before what
     holds all the words in name, patient or slide.
     """
-    sought = text.strip().casefold()
-    words = sought.split()
-    found: list[tuple[int, list[tuple[int, int, str]], Field]] = []
+    query = text.strip().casefold()
+    words = query.split()
+    matches: list[tuple[int, list[tuple[int, int, str]], Field]] = []
     for summary in summaries:
         field = summary.field
-        if sought != str(field.id) and not all(word in texts.of(field) for word in words):
+        if query != str(field.id) and not all(word in texts.of(field) for word in words):
             continue
         name = field.name.casefold()
         everywhere = " ".join(filter(None, (name, field.patient, field.slide))).casefold()
         ranks = (
-            sought in (str(field.id), name),
-            name.startswith(sought),
+            query in (str(field.id), name),
+            name.startswith(query),
             all(w in everywhere for w in words),
         )
         if any(ranks):
-            found.append((ranks.index(True), _natural(field.name), field))
-    found.sort(key=lambda one: one[:2])
-    return [field for _rank, _name, field in found]
+            matches.append((ranks.index(True), _natural(field.name), field))
+    matches.sort(key=lambda match: match[:2])
+    return [field for _rank, _name, field in matches]
 
 
 NO_FILTER = FieldFilter()

@@ -188,8 +188,8 @@ class Fields:
             from training.ranking import order
 
             ranked = self._opened.attempt(lambda: order(project, self.by_id.values())) or []
-            ranks = {one.field_id: place for place, one in enumerate(ranked)}
-            self._why = {one.field_id: one.reasons for one in ranked}
+            ranks = {item.field_id: place for place, item in enumerate(ranked)}
+            self._why = {item.field_id: item.reasons for item in ranked}
         self._set_listed(arrange(self.by_id.values(), self._filter, self._order, self._texts, ranks))
 
     def _set_listed(self, ids: list[int]) -> None:
@@ -224,8 +224,8 @@ class Fields:
 
     def choose_all(self) -> None:
         """Choose all fields of the list; once more, none."""
-        every = set(self._listed)
-        self.choose(set() if self._chosen >= every else every)
+        listed = set(self._listed)
+        self.choose(set() if self._chosen >= listed else listed)
         self._say_chosen()
 
     def _say_chosen(self) -> None:
@@ -289,8 +289,8 @@ class Fields:
     def _fetch_neighbours(self) -> None:
         cache, shown = self._cache, self._current_id
         if cache is not None and shown is not None:
-            found = (self._beside(1), self._beside(-1))
-            cache.keep(shown, [field_id for field_id in found if field_id is not None])
+            neighbours = (self._beside(1), self._beside(-1))
+            cache.keep(shown, [field_id for field_id in neighbours if field_id is not None])
 
     def next(self) -> None:
         """Show the next field of the list that is not skipped."""
@@ -346,8 +346,8 @@ class Fields:
             self._opened.tell("hint", tr("{name} is no longer skipped.", name=field.name))
             return
         message = tr("{name} is skipped: passed over, and nothing is suggested on it.", name=field.name)
-        if kept := self.by_id[field.id].cells:
-            message += " " + trn("Its {count} cell stays.", "Its {count} cells stay.", kept)
+        if cell_count := self.by_id[field.id].cells:
+            message += " " + trn("Its {count} cell stays.", "Its {count} cells stay.", cell_count)
         self._opened.tell("hint", message)
         following = self._beside(1)
         if following is not None:

@@ -205,23 +205,23 @@ class Gallery:
             before = listed.get(item.key)
             return before is not None and not item.done_by_hand(before)
 
-        found = [item for item in ordered if passes(item) or stays(item)]
+        visible = [item for item in ordered if passes(item) or stays(item)]
         if ranking is not None:
-            found = ranking.whole_pairs(found)
-            self.clusters = cluster_rows(ranking, found)
+            visible = ranking.whole_pairs(visible)
+            self.clusters = cluster_rows(ranking, visible)
             if self.only_cluster is not None:
-                found = [item for item in found if ranking.cluster_of.get(item.key) == self.only_cluster]
+                visible = [item for item in visible if ranking.cluster_of.get(item.key) == self.only_cluster]
             if ranking.partners and of_class is not None:
-                alone, there = of_class, {item.key: item for item in found}
+                by_class, visible_by_key = of_class, {item.key: item for item in visible}
 
                 def of_class(item: Item) -> bool:  # a pair is not torn apart
-                    return alone(item) or alone(there[ranking.partners[item.key]])
+                    return by_class(item) or by_class(visible_by_key[ranking.partners[item.key]])
 
-        self.counts = Counter(item.word or MISSING for item in found)
+        self.counts = Counter(item.word or MISSING for item in visible)
         if of_class is None:
-            self.shown = found
+            self.shown = visible
         else:
-            self.shown = [item for item in found if of_class(item) or stays(item)]
+            self.shown = [item for item in visible if of_class(item) or stays(item)]
         self._strays = bool(listed) and not all(
             passes(item) and (of_class is None or of_class(item)) for item in self.shown
         )
@@ -394,30 +394,30 @@ class Gallery:
             for i in unseen
         )
         ids = [i.entry.id for i in looked_at] + earned
-        as_seen = {i.entry.id: i.entry.proposal for i in waiting if i.entry.proposal is not None}
+        proposals = {i.entry.id: i.entry.proposal for i in waiting if i.entry.proposal is not None}
         if not waiting:
             self._nothing(items)
         elif not ids or self._done(
-            len(ids), lambda project: project.suggestions.accept_many(ids, seen=as_seen)
+            len(ids), lambda project: project.suggestions.accept_many(ids, seen=proposals)
         ):
             messages = []
             if ids or not (unknown or unchecked):
                 messages.append(
                     trn("{count} suggestion accepted.", "{count} suggestions accepted.", len(ids))
                 )
-            if left := len(unseen) - len(earned):
-                why_left = trn(
+            if remaining := len(unseen) - len(earned):
+                reason = trn(
                     "{count} that was not on the screen is left: {why}",
                     "{count} that were not on the screen are left: {why}",
-                    left,
+                    remaining,
                     why=" ".join(why),
                 )
-                messages.append(why_left)
+                messages.append(reason)
             if unchecked:
                 messages.append(unchecked_refusal(unchecked))
             if unknown:
                 messages.append(unknown_refusal(unknown))
-            self.session.tell("info" if left or unknown or unchecked else "hint", " ".join(messages))
+            self.session.tell("info" if remaining or unknown or unchecked else "hint", " ".join(messages))
 
     def reject(self, items: Sequence[Item], reason: RejectionReason) -> None:
         """Reject suggestions, all for one reason."""

@@ -116,9 +116,9 @@ def successors(before: Iterable[Item], now: Iterable[Item]) -> dict[Key, Key]:
     before, now
         All items of the same fields, then and now.
     """
-    was, there = {item.key: item for item in before}, {item.key: item for item in now}
-    gone = [item for key, item in was.items() if key not in there]
-    new = [item for key, item in there.items() if key not in was and _has_area(item)]
+    old_items, new_items = {item.key: item for item in before}, {item.key: item for item in now}
+    gone = [item for key, item in old_items.items() if key not in new_items]
+    new = [item for key, item in new_items.items() if key not in old_items and _has_area(item)]
     if not gone or not new:
         return {}
     by_field: dict[int, BoxIndex] = {}
@@ -126,14 +126,16 @@ def successors(before: Iterable[Item], now: Iterable[Item]) -> dict[Key, Key]:
         index = by_field.setdefault(item.entry.field_id, BoxIndex(SAME_CELL))
         index.add(number, item.entry.box)
     taken: set[int] = set()
-    found: dict[Key, Key] = {}
+    result: dict[Key, Key] = {}
     for item in filter(_has_area, gone):
-        among = by_field.get(item.entry.field_id)
-        free = (n for n in among.find(item.entry.box) if n not in taken) if among else iter(())
+        index_of_field = by_field.get(item.entry.field_id)
+        free = (
+            (n for n in index_of_field.find(item.entry.box) if n not in taken) if index_of_field else iter(())
+        )
         if (nearest := next(free, None)) is not None:
             taken.add(nearest)
-            found[item.key] = new[nearest].key
-    return found
+            result[item.key] = new[nearest].key
+    return result
 
 
 def _has_area(item: Item) -> bool:

@@ -76,21 +76,21 @@ class Ranking:
         """Leave out those whose partner is not there, where the order is one of pairs."""
         if self.order is not Order.DUPLICATES:
             return list(items)
-        there = {item.key for item in items}
-        return [item for item in items if self.partners.get(item.key) in there]
+        keys = {item.key for item in items}
+        return [item for item in items if self.partners.get(item.key) in keys]
 
 
-def _copy(known: dict[Key, Number], old: Key, new: Key) -> None:
-    if old in known:
-        known[new] = known[old]
+def _copy(values: dict[Key, Number], old: Key, new: Key) -> None:
+    if old in values:
+        values[new] = values[old]
 
 
 def ranking_of(order: Order, of: Key | None, result: Mapping[str, Any]) -> Ranking:
     """Read the answer to a question; raises ``KeyError``, ``TypeError`` or ``ValueError`` if it is none."""
     ranking = Ranking(order, of)
     if order is Order.DUPLICATES:
-        for one, other, likeness in result["pairs"]:
-            pair = [_key(one), _key(other)]
+        for first, second, likeness in result["pairs"]:
+            pair = [_key(first), _key(second)]
             if not any(key in ranking.places for key in pair):  # a third picture comes once these are settled
                 for key, partner in zip(pair, reversed(pair), strict=True):
                     ranking.partners[key] = partner
@@ -99,7 +99,7 @@ def ranking_of(order: Order, of: Key | None, result: Mapping[str, Any]) -> Ranki
         return ranking
     if order is Order.CLUSTERS:
         ranking.clusters = tuple(
-            Cluster(found["name"], tuple(_keys(found["keys"]))) for found in result["clusters"]
+            Cluster(entry["name"], tuple(_keys(entry["keys"]))) for entry in result["clusters"]
         )
         for number, cluster in enumerate(ranking.clusters):
             for key in cluster.keys:
@@ -154,12 +154,12 @@ def _cluster_row(number: int, name: str | None, items: Sequence[Item]) -> Cluste
     return ClusterRow(number, name, len(items), labelled.total(), named, tuple(items[:3]))
 
 
-def _keys(found: Iterable[Any]) -> list[Key]:
-    return [_key(one) for one in found]
+def _keys(items: Iterable[Any]) -> list[Key]:
+    return [_key(item) for item in items]
 
 
-def _key(one: Any) -> Key:
-    kind, number = one
+def _key(item: Any) -> Key:
+    kind, number = item
     return (str(kind), int(number))
 
 
@@ -194,12 +194,12 @@ class Likeness:
         number, assistant = self._asked, self._session.assistant
         self.waiting, self.trouble, self.seen = order, "", None
 
-        def heard(message: Any) -> None:
+        def on_message(message: Any) -> None:
             if number == self._asked and isinstance(message, Progress):
                 self.seen = (message.done, message.total)
                 self.progressed.emit()
 
-        def answered(message: Any) -> None:
+        def on_done(message: Any) -> None:
             if number != self._asked:
                 return  # another order was chosen meanwhile
             self.waiting = None
@@ -222,7 +222,7 @@ class Likeness:
             fields=None if field_ids is None else list(field_ids),
             **assistant.of_project,
         )
-        if not assistant.ask(request, answered, heard, kind=_KIND):
+        if not assistant.ask(request, on_done, on_message, kind=_KIND):
             self._fail(tr("This window has no process that compares cells."))
 
     def drop(self) -> None:

@@ -159,9 +159,9 @@ class Places:
 
     def keep(self, items: Iterable[Item]) -> list[Item]:
         """Return items as they stand, those that have no place yet last."""
-        found = list(items)
-        for item in found:
+        ordered = list(items)
+        for item in ordered:
             if item.key not in self._places:
                 self._places[item.key] = self._next
                 self._next, self.added = self._next + 1, True
-        return sorted(found, key=lambda item: self._places[item.key])
+        return sorted(ordered, key=lambda item: self._places[item.key])

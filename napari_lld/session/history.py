@@ -82,7 +82,7 @@ class History:
             touched = edit.touched.get(kind, ())
             ids = {mark.id for mark in marks}.intersection(touched)
             if not ids and kind == "cell":  # of a slide only those in sight are listed
-                ids = {one for one in sorted(touched)[:1] if self._marks.cell(one) is not None}
+                ids = {cell_id for cell_id in sorted(touched)[:1] if self._marks.cell(cell_id) is not None}
             if ids:
                 self._selection.select(kind, min(ids))
                 return

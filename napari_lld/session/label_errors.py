@@ -34,7 +34,7 @@ _AT_ONCE = 12
 class LabelErrorReader(Protocol):
     """Finds possible label errors beside the window's thread, and tells them in it."""
 
-    def read(self, path: Path, reading_id: int, then: Callable[[LabelErrors | str], None]) -> None:
+    def read(self, path: Path, reading_id: int, on_result: Callable[[LabelErrors | str], None]) -> None:
         """Find the possible label errors of a reading; `then` gets them, or a sentence that says why not."""
 
 
@@ -159,28 +159,28 @@ class LabelErrorReview:
             self._take(LabelErrors())
             return
         if self.reader is None:
-            found = self._opened.attempt(lambda: label_errors(project))
-            self._take(found if found is not None else LabelErrors())
+            errors = self._opened.attempt(lambda: label_errors(project))
+            self._take(errors if errors is not None else LabelErrors())
             return
         self._asked += 1
         self._looking = True
-        was = (self._asked, self._fields.current_id, self._selection.current)
+        state_before = (self._asked, self._fields.current_id, self._selection.current)
         self.changed.emit()
 
-        def then(found: LabelErrors | str) -> None:
-            if was[0] != self._asked:
+        def on_result(result: LabelErrors | str) -> None:
+            if state_before[0] != self._asked:
                 return
             self._looking = False
-            if isinstance(found, str):
-                self._opened.tell("error", found)
-                found = self._found or LabelErrors()
-            self._take(found, go=(self._fields.current_id, self._selection.current) == was[1:])
+            if isinstance(result, str):
+                self._opened.tell("error", result)
+                result = self._found or LabelErrors()
+            self._take(result, go=(self._fields.current_id, self._selection.current) == state_before[1:])
 
-        self.reader.read(project.path, project.reading.id, then)
+        self.reader.read(project.path, project.reading.id, on_result)
 
-    def _take(self, found: LabelErrors, *, go: bool = True) -> None:
-        self._found = found
-        self._standing = {place_of(item): item for item in found.items}
+    def _take(self, errors: LabelErrors, *, go: bool = True) -> None:
+        self._found = errors
+        self._standing = {place_of(item): item for item in errors.items}
         self._ranks = {place: number for number, place in enumerate(self._standing)}
         self._unjudged.clear()
         self._at = None
@@ -201,13 +201,13 @@ class LabelErrorReview:
 
     def _judge_again(self, fields: set[int] | None = None) -> None:
         """Judge edited fields again: what was settled goes, what an undo opened comes back."""
-        project, found = self._opened.project, self._found
+        project, errors = self._opened.project, self._found
         field_ids = self._unjudged if fields is None else self._unjudged & fields
         self._unjudged = self._unjudged - field_ids
-        if project is None or found is None:
+        if project is None or errors is None:
             return
         for field_id in field_ids:
-            standing = {place_of(item): item for item in found.now(project, field_id)}
+            standing = {place_of(item): item for item in errors.now(project, field_id)}
             for place in [place for place in self._ranks if place[0] == field_id]:
                 self._standing.pop(place, None)
                 if place in standing:
@@ -279,17 +279,17 @@ class LabelErrorReview:
 
     def _beside(self, step: int) -> Ranked | None:
         """Return the next one in a direction, from where the user is, though that one may be settled."""
-        left = self.items
-        if not left:
+        remaining = self.items
+        if not remaining:
             return None
         current = self.current  # a click on the field may have chosen another one
         at = place_of(current) if current is not None else self._at
-        here = self._ranks.get(at, -1) if at is not None else -1
-        numbers = [self._ranks[place_of(item)] for item in left]
+        rank = self._ranks.get(at, -1) if at is not None else -1
+        numbers = [self._ranks[place_of(item)] for item in remaining]
         if step > 0:
-            return next((item for item, n in zip(left, numbers, strict=True) if n > here), left[0])
-        before = [item for item, n in zip(left, numbers, strict=True) if n < here]
-        return before[-1] if before else left[-1]
+            return next((item for item, n in zip(remaining, numbers, strict=True) if n > rank), remaining[0])
+        before = [item for item, n in zip(remaining, numbers, strict=True) if n < rank]
+        return before[-1] if before else remaining[-1]
 
     # ------------------------------------------------------------------ kept or corrected
 
@@ -311,13 +311,13 @@ class LabelErrorReview:
             return tr("Box it")
         if item.prediction is None or cell is None:
             return tr("Delete the box")
-        other = self.contradicted
-        if not other:
+        contradiction = self.contradicted
+        if not contradiction:
             return tr("Take its box")
-        if other.cell_class is not None and not other.attributes:
-            return schema.class_title(other.cell_class)
-        if other.cell_class is None and len(other.attributes) == 1:
-            ((name, value),) = other.attributes.items()
+        if contradiction.cell_class is not None and not contradiction.attributes:
+            return schema.class_title(contradiction.cell_class)
+        if contradiction.cell_class is None and len(contradiction.attributes) == 1:
+            ((name, value),) = contradiction.attributes.items()
             return schema.value_title(name, value)
         return tr("Its values")
 
@@ -384,18 +384,20 @@ class LabelErrorReview:
         cell, predicted = self._selection.cell, item.prediction
         if item.id is None:
             if predicted is not None:
-                made = project.label_reviews.accept(item.field_id, predicted, model_id=self._model_asked)
-                self._selection.select("cell", made)
+                cell_id = project.label_reviews.accept(item.field_id, predicted, model_id=self._model_asked)
+                self._selection.select("cell", cell_id)
         elif predicted is None:
             project.cells.delete(item.id)
         elif cell is not None:
-            other = self.contradicted
-            if not other:
+            contradiction = self.contradicted
+            if not contradiction:
                 project.cells.change(item.id, box=predicted.box, confirm=True)
-            elif other.cell_class is not None:
-                project.cells.change(item.id, cell_class=other.cell_class, attributes=other.attributes)
+            elif contradiction.cell_class is not None:
+                project.cells.change(
+                    item.id, cell_class=contradiction.cell_class, attributes=contradiction.attributes
+                )
             else:
-                project.cells.change(item.id, attributes=other.attributes)
+                project.cells.change(item.id, attributes=contradiction.attributes)
 
     def _keep(self, project: Project, item: Ranked) -> None:
         if item.id is not None:

@@ -186,8 +186,10 @@ class Labels:
         order = sorted(self._marks.cells, key=lambda c: (round(c.box[1] / 64), c.box[0]))
         ids = [c.id for c in order]
         start = ids.index(cell.id) + 1 if cell is not None and cell.id in ids else 0
-        here = next((c for c in [*order[start:], *order[:start]] if self._opened.is_incomplete(c)), None)
-        return here or self._incomplete_out_of_sight()
+        incomplete = next(
+            (c for c in [*order[start:], *order[:start]] if self._opened.is_incomplete(c)), None
+        )
+        return incomplete or self._incomplete_out_of_sight()
 
     def _incomplete_out_of_sight(self) -> Cell | None:
         """Return the first cell of a slide that lacks something: where none in sight does."""

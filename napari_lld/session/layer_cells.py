@@ -53,14 +53,14 @@ class Taking:
             parts.append(tr("{count} left out", count=self.left_out))
         if not parts:
             return tr("The layer “{name}” is empty: there are no cells to take.", name=layer)
-        told = tr("From the layer “{name}”: {parts}.", name=layer, parts=", ".join(parts))
+        sentence = tr("From the layer “{name}”: {parts}.", name=layer, parts=", ".join(parts))
         if self.values:
             words = [f"“{word}”" for word, _ in self.values.most_common(_NAMED)]
             words += ["…"] if len(self.values) > _NAMED else []
-            told += " " + tr("Not in the schema, left out: {words}.", words=", ".join(words))
+            sentence += " " + tr("Not in the schema, left out: {words}.", words=", ".join(words))
         if self.new or self.changed:
-            told += " " + tr("[edit.undo] takes it all back.")
-        return told
+            sentence += " " + tr("[edit.undo] takes it all back.")
+        return sentence
 
 
 def unknown_classes(marks: Iterable[Marked], schema: Schema) -> Counter[str]:
@@ -75,7 +75,7 @@ def _class(word: str, schema: Schema) -> str | None:
 
 def take(
     marks: Sequence[Marked],
-    here: Field,
+    field: Field,
     cells: Sequence[Cell],
     schema: Schema,
     meaning: Meaning,
@@ -95,46 +95,46 @@ def take(
     as_sent
         The box that each cell would have in such a layer: a mark with that box was not moved.
     """
-    found = Taking()
-    left = {cell.id: cell for cell in cells}
+    result = Taking()
+    remaining = {cell.id: cell for cell in cells}
     boxed = BoxIndex(SAME_CELL)
-    for here_already in cells:
-        boxed.add(here_already.id, here_already.box)
+    for existing in cells:
+        boxed.add(existing.id, existing.box)
     for number, mark in enumerate(marks, start=1):
         word = mark.cell_class
-        known = _class(word, schema) if word else None
-        cell_class = known if known is not None or not word else meaning.get(word)
+        schema_class = _class(word, schema) if word else None
+        cell_class = schema_class if schema_class is not None or not word else meaning.get(word)
         if cell_class == LEAVE_OUT:
-            found.left_out += 1
+            result.left_out += 1
             continue
-        values = _values(mark, schema, found)
-        cell = left.pop(mark.cell_id, None)
+        values = _values(mark, schema, result)
+        cell = remaining.pop(mark.cell_id, None)
         if cell is not None:
             moved = _differs(mark.box, as_sent.get(cell.id, cell.box))
             change = _change(cell, mark, cell_class, values, moved=moved)
             try:
                 if moved:
-                    validation.box_in_field(here, mark.box)
+                    validation.box_in_field(field, mark.box)
             except EditError:
-                found.outside += 1
+                result.outside += 1
                 continue
             if change:
-                found.changed[cell.id] = change
+                result.changed[cell.id] = change
             else:
-                found.same += 1
+                result.same += 1
             continue
         try:
-            box, _ = validation.box_in_field(here, mark.box)
+            box, _ = validation.box_in_field(field, mark.box)
         except EditError:
-            found.outside += 1
+            result.outside += 1
             continue
         if boxed.find(box):
-            found.same += 1
+            result.same += 1
             continue
         boxed.add(-number, box)
         of_class = cell_class is not None and schema.is_class(cell_class)
         kinds = schema.class_named(str(cell_class)).kinds if of_class else ()
-        found.new.append(
+        result.new.append(
             {
                 "box": mark.box,
                 "cell_class": cell_class,
@@ -143,7 +143,7 @@ def take(
                 "comment": mark.comment,
             }
         )
-    return found
+    return result
 
 
 def _change(
@@ -152,15 +152,15 @@ def _change(
     change: dict[str, Any] = {"box": mark.box} if moved else {}
     if cell_class is not None and cell_class != cell.cell_class:
         change["cell_class"] = cell_class
-    other = {name: value for name, value in values.items() if cell.attributes.get(name) != value}
-    return change | ({"attributes": other} if other else {})
+    changed_values = {name: value for name, value in values.items() if cell.attributes.get(name) != value}
+    return change | ({"attributes": changed_values} if changed_values else {})
 
 
-def _differs(one: Sequence[float], other: Sequence[float]) -> bool:
-    return any(abs(a - b) > _MOVED for a, b in zip(one, other, strict=True))
+def _differs(first: Sequence[float], second: Sequence[float]) -> bool:
+    return any(abs(a - b) > _MOVED for a, b in zip(first, second, strict=True))
 
 
-def _values(mark: Marked, schema: Schema, found: Taking) -> dict[str, str]:
+def _values(mark: Marked, schema: Schema, result: Taking) -> dict[str, str]:
     """Return the values that the schema knows, and count the others."""
     values: dict[str, str] = {}
     for name, word in mark.attributes.items():
@@ -173,5 +173,5 @@ def _values(mark: Marked, schema: Schema, found: Taking) -> dict[str, str]:
         elif pair is not None:
             values[attribute] = pair[1]
         else:
-            found.values[word] += 1
+            result.values[word] += 1
     return values

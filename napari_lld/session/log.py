@@ -55,8 +55,8 @@ def kept_logs(project: Path | None) -> list[Path]:
     if project is None:
         return []
     try:
-        kept = [path for path in (project / LOGS).iterdir() if {".txt", ".log"} & set(path.suffixes)]
-        files = [path for path in kept if path.is_file() and not is_link(path)]
+        paths = [path for path in (project / LOGS).iterdir() if {".txt", ".log"} & set(path.suffixes)]
+        files = [path for path in paths if path.is_file() and not is_link(path)]
         return sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)
     except OSError:
         return []

@@ -102,20 +102,20 @@ class FieldMarks:
         """Cells of the current reading; of a whole slide those in sight."""
         if self._cells is None:
             most = MOST_IN_SIGHT if self.is_slide else None
-            found = self._project.cells.all(self.field_id, within=self._read_area, most=most)
-            self._cells, self._cells_cut_off = found, most is not None and len(found) == most
+            cells = self._project.cells.all(self.field_id, within=self._read_area, most=most)
+            self._cells, self._cells_cut_off = cells, most is not None and len(cells) == most
         return self._cells
 
     def cell(self, cell_id: int) -> Cell | None:
         """Return a cell of the field, in sight or not."""
-        known = next((cell for cell in self.cells if cell.id == cell_id), None)
-        if known is not None or not self.is_slide:
-            return known
+        listed = next((cell for cell in self.cells if cell.id == cell_id), None)
+        if listed is not None or not self.is_slide:
+            return listed
         if cell_id not in self._far:
-            found: Cell | None = None
+            read: Cell | None = None
             with suppress(LLDError):
-                found = self._project.cells.get(cell_id)
-            self._far[cell_id] = found if found is not None and found.field_id == self.field_id else None
+                read = self._project.cells.get(cell_id)
+            self._far[cell_id] = read if read is not None and read.field_id == self.field_id else None
         return self._far[cell_id]
 
     def cells_in(self, shape: Shape) -> list[Cell]:
@@ -125,12 +125,12 @@ class FieldMarks:
 
     def suggestions_in(self, shape: Shape) -> list[Suggestion]:
         """Return the pending suggestions centred in an area, in sight or not."""
-        among = (
+        candidates = (
             self._project.suggestions.find(self.field_id, within=shape.bounds)
             if self.is_slide
             else self.suggestions
         )
-        return [one for one in among if shape.contains_centre(one.box)]
+        return [suggestion for suggestion in candidates if shape.contains_centre(suggestion.box)]
 
     @property
     def suggestions(self) -> list[Suggestion]:
@@ -138,14 +138,18 @@ class FieldMarks:
         if self._suggestions is None:
             held = self._held
             most = MOST_IN_SIGHT if self.is_slide else None
-            found = self._project.suggestions.find(self.field_id, within=self._read_area, most=most)
-            self._cut_off = most is not None and len(found) == most
+            suggestions = self._project.suggestions.find(self.field_id, within=self._read_area, most=most)
+            self._cut_off = most is not None and len(suggestions) == most
             if held is not None:
-                self._outdated = any(s.id == held.id and s != held for s in found)
-                found = [held if s.id == held.id else s for s in found]
-                if self.is_slide and held.id not in {s.id for s in found} and self._still_waits(held.id):
-                    found.append(held)  # out of sight, and still current
-            self._suggestions = found
+                self._outdated = any(s.id == held.id and s != held for s in suggestions)
+                suggestions = [held if s.id == held.id else s for s in suggestions]
+                if (
+                    self.is_slide
+                    and held.id not in {s.id for s in suggestions}
+                    and self._still_waits(held.id)
+                ):
+                    suggestions.append(held)  # out of sight, and still current
+            self._suggestions = suggestions
         return self._suggestions
 
     @property
@@ -159,32 +163,32 @@ class FieldMarks:
 
     def suggestion(self, suggestion_id: int) -> Suggestion | None:
         """Return a pending suggestion of the field, in sight or not."""
-        known = next((s for s in self.suggestions if s.id == suggestion_id), None)
-        if known is not None or not self.is_slide or not self._still_waits(suggestion_id):
-            return known
+        listed = next((s for s in self.suggestions if s.id == suggestion_id), None)
+        if listed is not None or not self.is_slide or not self._still_waits(suggestion_id):
+            return listed
         return self._project.suggestions.get(suggestion_id)
 
     def _still_waits(self, suggestion_id: int) -> bool:
         try:
-            one = self._project.suggestions.get(suggestion_id)
+            suggestion = self._project.suggestions.get(suggestion_id)
         except LLDError:
             return False
-        return one.field_id == self.field_id and one.state is SuggestionState.PENDING
+        return suggestion.field_id == self.field_id and suggestion.state is SuggestionState.PENDING
 
     def look_at(self, area: Box) -> bool:
         """Take up which area of a slide is in sight; return whether other marks are read for it."""
         if not self.is_slide:
             return False
         x, y, w, h = area
-        if (known := self._read_area) is not None:
+        if (area_read := self._read_area) is not None:
             inside = (
-                known[0] <= x
-                and known[1] <= y
-                and x + w <= known[0] + known[2]
-                and y + h <= known[1] + known[3]
+                area_read[0] <= x
+                and area_read[1] <= y
+                and x + w <= area_read[0] + area_read[2]
+                and y + h <= area_read[1] + area_read[3]
             )
             cut_off = self._cut_off or self._cells_cut_off
-            if inside and not (cut_off and w * h < 0.25 * known[2] * known[3]):
+            if inside and not (cut_off and w * h < 0.25 * area_read[2] * area_read[3]):
                 return False
         self._read_area = (x - _AROUND * w, y - _AROUND * h, (1 + 2 * _AROUND) * w, (1 + 2 * _AROUND) * h)
         self.forget(IN_SIGHT)
@@ -218,11 +222,11 @@ class FieldMarks:
             return False
         cells = {cell.id: cell for cell in self._cells}
         for cell_id in cell_ids:
-            found: Cell | None = None
+            changed: Cell | None = None
             with suppress(LLDError):
-                found = self._project.cells.get(cell_id)
-            if found is not None and found.field_id == self.field_id and self._is_read(found.box):
-                cells[cell_id] = found
+                changed = self._project.cells.get(cell_id)
+            if changed is not None and changed.field_id == self.field_id and self._is_read(changed.box):
+                cells[cell_id] = changed
             elif cells.pop(cell_id, None) is not None and self._cells_cut_off:
                 return False  # an older one takes its place
         most = MOST_IN_SIGHT if self.is_slide else None
@@ -356,11 +360,11 @@ class Marks:
         """Return the cells and the suggestions in sight whose box holds a point."""
         if self._memo is None:
             return []
-        found: list[Cell | Suggestion] = [*self._memo.cells_at(x, y)]
+        marks: list[Cell | Suggestion] = [*self._memo.cells_at(x, y)]
         if self._shown and not self.blind:
             waiting = self._memo.suggestions_at(x, y)
-            found += [s for s in waiting if s.probability >= self._threshold]
-        return found
+            marks += [s for s in waiting if s.probability >= self._threshold]
+        return marks
 
     # ------------------------------------------------------------------ what is in sight
 

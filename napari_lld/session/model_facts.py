@@ -177,27 +177,27 @@ def bulk_refusal(model: Model | None, probability: float) -> str:
     if not held_out(model):
         return tr("Model {id} has not been evaluated on held-out cells: review each suggestion.", id=model.id)
     bulk = _bulk(model)
-    units, wrong, of = (_count(bulk.get(key)) for key in ("units", "wrong", "of"))
-    if units is None or wrong is None or of is None or "least" not in bulk:
+    units, wrong, total = (_count(bulk.get(key)) for key in ("units", "wrong", "of"))
+    if units is None or wrong is None or total is None or "least" not in bulk:
         return tr(
             "Model {id} was evaluated by an older version, not by patient: review each suggestion. The "
             "next training evaluates it.",
             id=model.id,
         )
-    (whose,) = in_words([of_units(units, _count(bulk.get("of_fields")))])
+    (units_text,) = in_words([of_units(units, _count(bulk.get("of_fields")))])
     if units < FEWEST_UNITS:
         return tr(
             "The held-out cells are {units}: from fewer than {needed} nothing can be promised. Look at each "
             "suggestion.",
-            units=whose,
+            units=units_text,
             needed=FEWEST_UNITS,
         )
     least = number(bulk["least"])
-    if least is None and not of:
+    if least is None and not total:
         return tr(
             "The held-out cells {units} are still too few to promise that at most {promised:.0%} of what is "
             "accepted is wrong: look at each suggestion.",
-            units=whose,
+            units=units_text,
             promised=PROMISED,
         )
     if least is None:
@@ -206,8 +206,8 @@ def bulk_refusal(model: Model | None, probability: float) -> str:
             "{promised:.0%} are wrong cannot be promised. Look at each suggestion.",
             id=model.id,
             wrong=wrong,
-            of=of,
-            units=whose,
+            of=total,
+            units=units_text,
             promised=PROMISED,
         )
     if probability < least:
@@ -230,14 +230,14 @@ def class_refusal(model: Model | None, name: str | None, title: str) -> str:
         The class that is proposed, and what it is called.
     """
     classes = _bulk(model).get("classes")
-    right, of = _counts(classes.get(name or "") if isinstance(classes, Mapping) else None) or (0, 0)
-    if may_be_accepted(right, of):
+    right, total = _counts(classes.get(name or "") if isinstance(classes, Mapping) else None) or (0, 0)
+    if may_be_accepted(right, total):
         return ""
     return tr(
         "{title}: right in {right} of {of} held-out suggestions.",
         title=title or name or tr("class missing"),
         right=right,
-        of=of,
+        of=total,
     )
 
 
@@ -250,8 +250,8 @@ def _bulk(model: Model | None) -> Mapping[str, Any]:
 
 def _counts(pair: Any) -> tuple[int, int] | None:
     """Return how many were right, of how many; ``None`` if a card holds something else."""
-    right, of = map(_count, pair) if isinstance(pair, list) and len(pair) == 2 else (None, None)
-    return (right, of) if right is not None and of is not None and right <= of else None
+    right, total = map(_count, pair) if isinstance(pair, list) and len(pair) == 2 else (None, None)
+    return (right, total) if right is not None and total is not None and right <= total else None
 
 
 def _count(value: Any) -> int | None:
@@ -260,5 +260,5 @@ def _count(value: Any) -> int | None:
 
 def number(value: Any) -> float | None:
     """Return a finite number of a card, or ``None``: cards come from files."""
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known and -_MOST <= value <= _MOST else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and -_MOST <= value <= _MOST else None

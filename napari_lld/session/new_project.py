@@ -35,18 +35,18 @@ def folder_problem(place: Path, name: str) -> str:
     if (folder / DATABASE).is_file():
         return tr("{name} is a project already: open it, or choose another name.", name=folder.name)
     try:
-        around = project_around(folder)
+        outer = project_around(folder)
     except OutputError:
         return tr("The folder leads nowhere: choose another.")
-    if around is not None:
-        return tr("This folder lies inside the project {name}: choose one outside it.", name=around.name)
-    there = next((one for one in (folder, place, *place.parents) if one.exists()), None)
-    if there is None:
+    if outer is not None:
+        return tr("This folder lies inside the project {name}: choose one outside it.", name=outer.name)
+    nearest = next((path for path in (folder, place, *place.parents) if path.exists()), None)
+    if nearest is None:
         return tr("The folder does not exist: choose another.")
-    if not there.is_dir():
-        return tr("{name} is a file: choose a folder.", name=there.name)
-    if not os.access(there, os.W_OK | os.X_OK):
-        return tr("You may not write in {name}: choose another folder.", name=there.name or str(there))
+    if not nearest.is_dir():
+        return tr("{name} is a file: choose a folder.", name=nearest.name)
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return tr("You may not write in {name}: choose another folder.", name=nearest.name or str(nearest))
     return ""
 
 
@@ -60,10 +60,10 @@ def images_problem(images: Path | None) -> str:
     if not images.is_absolute():
         return _not_whole()
     try:
-        found = images.is_dir()
+        exists = images.is_dir()
     except (OSError, ValueError):  # a name that the system cannot even look for
-        found = False
-    return "" if found else tr("This folder does not exist: choose another, or leave it empty.")
+        exists = False
+    return "" if exists else tr("This folder does not exist: choose another, or leave it empty.")
 
 
 def _not_whole() -> str:

@@ -90,9 +90,9 @@ class OpenProject:
         """The schema of the open project, its titles in the user's language."""
         if self.project is None:
             return None
-        own = self.project.schema
-        if self._shown_schema is None or self._shown_schema[0] is not own:
-            self._shown_schema = (own, shown(own))
+        schema = self.project.schema
+        if self._shown_schema is None or self._shown_schema[0] is not schema:
+            self._shown_schema = (schema, shown(schema))
         return self._shown_schema[1]
 
     @property

@@ -72,8 +72,12 @@ def patients_by(expression: str, fields: Iterable[Field]) -> dict[int, dict[str,
         The rule cannot be read.
     """
     pattern = name_pattern(expression)
-    read = {field.id: read_name(path_of(field), pattern) for field in fields}
-    return {field_id: found for field_id, found in read.items() if found}
+    properties = {field.id: read_name(path_of(field), pattern) for field in fields}
+    return {
+        field_id: properties_of_field
+        for field_id, properties_of_field in properties.items()
+        if properties_of_field
+    }
 
 
 def preview(expression: str, paths: Sequence[Path]) -> tuple[str, bool]:
@@ -91,30 +95,30 @@ def preview(expression: str, paths: Sequence[Path]) -> tuple[str, bool]:
         ), True
     if not paths:
         return tr("Choose a folder of images to see what the rule reads."), True
-    found = [(path.name, read_name(path, pattern).get("patient")) for path in paths]
-    patients = {patient for _name, patient in found if patient}
-    lines = [f"{name} → {patient or tr('no patient')}" for name, patient in _telling(found)]
-    missed = sum(patient is None for _name, patient in found)
+    patient_of_name = [(path.name, read_name(path, pattern).get("patient")) for path in paths]
+    patients = {patient for _name, patient in patient_of_name if patient}
+    lines = [f"{name} → {patient or tr('no patient')}" for name, patient in _telling(patient_of_name)]
+    missed = sum(patient is None for _name, patient in patient_of_name)
     lines.append(
         trn(
             "{count} patient in {images}",
             "{count} patients in {images}",
             len(patients),
-            images=trn("{count} image", "{count} images", len(found)),
+            images=trn("{count} image", "{count} images", len(patient_of_name)),
         )
         + (tr("; {missed} without one", missed=missed) if missed else "")
     )
     return "\n".join(lines), True
 
 
-def _telling(found: Sequence[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
+def _telling(pairs: Sequence[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
     """Choose the names to show: of different patients first, and one without."""
     new: dict[str | None, tuple[str, str | None]] = {}
-    for name, patient in found:
+    for name, patient in pairs:
         new.setdefault(patient, (name, patient))
     missed = [new.pop(None)] if None in new else []
-    chosen = [*new.values(), *(one for one in found if one not in new.values() and one not in missed)]
-    return [*chosen[: _SHOWN - len(missed)], *missed]
+    shown = [*new.values(), *(pair for pair in pairs if pair not in new.values() and pair not in missed)]
+    return [*shown[: _SHOWN - len(missed)], *missed]
 
 
 def images_in(folder: Path | None) -> list[Path]:

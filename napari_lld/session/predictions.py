@@ -51,30 +51,33 @@ def disagreement(entry: Entry, schema: Schema) -> Disagreement | None:
     """
     if entry.kind != "cell":
         return None
-    found: list[Disagreement] = []
+    disagreements: list[Disagreement] = []
     name, classes = entry.cell_class, entry.class_probabilities
     if name is not None and name != UNSURE and _says(schema, name):
-        known = [member for member in schema.members(name) if member in classes]
+        known_members = [member for member in schema.members(name) if member in classes]
         word = best(classes)
         # of a cell unlike anything taught the model states no class
         unknown = entry.proposal is not None and entry.proposal.is_unknown
-        if known and word is not None and not unknown:
-            improbable = 1 - sum(classes[m] for m in known)
-            other = () if word in known else (schema.class_title(word), classes[word])
-            found.append(Disagreement(improbable, *other))
+        if known_members and word is not None and not unknown:
+            improbable = 1 - sum(classes[m] for m in known_members)
+            alternative = () if word in known_members else (schema.class_title(word), classes[word])
+            disagreements.append(Disagreement(improbable, *alternative))
     for attribute in schema.attributes:
         value = entry.attributes.get(attribute.name)
         predicted = entry.attribute_probabilities.get(attribute.name, {})
         if value is not None and value in predicted:
             word = best(predicted)
             agrees = word is None or predicted[word] <= predicted[value]
-            other = ()
+            alternative = ()
             if word is not None and not agrees:
-                other = f"{attribute.title}: {schema.value_title(attribute.name, word)}", predicted[word]
-            found.append(Disagreement(1 - predicted[value], *other))
-    if not found:
+                alternative = (
+                    f"{attribute.title}: {schema.value_title(attribute.name, word)}",
+                    predicted[word],
+                )
+            disagreements.append(Disagreement(1 - predicted[value], *alternative))
+    if not disagreements:
         return None
-    most = max(found, key=lambda one: (bool(one.instead), one.improbable))
+    most = max(disagreements, key=lambda item: (bool(item.instead), item.improbable))
     return most._replace(improbable=min(max(most.improbable, 0.0), 1.0))
 
 
@@ -89,10 +92,10 @@ def label_probability(entry: Entry, schema: Schema) -> float | None:
         return None if predicted is None else predicted.probability
     name = entry.cell_class
     members = schema.members(name) if name is not None and name != UNSURE and _says(schema, name) else ()
-    known = [
+    known_members = [
         member for member in members if member in predicted.class_probabilities and not predicted.is_unknown
     ]
-    return sum(map(predicted.score, known)) if known else predicted.confidence
+    return sum(map(predicted.score, known_members)) if known_members else predicted.confidence
 
 
 def _says(schema: Schema, name: str) -> bool:

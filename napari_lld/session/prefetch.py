@@ -36,23 +36,23 @@ class PixelCache:
         LLDError
             The field cannot be read.
         """
-        ahead = self._pixels.get(field_id)
-        if ahead is not None and not ahead.cancel():
+        future = self._pixels.get(field_id)
+        if future is not None and not future.cancel():
             try:
-                return ahead.result()  # here, or just being decoded: to wait is shorter
+                return future.result()  # here, or just being decoded: to wait is shorter
             except BaseException:
                 del self._pixels[field_id]  # a disk that was away may be back the next time
                 raise
         pixels = self._project.pixels.read(field_id)
-        done: Future[Pixels] = Future()
-        done.set_result(pixels)
-        self._pixels[field_id] = done
+        decoded: Future[Pixels] = Future()
+        decoded.set_result(pixels)
+        self._pixels[field_id] = decoded
         return pixels
 
     def keep(self, shown: int, neighbours: Sequence[int]) -> None:
         """Drop all fields but these, and fetch missing neighbours."""
-        kept = {shown, *neighbours}
-        for field_id in [known for known in self._pixels if known not in kept]:
+        field_ids = {shown, *neighbours}
+        for field_id in [cached_id for cached_id in self._pixels if cached_id not in field_ids]:
             self._pixels.pop(field_id).cancel()
         for field_id in neighbours:
             field = self._project.fields.get(field_id)

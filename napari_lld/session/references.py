@@ -93,7 +93,7 @@ class Comparison:
     @property
     def bundled(self) -> bool:
         """Whether bundled examples are among them."""
-        return any(one.cell_id is None for found in self.cells.values() for one in found)
+        return any(example.cell_id is None for examples in self.cells.values() for example in examples)
 
 
 Reader = Callable[[Question, Callable[[Comparison], None]], None]
@@ -178,13 +178,13 @@ class References:
         mark = self._selection.cell or self._selection.suggestion
         if mark is None:
             return None
-        of: Key = (current.kind, current.id)
+        key: Key = (current.kind, current.id)
         what = self.what
         values = schema.class_names if what == CLASS else schema.attribute_named(what).value_names
         cell, predicted = self._selection.cell, self._selection.proposal
         cell_class = cell.cell_class if cell is not None else predicted.stated_class if predicted else None
-        near = self._near[1].get(what, {}) if self._near is not None and self._near[0] == of else {}
-        return Question(what, values, of, mark.field_id, box, cell_class, near)
+        near = self._near[1].get(what, {}) if self._near is not None and self._near[0] == key else {}
+        return Question(what, values, key, mark.field_id, box, cell_class, near)
 
     def _follow(self) -> None:
         """Ask anew where another cell or row is current."""
@@ -233,24 +233,24 @@ class References:
 
     def _first(self, comparison: Comparison) -> tuple[str, int] | None:
         """Return the reference most like the current cell; if that is not known, the first of its class."""
-        known = [
-            (one.likeness, value, number)
-            for value, found in comparison.cells.items()
-            for number, one in enumerate(found)
-            if one.likeness is not None
+        ranked = [
+            (example.likeness, value, number)
+            for value, examples in comparison.cells.items()
+            for number, example in enumerate(examples)
+            if example.likeness is not None
         ]
-        if known:
-            return max(known)[1:]
-        there = self._there()
-        own = [one for one in there if one[0] == comparison.question.cell_class]
-        return next(iter(own or there), None)
+        if ranked:
+            return max(ranked)[1:]
+        available = self._there()
+        of_same_class = [choice for choice in available if choice[0] == comparison.question.cell_class]
+        return next(iter(of_same_class or available), None)
 
     # ------------------------------------------------------------------ the one beside the current cell
 
     def _there(self) -> list[tuple[str, int]]:
         if self.comparison is None:
             return []
-        return [(value, n) for value, found in self.comparison.cells.items() for n in range(len(found))]
+        return [(value, n) for value, examples in self.comparison.cells.items() for n in range(len(examples))]
 
     @property
     def beside(self) -> Reference | None:
@@ -268,18 +268,18 @@ class References:
 
     def step(self, by: int) -> None:
         """Put the next or previous reference beside the current cell."""
-        there = self._there()
-        if there:
-            place = there.index(self.chosen) if self.chosen in there else -by
-            self.choose(*there[(place + by) % len(there)])
+        available = self._there()
+        if available:
+            place = available.index(self.chosen) if self.chosen in available else -by
+            self.choose(*available[(place + by) % len(available)])
 
 
 def _near(references: Mapping[str, Any]) -> dict[str, Near]:
     """Read what the assistant answers."""
     return {
         what: {
-            value: tuple(((str(key[0]), int(key[1])), float(likeness)) for key, likeness in found)
-            for value, found in by_value.items()
+            value: tuple(((str(key[0]), int(key[1])), float(likeness)) for key, likeness in pairs)
+            for value, pairs in by_value.items()
         }
         for what, by_value in references.items()
     }

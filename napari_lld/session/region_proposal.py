@@ -88,8 +88,8 @@ class RegionProposal:
             return
         if self._current is None or not self._proposals:
             waiting = self._marks.waiting
-            found = self._opened.attempt(lambda: regions(project, field_id, _CHOICE, suggestions=waiting))
-            self._proposals = found or ()
+            proposals = self._opened.attempt(lambda: regions(project, field_id, _CHOICE, suggestions=waiting))
+            self._proposals = proposals or ()
             self._proposal_at = -1
         if not self._proposals:
             self._opened.tell("hint", tr("Nothing to propose here: the field is known already."))
@@ -114,10 +114,10 @@ class RegionProposal:
         proposed = self._current
         if proposed is None:
             return None
-        taken = self._regions.add(Shape.rectangle(*proposed.box), draft=True)
-        if taken is not None:
+        region_id = self._regions.add(Shape.rectangle(*proposed.box), draft=True)
+        if region_id is not None:
             self.leave()
-        return taken
+        return region_id
 
     def leave(self) -> None:
         """Drop the proposed region; nothing is kept of it."""

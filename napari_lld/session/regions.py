@@ -61,10 +61,10 @@ class Regions:
             not outline.covers(rectangle(x, y, x + w, y + h)) for x, y, w, h in (c.box for c in inside)
         )
         least = self._marks.threshold  # also those that an unclear class hides
-        waiting = sum(one.confidence >= least for one in self._marks.waiting_in(shape))
+        waiting = sum(suggestion.confidence >= least for suggestion in self._marks.waiting_in(shape))
         classless = sum(cell.cell_class is None for cell in inside)
         incomplete = sum(self._opened.is_incomplete(cell) for cell in inside) - classless
-        found = (
+        doubts = (
             (nuclei, trn("{count} dark nucleus has no box", "{count} dark nuclei have no box", nuclei)),
             (across, trn("{count} cell touches the edge", "{count} cells touch the edge", across)),
             (classless, trn("{count} cell has no class", "{count} cells have no class", classless)),
@@ -77,7 +77,7 @@ class Regions:
                 trn("{count} suggestion not yet reviewed", "{count} suggestions not yet reviewed", waiting),
             ),
         )
-        return [sentence for count, sentence in found if count]
+        return [sentence for count, sentence in doubts if count]
 
     def finish(self) -> bool:
         """Finish the draft: from now on, what is not boxed in it is background."""
@@ -112,14 +112,14 @@ class Regions:
                 "hint", tr("Choose a region first: draw one ([tool.region]), or click on its edge.")
             )
             return None
-        made = self._opened.attempt(lambda: project.fields.add_area(field_id, region.shape.bounds))
-        if made is not None:
+        new_field_id = self._opened.attempt(lambda: project.fields.add_area(field_id, region.shape.bounds))
+        if new_field_id is not None:
             self._opened.done(project.refresh)
-            self._fields.show(made)
+            self._fields.show(new_field_id)
             self._opened.tell(
-                "info", tr("{name} is a field of its own now.", name=project.fields.get(made).name)
+                "info", tr("{name} is a field of its own now.", name=project.fields.get(new_field_id).name)
             )
-        return made
+        return new_field_id
 
     def known_places(self) -> list[Box]:
         """List the boxes of the current field that are judged, or that a suggestion asks about."""
@@ -142,7 +142,9 @@ class Regions:
 
     def _unreviewed(self) -> list[Suggestion]:
         """List the suggestions that may be cells, also those that an unclear class hides."""
-        return [one for one in self._marks.waiting if one.confidence >= self._marks.threshold]
+        return [
+            suggestion for suggestion in self._marks.waiting if suggestion.confidence >= self._marks.threshold
+        ]
 
     def add_whole_field(self) -> int | None:
         """Record that every white cell of this field is boxed."""

@@ -125,9 +125,9 @@ class Rounds:
             self.changed.emit()
         if self.new_cells < self._preferences.automatic:
             return
-        if any(one.why is not Why.LONGER for one in self.queue):
+        if any(planned_round.why is not Why.LONGER for planned_round in self.queue):
             return  # it will see these cells as well
-        self.queue = [one for one in self.queue if one.why is not Why.LONGER]
+        self.queue = [planned_round for planned_round in self.queue if planned_round.why is not Why.LONGER]
         planned = Planned(Why.AUTOMATIC, {"budget": SHORT})
         if self._state.busy:
             self.queue.append(planned)
@@ -137,16 +137,16 @@ class Rounds:
 
     def outlook(self) -> str:
         """Describe when the next automatic round begins; nothing if there are none."""
-        every = self._preferences.automatic
-        if not every:
+        interval = self._preferences.automatic
+        if not interval:
             return ""
         if self.queue:
             return tr("Next: {title}.", title=self.queue[0].title)
-        left = max(every - self.new_cells, 1)
+        missing = max(interval - self.new_cells, 1)
         return trn(
             "The next automatic round begins after {count} more cell in finished regions.",
             "The next automatic round begins after {count} more cells in finished regions.",
-            left,
+            missing,
         )
 
     def _count(self) -> int:
@@ -195,7 +195,7 @@ class Rounds:
 
     def _on_automatic(self) -> None:
         if not self._preferences.automatic:
-            self.queue = [one for one in self.queue if one.why is Why.ASKED]
+            self.queue = [planned_round for planned_round in self.queue if planned_round.why is Why.ASKED]
         self.look()
         self.changed.emit()
 

@@ -153,38 +153,38 @@ def _text_term(text: str, schema: Schema) -> Passes:
 
 def _key_term(match: re.Match[str], schema: Schema) -> Passes:
     key, op, value = match["key"].strip('"'), match["op"], match["value"]
-    known = next((name for name in _KEYS if normalise(key) in _spellings(name)), None)
-    attribute = _attribute(key, schema) if known is None else None
-    if known is None and attribute is None:
+    known_key = next((name for name in _KEYS if normalise(key) in _spellings(name)), None)
+    attribute = _attribute(key, schema) if known_key is None else None
+    if known_key is None and attribute is None:
         problem = tr(
             "“{word}” is not known to the search. There are: {words}. Put quotes around text to find.",
             word=key[:_NAMED],
             words=", ".join([*map(tr, _KEYS), *(a.title or a.name for a in schema.attributes)]),
         )
         raise QueryError(problem)
-    if op not in (":", "=") and known != CERTAINTY:
+    if op not in (":", "=") and known_key != CERTAINTY:
         problem = tr("Only “{key}” is compared with < and >.", key=tr(CERTAINTY))
         raise QueryError(problem)
     parts = [quoted or plain for quoted, plain in _PART.findall(value) if (quoted or plain).strip()]
     if not parts:
         problem = tr("Write what to look for after “{key}”.", key=f"{key[:_NAMED]}{op}")
         raise QueryError(problem)
-    if known == CERTAINTY:
+    if known_key == CERTAINTY:
         return _certainty(op, value)
     if attribute is not None:
         values = _picked(parts, value_words(attribute), attribute.title or attribute.name)
         name = attribute.name
         return lambda item, _field: (item.value(name) or _MISSING) in values
-    return _known_term(known or "", parts, schema)
+    return _known_term(known_key or "", parts, schema)
 
 
-def _known_term(known: str, parts: list[str], schema: Schema) -> Passes:
+def _known_term(key: str, parts: list[str], schema: Schema) -> Passes:
     texts = [part.casefold() for part in parts]
 
     def within(text: str | None) -> bool:
         return text is not None and any(part in text.casefold() for part in texts)
 
-    match known:
+    match key:
         case "class":
             words = _picked(parts, class_words(schema), tr(CLASS))
             for name in [name for name in words if schema.is_group(name)]:
@@ -194,7 +194,7 @@ def _known_term(known: str, parts: list[str], schema: Schema) -> Passes:
             flags = _picked(parts, {name: _both(name) for name in _FLAGS}, tr(FLAG))
             return lambda item, _field: bool(flags & _flags_of(item.entry))
         case "origin":
-            origins = _picked(parts, {one: _both(word) for one, word in _ORIGINS.items()}, tr(ORIGIN))
+            origins = _picked(parts, {origin: _both(word) for origin, word in _ORIGINS.items()}, tr(ORIGIN))
             return lambda item, _field: item.entry.origin in origins
         case "kind":
             kinds = _picked(parts, kind_words(schema), tr(KIND))
@@ -213,16 +213,16 @@ def _attribute(key: str, schema: Schema) -> Attribute | None:
     name = schema.find_attribute(key)
     if name is not None:
         return schema.attribute_named(name)
-    sought = normalise(key)
-    found = [a for a in schema.attributes if sought and sought in normalise(f"{a.name}\n{a.title}")]
-    if len(found) > 1:
+    query = normalise(key)
+    matches = [a for a in schema.attributes if query and query in normalise(f"{a.name}\n{a.title}")]
+    if len(matches) > 1:
         problem = tr(
             "“{word}” may be several: {words}.",
             word=key[:_NAMED],
-            words=", ".join(attribute.title or attribute.name for attribute in found),
+            words=", ".join(attribute.title or attribute.name for attribute in matches),
         )
         raise QueryError(problem)
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
 def _certainty(op: str, value: str) -> Passes:
@@ -313,14 +313,14 @@ def kind_words(schema: Schema) -> dict[str, Word]:
 
 def _picked(parts: Iterable[str], words: Mapping[str, Word], title: str) -> set[str]:
     """Return the words that are meant: those spelled so, else those of which it is a part."""
-    found: set[str] = set()
+    result: set[str] = set()
     for part in parts:
-        sought = normalise(part)
-        known = {word: [normalise(s) for s in about.spellings if s] for word, about in words.items()}
-        meant = {word for word, spellings in known.items() if sought in spellings}
-        if not meant and sought:
-            meant = {word for word, spellings in known.items() if any(sought in s for s in spellings)}
-        if not meant:
+        query = normalise(part)
+        spellings_of = {word: [normalise(s) for s in about.spellings if s] for word, about in words.items()}
+        matches = {word for word, spellings in spellings_of.items() if query in spellings}
+        if not matches and query:
+            matches = {word for word, spellings in spellings_of.items() if any(query in s for s in spellings)}
+        if not matches:
             listed = [about.proposed for about in words.values()]
             more = ", …" if len(listed) > _LISTED else ""
             problem = tr(
@@ -330,13 +330,13 @@ def _picked(parts: Iterable[str], words: Mapping[str, Word], title: str) -> set[
                 words=", ".join(listed[:_LISTED]) + more,
             )
             raise QueryError(problem)
-        found |= meant
-    return found
+        result |= matches
+    return result
 
 
 def _flags_of(entry: Entry) -> set[str]:
-    given = (entry.bookmark, entry.second_opinion, entry.cut, bool(entry.comment))
-    return {name for name, is_given in zip(_FLAGS, given, strict=True) if is_given}
+    flag_values = (entry.bookmark, entry.second_opinion, entry.cut, bool(entry.comment))
+    return {name for name, is_given in zip(_FLAGS, flag_values, strict=True) if is_given}
 
 
 # ---------------------------------------------------------------------- completions
@@ -344,8 +344,8 @@ def _flags_of(entry: Entry) -> set[str]:
 
 def last_term(text: str) -> str:
     """Return the term that is being written at the end of a text; empty behind a space."""
-    found = list(_terms(text))
-    return found[-1].group() if found and found[-1].end() == len(text) else ""
+    terms = list(_terms(text))
+    return terms[-1].group() if terms and terms[-1].end() == len(text) else ""
 
 
 def completions(text: str, schema: Schema, fields: Iterable[Field] = ()) -> list[str]:
@@ -360,33 +360,33 @@ def completions(text: str, schema: Schema, fields: Iterable[Field] = ()) -> list
     match = _TERM.fullmatch(term)
     minus = "-" if term.startswith("-") else ""
     if match is None or match["key"] is None:
-        sought = normalise(term)
-        every = {f"{tr(key)}:": key for key in _KEYS if key != CERTAINTY}
-        every |= {f"{tr(CERTAINTY)}<60": CERTAINTY, f"{tr(CERTAINTY)}>90": CERTAINTY, tr(UNKNOWN): UNKNOWN}
-        every |= {f"{_bare(a.title or a.name)}:": a.name for a in schema.attributes}
-        return [minus + word for word, name in every.items() if sought in normalise(f"{word}\n{name}")]
+        query = normalise(term)
+        keys = {f"{tr(key)}:": key for key in _KEYS if key != CERTAINTY}
+        keys |= {f"{tr(CERTAINTY)}<60": CERTAINTY, f"{tr(CERTAINTY)}>90": CERTAINTY, tr(UNKNOWN): UNKNOWN}
+        keys |= {f"{_bare(a.title or a.name)}:": a.name for a in schema.attributes}
+        return [minus + word for word, name in keys.items() if query in normalise(f"{word}\n{name}")]
     key, op, value = match["key"], match["op"], match["value"]
-    known = next((name for name in _KEYS if normalise(key.strip('"')) in _spellings(name)), None)
-    begun, _, last = value.rpartition(",")
-    proposed = [word for word in _words_after(known, key.strip('"'), schema, fields) if word]
-    sought = normalise(last)
-    head = f"{minus}{key}{op}{begun}{',' if begun else ''}"
-    return [head + _quoted(word) for word in proposed if sought in normalise(word)]
+    known_key = next((name for name in _KEYS if normalise(key.strip('"')) in _spellings(name)), None)
+    finished, _, last = value.rpartition(",")
+    proposed = [word for word in _words_after(known_key, key.strip('"'), schema, fields) if word]
+    query = normalise(last)
+    head = f"{minus}{key}{op}{finished}{',' if finished else ''}"
+    return [head + _quoted(word) for word in proposed if query in normalise(word)]
 
 
-def _words_after(known: str | None, key: str, schema: Schema, fields: Iterable[Field]) -> list[str]:
+def _words_after(known_key: str | None, key: str, schema: Schema, fields: Iterable[Field]) -> list[str]:
     words: Mapping[str, Word] = {}
-    if known == CLASS:
+    if known_key == CLASS:
         words = class_words(schema)
-    elif known == KIND:
+    elif known_key == KIND:
         words = kind_words(schema)
-    elif known == FLAG:
+    elif known_key == FLAG:
         words = {name: _both(name) for name in _FLAGS}
-    elif known == ORIGIN:
-        words = {one: _both(word) for one, word in _ORIGINS.items()}
-    elif known == PATIENT:
+    elif known_key == ORIGIN:
+        words = {origin: _both(word) for origin, word in _ORIGINS.items()}
+    elif known_key == PATIENT:
         return sorted({field.patient for field in fields if field.patient})
-    elif known is None:
+    elif known_key is None:
         try:
             attribute = _attribute(key, schema)
         except QueryError:

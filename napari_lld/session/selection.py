@@ -143,27 +143,27 @@ class Selection:
             self._opened.tell("hint", tr("No cell on this field yet."))
             return
         row = max(sorted(cell.box[3] for cell in cells)[len(cells) // 2], 1.0)
-        listed = sorted(cells, key=lambda one: ((one.box[1] + one.box[3] / 2) // row, one.box[0]))
+        listed = sorted(cells, key=lambda cell: ((cell.box[1] + cell.box[3] / 2) // row, cell.box[0]))
         ids = [cell.id for cell in listed]
         current = self._id_of("cell")
         place = ids.index(current) + step if current in ids else (0 if step > 0 else -1)
         self.select("cell", ids[place % len(ids)])
         self.went_on.emit()
 
-    def _is_here(self, wanted: Selected) -> bool:
+    def _is_here(self, selected: Selected) -> bool:
         """Return whether the field that is shown has a mark."""
         marks = self._marks
-        if wanted.kind == "missed":
+        if selected.kind == "missed":
             return self._missed is not None
-        if wanted.kind == "suggestion":
-            return marks.suggestion(wanted.id) is not None
-        if wanted.kind == "cell":
-            return marks.cell(wanted.id) is not None
-        found: Sequence[Any] = {
+        if selected.kind == "suggestion":
+            return marks.suggestion(selected.id) is not None
+        if selected.kind == "cell":
+            return marks.cell(selected.id) is not None
+        marks_of_kind: Sequence[Any] = {
             "region": marks.regions,
             "ignore_area": marks.ignore_areas,
-        }[wanted.kind]
-        return any(mark.id == wanted.id for mark in found)
+        }[selected.kind]
+        return any(mark.id == selected.id for mark in marks_of_kind)
 
     def select_missed(self, number: int, proposal: Proposal) -> None:
         """Make a cell that nobody boxed current: its number among the label errors, and the proposal."""
@@ -176,11 +176,11 @@ class Selection:
 
     def select_at(self, x: float, y: float) -> bool:
         """Make the smallest box around a point current; False if there is none."""
-        found = self._marks.at(x, y)
-        if not found:
+        marks = self._marks.at(x, y)
+        if not marks:
             self.select(None)
             return False
-        smallest = min(found, key=lambda mark: mark.box[2] * mark.box[3])
+        smallest = min(marks, key=lambda mark: mark.box[2] * mark.box[3])
         self.select("cell" if isinstance(smallest, Cell) else "suggestion", smallest.id)
         return True
 

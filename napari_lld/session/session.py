@@ -191,8 +191,8 @@ class Session(OpenProject):
         self.instant_learning.on_project()
         self.project_changed.emit()
         last = remembered.get("field")
-        known = isinstance(last, int) and last in self.fields.by_id
-        self.fields.go_to(last if known else next(iter(self.fields.listed), None))
+        is_listed = isinstance(last, int) and last in self.fields.by_id
+        self.fields.go_to(last if is_listed else next(iter(self.fields.listed), None))
         return True
 
     def _settle_reading(self, project: Project) -> bool:
@@ -296,17 +296,17 @@ class Session(OpenProject):
         except LLDError as error:
             self.unsaved.keep(str(error))
             return False
-        kept = self.unsaved.take()
+        actions = self.unsaved.take()
         self._read_again()
-        for number, action in enumerate(kept):
+        for number, action in enumerate(actions):
             if self.unsaved.why:  # gone again
-                self.unsaved.keep(self.unsaved.why, *kept[number:])
+                self.unsaved.keep(self.unsaved.why, *actions[number:])
                 return False
             self.done(action)
         self.selection.proposed_box = None
         message = tr("The project is back.")
-        if kept:
-            message += " " + trn("{count} change was saved.", "{count} changes were saved.", len(kept))
+        if actions:
+            message += " " + trn("{count} change was saved.", "{count} changes were saved.", len(actions))
         self.tell("info", message)
         if missing:
             self.tell(
@@ -327,8 +327,10 @@ class Session(OpenProject):
         self.fields.read_again()
         self.project_changed.emit()
         self.fields.listed_changed.emit()
-        here = self.fields.current_id
-        self.fields.go_to(here if here in self.fields.by_id else next(iter(self.fields.listed), None))
+        current_id = self.fields.current_id
+        self.fields.go_to(
+            current_id if current_id in self.fields.by_id else next(iter(self.fields.listed), None)
+        )
 
     # ------------------------------------------------------------------ what happens
 
@@ -370,5 +372,5 @@ class Session(OpenProject):
         if message.type == "done":
             self.tell("info", sentence)
         elif message.type == "failed":
-            known = [summary.field for summary in self.fields.by_id.values()]
-            self.tell("error", f"{sentence}{self.training.keep_details(message, known)}")
+            fields = [summary.field for summary in self.fields.by_id.values()]
+            self.tell("error", f"{sentence}{self.training.keep_details(message, fields)}")

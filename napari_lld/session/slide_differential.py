@@ -57,7 +57,7 @@ class ReadPlaces:
             float(result["share_read"]),
             int(result["tiles"]) >= int(result["monolayer_tiles"]),
             model,
-            {str(name): float(each) for name, each in result["worth"].items()},
+            {str(name): float(cell_worth) for name, cell_worth in result["worth"].items()},
         )
 
     def count(self, project: Project) -> SlideCount:
@@ -103,8 +103,8 @@ class SlideDifferential:
     @cached_property
     def counts(self) -> Differential:
         """Classes with shares and intervals."""
-        found, worth = self.found, self.read.worth
-        return differential(found.found, self.schema, unknown=found.unknown, worth=worth)
+        count, worth = self.found, self.read.worth
+        return differential(count.found, self.schema, unknown=count.unknown, worth=worth)
 
     @property
     def unreviewed(self) -> int:

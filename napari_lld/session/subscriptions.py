@@ -21,8 +21,8 @@ class Subscriptions:
 
     def close(self) -> None:
         """Disconnect all; once more does nothing."""
-        kept, self._kept = self._kept, []
-        for signal, slot in kept:
+        connections, self._kept = self._kept, []
+        for signal, slot in connections:
             if isinstance(signal, SignalInstance):
                 signal.disconnect(slot, missing_ok=True)
             else:

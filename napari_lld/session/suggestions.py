@@ -74,11 +74,11 @@ class Suggestions:
     @property
     def shown(self) -> Sequence[Suggestion]:
         """Pending suggestions of the current field at or above the threshold, in the queue's order."""
-        shown = self._marks.suggestions
+        pending = self._marks.suggestions
         if self._queue is Queue.ACCEPT:  # they come with the most probable first
-            return sorted(shown, key=lambda s: s.is_unknown)
-        ranked = self._taught_by(shown)
-        return sorted(shown, key=lambda s: (not s.is_unknown, -ranked[s.id].score, s.id))
+            return sorted(pending, key=lambda s: s.is_unknown)
+        ranked = self._taught_by(pending)
+        return sorted(pending, key=lambda s: (not s.is_unknown, -ranked[s.id].score, s.id))
 
     @property
     def from_starter(self) -> bool:
@@ -157,13 +157,15 @@ class Suggestions:
 
         On a whole slide those that are out of sight come before.
         """
-        project, here = self._opened.project, self._fields.current_id
-        if project is None or here is None:
+        project, field_id = self._opened.project, self._fields.current_id
+        if project is None or field_id is None:
             return False
-        if self._to_waiting_place(project, here):
+        if self._to_waiting_place(project, field_id):
             return True
         waiting = self._opened.attempt(lambda: project.suggestions.fields(self._marks.threshold)) or []
-        following = next((i for i in [*(i for i in waiting if i > here), *waiting] if i != here), None)
+        following = next(
+            (i for i in [*(i for i in waiting if i > field_id), *waiting] if i != field_id), None
+        )
         if following is None:
             return False
         self._fields.show(following)
@@ -174,12 +176,12 @@ class Suggestions:
         )
         return True
 
-    def _to_waiting_place(self, project: Project, here: int) -> bool:
+    def _to_waiting_place(self, project: Project, field_id: int) -> bool:
         """Go to the most probable suggestion of a slide, out of sight as it is."""
         field = self._fields.current
         if field is None or not field.is_slide or not self._marks.pending:
             return False
-        best = self._opened.attempt(lambda: project.suggestions.find(here, most=1)) or []
+        best = self._opened.attempt(lambda: project.suggestions.find(field_id, most=1)) or []
         if not best or best[0].probability < self._marks.threshold:
             return False
         self._selection.select("suggestion", best[0].id)

@@ -142,7 +142,7 @@ class Training:
             self.state.cancelling()
             self.process.cancel()
 
-    def keep_details(self, message: Any, known: Iterable[Field]) -> str:
+    def keep_details(self, message: Any, fields: Iterable[Field]) -> str:
         """Keep a failed worker's last words in the project; say where.
 
         Parameters
@@ -153,7 +153,7 @@ class Training:
         project = self._opened.project
         if project is None or not message.details:
             return ""
-        file = log_error(project.path, "training", self.state.message, message.details, known)
+        file = log_error(project.path, "training", self.state.message, message.details, fields)
         return (
             " " + tr("Details: {file} in the project's folder.", file=f"{file.parent.name}/{file.name}")
             if file
