@@ -220,15 +220,15 @@ class Fields:
         """Choose the field that is shown too; on a chosen one, take that back."""
         if self._current_id is not None:
             self.choose(self._chosen ^ {self._current_id})
-            self._say_chosen()
+            self._announce_chosen()
 
     def choose_all(self) -> None:
         """Choose all fields of the list; once more, none."""
         listed = set(self._listed)
         self.choose(set() if self._chosen >= listed else listed)
-        self._say_chosen()
+        self._announce_chosen()
 
-    def _say_chosen(self) -> None:
+    def _announce_chosen(self) -> None:
         count = len(self.chosen)
         if count:
             self._opened.tell("hint", trn("{count} field is chosen.", "{count} fields are chosen.", count))
@@ -289,7 +289,7 @@ class Fields:
     def _fetch_neighbours(self) -> None:
         cache, shown = self._cache, self._current_id
         if cache is not None and shown is not None:
-            neighbours = (self._beside(1), self._beside(-1))
+            neighbours = (self._neighbour(1), self._neighbour(-1))
             cache.keep(shown, [field_id for field_id in neighbours if field_id is not None])
 
     def next(self) -> None:
@@ -303,7 +303,7 @@ class Fields:
     def _step_field(self, step: int) -> None:
         if not self._opened.project:
             return
-        beside = self._beside(step)
+        beside = self._neighbour(step)
         if beside is not None:
             self.go_to(beside)
         elif not self._listed and self.by_id:
@@ -313,7 +313,7 @@ class Fields:
                 "hint", tr("This is the last field.") if step > 0 else tr("This is the first field.")
             )
 
-    def _beside(self, step: int) -> int | None:
+    def _neighbour(self, step: int) -> int | None:
         """Return the next field in a direction; from an unlisted field it is the first of the list."""
         summaries = self.by_id
         place = self.place_of(self._current_id)
@@ -349,7 +349,7 @@ class Fields:
         if cell_count := self.by_id[field.id].cells:
             message += " " + trn("Its {count} cell stays.", "Its {count} cells stay.", cell_count)
         self._opened.tell("hint", message)
-        following = self._beside(1)
+        following = self._neighbour(1)
         if following is not None:
             self.go_to(following)
 

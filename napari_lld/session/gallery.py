@@ -366,7 +366,7 @@ class Gallery:
         if not cells and not waiting:
             self._nothing(items)
             return
-        if self._done(
+        if self._change_many(
             len(cells) + len(waiting), lambda project: project.bulk_edits.label(cells, waiting, **changes)
         ):
             count = len(cells) + len(waiting)
@@ -397,7 +397,7 @@ class Gallery:
         proposals = {i.entry.id: i.entry.proposal for i in waiting if i.entry.proposal is not None}
         if not waiting:
             self._nothing(items)
-        elif not ids or self._done(
+        elif not ids or self._change_many(
             len(ids), lambda project: project.suggestions.accept_many(ids, seen=proposals)
         ):
             messages = []
@@ -424,7 +424,9 @@ class Gallery:
         waiting = [item.entry.id for item in items if item.pending]
         if not waiting:
             self._nothing(items)
-        elif self._done(len(waiting), lambda project: project.suggestions.reject_many(waiting, reason)):
+        elif self._change_many(
+            len(waiting), lambda project: project.suggestions.reject_many(waiting, reason)
+        ):
             message = trn("{count} suggestion rejected.", "{count} suggestions rejected.", len(waiting))
             self.session.tell("hint", message)
 
@@ -436,7 +438,7 @@ class Gallery:
             else tr("Select crops first: click one, drag a frame around several, or press Ctrl+A for all."),
         )
 
-    def _done(self, count: int, action: Callable[[Project], Any]) -> bool:
+    def _change_many(self, count: int, action: Callable[[Project], Any]) -> bool:
         """Do something to so many in one transaction, and note its edits so that one step takes them back."""
         project = self._project
         if project is None:

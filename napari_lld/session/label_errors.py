@@ -271,13 +271,13 @@ class LabelErrorReview:
 
     def step(self, direction: int) -> None:
         """Go to the next (1) or previous (-1) possible label error."""
-        following = self._beside(direction)
+        following = self._neighbour(direction)
         if following is None:
             self._opened.tell("hint", self.state)
         else:
             self.show(following)
 
-    def _beside(self, step: int) -> Ranked | None:
+    def _neighbour(self, step: int) -> Ranked | None:
         """Return the next one in a direction, from where the user is, though that one may be settled."""
         remaining = self.items
         if not remaining:
@@ -337,7 +337,7 @@ class LabelErrorReview:
 
     def accept(self) -> None:
         """Apply the prediction for the current possible label error."""
-        self._settle(self._take_word)
+        self._settle(self._take_prediction)
 
     def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
         """Keep what the model contradicts."""
@@ -369,7 +369,7 @@ class LabelErrorReview:
         ):
             self._suggestions.ask_its_class()
             return
-        following = self._beside(1)
+        following = self._neighbour(1)
         if following is None:
             self._opened.tell("hint", tr("That was the last one. [edit.undo] takes it back."))
         elif following.field_id == item.field_id:
@@ -380,7 +380,7 @@ class LabelErrorReview:
             message = tr("Settled. [suggestion.next] goes to the next one, on {name}.", name=name)
             self._opened.tell("hint", message)
 
-    def _take_word(self, project: Project, item: Ranked) -> None:
+    def _take_prediction(self, project: Project, item: Ranked) -> None:
         cell, predicted = self._selection.cell, item.prediction
         if item.id is None:
             if predicted is not None:

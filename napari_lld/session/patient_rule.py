@@ -97,7 +97,7 @@ def preview(expression: str, paths: Sequence[Path]) -> tuple[str, bool]:
         return tr("Choose a folder of images to see what the rule reads."), True
     patient_of_name = [(path.name, read_name(path, pattern).get("patient")) for path in paths]
     patients = {patient for _name, patient in patient_of_name if patient}
-    lines = [f"{name} → {patient or tr('no patient')}" for name, patient in _telling(patient_of_name)]
+    lines = [f"{name} → {patient or tr('no patient')}" for name, patient in _choose_examples(patient_of_name)]
     missed = sum(patient is None for _name, patient in patient_of_name)
     lines.append(
         trn(
@@ -111,7 +111,7 @@ def preview(expression: str, paths: Sequence[Path]) -> tuple[str, bool]:
     return "\n".join(lines), True
 
 
-def _telling(pairs: Sequence[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
+def _choose_examples(pairs: Sequence[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
     """Choose the names to show: of different patients first, and one without."""
     new: dict[str | None, tuple[str, str | None]] = {}
     for name, patient in pairs:

@@ -227,7 +227,7 @@ class References:
         if not self.is_open or comparison.question != self._asked:
             return
         self.comparison = comparison
-        if self.chosen not in self._there():
+        if self.chosen not in self._available():
             self.chosen = self._first(comparison)
         self.changed.emit()
 
@@ -241,13 +241,13 @@ class References:
         ]
         if ranked:
             return max(ranked)[1:]
-        available = self._there()
+        available = self._available()
         of_same_class = [choice for choice in available if choice[0] == comparison.question.cell_class]
         return next(iter(of_same_class or available), None)
 
     # ------------------------------------------------------------------ the one beside the current cell
 
-    def _there(self) -> list[tuple[str, int]]:
+    def _available(self) -> list[tuple[str, int]]:
         if self.comparison is None:
             return []
         return [(value, n) for value, examples in self.comparison.cells.items() for n in range(len(examples))]
@@ -262,13 +262,13 @@ class References:
 
     def choose(self, value: str, number: int) -> None:
         """Put a reference beside the current cell."""
-        if (value, number) in self._there():
+        if (value, number) in self._available():
             self.chosen = (value, number)
             self.changed.emit()
 
     def step(self, by: int) -> None:
         """Put the next or previous reference beside the current cell."""
-        available = self._there()
+        available = self._available()
         if available:
             place = available.index(self.chosen) if self.chosen in available else -by
             self.choose(*available[(place + by) % len(available)])

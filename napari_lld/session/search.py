@@ -172,7 +172,7 @@ def _key_term(match: re.Match[str], schema: Schema) -> Passes:
     if known_key == CERTAINTY:
         return _certainty(op, value)
     if attribute is not None:
-        values = _picked(parts, value_words(attribute), attribute.title or attribute.name)
+        values = _match_words(parts, value_words(attribute), attribute.title or attribute.name)
         name = attribute.name
         return lambda item, _field: (item.value(name) or _MISSING) in values
     return _known_term(known_key or "", parts, schema)
@@ -186,18 +186,20 @@ def _known_term(key: str, parts: list[str], schema: Schema) -> Passes:
 
     match key:
         case "class":
-            words = _picked(parts, class_words(schema), tr(CLASS))
+            words = _match_words(parts, class_words(schema), tr(CLASS))
             for name in [name for name in words if schema.is_group(name)]:
                 words |= set(schema.members(name))
             return lambda item, _field: (item.word or _MISSING) in words
         case "flag":
-            flags = _picked(parts, {name: _both(name) for name in _FLAGS}, tr(FLAG))
+            flags = _match_words(parts, {name: _translated(name) for name in _FLAGS}, tr(FLAG))
             return lambda item, _field: bool(flags & _flags_of(item.entry))
         case "origin":
-            origins = _picked(parts, {origin: _both(word) for origin, word in _ORIGINS.items()}, tr(ORIGIN))
+            origins = _match_words(
+                parts, {origin: _translated(word) for origin, word in _ORIGINS.items()}, tr(ORIGIN)
+            )
             return lambda item, _field: item.entry.origin in origins
         case "kind":
-            kinds = _picked(parts, kind_words(schema), tr(KIND))
+            kinds = _match_words(parts, kind_words(schema), tr(KIND))
             return lambda item, _field: item.entry.kind in kinds or item.entry.artefact_kind in kinds
         case "comment":
             return lambda item, _field: within(item.entry.comment)
@@ -274,13 +276,13 @@ class Word(NamedTuple):
     spellings: tuple[str, ...]
 
 
-def _both(word: str) -> Word:
+def _translated(word: str) -> Word:
     """Return a word of ours, in the user's language and in English."""
     return Word(tr(word), (word, tr(word)))
 
 
 def _spellings(word: str) -> set[str]:
-    return {normalise(spelling) for spelling in _both(word).spellings}
+    return {normalise(spelling) for spelling in _translated(word).spellings}
 
 
 def class_words(schema: Schema) -> dict[str, Word]:
@@ -289,7 +291,7 @@ def class_words(schema: Schema) -> dict[str, Word]:
     named = {
         item.name: Word(item.title or item.name, (item.name, item.title, *item.spellings)) for item in items
     }
-    return named | {UNSURE: _both(_UNSURE_WORD), _MISSING: _both(_MISSING_WORD)}
+    return named | {UNSURE: _translated(_UNSURE_WORD), _MISSING: _translated(_MISSING_WORD)}
 
 
 def value_words(attribute: Attribute) -> dict[str, Word]:
@@ -298,7 +300,7 @@ def value_words(attribute: Attribute) -> dict[str, Word]:
         value.name: Word(value.title or value.name, (value.name, value.title, *value.spellings))
         for value in attribute.values
     }
-    return named | {UNSURE: _both(_UNSURE_WORD), _MISSING: _both(_MISSING_WORD)}
+    return named | {UNSURE: _translated(_UNSURE_WORD), _MISSING: _translated(_MISSING_WORD)}
 
 
 def kind_words(schema: Schema) -> dict[str, Word]:
@@ -308,10 +310,10 @@ def kind_words(schema: Schema) -> dict[str, Word]:
         for item in schema.classes
         for kind in item.kinds
     }
-    return kinds | {name: _both(name) for name in _KINDS}
+    return kinds | {name: _translated(name) for name in _KINDS}
 
 
-def _picked(parts: Iterable[str], words: Mapping[str, Word], title: str) -> set[str]:
+def _match_words(parts: Iterable[str], words: Mapping[str, Word], title: str) -> set[str]:
     """Return the words that are meant: those spelled so, else those of which it is a part."""
     result: set[str] = set()
     for part in parts:
@@ -371,7 +373,7 @@ def completions(text: str, schema: Schema, fields: Iterable[Field] = ()) -> list
     proposed = [word for word in _words_after(known_key, key.strip('"'), schema, fields) if word]
     query = normalise(last)
     head = f"{minus}{key}{op}{finished}{',' if finished else ''}"
-    return [head + _quoted(word) for word in proposed if query in normalise(word)]
+    return [head + _quote(word) for word in proposed if query in normalise(word)]
 
 
 def _words_after(known_key: str | None, key: str, schema: Schema, fields: Iterable[Field]) -> list[str]:
@@ -381,9 +383,9 @@ def _words_after(known_key: str | None, key: str, schema: Schema, fields: Iterab
     elif known_key == KIND:
         words = kind_words(schema)
     elif known_key == FLAG:
-        words = {name: _both(name) for name in _FLAGS}
+        words = {name: _translated(name) for name in _FLAGS}
     elif known_key == ORIGIN:
-        words = {origin: _both(word) for origin, word in _ORIGINS.items()}
+        words = {origin: _translated(word) for origin, word in _ORIGINS.items()}
     elif known_key == PATIENT:
         return sorted({field.patient for field in fields if field.patient})
     elif known_key is None:
@@ -395,7 +397,7 @@ def _words_after(known_key: str | None, key: str, schema: Schema, fields: Iterab
     return [about.proposed for about in words.values()]
 
 
-def _quoted(word: str) -> str:
+def _quote(word: str) -> str:
     return f'"{word}"' if re.search(r"[\s,<>=:]", word) else word
 
 

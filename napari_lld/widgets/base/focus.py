@@ -33,10 +33,10 @@ def go_on(places: Sequence[QWidget], field: QWidget | None) -> None:
     field
         What shows the field; ``None`` where nothing does.
     """
-    here = QApplication.focusWidget()
-    seen = [place for place in places if place.isVisible()]
-    now = [n for n, place in enumerate(seen) if here is not None and holds(place, here)]
-    for place in seen[now[0] + 1 if now else 0 :]:
+    focused = QApplication.focusWidget()
+    visible = [place for place in places if place.isVisible()]
+    current = [n for n, place in enumerate(visible) if focused is not None and holds(place, focused)]
+    for place in visible[current[0] + 1 if current else 0 :]:
         control = next(controls(place), None)
         if control is not None:
             if not place.isActiveWindow():
@@ -45,8 +45,8 @@ def go_on(places: Sequence[QWidget], field: QWidget | None) -> None:
             return
     if field is not None:
         field.setFocus(Qt.FocusReason.OtherFocusReason)
-    elif here is not None:
-        here.clearFocus()
+    elif focused is not None:
+        focused.clearFocus()
 
 
 def holds(place: QWidget, widget: QWidget) -> bool:

@@ -56,7 +56,7 @@ def control(option: Option, choices: Mapping[Any, str] | None = None) -> Control
     if choices:
         more = {
             "widget_type": "ComboBox",
-            "choices": [(tr(words) or one, one) for one, words in choices.items()],
+            "choices": [(tr(words) or value, value) for value, words in choices.items()],
             "nullable": False,  # or else it has one choice more, for None
         }
     elif option.type is int:
@@ -116,15 +116,17 @@ class OptionsForm(Generic[Options]):
         form: QFormLayout,
         *,
         choices: Mapping[str, Mapping[Any, str]] | None = None,
-        own: Mapping[str, Control] | None = None,
+        custom: Mapping[str, Control] | None = None,
     ) -> None:
         self._action = action
         self.controls: dict[str, Control] = {}
         for option in options_of(action):
-            made = (own or {}).get(option.name) or control(option, (choices or {}).get(option.name))
-            add_row(form, option, made)
-            made.changed.connect(self._tell)
-            self.controls[option.name] = made
+            option_control = (custom or {}).get(option.name) or control(
+                option, (choices or {}).get(option.name)
+            )
+            add_row(form, option, option_control)
+            option_control.changed.connect(self._emit_changed)
+            self.controls[option.name] = option_control
 
     def value(self) -> Options:
         """Return what is chosen."""
@@ -136,5 +138,5 @@ class OptionsForm(Generic[Options]):
         assert isinstance(combo, QComboBox)
         return combo
 
-    def _tell(self) -> None:
+    def _emit_changed(self) -> None:
         self.changed.emit()

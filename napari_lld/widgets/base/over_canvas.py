@@ -13,8 +13,8 @@ from napari_lld.widgets.base.parts import Part
 class OverCanvas(Part):
     """Without a canvas it is never seen; it lets go of the canvas, which outlives the dock."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self._canvas: QWidget | None = None
 
     def attach(self, canvas: QWidget) -> None:

@@ -226,8 +226,8 @@ def path_row(line: QLineEdit, name: str, *ways: tuple[str, Callable[[], str]]) -
     line.setAccessibleName(name)
 
     def fill(choose: Callable[[], str]) -> None:
-        if chosen := choose():
-            line.setText(chosen)
+        if path := choose():
+            line.setText(path)
 
     buttons = []
     for text, choose in ways:
@@ -263,13 +263,13 @@ def confirm_buttons(dialog: QDialog, does: str = "") -> tuple[QDialogButtonBox, 
     return buttons, ok
 
 
-def answered(dialog: QDialog, answer: Callable[[], Answer]) -> Answer | None:
+def run_dialog(dialog: QDialog, answer: Callable[[], Answer]) -> Answer | None:
     """Show a dialog until it is closed; return its answer, or ``None`` if it was not accepted."""
     keep_on_screen(dialog)
     accepted = dialog.exec() == QDialog.DialogCode.Accepted
-    given = answer() if accepted else None
+    result = answer() if accepted else None
     dialog.deleteLater()
-    return given
+    return result
 
 
 def _squeeze(font: QFont, text: str, space: float, widget: QWidget) -> None:

@@ -145,10 +145,10 @@ class FoldingRow(QWidget):
 
     def event(self, event: QEvent | None) -> bool:
         """Fold or unfold when a group has grown or shrunk."""
-        done = bool(super().event(event))
+        handled = bool(super().event(event))
         if event is not None and event.type() == QEvent.Type.LayoutRequest:
             self._fold()
-        return done
+        return handled
 
     def _fold(self) -> None:
         wide = sum(group.minimumSize().width() for group in self._groups) + self._layout.spacing()
@@ -219,12 +219,14 @@ class _Clamp(QObject):
         """Fit the dialog as it is shown, and as its contents ask for more than they did."""
         if event is None or not isinstance(watched, QDialog):
             return False
-        shown = event.type() == QEvent.Type.Show
-        if shown or (event.type() == QEvent.Type.LayoutRequest and watched.isVisible()):
-            asked = watched.sizeHint()
-            grown = asked.width() > self._asked.width() or asked.height() > self._asked.height()
-            self._asked = asked
-            if shown or grown:
+        is_shown = event.type() == QEvent.Type.Show
+        if is_shown or (event.type() == QEvent.Type.LayoutRequest and watched.isVisible()):
+            wanted_size = watched.sizeHint()
+            has_grown = (
+                wanted_size.width() > self._asked.width() or wanted_size.height() > self._asked.height()
+            )
+            self._asked = wanted_size
+            if is_shown or has_grown:
                 room = available(watched) - QSize(8, 36)
-                watched.resize(watched.size().expandedTo(asked).boundedTo(room))
+                watched.resize(watched.size().expandedTo(wanted_size).boundedTo(room))
         return False

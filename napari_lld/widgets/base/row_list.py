@@ -44,13 +44,13 @@ class RowDelegate(QStyledItemDelegate):
     def paint_ground(self, painter: QPainter, option: QStyleOptionViewItem) -> bool:
         """Paint what lies under a row, chosen or pointed at; return whether it is chosen."""
         c, rect = self.colours, QRectF(option.rect)
-        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
-        if chosen:
+        selected = bool(option.state & QStyle.StateFlag.State_Selected)
+        if selected:
             painter.fillRect(rect, c.chosen(c.raised))
             painter.fillRect(QRectF(rect.left(), rect.top(), 3, rect.height()), c.accent)
         elif option.state & QStyle.StateFlag.State_MouseOver:
             painter.fillRect(rect, mix(c.raised, c.text, 0.06))
-        return chosen
+        return selected
 
 
 class RowList(QTableView):

@@ -22,17 +22,21 @@ class SavePlace:
 
     def browse(self, title: str, start: str, files: str = "") -> str:
         """Open the system's dialog, which asks before it gives a file that exists; "" where cancelled."""
-        chosen = str(QFileDialog.getSaveFileName(self._parent, title, start, files)[0])
-        if chosen:
-            self._agreed = Path(chosen)
-        return chosen
+        path = str(QFileDialog.getSaveFileName(self._parent, title, start, files)[0])
+        if path:
+            self._agreed = Path(path)
+        return path
 
     def agreed(self, *places: Path) -> bool:
         """Return whether the places may be written; ask about files not asked about yet."""
-        there = [one for one in places if os.path.lexists(one) and not one.is_dir() and one != self._agreed]
-        if not there:
+        existing = [
+            place
+            for place in places
+            if os.path.lexists(place) and not place.is_dir() and place != self._agreed
+        ]
+        if not existing:
             return True
-        names = ", ".join(one.name for one in there)
+        names = ", ".join(place.name for place in existing)
         answer = QMessageBox.question(
             self._parent,
             tr("Replace the file?"),

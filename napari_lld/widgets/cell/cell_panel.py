@@ -164,12 +164,18 @@ class CellPanel(Part):
             {name: predicted.score(name) for name in predicted.class_probabilities} if predicted else {}
         )
         # groups and *unsure* are for people: no model proposes them
-        other, label_error = self.session.label_errors.contradicted, self.session.label_errors.current
-        if other.cell_class is not None and label_error is not None and label_error.prediction is not None:
-            probabilities = {other.cell_class: label_error.prediction.class_probabilities[other.cell_class]}
-        candidates, values = self.session.candidates, dict(other.attributes)
+        contradicted, label_error = self.session.label_errors.contradicted, self.session.label_errors.current
+        if (
+            contradicted.cell_class is not None
+            and label_error is not None
+            and label_error.prediction is not None
+        ):
+            probabilities = {
+                contradicted.cell_class: label_error.prediction.class_probabilities[contradicted.cell_class]
+            }
+        candidates, values = self.session.candidates, dict(contradicted.attributes)
         likely = candidates.predicted if label_error is None else None
-        first = other.cell_class
+        first = contradicted.cell_class
         if likely is not None:
             probabilities = dict(candidates.classes)
             first = next(iter(probabilities), None)
@@ -425,8 +431,8 @@ class AttributeRow(QWidget):
     def _choose(self, value: str) -> None:
         """Choose a value; a click on the chosen one takes it back."""
         cell = self._session.selection.cell
-        known = cell.attributes.get(self._attribute.name) if cell is not None else None
-        self._session.labels.set_value(self._attribute.name, None if known == value else value)
+        current = cell.attributes.get(self._attribute.name) if cell is not None else None
+        self._session.labels.set_value(self._attribute.name, None if current == value else value)
 
     def show_target(
         self,
@@ -445,7 +451,7 @@ class AttributeRow(QWidget):
             What a model says of it; of a cell only what it would have `instead` is shown.
         """
         name = self._attribute.name
-        known = cell.attributes.get(name) if cell is not None else None
+        current = cell.attributes.get(name) if cell is not None else None
         probabilities = predicted.attribute_probabilities.get(name, {}) if predicted else {}
         best = max(probabilities, key=probabilities.__getitem__, default=None)
         if cell is not None:
@@ -459,14 +465,14 @@ class AttributeRow(QWidget):
         )
         self.setToolTip("\n".join(filter(None, (self._attribute.title, among, self._attribute.help))))
         self._target = (cell is not None or predicted is not None) and not off
-        self._missing = known is None
+        self._missing = current is None
         self._proposed = cell is None
         self._caret = caret and self._target
         self._title.setEnabled(self._target)
         for value, button in self._values.items():
             button.setEnabled(self._target)
             button.show_state(
-                checked=known == value,
+                checked=current == value,
                 suggested=value == best,
                 probability=probabilities.get(value),
                 untaught=cell is None

@@ -129,57 +129,57 @@ class DifferentialPanel(Part):
         if not self.isVisible():
             return
         self._found = self._count()
-        found = self._found
+        counts = self._found
         self._slide.setVisible(self.commands["slide.differential"].when(self.session))
         for button in (self._copy, self._csv):
             button.setEnabled(
-                found is not None and bool(found.counted or found.unclassified or found.unknown)
+                counts is not None and bool(counts.counted or counts.unclassified or counts.unknown)
             )
-        if found is None:
+        if counts is None:
             self._sum.setText("")
             self._progress.hide()
             self._table.setPlainText("")
             return
-        left = tr(", {count} without a class", count=found.unclassified) if found.unclassified else ""
-        if found.unknown:
-            left += tr(", {count} unknown pending", count=found.unknown)
+        rest = tr(", {count} without a class", count=counts.unclassified) if counts.unclassified else ""
+        if counts.unknown:
+            rest += tr(", {count} unknown pending", count=counts.unknown)
         target = self._target.currentData()
         self._sum.setText(
-            tr("{counted} of {target} counted{left}", counted=found.counted, target=target, left=left)
+            tr("{counted} of {target} counted{left}", counted=counts.counted, target=target, left=rest)
             if target
-            else tr("{counted} counted{left}", counted=found.counted, left=left)
+            else tr("{counted} counted{left}", counted=counts.counted, left=rest)
         )
         self._sum.setToolTip(self._sum.text())
         self._progress.setVisible(bool(target))
         self._progress.setRange(0, target or 1)
-        self._progress.setValue(min(found.counted, target))
-        self._tell_reached(found.counted, target)
+        self._progress.setValue(min(counts.counted, target))
+        self._announce_target(counts.counted, target)
         lines = [
             f"{decimal(share.share, '.1%')} ({share.low * 100:.0f}–{share.high:.0%}) "
             f"{word(share.title)} · {share.count}"
-            for share in ([found.blasts] if found.blasts is not None else []) + list(found.shares)
+            for share in ([counts.blasts] if counts.blasts is not None else []) + list(counts.shares)
         ]
-        per = found.nucleated_red_per_100
-        if found.nucleated_red and per is not None:
+        per = counts.nucleated_red_per_100
+        if counts.nucleated_red and per is not None:
             lines.append(
                 tr(
                     "{per:.1f} nucleated red cells per 100 white cells · {count}",
                     per=per,
-                    count=found.nucleated_red,
+                    count=counts.nucleated_red,
                 )
             )
-        text = "\n".join(lines) if found.counted else tr("No cell with a class yet.")
+        text = "\n".join(lines) if counts.counted else tr("No cell with a class yet.")
         self._table.setToolTip(text)  # all of it at a glance: the table itself is low
         viewport = self._table.viewport()
         half = (viewport.width() if viewport is not None else 0) / 2 - 2
         self._table.setTabStopDistance(max(half, 1))
         self._table.setPlainText(in_two_columns(text.split("\n"), self._table.fontMetrics(), half))
 
-    def _tell_reached(self, counted: int, target: int) -> None:
+    def _announce_target(self, counted: int, target: int) -> None:
         """Announce once that the target is reached, while counting only."""
         session = self.session
         field = session.fields.current
-        whose = (
+        scope = (
             session.project,
             self._scope.currentData(),
             target,
@@ -187,8 +187,8 @@ class DifferentialPanel(Part):
             if field is not None and field.patient
             else session.fields.current_id,
         )
-        before, self._before = self._before, (whose, counted)
-        if target and before is not None and before[0] == whose and before[1] < target <= counted:
+        before, self._before = self._before, (scope, counted)
+        if target and before is not None and before[0] == scope and before[1] < target <= counted:
             session.tell("info", tr("{target} white cells are counted.", target=target))
 
     def _on_target(self, _index: int) -> None:

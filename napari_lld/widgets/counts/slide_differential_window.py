@@ -65,9 +65,9 @@ class SlideDifferentialWindow(QDialog):
         self.stop.setObjectName("lld_slide_stop")
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
-        kept = self.bar.sizePolicy()
-        kept.setRetainSizeWhenHidden(True)
-        self.bar.setSizePolicy(kept)
+        policy = self.bar.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.bar.setSizePolicy(policy)
         self.told = label(role="muted", gives_way=True)
         self.heading = label(role="heading")
         self.table = QTreeWidget()
@@ -130,12 +130,12 @@ class SlideDifferentialWindow(QDialog):
         return int(text) if text.isdecimal() and 0 < int(text) <= _MOST else None
 
     def _ask(self) -> None:
-        wanted = self.wanted
-        if wanted is None:
+        target = self.wanted
+        if target is None:
             self.told.setText(tr("Write how many white cells are to be counted, such as 200."))
             self.target.setFocus()
         else:
-            self.asked.emit(wanted)
+            self.asked.emit(target)
 
     def begin(self, name: str) -> None:
         """Show nothing of a slide yet."""
@@ -184,14 +184,14 @@ class SlideDifferentialWindow(QDialog):
         self.told.setText(sentence)
         self.told.setToolTip(sentence)
 
-    def show_counts(self, found: SlideDifferential | None) -> None:
+    def show_counts(self, shown: SlideDifferential | None) -> None:
         """Show what was counted; nothing, before anything was."""
-        self._shown = found
+        self._shown = shown
         self.table.clear()
-        self.copy.setEnabled(found is not None)
-        self.review.setVisible(found is not None)
-        self.trust.setVisible(found is not None)
-        if found is None:
+        self.copy.setEnabled(shown is not None)
+        self.review.setVisible(shown is not None)
+        self.trust.setVisible(shown is not None)
+        if shown is None:
             self.heading.setText(tr("Nothing counted yet"))
             self.apart.setText("")
             self.where.setText(
@@ -201,8 +201,8 @@ class SlideDifferentialWindow(QDialog):
                 )
             )
             return
-        self.heading.setText(found.heading)
-        counts = found.counts
+        self.heading.setText(shown.heading)
+        counts = shown.counts
         for share in counts.shares:
             self._add(word(share.title), share)
         if counts.blasts is not None and counts.blasts.count:
@@ -210,14 +210,14 @@ class SlideDifferentialWindow(QDialog):
         if counts.nucleated_red and counts.nucleated_red_per_100 is not None:
             per = tr("{per:.1f} per 100", per=counts.nucleated_red_per_100)
             self._line([tr("Nucleated red cells"), str(counts.nucleated_red), per, ""])
-        self.apart.setText(found.apart)
-        self.apart.setVisible(bool(found.apart))
-        self.where.setText(found.where)
-        self.trust.setText(found.trust)
-        self.review.setEnabled(bool(found.unreviewed))
+        self.apart.setText(shown.apart)
+        self.apart.setVisible(bool(shown.apart))
+        self.where.setText(shown.where)
+        self.trust.setText(shown.trust)
+        self.review.setEnabled(bool(shown.unreviewed))
         self.review.setText(
-            trn("Review {count} …", "Review {count} …", found.unreviewed)
-            if found.unreviewed
+            trn("Review {count} …", "Review {count} …", shown.unreviewed)
+            if shown.unreviewed
             else tr("Review …")
         )
 

@@ -12,7 +12,7 @@ from napari_lld.commands.registry import class_like
 from napari_lld.i18n.schema_texts import shown
 from napari_lld.i18n.translate import tr
 from napari_lld.session.layer_cells import LEAVE_OUT
-from napari_lld.widgets.base.parts import answered, confirm_buttons, label
+from napari_lld.widgets.base.parts import confirm_buttons, label, run_dialog
 
 _ASKED = 12
 """Words that are asked about, the most frequent; what else there is gets no class."""
@@ -63,4 +63,4 @@ def ask_meaning(
 ) -> dict[str, str | None] | None:
     """Ask; ``None`` if nothing shall be taken."""
     dialog = ClassMeaningDialog(unknown, schema, parent)
-    return answered(dialog, lambda: dialog.meaning)
+    return run_dialog(dialog, lambda: dialog.meaning)

@@ -195,12 +195,12 @@ class ConflictsDialog(QDialog):
         for button in (self.take, self.keep):
             button.setEnabled(bool(chosen))
         if len(chosen) == 1:
-            one = chosen[0]
-            self._session.fields.show(one.field_id)
-            if one.cell_id is not None:
-                self._session.selection.select("cell", one.cell_id)
-            elif one.region_id is not None:
-                self._session.selection.select("region", one.region_id)
+            conflict = chosen[0]
+            self._session.fields.show(conflict.field_id)
+            if conflict.cell_id is not None:
+                self._session.selection.select("cell", conflict.cell_id)
+            elif conflict.region_id is not None:
+                self._session.selection.select("region", conflict.region_id)
 
     def _resolve(self, *, take: bool) -> None:
         row = min((index.row() for index in self.table.selectedIndexes()), default=0)

@@ -29,7 +29,7 @@ from napari_lld.session.new_project import folder_problem, images_problem
 from napari_lld.session.patient_rule import images_in
 from napari_lld.tasks import actions
 from napari_lld.tasks.jobs import Jobs
-from napari_lld.widgets.base.parts import answered, confirm_buttons, label, path_row
+from napari_lld.widgets.base.parts import confirm_buttons, label, path_row, run_dialog
 from napari_lld.widgets.base.theme import RESEARCH_USE
 from napari_lld.widgets.fields.patient_chooser import PatientChooser
 
@@ -115,8 +115,8 @@ class NewProjectDialog(QDialog):
         images = answer.images
         self.jobs.start(
             tr("Looking for images"),
-            lambda _tell: str(len(find_images([images]))),
-            lambda _found: self._make(answer),
+            lambda _report: str(len(find_images([images]))),
+            lambda _count: self._make(answer),
             lambda sentence: self._on_refused(images=sentence),
         )
 
@@ -126,7 +126,7 @@ class NewProjectDialog(QDialog):
             lambda tell: actions.create_project(
                 answer.folder, answer.schema, [], tell, annotator=answer.annotator
             ),
-            lambda _made: super(NewProjectDialog, self).accept(),
+            lambda _project: super(NewProjectDialog, self).accept(),
             self._on_refused,
         )
 
@@ -173,7 +173,7 @@ class NewProjectDialog(QDialog):
 def ask_new_project(parent: QWidget | None, annotator: str = "") -> NewProject | None:
     """Ask what a new project shall be, and make it, without images so far."""
     dialog = NewProjectDialog(parent, annotator)
-    answer = answered(dialog, dialog.answer)
+    answer = run_dialog(dialog, dialog.answer)
     if answer is not None:
         user_state.remember("place", str(answer.folder.parent))
     return answer
@@ -229,10 +229,10 @@ def ask_for_reading(why: str, parent: QWidget | None) -> bool:
 
 def ask_annotator(name: str, parent: QWidget | None) -> str | None:
     """Ask who annotates."""
-    written, accepted = QInputDialog.getText(
+    answer, accepted = QInputDialog.getText(
         parent, tr("Annotator"), tr("Name, kept with every edit:"), QLineEdit.EchoMode.Normal, name
     )
-    return written.strip() or None if accepted else None
+    return answer.strip() or None if accepted else None
 
 
 def ask_scheduler(address: str, parent: QWidget | None) -> str | None:
@@ -246,7 +246,7 @@ def ask_scheduler(address: str, parent: QWidget | None) -> str | None:
         )
     )
     dialog.setTextValue(address)
-    return answered(dialog, lambda: str(dialog.textValue()).strip())
+    return run_dialog(dialog, lambda: str(dialog.textValue()).strip())
 
 
 def ask_pixel_size(
@@ -262,10 +262,10 @@ def ask_pixel_size(
     box.setInformativeText(
         tr("Cell size is judged and learned by it. Undo takes it back, on each field by itself.")
     )
-    one = box.addButton(tr("This field"), QMessageBox.ButtonRole.AcceptRole)
-    every = None
+    this_field = box.addButton(tr("This field"), QMessageBox.ButtonRole.AcceptRole)
+    all_fields = None
     if others:
-        every = box.addButton(
+        all_fields = box.addButton(
             trn(
                 "This field and {count} taken alike",
                 "This field and {count} taken alike",
@@ -274,12 +274,12 @@ def ask_pixel_size(
             QMessageBox.ButtonRole.AcceptRole,
         )
     box.addButton(QMessageBox.StandardButton.Cancel)
-    box.setDefaultButton(one)
+    box.setDefaultButton(this_field)
     box.exec()
     pressed = box.clickedButton()
-    if pressed is one:
+    if pressed is this_field:
         return "one"
-    return "all" if every is not None and pressed is every else None
+    return "all" if all_fields is not None and pressed is all_fields else None
 
 
 def ask_comment(text: str, parent: QWidget | None) -> str | None:
@@ -296,14 +296,14 @@ def ask_lines(about: str, text: str, parent: QWidget | None) -> str | None:
     dialog.setTextValue(text)
     dialog.setStyleSheet("QPlainTextEdit { border: 1px solid palette(mid); border-radius: 3px; }")
     dialog.resize(380, 200)
-    return answered(dialog, lambda: str(dialog.textValue()))
+    return run_dialog(dialog, lambda: str(dialog.textValue()))
 
 
 def ask_overlapping_field(name: str, others: Sequence[str], parent: QWidget | None) -> str | None:
     """Ask which field overlaps one; ``None`` if cancelled."""
     if not others:
         return None
-    chosen, taken = QInputDialog.getItem(
+    field_name, accepted = QInputDialog.getItem(
         parent,
         tr("Fields that overlap"),
         tr("Which field overlaps {name}?", name=name),
@@ -311,4 +311,4 @@ def ask_overlapping_field(name: str, others: Sequence[str], parent: QWidget | No
         0,
         False,
     )
-    return chosen if taken else None
+    return field_name if accepted else None

@@ -12,7 +12,7 @@ from annotation_store import formats
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.options import ExportOptions
 from napari_lld.widgets.base.form import OptionsForm
-from napari_lld.widgets.base.parts import answered, confirm_buttons, label, path_row, show_whole
+from napari_lld.widgets.base.parts import confirm_buttons, label, path_row, run_dialog, show_whole
 from napari_lld.widgets.base.save_place import SavePlace, problem_of
 from napari_lld.widgets.dialogs.format_options import FormatOptions
 
@@ -62,7 +62,7 @@ class ExportDialog(QDialog):
             ExportOptions,
             form,
             choices={"format": names, "what": things},
-            own={"options": self.format_options.control()},
+            custom={"options": self.format_options.control()},
         )
         form.addRow(tr("Goes out"), self.holds)
         form.addRow(tr("Lost"), self.loses)
@@ -72,8 +72,8 @@ class ExportDialog(QDialog):
         layout.addLayout(form)
         layout.addWidget(buttons)
         self.options.controls["format"].changed.connect(self._on_form)
-        self.options.changed.connect(self._tell)
-        self.place.textChanged.connect(lambda *_: self._tell())
+        self.options.changed.connect(self._show_survey)
+        self.place.textChanged.connect(lambda *_: self._show_survey())
         self._on_form()
 
     def answer(self) -> Export:
@@ -90,7 +90,7 @@ class ExportDialog(QDialog):
         out = Path(self.place.text().strip() or "export")
         bare = out.with_suffix("") if out.suffix.lower() in _SUFFIXES.values() else out
         self.place.setText(str(_suffixed(bare, _SUFFIXES.get(name, ""))))
-        self._tell()
+        self._show_survey()
 
     def _offer_fields(self) -> None:
         """Ask what becomes of unmarked area where the format cannot say that it is unknown."""
@@ -138,7 +138,7 @@ class ExportDialog(QDialog):
             partly,
         )
 
-    def _tell(self) -> None:
+    def _show_survey(self) -> None:
         name, suggestions, survey = self._format.name, self._suggestions, self._survey
         self.holds.setText(self._going_out(suggestions))
         lines: list[str] = []
@@ -147,7 +147,9 @@ class ExportDialog(QDialog):
             lines.append(tr("This format cannot store suggestions: choose another."))
         else:
             lines += filter(None, [self._unknown_area()])
-            lines += [said(kind, n) for kind, n in survey.lost(name, self.options.value().what).items()]
+            lines += [
+                describe_loss(kind, n) for kind, n in survey.lost(name, self.options.value().what).items()
+            ]
         problem = self._problem()
         empty = not (survey.suggestions if suggestions else survey.cells + survey.regions)
         if empty:
@@ -227,7 +229,7 @@ def _suffixed(out: Path, suffix: str) -> Path:
     return out.with_name(out.name + suffix) if suffix and named else out
 
 
-def said(kind: str, count: int) -> str:
+def describe_loss(kind: str, count: int) -> str:
     """Describe what a format loses of so many things."""
     match kind:
         case "attributes":
@@ -288,4 +290,4 @@ def said(kind: str, count: int) -> str:
 def ask_export(survey: formats.Survey, folder: Path, parent: QWidget | None) -> Export | None:
     """Ask what to export, and where to."""
     dialog = ExportDialog(survey, folder, parent)
-    return answered(dialog, dialog.answer)
+    return run_dialog(dialog, dialog.answer)

@@ -35,20 +35,22 @@ class FormatOptions(QWidget):
         while self._form.rowCount():
             self._form.removeRow(0)
         self.controls = {}
-        for one in options:
-            about = About(one.title, one.help, choices=one.values)
-            option = Option(one.name, type(one.default), one.default, about)
-            self.controls[one.name] = made = control(option)
-            made.changed.connect(self._tell)
-            add_row(self._form, option, made)
+        for format_option in options:
+            about = About(format_option.title, format_option.help, choices=format_option.values)
+            option = Option(format_option.name, type(format_option.default), format_option.default, about)
+            self.controls[format_option.name] = option_control = control(option)
+            option_control.changed.connect(self._emit_changed)
+            add_row(self._form, option, option_control)
         if none and not options:
             self._form.addRow(label(tr("none"), "muted"))
         self._form.activate()
 
     def values(self) -> dict[str, str]:
         """Return the options that differ from a format's defaults."""
-        found = {one.name: (self.controls[one.name].value, one.default) for one in self._shown or ()}
-        return {name: f"{value}" for name, (value, usual) in found.items() if value != usual}
+        values = {
+            option.name: (self.controls[option.name].value, option.default) for option in self._shown or ()
+        }
+        return {name: f"{value}" for name, (value, usual) in values.items() if value != usual}
 
     def control(self) -> Control:
         """Return it as the control of an action's option."""
@@ -64,5 +66,5 @@ class FormatOptions(QWidget):
         if chosen is not None:
             combo.setCurrentIndex(combo.findData(chosen))
 
-    def _tell(self) -> None:
+    def _emit_changed(self) -> None:
         self.changed.emit()

@@ -26,7 +26,7 @@ from napari_lld.options import ImportOptions
 from napari_lld.tasks.import_preview import Import, ImportPreview, Place, comes_in, look, shortened
 from napari_lld.tasks.jobs import Jobs
 from napari_lld.widgets.base.form import Control, OptionsForm
-from napari_lld.widgets.base.parts import answered, confirm_buttons, label, path_row, show_whole
+from napari_lld.widgets.base.parts import confirm_buttons, label, path_row, run_dialog, show_whole
 from napari_lld.widgets.base.room import keep_on_screen
 from napari_lld.widgets.dialogs.format_options import FormatOptions
 from napari_lld.widgets.fields.patient_chooser import PatientChooser
@@ -109,7 +109,7 @@ class ImportDialog(QDialog):
             ImportOptions,
             form,
             choices={"format": {"": tr("Recognise"), **names}},
-            own={
+            custom={
                 "images": Control(self.images, self._folder, self.images.textChanged, row=images),
                 "patient_from": Control(patients, self._patient_rule, patients.changed, row=patients),
                 "options": replace(self.format_options.control(), row=self.format_options),
@@ -131,7 +131,7 @@ class ImportDialog(QDialog):
         self.path.textChanged.connect(lambda *_: self._on_path())
         self.form.currentIndexChanged.connect(lambda *_: self._on_form(chosen=True))
         self.options.changed.connect(self._look_soon)
-        self.own.toggled.connect(lambda *_: self._tell())
+        self.own.toggled.connect(lambda *_: self._show_preview())
         self._on_form(chosen=False)
         self.path.setText(str(start or ""))
         self._look_soon()
@@ -141,8 +141,8 @@ class ImportDialog(QDialog):
         return Import(Path(self.path.text().strip()).expanduser(), self.options.value())
 
     def _folder(self) -> Path | None:
-        given = self.images.text().strip()
-        return Path(given).expanduser() if given else None
+        text = self.images.text().strip()
+        return Path(text).expanduser() if text else None
 
     def _patient_rule(self) -> str | None:
         rule = self.patients.expression
@@ -184,9 +184,9 @@ class ImportDialog(QDialog):
         name = str(self.form.currentData())
         if chosen:
             self._recognised = not name
-        known = formats.FORMATS[name].read_options if name else ()
-        self.format_options.offer(known)
-        self._form.setRowVisible(self.format_options, bool(known))
+        read_options = formats.FORMATS[name].read_options if name else ()
+        self.format_options.offer(read_options)
+        self._form.setRowVisible(self.format_options, bool(read_options))
         if chosen:
             self._look_soon()
 
@@ -196,13 +196,13 @@ class ImportDialog(QDialog):
         """Update the preview once the user has stopped changing options."""
         self._means.setText(tr(_MEANS[str(self.regions.currentData())]))
         if self._look is not None and self._looked_at == self._question():
-            self._tell()
+            self._show_preview()
             return
         self._look = None
         self.jobs.stop()
         if not self._over:
             self._pause.start()
-        self._tell()
+        self._show_preview()
 
     def _question(self) -> Import:
         """Return the options that the preview depends on."""
@@ -215,32 +215,32 @@ class ImportDialog(QDialog):
             return
         question = self._question()
         if self._problem():
-            self._tell()
+            self._show_preview()
             return
         place = self._place
         self.jobs.start(
             tr("Looking"),
             lambda tell: look(place, question, tell),
-            lambda found: self._on_look(question, found),
+            lambda preview: self._on_look(question, preview),
             lambda sentence: self._on_look(
                 question, ImportPreview(question.options.format, problem=sentence)
             ),
         )
 
-    def _on_look(self, question: Import, found: ImportPreview) -> None:
+    def _on_look(self, question: Import, preview: ImportPreview) -> None:
         if question != self._question():
             self._look_soon()
             return
-        self._looked_at, self._look = question, found
+        self._looked_at, self._look = question, preview
         if self._recognised:
-            self._show_form(found.form)
+            self._show_form(preview.form)
         self.skip.setChecked(False)  # it was said of something else
-        self._tell()
+        self._show_preview()
 
     def _on_job(self) -> None:
         self.busy.setRange(0, self.jobs.total)
         self.busy.setValue(self.jobs.done)
-        self._tell()
+        self._show_preview()
 
     # ------------------------------------------------------------------ showing
 
@@ -254,14 +254,14 @@ class ImportDialog(QDialog):
             return tr("The folder {folder} does not exist.", folder=images)
         return ""
 
-    def _tell(self) -> None:
-        found = self._look
-        looking = not self._problem() and found is None
-        report = found.report if found is not None else None
-        refused = found.refused if found is not None else ()
+    def _show_preview(self) -> None:
+        preview = self._look
+        looking = not self._problem() and preview is None
+        report = preview.report if preview is not None else None
+        refused = preview.refused if preview is not None else ()
         self.busy.setVisible(self.jobs.busy or looking)
         self.holds.setText(self._coming_in(report) if report is not None else self._waiting(looking))
-        lines = [found.problem] if found is not None and found.problem else []
+        lines = [preview.problem] if preview is not None and preview.problem else []
         if report is not None:
             words = [f"'{name}'" for name in report.unknown]  # said once: in what is refused
             skipped = [s for s in report.skipped if not any(word in s for word in words)]
@@ -332,4 +332,4 @@ def _brings(report: ImportReport) -> bool:
 def ask_import(place: Place, reading: Reading, start: Path | None, parent: QWidget | None) -> Import | None:
     """Ask what to import."""
     dialog = ImportDialog(place, reading, start, parent)
-    return answered(dialog, dialog.answer)
+    return run_dialog(dialog, dialog.answer)

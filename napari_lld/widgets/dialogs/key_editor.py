@@ -92,7 +92,7 @@ class KeyEditor(QDialog):
     # ------------------------------------------------------------------ showing
 
     def _fill(self) -> None:
-        chosen = self.current()
+        selected = self.current()
         self._table.clear()
 
         def group(command: Command) -> str:
@@ -112,7 +112,7 @@ class KeyEditor(QDialog):
                 if also:
                     item.setToolTip(2, tr("On the field and in the dock it is ours, elsewhere napari's."))
                 head.addChild(item)
-                if command.id == chosen:
+                if command.id == selected:
                     self._table.setCurrentItem(item)
             head.setExpanded(True)
         self._profile.blockSignals(True)
@@ -127,14 +127,14 @@ class KeyEditor(QDialog):
     def _show_found(self) -> None:
         text = self._filter.text().strip().lower()
         for head in self._items():
-            found = 0
+            matches = 0
             for number in range(head.childCount()):
                 item = head.child(number)
                 if item is not None:
                     hidden = bool(text) and not any(text in item.text(c).lower() for c in (0, 1))
                     item.setHidden(hidden)
-                    found += not hidden
-            head.setHidden(not found)
+                    matches += not hidden
+            head.setHidden(not matches)
 
     def _items(self) -> list[QTreeWidgetItem]:
         items = (self._table.topLevelItem(n) for n in range(self._table.topLevelItemCount()))
@@ -211,10 +211,10 @@ class KeyEditor(QDialog):
     def _on_profile(self) -> None:
         self._use(KeyMap(str(self._profile.currentData()), self._commands.key_map.changed))
 
-    def _use(self, chosen: KeyMap) -> None:
+    def _use(self, key_map: KeyMap) -> None:
         self._message.setText("")
-        self._commands.key_map = chosen
-        keymap.save(chosen)
+        self._commands.key_map = key_map
+        keymap.save(key_map)
         self._fill()
 
 
@@ -248,7 +248,7 @@ def napari_keys(window: QWidget | None) -> dict[str, str]:
     """Return napari's own keys in Qt's notation, with what they do: its layers' and the window menus'."""
     from napari.settings import get_settings
 
-    found: dict[str, str] = {}
+    keys_of_napari: dict[str, str] = {}
     for action, keys in get_settings().shortcuts.shortcuts.items():
         does = str(action).partition(":")[2].replace("_", " ")
         for key in keys:
@@ -256,10 +256,10 @@ def napari_keys(window: QWidget | None) -> dict[str, str]:
             sequence = QKeySequence("+".join(parts))
             name = str(sequence.toString(QKeySequence.SequenceFormat.PortableText))
             if name:
-                found.setdefault(name, does)
+                keys_of_napari.setdefault(name, does)
     if isinstance(window, QMainWindow):
         for entry in window.findChildren(QAction):
             name = str(entry.shortcut().toString(QKeySequence.SequenceFormat.PortableText))
             if name:
-                found.setdefault(name, str(entry.text()).replace("&", ""))
-    return found
+                keys_of_napari.setdefault(name, str(entry.text()).replace("&", ""))
+    return keys_of_napari

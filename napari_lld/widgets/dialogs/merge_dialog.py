@@ -11,7 +11,7 @@ from annotation_store.schema import Schema
 from napari_lld.i18n.schema_texts import shown
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.tasks.merging import comes_in
-from napari_lld.widgets.base.parts import answered, confirm_buttons, label
+from napari_lld.widgets.base.parts import confirm_buttons, label, run_dialog
 from napari_lld.widgets.dialogs.conflicts_dialog import in_words
 
 _SHOWN = 500
@@ -45,12 +45,12 @@ class MergeDialog(QDialog):
             lines = [
                 tr(
                     "{field}: here {here}; {reader}: {there}",
-                    field=one.field,
-                    here=in_words(one.here, words),
-                    reader=one.reader,
-                    there=in_words(one.there, words),
+                    field=difference.field,
+                    here=in_words(difference.here, words),
+                    reader=difference.reader,
+                    there=in_words(difference.there, words),
                 )
-                for one in brought.differences[:_SHOWN]
+                for difference in brought.differences[:_SHOWN]
             ]
             if count > _SHOWN:
                 lines.append("…")
@@ -66,4 +66,4 @@ class MergeDialog(QDialog):
 
 def ask_merge(other: Path, brought: Brought, schema: Schema, parent: QWidget | None) -> bool:
     """Ask whether it shall come in."""
-    return bool(answered(MergeDialog(other, brought, schema, parent), lambda: True))
+    return bool(run_dialog(MergeDialog(other, brought, schema, parent), lambda: True))

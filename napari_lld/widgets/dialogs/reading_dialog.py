@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from annotation_store.records import Reading
 from napari_lld.i18n.translate import tr
 from napari_lld.session.readings import NewReading, ReadingChoice
-from napari_lld.widgets.base.parts import answered, confirm_buttons, label
+from napari_lld.widgets.base.parts import confirm_buttons, label, run_dialog
 
 _NEW = 0
 """The number of the choice that begins a reading; readings have theirs."""
@@ -97,9 +97,9 @@ class ReadingDialog(QDialog):
         layout.addWidget(self.about)
         buttons, self.ok = confirm_buttons(self)
         layout.addWidget(buttons)
-        chosen = self._choices.button(_NEW if begin or current is None else current.id)
-        assert chosen is not None
-        chosen.setChecked(True)
+        button = self._choices.button(_NEW if begin or current is None else current.id)
+        assert button is not None
+        button.setChecked(True)
         self._choices.idToggled.connect(lambda *_: self._show())
         self.name.textChanged.connect(lambda *_: self._show())
         self.reader.textChanged.connect(lambda *_: self._show())
@@ -111,9 +111,9 @@ class ReadingDialog(QDialog):
         layout.addWidget(button)
 
     def _free_name(self, name: str) -> str:
-        taken = {reading.name for reading in self._readings.values()}
+        used = {reading.name for reading in self._readings.values()}
         free, number = name, 2
-        while free in taken:
+        while free in used:
             free, number = f"{name} {number}", number + 1
         return free
 
@@ -161,10 +161,10 @@ class ReadingDialog(QDialog):
 
     def _show_new(self) -> None:
         name, reader = self.name.text().strip(), self.reader.text().strip()
-        taken = any(reading.name == name for reading in self._readings.values())
+        exists = any(reading.name == name for reading in self._readings.values())
         self.ok.setText(tr("Begin the reading"))
-        self.ok.setEnabled(bool(name and reader) and not taken)
-        if taken:
+        self.ok.setEnabled(bool(name and reader) and not exists)
+        if exists:
             self.about.setText(tr("There is a reading called {name} already.", name=name))
         elif reader != self._annotator:
             self.about.setText(tr("It is opened when {reader} annotates.", reader=reader))
@@ -189,4 +189,4 @@ def ask_reading(
 ) -> ReadingChoice | None:
     """Ask in which reading to work."""
     dialog = ReadingDialog(annotator, readings, current, begin=begin, parent=parent)
-    return answered(dialog, dialog.answer)
+    return run_dialog(dialog, dialog.answer)

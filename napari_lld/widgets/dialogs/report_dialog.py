@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QDialog, QFormLayout, QLineEdit, QVBoxLayout, QWidget
 from napari_lld.i18n.translate import tr
 from napari_lld.options import ReportOptions
 from napari_lld.widgets.base.form import OptionsForm
-from napari_lld.widgets.base.parts import answered, confirm_buttons, label, path_row, show_whole
+from napari_lld.widgets.base.parts import confirm_buttons, label, path_row, run_dialog, show_whole
 from napari_lld.widgets.base.save_place import SavePlace, problem_of
 
 
@@ -41,9 +41,9 @@ class ReportDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(buttons)
-        self.place.textChanged.connect(lambda *_: self._tell())
-        self.options.changed.connect(lambda *_: self._tell())
-        self._tell()
+        self.place.textChanged.connect(lambda *_: self._show_problem())
+        self.options.changed.connect(lambda *_: self._show_problem())
+        self._show_problem()
 
     def answer(self) -> Wanted:
         """Return what was chosen."""
@@ -53,7 +53,7 @@ class ReportDialog(QDialog):
         out = Path(self.place.text().strip()).expanduser()
         return out if out.suffix.lower() in (".html", ".htm") else out.with_name(f"{out.name}.html")
 
-    def _tell(self) -> None:
+    def _show_problem(self) -> None:
         """Describe what is wrong with the place, or who can be known from the report."""
         problem = ""
         if not self.place.text().strip():
@@ -85,4 +85,4 @@ class ReportDialog(QDialog):
 def ask_report(start: Path, parent: QWidget | None) -> Wanted | None:
     """Ask for the destination and the options of the report."""
     dialog = ReportDialog(start, parent)
-    return answered(dialog, dialog.answer)
+    return run_dialog(dialog, dialog.answer)

@@ -112,14 +112,14 @@ class Header(Part):
         self._who.setText(metrics.elidedText(who, Qt.TextElideMode.ElideRight, _WHO))  # long names give way
         self._who.setToolTip(f"{who}\n{self.commands['annotator.change'].tooltip}".strip())
         self._show_reading()
-        here, all_of_it = self._clock.seconds()
-        self._time.setText(duration(all_of_it, in_minutes=True) if project else "")
+        on_field, in_project = self._clock.seconds()
+        self._time.setText(duration(in_project, in_minutes=True) if project else "")
         self._time.setToolTip(
             tr(
                 "Your time at work: {here} on this field, {total} in this project.\n"
                 "It is counted while mouse and keys are used, and stops after a minute without.",
-                here=duration(here, in_minutes=True),
-                total=duration(all_of_it, in_minutes=True),
+                here=duration(on_field, in_minutes=True),
+                total=duration(in_project, in_minutes=True),
             )
         )
 
@@ -135,14 +135,14 @@ class Header(Part):
             self._reading.hide()
             return
         reading = project.reading
-        others = reading.annotator != project.annotator
-        self._reading.setVisible(reading.id > 1 or others or len(self.session.readings.all) > 1)
+        is_of_other = reading.annotator != project.annotator
+        self._reading.setVisible(reading.id > 1 or is_of_other or len(self.session.readings.all) > 1)
         text = tr("Reading: {reading}", reading=reading_title(reading, project.annotator))
         metrics = self._reading.fontMetrics()
         self._reading.setText(metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, _READING))
         self._reading.setToolTip(f"{text}\n{self.commands['reading.choose'].tooltip}")
-        if self._reading.property("others") != others:
-            self._reading.setProperty("others", others)
+        if self._reading.property("others") != is_of_other:
+            self._reading.setProperty("others", is_of_other)
             restyle(self._reading)
 
 

@@ -25,7 +25,7 @@ class FieldDelegate(RowDelegate):
         rect = QRectF(option.rect)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        chosen = self.paint_ground(painter, option)
+        selected = self.paint_ground(painter, option)
         place = QRectF(rect.left() + 6, rect.top() + 3, THUMBNAIL.width(), THUMBNAIL.height())
         pixmap = index.data(Qt.ItemDataRole.DecorationRole)
         painter.setOpacity(0.45 if field.skipped else 1)
@@ -40,19 +40,21 @@ class FieldDelegate(RowDelegate):
         top = QRectF(left, rect.top() + 1, rect.right() - left - 8, rect.height() / 2)
         bottom = QRectF(left, rect.center().y(), rect.right() - left - 8, rect.height() / 2 - 2)
         counts = trn("{count} cell", "{count} cells", summary.cells)
-        self._pair(painter, top, field.name, counts, (c.muted if field.skipped else c.text, c.muted), chosen)
+        self._pair(
+            painter, top, field.name, counts, (c.muted if field.skipped else c.text, c.muted), selected
+        )
         where = standing(summary)
         self._sign(painter, QPointF(left + 4, bottom.center().y()), where, summary)
         font = painter.font()
         font.setPointSizeF(max(font.pointSizeF() - 1, 6))
         painter.setFont(font)
-        said = [tr(field.quality)] if field.quality and field.quality != "good" else []
-        said += ["✎"] if field.note else []
+        remarks = [tr(field.quality)] if field.quality and field.quality != "good" else []
+        remarks += ["✎"] if field.note else []
         ink = c.accent if where is Standing.WAITING else c.muted
-        right = c.warning if len(said) > bool(field.note) else c.muted
+        right = c.warning if len(remarks) > bool(field.note) else c.muted
         # The sign tells the state anyway; the words have their place where the order says nothing.
         words = index.data(WHY_ROLE) or state_words(summary)
-        self._pair(painter, bottom.adjusted(13, 0, 0, 0), words, "  ".join(said), (ink, right), False)
+        self._pair(painter, bottom.adjusted(13, 0, 0, 0), words, "  ".join(remarks), (ink, right), False)
         painter.restore()
 
     def _pair(
@@ -74,8 +76,8 @@ class FieldDelegate(RowDelegate):
         font.setBold(bold)
         painter.setFont(font)
         painter.setPen(inks[0])
-        shown = QFontMetricsF(font).elidedText(first, Qt.TextElideMode.ElideMiddle, rect.width())
-        painter.drawText(rect, middle | Qt.AlignmentFlag.AlignLeft, shown)
+        text = QFontMetricsF(font).elidedText(first, Qt.TextElideMode.ElideMiddle, rect.width())
+        painter.drawText(rect, middle | Qt.AlignmentFlag.AlignLeft, text)
         font.setBold(False)
         painter.setFont(font)
 

@@ -24,7 +24,7 @@ from annotation_store.records import Field
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.i18n.worker_texts import in_the_window
 from napari_lld.session.patient_rule import Coverage, coverage, path_of, patients_by
-from napari_lld.widgets.base.parts import answered, confirm_buttons, label
+from napari_lld.widgets.base.parts import confirm_buttons, label, run_dialog
 from napari_lld.widgets.dialogs.dialogs import ask_lines
 from napari_lld.widgets.fields.patient_chooser import PatientChooser
 
@@ -47,7 +47,7 @@ class FieldDetailsDialog(QDialog):
     """
 
     def __init__(
-        self, chosen: Sequence[Field], every: Sequence[Field], parent: QWidget | None = None
+        self, chosen: Sequence[Field], all_fields: Sequence[Field], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self._chosen = chosen
@@ -66,14 +66,16 @@ class FieldDetailsDialog(QDialog):
         }
         for name, title in titles.items():
             line = self.lines[name] = QLineEdit()
-            values = dict.fromkeys(getattr(one, name) for one in chosen)
+            values = dict.fromkeys(getattr(field, name) for field in chosen)
             if len(values) > 1:
                 line.setPlaceholderText(tr("several, kept as they are"))
             else:
-                line.setText(_shown(next(iter(values))))
+                line.setText(_format_value(next(iter(values))))
             if name != "pixel_size_um":
-                known = sorted({str(value) for one in every if (value := getattr(one, name))})
-                line.setCompleter(QCompleter(known, line))
+                existing_values = sorted(
+                    {str(value) for field in all_fields if (value := getattr(field, name))}
+                )
+                line.setCompleter(QCompleter(existing_values, line))
             line.textEdited.connect(lambda *_: self._check())
             form.addRow(title, line)
         layout.addLayout(form)
@@ -94,7 +96,7 @@ class FieldDetailsDialog(QDialog):
         """Show beside the fields what the store would refuse: after the dialog the entries would be lost."""
         problem = ""
         try:
-            validation.field_changes(self._written())
+            validation.field_changes(self._edited_values())
         except ValueError:
             problem = tr("The size of a pixel is a number, such as 0.1.")
         except EditError as error:
@@ -102,23 +104,23 @@ class FieldDetailsDialog(QDialog):
         self.about.setText(problem)
         self.ok.setEnabled(not problem)
 
-    def _written(self) -> dict[str, Any]:
+    def _edited_values(self) -> dict[str, Any]:
         """Return what was written; empty = not known."""
-        written: dict[str, Any] = {}
+        changes: dict[str, Any] = {}
         for name, line in self.lines.items():
             if not line.isModified():
                 continue
             text = line.text().strip()
-            written[name] = _number(text) if text and name == "pixel_size_um" else text or None
-        return written
+            changes[name] = _number(text) if text and name == "pixel_size_um" else text or None
+        return changes
 
     def answer(self) -> Changes:
         """Return the changes; none where nothing was written."""
-        written = self._written()
-        return {one.id: written for one in self._chosen} if written else {}
+        changes = self._edited_values()
+        return {field.id: changes for field in self._chosen} if changes else {}
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -139,11 +141,11 @@ def _number(text: str) -> float:
 
 
 def ask_field_details(
-    chosen: Sequence[Field], every: Sequence[Field], parent: QWidget | None
+    chosen: Sequence[Field], all_fields: Sequence[Field], parent: QWidget | None
 ) -> Changes | None:
     """Ask what is known of some fields."""
-    dialog = FieldDetailsDialog(chosen, every, parent)
-    return answered(dialog, dialog.answer)
+    dialog = FieldDetailsDialog(chosen, all_fields, parent)
+    return run_dialog(dialog, dialog.answer)
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ class PatientsDialog(QDialog):
                 wrap=True,
             )
         )
-        paths = [path_of(one) for one in fields[:_EXAMPLES]]
+        paths = [path_of(field) for field in fields[:_EXAMPLES]]
         self.chooser = PatientChooser(rule, lambda: paths)
         layout.addWidget(self.chooser)
         self._scope = QButtonGroup(self)
@@ -183,44 +185,46 @@ class PatientsDialog(QDialog):
         layout.addWidget(self.then)
         buttons, self.ok = confirm_buttons(self)
         layout.addWidget(buttons)
-        (self.missing if any(not one.patient for one in fields) else self.new).setChecked(True)
+        (self.missing if any(not field.patient for field in fields) else self.new).setChecked(True)
         self.chooser.changed.connect(self._show)
         self._scope.idToggled.connect(lambda *_: self._show())
         self._show()
 
-    def _changes(self, *, every: bool) -> dict[int, dict[str, str]]:
+    def _changes(self, *, overwrite: bool) -> dict[int, dict[str, str]]:
         """Return what the rule would change: of fields without a patient, or of every one that it reads."""
         try:
-            read = patients_by(self.chooser.expression, self._fields)
+            read_values = patients_by(self.chooser.expression, self._fields)
         except LLDError:
             return {}
-        known = {one.id: one for one in self._fields}
+        by_id = {field.id: field for field in self._fields}
         changes = {}
-        for field_id, found in read.items():
-            new = {name: value for name, value in found.items() if getattr(known[field_id], name) != value}
-            if new and "patient" in found and (every or not known[field_id].patient):
+        for field_id, values_read in read_values.items():
+            new = {
+                name: value for name, value in values_read.items() if getattr(by_id[field_id], name) != value
+            }
+            if new and "patient" in values_read and (overwrite or not by_id[field_id].patient):
                 changes[field_id] = new
         return changes
 
     def _show(self) -> None:
-        missing, every = self._changes(every=False), self._changes(every=True)
+        missing, all_changes = self._changes(overwrite=False), self._changes(overwrite=True)
         self.new.setText(tr("For new images only"))
         self.missing.setText(
             trn("And {count} field without a patient", "And {count} fields without a patient", len(missing))
         )
         self.all.setText(
-            trn("And all fields: {count} is changed", "And all fields: {count} are changed", len(every))
+            trn("And all fields: {count} is changed", "And all fields: {count} are changed", len(all_changes))
         )
         changes = self._chosen_changes()
-        patients = [changes.get(one.id, {}).get("patient", one.patient) for one in self._fields]
-        then = Coverage(len({p for p in patients if p}), sum(not p for p in patients))
-        self.then.setText(tr("Then: {coverage}.", coverage=then))
+        patients = [changes.get(field.id, {}).get("patient", field.patient) for field in self._fields]
+        expected = Coverage(len({p for p in patients if p}), sum(not p for p in patients))
+        self.then.setText(tr("Then: {coverage}.", coverage=expected))
         self.ok.setEnabled(self.chooser.sound)
 
     def _chosen_changes(self) -> dict[int, dict[str, str]]:
         if self.new.isChecked():
             return {}
-        return self._changes(every=self.all.isChecked())
+        return self._changes(overwrite=self.all.isChecked())
 
     def answer(self) -> PatientAnswer:
         """Return the rule, and the changes of fields."""
@@ -230,4 +234,4 @@ class PatientsDialog(QDialog):
 def ask_patients(rule: str | None, fields: Sequence[Field], parent: QWidget | None) -> PatientAnswer | None:
     """Ask how patients are read from names."""
     dialog = PatientsDialog(rule, fields, parent)
-    return answered(dialog, dialog.answer)
+    return run_dialog(dialog, dialog.answer)

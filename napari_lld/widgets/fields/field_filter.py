@@ -58,12 +58,12 @@ class FieldFilterPopup(QFrame):
         self.cell_class = self._choice(
             tr("With a cell of the class"), tr("any class"), self._classes(summaries), current.classes
         )
-        said = Counter(summary.field.quality for summary in summaries if summary.field.quality)
-        known = [*QUALITIES, *sorted(set(said) - set(QUALITIES) - {None})]
+        qualities = Counter(summary.field.quality for summary in summaries if summary.field.quality)
+        quality_names = [*QUALITIES, *sorted(set(qualities) - set(QUALITIES) - {None})]
         self.quality = self._choice(
             tr("Quality"),
             tr("any quality"),
-            [(f"{tr(str(name))} ({said[name]})", str(name)) for name in known],
+            [(f"{tr(str(name))} ({qualities[name]})", str(name)) for name in quality_names],
             current.quality,
         )
         self.everything = QPushButton(tr("Show all fields"))
@@ -91,12 +91,12 @@ class FieldFilterPopup(QFrame):
         return choices
 
     def _choice(
-        self, title: str, every: str, items: Sequence[tuple[str, object]], chosen: object
+        self, title: str, any_title: str, items: Sequence[tuple[str, object]], chosen: object
     ) -> QComboBox:
         box = QComboBox()
         box.setAccessibleName(title)
         box.setMaxVisibleItems(15)
-        box.addItem(every, None)
+        box.addItem(any_title, None)
         for text, value in items:
             box.addItem(text, value)
         box.setCurrentIndex(next((i for i in range(box.count()) if box.itemData(i) == chosen), 0))

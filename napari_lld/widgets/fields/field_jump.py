@@ -62,16 +62,16 @@ class FieldJumpPopup(QFrame):
     def _find(self) -> None:
         """List the fields that are meant; without words all, in the order of the list."""
         fields, text = self._session.fields, self.line.text()
-        found = fields.find(text)
+        matches = fields.find(text)
         self.list.clear()
-        for field in found[:_MOST]:
+        for field in matches[:_MOST]:
             item = QListWidgetItem(_title(field))
             item.setData(Qt.ItemDataRole.UserRole, field.id)
             self.list.addItem(item)
-        here = [i for i, field in enumerate(found[:_MOST]) if field.id == fields.current_id]
-        self.list.setCurrentRow(here[0] if here and not text.strip() else 0)
-        if found:
-            self.about.setText(trn("{count} field", "{count} fields", len(found)))
+        current_rows = [i for i, field in enumerate(matches[:_MOST]) if field.id == fields.current_id]
+        self.list.setCurrentRow(current_rows[0] if current_rows and not text.strip() else 0)
+        if matches:
+            self.about.setText(trn("{count} field", "{count} fields", len(matches)))
         else:
             self.about.setText(
                 tr(

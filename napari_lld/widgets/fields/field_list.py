@@ -163,8 +163,8 @@ class FieldList(Part):
             title = tr("Fields · {shown} of {count}", shown=len(session.fields.listed), count=len(summaries))
         else:
             title = tr("Fields · {count}", count=len(summaries)) if summaries else tr("Fields")
-        if chosen := len(session.fields.chosen):
-            title = tr("{chosen} of {count} chosen", chosen=chosen, count=len(session.fields.listed))
+        if selected := len(session.fields.chosen):
+            title = tr("{chosen} of {count} chosen", chosen=selected, count=len(session.fields.listed))
         self._title.setText(title)
         self._title.setToolTip(tr("{count} · {done} annotated", count=title, done=session.fields.annotated))
 

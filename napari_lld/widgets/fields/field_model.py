@@ -44,13 +44,13 @@ class Thumbnails(QObject):
 
     def get(self, field_id: int) -> QPixmap | None:
         """Return a thumbnail, or request it and emit a signal when it is ready."""
-        known = self._kept.get(field_id)
-        if known is not None:
+        pixmap = self._kept.get(field_id)
+        if pixmap is not None:
             self._kept.move_to_end(field_id)
         elif field_id not in self._awaited and not self._stopped:
             self._awaited.append(field_id)
             self._go_on()
-        return known
+        return pixmap
 
     def forget(self) -> None:
         """Clear the cache: another project was opened."""

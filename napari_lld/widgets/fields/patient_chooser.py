@@ -43,8 +43,8 @@ class PatientChooser(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         self.rule = QComboBox()
         self.rule.setAccessibleName(tr("Patient from name"))
-        for known, title in RULES:
-            self.rule.addItem(tr(title), known)
+        for pattern, title in RULES:
+            self.rule.addItem(tr(title), pattern)
         self.rule.addItem(tr("Advanced: a pattern of your own"), _OWN)
         self.own = QLineEdit()
         self.own.setPlaceholderText(r"^(P\d+)_")
@@ -63,22 +63,22 @@ class PatientChooser(QWidget):
 
     def use(self, expression: str | None) -> None:
         """Set the rule: a predefined one, or a pattern."""
-        known = self.rule.findData(expression or "")
-        self.rule.setCurrentIndex(known if known >= 0 else self.rule.findData(_OWN))
-        if known < 0:
+        row = self.rule.findData(expression or "")
+        self.rule.setCurrentIndex(row if row >= 0 else self.rule.findData(_OWN))
+        if row < 0:
             self.own.setText(expression or "")
-        self.own.setVisible(known < 0)
+        self.own.setVisible(row < 0)
 
     @property
     def expression(self) -> str:
         """The rule as it stands; empty: none."""
-        chosen = str(self.rule.currentData())
-        return self.own.text().strip() if chosen == _OWN else chosen
+        rule = str(self.rule.currentData())
+        return self.own.text().strip() if rule == _OWN else rule
 
     def _on_rule(self) -> None:
-        own = self.rule.currentData() == _OWN
-        self.own.setVisible(own)
-        if own:
+        is_custom = self.rule.currentData() == _OWN
+        self.own.setVisible(is_custom)
+        if is_custom:
             self.own.setFocus()
         self.refresh()
 

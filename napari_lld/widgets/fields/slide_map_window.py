@@ -74,18 +74,20 @@ class SlideMapView(QWidget):
         self.map = self.place = self._veil = None
         self.update()
 
-    def show_map(self, found: SlideMap) -> None:
+    def show_map(self, slide_map: SlideMap) -> None:
         """Lay the kinds over it."""
-        self.map = found
+        self.map = slide_map
         table = np.zeros((4, 4), np.uint8)
         for kind, colour, _ in KINDS:
             table[kind] = (colour.red(), colour.green(), colour.blue(), _VEIL)
-        veil = np.ascontiguousarray(table[found.kinds])
-        rows, columns = found.kinds.shape
+        veil = np.ascontiguousarray(table[slide_map.kinds])
+        rows, columns = slide_map.kinds.shape
         odd = np.indices((rows, columns)).sum(axis=0) % 2 == 1
-        veil[odd & (found.kinds == SlideMap.THICK), 3] = _THIN_VEIL  # chequered: told without its colour too
+        veil[odd & (slide_map.kinds == SlideMap.THICK), 3] = (
+            _THIN_VEIL  # chequered: told without its colour too
+        )
         self._veil = QImage(veil.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_RGBA8888).copy()
-        order = found.order()
+        order = slide_map.order()
         self.place = order[0] if order else None
         self.update()
 
@@ -111,7 +113,7 @@ class SlideMapView(QWidget):
         w, h = width * scale, height * scale
         return QRectF((self.width() - w) / 2, (self.height() - h) / 2, w, h)
 
-    def _here(self, box: Box) -> QRectF:
+    def _to_widget(self, box: Box) -> QRectF:
         frame = self._frame()
         scale = frame.width() / self._size[0]
         x, y, w, h = box
@@ -127,14 +129,14 @@ class SlideMapView(QWidget):
         painter.drawPixmap(frame, self._overview, QRectF(self._overview.rect()))
         if self._veil is not None and self.map is not None and self.veiled:
             rows, columns = self.map.kinds.shape
-            whole = self._here((0, 0, columns * self.map.side, rows * self.map.side))
+            whole = self._to_widget((0, 0, columns * self.map.side, rows * self.map.side))
             painter.setClipRect(frame)
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, False)
             painter.drawImage(whole, self._veil)
             painter.setClipping(False)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for area in self._areas:
-            self._outline(painter, self._here(area), QColor("white"))
+            self._outline(painter, self._to_widget(area), QColor("white"))
         scale = frame.width() / self._size[0]
         for number, (colour, centres) in enumerate(self._marks):
             # suggestions come first, and are smaller
@@ -142,9 +144,9 @@ class SlideMapView(QWidget):
             places = [QPointF(frame.x() + x * scale, frame.y() + y * scale) for x, y in centres.tolist()]
             painter.drawPoints(QPolygonF(places))
         if self._sight is not None:
-            self._outline(painter, self._here(self._sight).intersected(frame), QColor("#ffd400"))
+            self._outline(painter, self._to_widget(self._sight).intersected(frame), QColor("#ffd400"))
         if self.map is not None and self.place is not None and self.hasFocus():
-            cell = self._here(self.map.box(*self.place))
+            cell = self._to_widget(self.map.box(*self.place))
             self._outline(painter, cell.adjusted(-2, -2, 2, 2), QColor("#ff3ea5"))
         painter.end()
 
@@ -253,11 +255,11 @@ class SlideMapWindow(QDialog):
         self.view.show_overview(overview, width, height)
         self.note.setText(tr("The slide is being read …"))
 
-    def show_map(self, found: SlideMap) -> None:
+    def show_map(self, slide_map: SlideMap) -> None:
         """Show the map, and what it says in numbers."""
-        self.view.show_map(found)
-        shares = [float((found.kinds == kind).mean()) for kind, *_ in KINDS]
-        nuclei = round(float(found.nuclei[found.kinds == SlideMap.MONOLAYER].sum()))
+        self.view.show_map(slide_map)
+        shares = [float((slide_map.kinds == kind).mean()) for kind, *_ in KINDS]
+        nuclei = round(float(slide_map.nuclei[slide_map.kinds == SlideMap.MONOLAYER].sum()))
         parts = ", ".join(
             f"{tr(name)} {share:.0%}" for (_, _, name), share in zip(KINDS, shares, strict=True)
         )
@@ -265,7 +267,7 @@ class SlideMapWindow(QDialog):
             "About {count} nucleus in the monolayer.", "About {count} nuclei in the monolayer.", nuclei
         )
         self.note.setText(f"{parts}. {counted}")
-        self.next.setEnabled(bool(found.order()))
+        self.next.setEnabled(bool(slide_map.order()))
 
     def fail(self, sentence: str) -> None:
         """Show why there is no map."""
@@ -273,11 +275,11 @@ class SlideMapWindow(QDialog):
 
     def go_on(self) -> None:
         """Go to the best place that was not shown yet; after the last one from the start."""
-        found = self.view.map
-        order = found.order() if found is not None else []
+        slide_map = self.view.map
+        order = slide_map.order() if slide_map is not None else []
         if not order:
             return
-        place = next((one for one in order if one not in self._seen), None)
+        place = next((tile for tile in order if tile not in self._seen), None)
         if place is None:
             self._seen.clear()
             place = order[0]

@@ -113,8 +113,8 @@ class ClusterList(QListWidget):
         """Return the class that a group is called by."""
         if row.name is None or self.schema is None:
             return tr("no class")
-        known = self.schema.is_class(row.name) or self.schema.is_group(row.name)
-        return self.schema.class_title(row.name) if known else row.name
+        in_schema = self.schema.is_class(row.name) or self.schema.is_group(row.name)
+        return self.schema.class_title(row.name) if in_schema else row.name
 
     def standing(self, row: ClusterRow) -> str:
         """Describe who names a group, and how much of it is labelled."""
@@ -156,13 +156,13 @@ class _ClusterPainter(QStyledItemDelegate):
         if painter is None or clusters.schema is None or index.row() >= len(clusters.rows):
             return
         group = clusters.rows[index.row()]
-        chosen = group.number == clusters.only
+        selected = group.number == clusters.only
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         place = QRectF(option.rect).adjusted(1, 1, -1, -2)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(c.chosen(c.raised) if chosen else mix(c.raised, c.text, 0.05))
+        painter.setBrush(c.chosen(c.raised) if selected else mix(c.raised, c.text, 0.05))
         painter.drawRoundedRect(place, 4, 4)
         left, top = int(place.left()) + 5, int(place.top()) + 5
         for number, item in enumerate(group.typical):
@@ -172,11 +172,11 @@ class _ClusterPainter(QStyledItemDelegate):
                 painter.drawPixmap(spot, crop)
             else:
                 painter.fillRect(spot, mix(c.window, c.text, 0.15))
-        self._paint_words(painter, place, top + _CROP + 3, group, chosen=chosen)
+        self._paint_words(painter, place, top + _CROP + 3, group, selected=selected)
         painter.restore()
 
     def _paint_words(
-        self, painter: QPainter, place: QRectF, top: int, group: ClusterRow, *, chosen: bool
+        self, painter: QPainter, place: QRectF, top: int, group: ClusterRow, *, selected: bool
     ) -> None:
         clusters, c = self._list, self._list.colours
         schema = clusters.schema
@@ -187,7 +187,7 @@ class _ClusterPainter(QStyledItemDelegate):
         paint_swatch(painter, left, top + 1, colour, letter)
         font = painter.font()
         font.setPointSizeF(8)
-        font.setBold(chosen)
+        font.setBold(selected)
         painter.setFont(font)
         metrics = QFontMetrics(font)
         middle, count = Qt.AlignmentFlag.AlignVCenter, str(group.count)

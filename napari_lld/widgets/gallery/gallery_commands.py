@@ -70,14 +70,14 @@ def gallery_commands(window: Window) -> Iterator[Command]:
     def in_clusters(_session: Session) -> bool:
         return bool(gallery.clusters)
 
-    def many(
+    def for_chosen(
         command_id: str, title: str, run: Callable[[], None], key: str, group: str, help_: str
     ) -> Command:
         return Command(command_id, title, run, (key,), group, chosen, help_)
 
     for number in range(1, 10):
         title, run = later("Value of the attribute"), value(number)
-        yield many(f"value.{number}", title, run, str(number), "Describe", "")
+        yield for_chosen(f"value.{number}", title, run, str(number), "Describe", "")
     yield Command("value.unsure", "Unsure", lambda: window.set_word(UNSURE), ("Q",), "Describe", chosen)
     yield Command(
         "value.clear",
@@ -87,7 +87,7 @@ def gallery_commands(window: Window) -> Iterator[Command]:
         "Describe",
         chosen,
     )
-    yield many(
+    yield for_chosen(
         "suggestion.accept",
         "Accept",
         lambda: gallery.accept(grid.chosen(), grid.model_.seen),
@@ -121,7 +121,7 @@ def gallery_commands(window: Window) -> Iterator[Command]:
             later("Reject: a cell, but badly framed."),
         ),
     ):
-        yield many(command_id, title, reject(reason), key, "Suggestions", help_)
+        yield for_chosen(command_id, title, reject(reason), key, "Suggestions", help_)
     yield Command(
         "edit.undo",
         "Undo",
@@ -218,7 +218,7 @@ def class_commands(window: Window) -> Iterator[Command]:
         return grid.has_chosen
 
     for item in class_like(schema):
-        own = (keys[item.name],) if item.name in keys else ()
-        yield Command(f"class.{item.name}", item.title, choose(item.name), own, "Class", chosen)
+        class_key = (keys[item.name],) if item.name in keys else ()
+        yield Command(f"class.{item.name}", item.title, choose(item.name), class_key, "Class", chosen)
     yield Command("class.unsure", "Class unsure", choose(UNSURE), ("Shift+Q",), "Class", chosen)
     yield Command("class.missing", "Class missing", choose(None), ("Shift+Backspace",), "Class", chosen)

@@ -93,19 +93,19 @@ class GalleryGrid(QListView):
         selection, bar = self.selectionModel(), self.verticalScrollBar()
         if selection is None or bar is None:
             return
-        handed_on = became or {}
-        chosen = [handed_on.get(item.key, item.key) for item in self.chosen()]
+        successor_of = became or {}
+        selected_keys = [successor_of.get(item.key, item.key) for item in self.chosen()]
         current, row, place = self.current(), self.currentIndex().row(), bar.value()
         self.painter_.in_pairs = self.model_.gallery.order is Order.DUPLICATES
         self._fill_width()
         if not self.model_.show_items(items):
             self._looking.start()  # a box may have changed, and with it the crop
             return
-        self._choose(chosen)
+        self._choose(selected_keys)
         if items and current is not None:
             # the keyboard goes on where it was, also where that crop has left the list
-            stays = self.model_.row_of(handed_on.get(current.key, current.key))
-            index = self.model_.index(min(row, len(items) - 1) if stays is None else stays)
+            current_row = self.model_.row_of(successor_of.get(current.key, current.key))
+            index = self.model_.index(min(row, len(items) - 1) if current_row is None else current_row)
             selection.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.NoUpdate)
         self.executeDelayedItemsLayout()
         bar.setValue(place)
@@ -136,13 +136,13 @@ class GalleryGrid(QListView):
 
     def startDrag(self, _actions: Any) -> None:
         """Drag all that is chosen."""
-        chosen = self.chosen()
-        if not chosen:
+        items = self.chosen()
+        if not items:
             return
         drag = QDrag(self)
         drag.setMimeData(crops_to_drag(self.name))
-        crops = [crop for item in chosen[:3] if (crop := self.model_.crop(item)) is not None]
-        pixmap, spot = drag_picture(crops, len(chosen), self.painter_.colours)
+        crops = [crop for item in items[:3] if (crop := self.model_.crop(item)) is not None]
+        pixmap, spot = drag_picture(crops, len(items), self.painter_.colours)
         drag.setPixmap(pixmap)
         drag.setHotSpot(spot)
         drag.exec(Qt.DropAction.CopyAction)
@@ -159,11 +159,11 @@ class GalleryGrid(QListView):
     def _choose(self, keys: Iterable[Key]) -> None:
         selection = self.selectionModel()
         rows = sorted({r for key in keys if (r := self.model_.row_of(key)) is not None})
-        chosen = QItemSelection()
+        item_selection = QItemSelection()
         for first, last in _runs(rows):
-            chosen.select(self.model_.index(first), self.model_.index(last))
+            item_selection.select(self.model_.index(first), self.model_.index(last))
         if selection is not None:
-            selection.select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+            selection.select(item_selection, QItemSelectionModel.SelectionFlag.ClearAndSelect)
 
     def keyboardSearch(self, _search: str | None) -> None:
         """Search for nothing: letters are commands."""

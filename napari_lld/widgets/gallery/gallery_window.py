@@ -130,9 +130,9 @@ class GalleryWindow(Part):
         self._again.setProperty("others", True)
         self._again.hide()
         self._count = label(role="muted")
-        which = row(self._scope, self._show)
+        filters = row(self._scope, self._show)
         line = row(self._attribute, self._value, self._order, self._again, 1, self._count)
-        layout.addWidget(FoldingRow(which, line, stretch=1))
+        layout.addWidget(FoldingRow(filters, line, stretch=1))
         self.search_line = SearchLine(lambda: [s.field for s in self.session.fields.by_id.values()])
         self.search_line.searched.connect(self.gallery.search)
         self.search_line.left.connect(self.grid.setFocus)
@@ -226,8 +226,8 @@ class GalleryWindow(Part):
     def _on_words(self) -> None:
         """Make all but the crops again, in another language; what is listed and chosen stays."""
         boxes = ("_scope", "_show", "_order", "_attribute", "_value")
-        kept = {name: getattr(self, name).currentIndex() for name in boxes}
-        query, seen = self.search_line.line.text(), self.grid.verticalScrollBar().value()
+        indices = {name: getattr(self, name).currentIndex() for name in boxes}
+        query, scroll_value = self.search_line.line.text(), self.grid.verticalScrollBar().value()
         self.forget_buttons()
         self.crop_menu.deleteLater()
         old = QWidget()
@@ -238,14 +238,14 @@ class GalleryWindow(Part):
         self.grid.name_it()
         self.search_line.line.setText(query)
         self._fill_words()
-        for name, index in kept.items():
+        for name, index in indices.items():
             getattr(self, name).setCurrentIndex(index)
             if name == "_attribute":
                 self._fill_values()
         old.deleteLater()
         self.use_colours(self.colours)
         self._on_shown()
-        self.grid.verticalScrollBar().setValue(seen)
+        self.grid.verticalScrollBar().setValue(scroll_value)
         self.grid.setFocus()
 
     # ------------------------------------------------------------------ life
@@ -397,7 +397,7 @@ class GalleryWindow(Part):
                 self.session.tell("hint", tr("Click on the crop that others are to be like."))
         else:
             self.gallery.sort_by(order)
-        if order is Order.DISAGREEMENT and not any(one.contradicted for one in self.gallery.shown):
+        if order is Order.DISAGREEMENT and not any(item.contradicted for item in self.gallery.shown):
             self.session.tell("hint", tr("No label here differs from what a model predicted."))
         self.refresh_soon()
 
@@ -448,7 +448,7 @@ class GalleryWindow(Part):
     def refresh(self) -> None:
         """Describe how much is listed and chosen, and what can be done with it."""
         super().refresh()
-        listed, chosen = len(self.gallery.shown), len(self.grid.chosen())
+        listed, selected = len(self.gallery.shown), len(self.grid.chosen())
         self._count.setText(
             tr("Reading …") if self.gallery.reading else trn("{count} crop", "{count} crops", listed)
         )
@@ -459,14 +459,14 @@ class GalleryWindow(Part):
         self.classes.show_counts(self.gallery.counts, self.gallery.only_class)
         self._again.setVisible(self.gallery.outdated)
         self._chosen.setText(
-            tr("{count} chosen", count=chosen)
-            if chosen
+            tr("{count} chosen", count=selected)
+            if selected
             else tr(
                 "Click chooses, Shift and Ctrl choose more, Ctrl+A all. Pictures dragged onto a class get it."
             )
         )
         for button in (self._set_class, self._set_value, self._reject):
-            button.setEnabled(bool(chosen))
+            button.setEnabled(bool(selected))
 
     def _show_counted(self) -> None:
         """Show whether only what a differential counted is listed, and the way back to all."""

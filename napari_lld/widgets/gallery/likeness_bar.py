@@ -59,11 +59,11 @@ class LikenessBar(QWidget):
         self.setVisible(gallery.in_likeness)
         if not gallery.in_likeness:
             return
-        of = None
+        reference = None
         if gallery.ranking is not None and gallery.ranking.of is not None:
-            of = gallery.find(gallery.ranking.of)
-        crop = self._model.crop(of) if of is not None else None
-        self._crop.setVisible(of is not None)
+            reference = gallery.find(gallery.ranking.of)
+        crop = self._model.crop(reference) if reference is not None else None
+        self._crop.setVisible(reference is not None)
         if crop is not None:
             scaled = crop.scaled(
                 _SIDE,
@@ -96,14 +96,14 @@ class LikenessBar(QWidget):
                 )
             return tr("Comparing cells … you can go on meanwhile.")
         if ranking.order is Order.SIMILAR:
-            of = gallery.find(ranking.of) if ranking.of is not None else None
+            reference = gallery.find(ranking.of) if ranking.of is not None else None
             project = gallery.session.project
-            if of is None or project is None:
+            if reference is None or project is None:
                 return tr("The cells most alike come first.")
             return tr(
                 "The cells most like this one ({title}, {field}) come first.",
-                title=self._model.title(of),
-                field=project.fields.get(of.entry.field_id).name,
+                title=self._model.title(reference),
+                field=project.fields.get(reference.entry.field_id).name,
             )
         if ranking.order is Order.CLUSTERS:
             groups = trn("{count} group.", "{count} groups.", len(gallery.clusters))

@@ -120,11 +120,11 @@ class SearchLine(QWidget):
         if self._schema is None or self.line.cursorPosition() != len(text) or not last_term(text):
             self._completer.popup().hide()
             return
-        found = completions(text, self._schema, self._fields())
-        if not found or found == [last_term(text)]:
+        proposals = completions(text, self._schema, self._fields())
+        if not proposals or proposals == [last_term(text)]:
             self._completer.popup().hide()
             return
-        self.proposed.setStringList(found)
+        self.proposed.setStringList(proposals)
         self._completer.complete()
 
     def complete(self, word: str) -> None:

@@ -44,7 +44,7 @@ class TilePainter(QStyledItemDelegate):
         if painter is None or index.row() >= len(self._model.items):
             return
         item, c = self._model.items[index.row()], self.colours
-        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
+        selected = bool(option.state & QStyle.StateFlag.State_Selected)
         current = bool(option.state & QStyle.StateFlag.State_HasFocus)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -52,8 +52,8 @@ class TilePainter(QStyledItemDelegate):
         if self.in_pairs:
             first = index.row() % 2 == 0
             tile.adjust(*((8, 0, 3, 0) if first else (-3, 0, -8, 0)))
-        painter.setPen(QPen(c.accent, 2) if chosen or current else Qt.PenStyle.NoPen)
-        painter.setBrush(c.chosen(c.window) if chosen else mix(c.window, c.text, 0.06))
+        painter.setPen(QPen(c.accent, 2) if selected or current else Qt.PenStyle.NoPen)
+        painter.setBrush(c.chosen(c.window) if selected else mix(c.window, c.text, 0.06))
         painter.drawRoundedRect(tile, 4, 4)
         place = picture(option.rect)
         self._paint_crop(painter, place, item)
@@ -62,7 +62,7 @@ class TilePainter(QStyledItemDelegate):
         if item.unknown:
             colour = QColor(UNKNOWN)
         self._paint_frame(painter, place, item, colour)
-        if chosen:
+        if selected:
             self._paint_tick(painter, place)
         self._paint_words(painter, place, item, colour)
         painter.restore()

@@ -82,7 +82,7 @@ class _LabelErrorModel(QAbstractListModel):
 
     def show_items(self, items: Sequence[Ranked]) -> None:
         """Show some items; rows that only vanish do so without the view losing its place."""
-        before, after = [place_of(one) for one in self._shown], [place_of(one) for one in items]
+        before, after = [place_of(item) for item in self._shown], [place_of(item) for item in items]
         if len(before) == len(after) + 1:
             gone = next(
                 (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(after)
@@ -127,11 +127,11 @@ class _LabelErrorDelegate(RowDelegate):
         """Paint two lines."""
         c, rect = self.colours, QRectF(option.rect)
         painter.save()
-        chosen = self.paint_ground(painter, option)
+        selected = self.paint_ground(painter, option)
         font = painter.font()
         inside = rect.adjusted(9, 1, -8, -1)
         for text, ink, top, bold in (
-            (index.data(), c.text, inside.top(), chosen),
+            (index.data(), c.text, inside.top(), selected),
             (index.data(_WHERE), c.muted, inside.center().y(), False),
         ):
             font.setBold(bold)
@@ -139,8 +139,8 @@ class _LabelErrorDelegate(RowDelegate):
                 font.setBold(False)  # how sure the model is stands at the end
             painter.setFont(font)
             painter.setPen(ink)
-            shown = QFontMetricsF(font).elidedText(text, Qt.TextElideMode.ElideRight, inside.width())
+            elided = QFontMetricsF(font).elidedText(text, Qt.TextElideMode.ElideRight, inside.width())
             line = QRectF(inside.left(), top, inside.width(), inside.height() / 2)
-            painter.drawText(line, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, shown)
+            painter.drawText(line, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, elided)
             font.setPointSizeF(max(font.pointSizeF() - 1, 6))
         painter.restore()

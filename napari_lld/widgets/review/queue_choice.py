@@ -42,9 +42,9 @@ class QueueChoice(QComboBox):
         self.setToolTip("\n".join(tips))
 
     def _on_chosen(self, _index: int) -> None:
-        chosen = self.currentData()
-        if (chosen == LABEL_ERRORS) != self._session.label_errors.active:
+        queue = self.currentData()
+        if (queue == LABEL_ERRORS) != self._session.label_errors.active:
             self._commands.run("mistakes.check")
-        if chosen != LABEL_ERRORS and chosen != self._session.suggestions.queue:
+        if queue != LABEL_ERRORS and queue != self._session.suggestions.queue:
             self._commands.run("suggestion.queue")
         self.refresh()  # what could not be done is not shown as done

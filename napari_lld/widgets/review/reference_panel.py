@@ -100,7 +100,7 @@ class ReferencePanel(OverCanvas):
         for picture in (self.current, self.beside):
             picture.setEnabled(False)  # to look at, and not to press
         self.current_words, self.beside_words = (label(role="muted", wrap=True) for _ in range(2))
-        large = [_captioned(self.current, self.current_words), _captioned(self.beside, self.beside_words)]
+        large = [_add_caption(self.current, self.current_words), _add_caption(self.beside, self.beside_words)]
         self.groups = QWidget()
         self.groups.setObjectName("lld_reference_groups")
         self._grid = QGridLayout(self.groups)
@@ -167,40 +167,42 @@ class ReferencePanel(OverCanvas):
             self._shown = None
             self.hide()
             return
-        found = references.comparison
+        comparison = references.comparison
         self._close_values.setHidden(references.by_class)
         self._close_classes.setHidden(not references.by_class)
         self.topic.setCurrentIndex(max(self.topic.findData(references.what), 0))
-        if found is not self._shown:
-            self._shown = found
-            self._show_groups(found)
-        if found is None:
+        if comparison is not self._shown:
+            self._shown = comparison
+            self._show_groups(comparison)
+        if comparison is None:
             self.waiting.setText(
                 tr("Choose a cell.") if self.session.selection.box is None else tr("Reading …")
             )
             self.current.show_picture(None, "")
         else:
-            self.waiting.setText("" if any(found.cells.values()) else tr("No cell has such a label yet."))
-            self.current.show_picture(found.current, tr("This cell"))
+            self.waiting.setText(
+                "" if any(comparison.cells.values()) else tr("No cell has such a label yet.")
+            )
+            self.current.show_picture(comparison.current, tr("This cell"))
         self.current_words.setText(tr("This cell"))
-        self._show_beside(found, references.beside)
-        self.scale_words.setText(_in_words(found))
+        self._show_beside(comparison, references.beside)
+        self.scale_words.setText(_describe_scale(comparison))
         self._place()
         self.show()
         self.raise_()
 
-    def _show_beside(self, found: Comparison | None, beside: Reference | None) -> None:
+    def _show_beside(self, comparison: Comparison | None, beside: Reference | None) -> None:
         chosen = self.session.references.chosen
         for key, picture in self.pictures.items():
             picture.setChecked(key == chosen)
-            if key == chosen and (key, found) != self._in_sight:
-                self._in_sight = (key, found)
+            if key == chosen and (key, comparison) != self._in_sight:
+                self._in_sight = (key, comparison)
                 QTimer.singleShot(0, lambda at=picture: self._bring_into_sight(at))
-        if found is None or beside is None or chosen is None:
+        if comparison is None or beside is None or chosen is None:
             self.beside.show_picture(None, "")
             self.beside_words.setText("")
             return
-        words = self._words(found, chosen[0], beside)
+        words = self._words(comparison, chosen[0], beside)
         self.beside.show_picture(beside.crop, words, bundled=beside.cell_id is None)
         self.beside_words.setText(words)
         self.beside_words.setToolTip(words)
@@ -210,26 +212,28 @@ class ReferencePanel(OverCanvas):
         if picture in self.pictures.values():
             self._scroll.ensureWidgetVisible(picture, _MARGIN, 0)
 
-    def _show_groups(self, found: Comparison | None) -> None:
+    def _show_groups(self, comparison: Comparison | None) -> None:
         """Make the pictures anew: a block of two rows for each value."""
         for child in self.groups.findChildren(QWidget):
             child.setParent(None)
             child.deleteLater()
         self.pictures = {}
         column_number = 0
-        for value, cells in found.cells.items() if found is not None else ():
-            title = label(self._title(found, value), "heading") if found is not None else label()
+        for value, cells in comparison.cells.items() if comparison is not None else ():
+            title = label(self._title(comparison, value), "heading") if comparison is not None else label()
             width = max(1, -(-len(cells) // 2))
             self._grid.addWidget(title, 0, column_number, 1, width)
             if not cells:
                 none = label(tr("none yet"), "muted")
                 self._grid.addWidget(none, 1, column_number)
-            for number, one in enumerate(cells):
+            for number, example in enumerate(cells):
                 picture = Picture(_SMALL)
                 picture.colours = self.colours
                 picture.setCheckable(True)
-                assert found is not None
-                picture.show_picture(one.crop, self._words(found, value, one), bundled=one.cell_id is None)
+                assert comparison is not None
+                picture.show_picture(
+                    example.crop, self._words(comparison, value, example), bundled=example.cell_id is None
+                )
                 picture.clicked.connect(
                     lambda *_, value=value, number=number: self.session.references.choose(value, number)
                 )
@@ -244,31 +248,33 @@ class ReferencePanel(OverCanvas):
         self._grid.setRowStretch(3, 1)
         show_focus(self)
 
-    def _title(self, found: Comparison, value: str) -> str:
+    def _title(self, comparison: Comparison, value: str) -> str:
         """Return the title of a value with the digit that gives it, of a class with its key."""
-        schema, what = self.session.schema, found.question.what
+        schema, what = self.session.schema, comparison.question.what
         if schema is None:
             return value
         if what == CLASS:
             command = f"class.{value}"
             key = self.commands[command].key if command in self.commands else ""
             return f"{schema.class_title(value)}  {key}".rstrip()
-        number = found.question.values.index(value) + 1
+        number = comparison.question.values.index(value) + 1
         command = f"value.{number}"
         key = self.commands[command].key if command in self.commands else ""
         return f"{schema.value_title(what, value)}  {key}".rstrip()
 
-    def _words(self, found: Comparison, value: str, one: Reference) -> str:
+    def _words(self, comparison: Comparison, value: str, example: Reference) -> str:
         """Describe a reference: what it is, where it is from, how alike."""
-        schema, what = self.session.schema, found.question.what
+        schema, what = self.session.schema, comparison.question.what
         title = value
         if schema is not None:
             title = schema.class_title(value) if what == CLASS else schema.value_title(what, value)
         parts = [title]
-        parts.append(tr("bundled example") if one.cell_id is None else tr("cell {id}", id=one.cell_id))
-        if one.likeness is not None:
-            parts.append(tr("{likeness:.0%} alike", likeness=one.likeness))
-        parts.append(one.where)
+        parts.append(
+            tr("bundled example") if example.cell_id is None else tr("cell {id}", id=example.cell_id)
+        )
+        if example.likeness is not None:
+            parts.append(tr("{likeness:.0%} alike", likeness=example.likeness))
+        parts.append(example.where)
         return " · ".join(parts)
 
     def use_colours(self, new: Colours) -> None:
@@ -284,7 +290,7 @@ class ReferencePanel(OverCanvas):
             picture.update()
 
 
-def _captioned(picture: Picture, words: QWidget) -> QWidget:
+def _add_caption(picture: Picture, words: QWidget) -> QWidget:
     holder = QWidget()
     holder.setFixedWidth(_LARGE)
     layout = QVBoxLayout(holder)
@@ -296,16 +302,16 @@ def _captioned(picture: Picture, words: QWidget) -> QWidget:
     return holder
 
 
-def _in_words(found: Comparison | None) -> str:
+def _describe_scale(comparison: Comparison | None) -> str:
     """Describe at which scale all pictures are, and where bundled ones come from."""
-    if found is None:
+    if comparison is None:
         return ""
     parts = [
         tr("Each cell fills its picture: sizes cannot be compared.")
-        if found.side_um is None
-        else tr("All pictures are {side:.1f} µm wide: sizes can be compared.", side=found.side_um)
+        if comparison.side_um is None
+        else tr("All pictures are {side:.1f} µm wide: sizes can be compared.", side=comparison.side_um)
     ]
-    if found.bundled:
+    if comparison.bundled:
         parts.append(
             tr(
                 "◆ Bundled: PBC data set, Acevedo et al. 2020, CC BY 4.0, cut and scaled; "

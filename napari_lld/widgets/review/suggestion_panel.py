@@ -82,17 +82,19 @@ class SuggestionPanel(Part):
         """Show counts, threshold and the current suggestion."""
         super().refresh()
         session = self.session
-        shown, pending = len(session.suggestions.shown), session.marks.pending
+        shown_count, pending = len(session.suggestions.shown), session.marks.pending
         self._slider.blockSignals(True)
         self._slider.setValue(round(session.marks.threshold * 100))
         self._slider.blockSignals(False)
         self._percent.setText(f"{session.marks.threshold:.0%}")
         self._count.setText(
-            tr("{shown} of {pending} here", shown=shown, pending=pending) if pending else tr("None here")
+            tr("{shown} of {pending} here", shown=shown_count, pending=pending)
+            if pending
+            else tr("None here")
         )
         self._count.setToolTip(self._count.text())
         self._slider.setEnabled(session.project is not None)
-        self._reject.setEnabled(bool(shown))
+        self._reject.setEnabled(bool(shown_count))
         reject = self.commands["suggestion.not_a_cell"]
         self._reject.setText(f"{reject.title}  {reject.key}".rstrip())
         self._reject.setToolTip(reject.tooltip)

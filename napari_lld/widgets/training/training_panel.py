@@ -65,9 +65,9 @@ class TrainingPanel(Part):
         self._bar.setObjectName("lld_progress")
         self._bar.setTextVisible(False)
         self._bar.setProperty("role", "thin")
-        kept = self._bar.sizePolicy()
-        kept.setRetainSizeWhenHidden(True)  # nothing moves when a training starts
-        self._bar.setSizePolicy(kept)
+        policy = self._bar.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # nothing moves when a training starts
+        self._bar.setSizePolicy(policy)
         layout.addWidget(self._bar)
         self._message = label(role="muted", wrap=True)
         self._message.setObjectName("lld_told")

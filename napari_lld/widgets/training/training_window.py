@@ -203,7 +203,7 @@ class TrainingWindow(QDialog):
     def _list_models(self) -> None:
         """List the models, newest first."""
         project = self._session.project
-        chosen = self._chosen()
+        selected = self._chosen()
         self._models = project.models.all() if project is not None else []
         rows = list(reversed(self._models))
         self.table.setRowCount(len(rows))
@@ -212,7 +212,7 @@ class TrainingWindow(QDialog):
                 item = QTableWidgetItem(text)
                 item.setData(Qt.ItemDataRole.UserRole, model.id)
                 self.table.setItem(row, column, item)
-        current = chosen.id if chosen is not None else None
+        current = selected.id if selected is not None else None
         at = next((i for i, model in enumerate(rows) if model.id == current), 0 if rows else -1)
         if at >= 0:
             self.table.selectRow(at)
