@@ -88,13 +88,13 @@ def options_of(action: type) -> Iterator[Option]:
         A field lacks its `About`.
     """
     hints = get_type_hints(action, include_extras=True)
-    for one in fields(action):
-        kind, *notes = get_args(hints[one.name]) or (hints[one.name],)
+    for entry in fields(action):
+        kind, *notes = get_args(hints[entry.name]) or (hints[entry.name],)
         about = next((note for note in notes if isinstance(note, About)), None)
         if about is None:
-            raise TypeError(f"{action.__name__}.{one.name}: give it Annotated[…, About(…)]")
-        default = one.default if one.default_factory is MISSING else one.default_factory()
-        yield Option(one.name, kind, default, about)
+            raise TypeError(f"{action.__name__}.{entry.name}: give it Annotated[…, About(…)]")
+        default = entry.default if entry.default_factory is MISSING else entry.default_factory()
+        yield Option(entry.name, kind, default, about)
 
 
 def option_of(action: type, name: str) -> Option:

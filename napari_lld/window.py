@@ -79,8 +79,8 @@ def _show(viewer: Any) -> None:
     """Show the window in the size it was left in, at first as large as the screen, and never larger."""
     window = viewer.window._qt_window
     screen = window.screen().availableGeometry()
-    kept = user_state.recall("window_size")
-    sides = kept if isinstance(kept, list) and len(kept) == 2 else (None, None)
+    stored = user_state.recall("window_size")
+    sides = stored if isinstance(stored, list) and len(stored) == 2 else (None, None)
     width = user_state.within(sides[0], 1, screen.width()) or screen.width()
     height = user_state.within(sides[1], 1, screen.height()) or screen.height()
     size = QSize(int(width), int(height))

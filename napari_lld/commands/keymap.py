@@ -88,31 +88,31 @@ class KeyMap:
         def claim(name: str) -> int:
             return 0 if name in self.changed else 1 if name in profile else 2
 
-        taken: set[str] = set()
+        used: set[str] = set()
         keys: dict[str, Keys] = {}
         for name in sorted(own, key=claim):
-            wanted = self.changed.get(name, self.in_profile(name, own[name]))
-            keys[name] = tuple(key for key in wanted if key not in taken)
-            taken.update(keys[name])
+            preferred = self.changed.get(name, self.in_profile(name, own[name]))
+            keys[name] = tuple(key for key in preferred if key not in used)
+            used.update(keys[name])
         return keys
 
 
 def load() -> KeyMap:
     """Return the user's keys; ignore what cannot be read."""
-    kept = user_state.recall("keys")
-    if not isinstance(kept, dict):
+    stored = user_state.recall("keys")
+    if not isinstance(stored, dict):
         return KeyMap()
-    changed = kept.get("changed")
+    changed = stored.get("changed")
     readable = {
         str(name): tuple(keys)
         for name, keys in (changed.items() if isinstance(changed, dict) else ())
         if isinstance(keys, list) and all(isinstance(key, str) and key for key in keys)
     }
-    profile = kept.get("profile")
+    profile = stored.get("profile")
     return KeyMap(profile if isinstance(profile, str) and profile in _PROFILES else RIGHT, readable)
 
 
-def save(chosen: KeyMap) -> None:
+def save(key_map: KeyMap) -> None:
     """Store the user's keys, for all projects."""
-    changed = {name: list(keys) for name, keys in chosen.changed.items()}
-    user_state.remember("keys", {"profile": chosen.profile, "changed": changed})
+    changed = {name: list(keys) for name, keys in key_map.changed.items()}
+    user_state.remember("keys", {"profile": key_map.profile, "changed": changed})

@@ -191,7 +191,7 @@ def pretty_key(key: str) -> str:
     if not key.startswith("Ctrl+Shift+"):
         for name, sign in _SIGNS.items():
             key = key.replace(name, sign)
-    return re.sub("[A-Z][a-z]+", lambda found: tr(_KEYS[found[0]]) if found[0] in _KEYS else found[0], key)
+    return re.sub("[A-Z][a-z]+", lambda match: tr(_KEYS[match[0]]) if match[0] in _KEYS else match[0], key)
 
 
 class Commands:
@@ -277,9 +277,9 @@ class Commands:
     def spelled(self, sentence: str) -> str:
         """Insert the keys into a sentence that names commands, as in ``press [tool.box]``."""
 
-        def key(found: re.Match[str]) -> str:
-            command = self._commands.get(found[1])
-            return found[0] if command is None else command.key or f"“{command.title}”"
+        def key(match: re.Match[str]) -> str:
+            command = self._commands.get(match[1])
+            return match[0] if command is None else command.key or f"“{command.title}”"
 
         return re.sub(r"\[([a-z]+\.[a-z_]+)\]", key, sentence)
 
@@ -315,24 +315,24 @@ def class_like(schema: Schema) -> tuple[CellClass | ClassGroup, ...]:
 
 def class_keys(schema: Schema) -> dict[str, str]:
     """Assign a key to each class and group: the schema's, else its letter, else the next free letter."""
-    taken = {"Shift+Q"}  # unsure
+    used = {"Shift+Q"}  # unsure
     keys: dict[str, str] = {}
     later: list[CellClass | ClassGroup] = []
     for item in class_like(schema):
-        wanted = str(getattr(item, "key", "") or getattr(item, "letter", "") or "").strip().upper()
-        key = f"Shift+{wanted}"
-        if len(wanted) == 1 and wanted.isascii() and wanted.isalpha() and key not in taken:
+        preferred = str(getattr(item, "key", "") or getattr(item, "letter", "") or "").strip().upper()
+        key = f"Shift+{preferred}"
+        if len(preferred) == 1 and preferred.isascii() and preferred.isalpha() and key not in used:
             keys[item.name] = key
-            taken.add(key)
+            used.add(key)
         else:
             later.append(item)
     free = (f"Shift+{letter}" for letter in "ABCDEFGHIJKLMNOPRSTUVWXYZ")
     for item in later:
-        own = [f"Shift+{c}" for c in item.name.upper() if c.isascii() and c.isalpha()]
-        key = next((k for k in (*own, *free) if k not in taken), "")
+        letters = [f"Shift+{c}" for c in item.name.upper() if c.isascii() and c.isalpha()]
+        key = next((k for k in (*letters, *free) if k not in used), "")
         if key:
             keys[item.name] = key
-            taken.add(key)
+            used.add(key)
     return keys
 
 

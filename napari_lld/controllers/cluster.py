@@ -73,10 +73,12 @@ class ClusterController(QObject):
         self._listening.close()
         self._task.close(0.0)
 
-    def _check(self, address: str, then: Callable[[Reached], None], failed: Callable[[str], None]) -> None:
+    def _check(
+        self, address: str, on_reached: Callable[[Reached], None], failed: Callable[[str], None]
+    ) -> None:
         def look() -> Reached:
             from training.cluster.reach import reach  # dask takes half a second
 
             return reach(address)
 
-        self._task.start(look, then, failed)
+        self._task.start(look, on_reached, failed)

@@ -26,9 +26,9 @@ def display_commands(desk: DeskContext) -> Iterator[Command]:
     def switch(name: str) -> Callable[[], None]:
         return lambda: sight.switch(name)
 
-    def tool(chosen: Tool) -> Callable[[], None]:
+    def tool(selected: Tool) -> Callable[[], None]:
         def choose() -> None:
-            session.tool = Tool.SELECT if session.tool is chosen else chosen
+            session.tool = Tool.SELECT if session.tool is selected else selected
 
         return choose
 
@@ -164,7 +164,7 @@ def take_ring(desk: DeskContext) -> None:
 
         desk.jobs.start(
             tr("Pixel size of fields"),
-            lambda tell: actions.describe_fields(place, changes, tell),
+            lambda on_progress: actions.describe_fields(place, changes, on_progress),
             done,
             lambda sentence: session.tell("error", sentence),
         )

@@ -156,13 +156,13 @@ class AnnotateDock(QWidget):
         had_focus = focus is not None and holds(self, focus)
         for part in self._parts():
             part.release()
-        kept = {box.objectName(): box.currentIndex() for box in self.findChildren(QComboBox)}
+        indices = {box.objectName(): box.currentIndex() for box in self.findChildren(QComboBox)}
         tab = self._tabs.currentIndex()
         old = QWidget()
         old.setLayout(self.layout())  # takes the widgets along
         self._build()
         for box in self.findChildren(QComboBox):
-            box.setCurrentIndex(kept.get(box.objectName(), box.currentIndex()))
+            box.setCurrentIndex(indices.get(box.objectName(), box.currentIndex()))
         self._message.use_words()
         self._message.raise_()
         self._show_all()

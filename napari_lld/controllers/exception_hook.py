@@ -62,8 +62,8 @@ def concerns_us(error: BaseException) -> bool:
     chain: list[BaseException] = [error]
     while len(chain) < 10 and (before := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(before)
-    for one in chain:
-        for frame, _line in traceback.walk_tb(one.__traceback__):
+    for link in chain:
+        for frame, _line in traceback.walk_tb(link.__traceback__):
             if str(frame.f_globals.get("__name__", "")).split(".")[0] in _OURS:
                 return True
     return False

@@ -145,8 +145,8 @@ class FieldController:
 
         self._desk.jobs.start(
             tr("Looking where to begin"),
-            lambda tell: actions.rank_fields(
-                place, reading_id, tell, annotator=annotator, scheduler=scheduler
+            lambda on_progress: actions.rank_fields(
+                place, reading_id, on_progress, annotator=annotator, scheduler=scheduler
             ),
             done,
             self._desk.fail,
@@ -171,8 +171,8 @@ class FieldController:
         """Return whether dropped paths can be opened: a project, or images and labels while one is open."""
         if any(is_project(path) for path in paths):
             return True
-        known = IMAGE_SUFFIXES | LABEL_SUFFIXES
-        images = (path.is_dir() or path.suffix.lower() in known for path in paths)
+        suffixes = IMAGE_SUFFIXES | LABEL_SUFFIXES
+        images = (path.is_dir() or path.suffix.lower() in suffixes for path in paths)
         return self._session.project is not None and any(images)
 
     def drop(self, paths: Sequence[Path]) -> None:
@@ -206,8 +206,8 @@ class FieldController:
         session = self._session
         if self._desk.still_busy():
             return
-        every = [summary.field for summary in session.fields.summaries()]
-        changes = field_dialogs.ask_field_details(session.fields.meant, every, self._desk.window)
+        fields = [summary.field for summary in session.fields.summaries()]
+        changes = field_dialogs.ask_field_details(session.fields.meant, fields, self._desk.window)
         if changes:
             self._describe(changes)
 
@@ -218,8 +218,8 @@ class FieldController:
         session, project = self._session, self._session.project
         if project is None or self._desk.still_busy():
             return
-        every = [summary.field for summary in session.fields.summaries()]
-        answer = field_dialogs.ask_patients(project.fields.patient_rule, every, self._desk.window)
+        fields = [summary.field for summary in session.fields.summaries()]
+        answer = field_dialogs.ask_patients(project.fields.patient_rule, fields, self._desk.window)
         if answer is not None and session.fields.set_patient_rule(answer.rule) and answer.changes:
             self._describe(answer.changes)
 
@@ -236,14 +236,14 @@ class FieldController:
             session.refresh()
             session.history.join(edits)
             message = trn("{count} field changed.", "{count} fields changed.", len(edits))
-            now = coverage(summary.field for summary in session.fields.summaries())
-            if now != before:
-                message += " " + now.change_since(before)
+            after = coverage(summary.field for summary in session.fields.summaries())
+            if after != before:
+                message += " " + after.change_since(before)
             session.tell("info", message)
 
         self._desk.jobs.start(
             tr("Field details"),
-            lambda tell: actions.describe_fields(place, changes, tell),
+            lambda on_progress: actions.describe_fields(place, changes, on_progress),
             done,
             self._desk.fail,
         )

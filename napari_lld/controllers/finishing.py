@@ -87,10 +87,10 @@ class FinishController:
         session, field = self._desk.session, self._desk.session.fields.current
         if field is None:
             return
-        here = (session.project, field.id)
+        place_before = (session.project, field.id)
 
         def come_late() -> bool:
-            late = (session.project, session.fields.current_id) != here
+            late = (session.project, session.fields.current_id) != place_before
             if late:
                 message = tr(
                     "{area}: {field} was not finished: another field was opened before the check ended.",
@@ -119,8 +119,8 @@ class FinishController:
         if pixels is None:
             ask(0)
             return
-        known = session.regions.known_places()
+        known_places = session.regions.known_places()
         if self._nuclei.busy:
             self._come_late()  # its answer is not waited for any more
         self._come_late = come_late
-        self._nuclei.start(lambda: actions.count_unboxed_nuclei(pixels, shape, known), ask, unseen)
+        self._nuclei.start(lambda: actions.count_unboxed_nuclei(pixels, shape, known_places), ask, unseen)

@@ -53,7 +53,7 @@ class ImportController:
         """Import beside the window."""
         self._desk.jobs.start(
             tr("Importing"),
-            lambda tell: carry_out(place, options, tell),
+            lambda on_progress: carry_out(place, options, on_progress),
             self._done,
             self._desk.fail,
             left=tr("Nothing was imported."),

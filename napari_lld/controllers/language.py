@@ -20,8 +20,8 @@ def choose_language(preference: str) -> None:
     preference
         ``system``, or a language such as ``de``.
     """
-    wanted = QLocale.system().uiLanguages() if preference == "system" else [preference]
-    use_qt_language(use_language(*wanted))
+    languages = QLocale.system().uiLanguages() if preference == "system" else [preference]
+    use_qt_language(use_language(*languages))
 
 
 def show_window(make: Callable[[], QDialog], session: Session) -> QDialog:

@@ -68,17 +68,17 @@ class LayerCellsController:
             session.tell("hint", tr("No cell is boxed on this field: there is nothing to send."))
             return
         schema = project.schema
-        made = [cell_layers.points_layer(cells, schema, name=tr("{field}: centres", field=field.name))]
+        layers = [cell_layers.points_layer(cells, schema, name=tr("{field}: centres", field=field.name))]
         if field.width * field.height <= cell_layers.MOST_LABELLED:
             name = tr("{field}: labels", field=field.name)
-            made.append(cell_layers.labels_layer(cells, schema, field.width, field.height, name=name))
+            layers.append(cell_layers.labels_layer(cells, schema, field.width, field.height, name=name))
         if len(cells) <= cell_layers.MOST_SHAPES:
             name = tr("{field}: boxes", field=field.name)  # without letters: those of the field are in sight
-            made.append(cell_layers.boxes_layer(cells, schema, name=name, text=None))
-        for data, arguments, kind in made:
+            layers.append(cell_layers.boxes_layer(cells, schema, name=name, text=None))
+        for data, arguments, kind in layers:
             layer = Layer.create(data, arguments, kind)
             layer.metadata[cell_layers.METADATA] = {"source": str(project.path), "fields": [field.name]}
-            layer.visible = kind == made[-1][2]  # one of them is enough to see
+            layer.visible = kind == layers[-1][2]  # one of them is enough to see
             viewer.add_layer(layer)
         self._show_list()
         session.tell(
@@ -129,7 +129,11 @@ class LayerCellsController:
     def chosen(self) -> Layer | None:
         """The layer to take from: the active one if it is not ours, else the only one there is."""
         layers = self._desk.layers
-        others = [one for one in self._desk.viewer.layers if isinstance(one, _KINDS) and not layers.owns(one)]
+        others = [
+            layer
+            for layer in self._desk.viewer.layers
+            if isinstance(layer, _KINDS) and not layers.owns(layer)
+        ]
         active = self._desk.viewer.layers.selection.active
         if active is not None and not layers.owns(active):
             return active

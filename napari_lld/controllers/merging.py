@@ -51,7 +51,7 @@ class MergeController:
         """Compare the projects beside the window, then ask."""
         self._desk.jobs.start(
             tr("Comparing projects"),
-            lambda tell: merging.bring(place, other, tell, dry_run=True),
+            lambda on_progress: merging.bring(place, other, on_progress, dry_run=True),
             lambda report: self._confirm(place, other, report),
             self._desk.fail,
             left=tr("Nothing was changed."),
@@ -72,7 +72,7 @@ class MergeController:
         """Bring it in beside the window."""
         self._desk.jobs.start(
             tr("Bringing projects together"),
-            lambda tell: merging.bring(place, other, tell, dry_run=False),
+            lambda on_progress: merging.bring(place, other, on_progress, dry_run=False),
             self._done,
             self._desk.fail,
             left=tr("Nothing was changed."),

@@ -26,29 +26,31 @@ def bind(preferences: Preferences) -> Callable[[], None]:
     except ImportError:
         return _remember(preferences)
     try:
-        kept: Any = get_plugin_settings(PLUGIN).desk
+        settings: Any = get_plugin_settings(PLUGIN).desk
     except (KeyError, AttributeError):
         return lambda: None
     undo: list[Callable[[], None]] = []
     for field in fields(preferences):
-        _bind_one(preferences, kept, field.name, undo)
+        _bind_one(preferences, settings, field.name, undo)
 
     def release() -> None:
-        for one in undo:
-            one()
+        for undo_one in undo:
+            undo_one()
 
     return release
 
 
 def _remember(preferences: Preferences) -> Callable[[], None]:
     """Keep the preferences in the window's memory; what is of another type than ours is not taken."""
-    kept = user_state.recall(_KEPT)
-    for name, value in kept.items() if isinstance(kept, dict) else ():
+    stored = user_state.recall(_KEPT)
+    for name, value in stored.items() if isinstance(stored, dict) else ():
         if type(value) is type(getattr(preferences, name, None)):
             setattr(preferences, name, value)
 
     def keep(*_: object) -> None:
-        user_state.remember(_KEPT, {one.name: getattr(preferences, one.name) for one in fields(preferences)})
+        user_state.remember(
+            _KEPT, {field.name: getattr(preferences, field.name) for field in fields(preferences)}
+        )
 
     signals = [getattr(preferences.events, field.name) for field in fields(preferences)]
     for signal in signals:
@@ -61,17 +63,17 @@ def _remember(preferences: Preferences) -> Callable[[], None]:
     return release
 
 
-def _bind_one(preferences: Preferences, kept: Any, name: str, undo: list[Callable[[], None]]) -> None:
-    setattr(preferences, name, getattr(kept, name))
+def _bind_one(preferences: Preferences, settings: Any, name: str, undo: list[Callable[[], None]]) -> None:
+    setattr(preferences, name, getattr(settings, name))
 
     def from_napari(_event: object = None) -> None:
-        setattr(preferences, name, getattr(kept, name))
+        setattr(preferences, name, getattr(settings, name))
 
     def to_napari(value: object) -> None:
-        if getattr(kept, name) != value:
-            setattr(kept, name, value)
+        if getattr(settings, name) != value:
+            setattr(settings, name, value)
 
-    theirs, ours = getattr(kept.events, name), getattr(preferences.events, name)
+    theirs, ours = getattr(settings.events, name), getattr(preferences.events, name)
     theirs.connect(from_napari)
     ours.connect(to_napari)
     undo.append(lambda: theirs.disconnect(from_napari))

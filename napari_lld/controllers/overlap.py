@@ -72,15 +72,15 @@ class OverlapController:
             key=lambda other: ((other.patient, other.slide) != (field.patient, field.slide), other.id)
         )
         name = dialogs.ask_overlapping_field(field.name, [other.name for other in others], self._desk.window)
-        other = next((one for one in others if one.name == name), None)
+        other = next((candidate for candidate in others if candidate.name == name), None)
         if other is None:
             return
-        here, there = field.id, other.id
+        field_id, other_id = field.id, other.id
 
-        def done(found: Overlap | None) -> None:
+        def done(overlap: Overlap | None) -> None:
             if session.project is not project:
                 return
-            if found is None:
+            if overlap is None:
                 session.tell(
                     "warning",
                     tr(
@@ -91,11 +91,11 @@ class OverlapController:
                     ),
                 )
             else:
-                self._say(here, there, found.dx, found.dy)
+                self._say(field_id, other_id, overlap.dx, overlap.dy)
 
         self._desk.jobs.start(
             tr("Laying {there} over {here}", there=other.name, here=field.name),
-            lambda _tell: find_overlap(project.pixels.read(here), project.pixels.read(there)),
+            lambda _tell: find_overlap(project.pixels.read(field_id), project.pixels.read(other_id)),
             done,
             lambda sentence: session.tell("error", sentence),
         )
@@ -112,22 +112,22 @@ class OverlapController:
                 "info", tr("Now choose the same cell in the other field, and run this command again.")
             )
             return
-        there, box = self._pointed
+        other_id, box = self._pointed
         self._pointed = None
-        self._say(field_id, there, *offset_of_same_cell(cell.box, box))
+        self._say(field_id, other_id, *offset_of_same_cell(cell.box, box))
 
-    def _say(self, here: int, there: int, dx: float, dy: float) -> None:
+    def _say(self, field_id: int, other_id: int, dx: float, dy: float) -> None:
         """Store an overlap, and show what it means for the count."""
         session = self._desk.session
         project = session.project
         if project is None:
             return
         try:
-            before = sum(count.count for count in project.cells.count_by_class([here, there]))
-            project.overlaps.add(here, there, dx, dy)
-            once = before - sum(count.count for count in project.cells.count_by_class([here, there]))
+            before = sum(count.count for count in project.cells.count_by_class([field_id, other_id]))
+            project.overlaps.add(field_id, other_id, dx, dy)
+            once = before - sum(count.count for count in project.cells.count_by_class([field_id, other_id]))
         except LLDError as error:
-            session.refused(error, lambda: project.overlaps.add(here, there, dx, dy))
+            session.refused(error, lambda: project.overlaps.add(field_id, other_id, dx, dy))
             return
         session.tell(
             "info",

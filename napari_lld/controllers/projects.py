@@ -77,8 +77,12 @@ class ProjectController:
 
         self._desk.jobs.start(
             tr("Adding fields"),
-            lambda tell: actions.add_fields(
-                answer.folder, [images], tell, annotator=answer.annotator, patient_from=answer.patient_from
+            lambda on_progress: actions.add_fields(
+                answer.folder,
+                [images],
+                on_progress,
+                annotator=answer.annotator,
+                patient_from=answer.patient_from,
             ),
             lambda message: self._open_made(answer.folder, message, answer.annotator),
             open_without,
@@ -102,7 +106,7 @@ class ProjectController:
         annotator = self._desk.session.preferences.annotator or None
         self._desk.jobs.start(
             tr("Preparing the sample"),
-            lambda tell: actions.make_sample_project(folder, tell, annotator=annotator),
+            lambda on_progress: actions.make_sample_project(folder, on_progress, annotator=annotator),
             lambda message: self._open_made(folder, message),
             self._desk.fail,
         )
@@ -143,7 +147,7 @@ class ProjectController:
 
         self._desk.jobs.start(
             tr("Adding fields"),
-            lambda tell: actions.add_fields(place, paths, tell, annotator=annotator),
+            lambda on_progress: actions.add_fields(place, paths, on_progress, annotator=annotator),
             done,
             self._desk.fail,
         )

@@ -27,7 +27,7 @@ class ReferenceController:
         """Make the commands."""
         references = self._desk.session.references
 
-        def wanted(session: Session) -> bool:
+        def is_possible(session: Session) -> bool:
             return session.references.is_open or has_target(session)
 
         def several(session: Session) -> bool:
@@ -39,7 +39,7 @@ class ReferenceController:
             references.toggle,
             ("F2",),
             "See",
-            wanted,
+            is_possible,
             "Labelled cells of each value of the row of the caret beside the current cell; once more closes.",
         )
         yield Command(
@@ -48,7 +48,7 @@ class ReferenceController:
             references.toggle_classes,
             ("F3",),
             "See",
-            wanted,
+            is_possible,
             "Labelled cells of each class beside the current cell; once more closes.",
         )
         yield Command(
@@ -75,9 +75,9 @@ class ReferenceController:
         self._desk.session.references.reader = None
         self._task.close()
 
-    def _read(self, question: Question, then: Callable[[Comparison], None]) -> None:
+    def _read(self, question: Question, on_result: Callable[[Comparison], None]) -> None:
         project = self._desk.session.project
         if project is None:
             return
         place, reading_id = project.path, project.reading.id
-        self._task.start(lambda: compare(place, reading_id, question), then, self._desk.fail)
+        self._task.start(lambda: compare(place, reading_id, question), on_result, self._desk.fail)

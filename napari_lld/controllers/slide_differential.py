@@ -103,10 +103,10 @@ class SlideDifferentialController:
     def _on_words(self) -> None:
         """Make the window again, where it is open."""
         old = self.window
-        seen, target = self._visible, old.target.currentText() if old is not None else ""
+        was_visible, target = self._visible, old.target.currentText() if old is not None else ""
         place = old.geometry() if old is not None else None
         self._drop_window()
-        if seen:
+        if was_visible:
             self.open()
         if self.window is not None and place is not None:
             self.window.target.setCurrentText(target)
@@ -172,8 +172,8 @@ class SlideDifferentialController:
     def _on_training(self) -> None:
         session = self._desk.session
         if self.window is not None and self._visible:
-            own = session.training.state.task == "differential" and self._asked == self._shown
-            self.window.show_training(session.training.state, own=own, forbidden=session.why_no_edits)
+            counts_here = session.training.state.task == "differential" and self._asked == self._shown
+            self.window.show_training(session.training.state, own=counts_here, forbidden=session.why_no_edits)
 
     def _on_message(self, message: Any) -> None:
         if message.type != "done" or self._desk.session.training.state.task != "differential":
@@ -199,14 +199,14 @@ class SlideDifferentialController:
             return
         path, reading = project.path, project.reading.id
 
-        def done(found: SlideCount) -> None:
+        def done(count: SlideCount) -> None:
             session = self._desk.session
             schema = session.schema
             if self.window is None or session.project is None or schema is None:
                 return
             if self._shown == read.field_id and self._read.get(read.field_id) is read:
                 slide = session.project.fields.get(read.field_id)
-                self.window.show_counts(SlideDifferential(read, found, schema, slide))
+                self.window.show_counts(SlideDifferential(read, count, schema, slide))
 
         def failed(sentence: str) -> None:
             if self.window is not None:

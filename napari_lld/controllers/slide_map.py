@@ -94,11 +94,11 @@ class SlideMapController:
 
     def _on_words(self) -> None:
         """Make the window again, where it is open."""
-        seen, place = self.window is not None and self.window.isVisible(), None
+        was_visible, place = self.window is not None and self.window.isVisible(), None
         if self.window is not None:
             place = self.window.geometry()
         self._drop_window()
-        if seen and self.window is None:
+        if was_visible and self.window is None:
             self.open()
         if self.window is not None and place is not None:
             self.window.setGeometry(place)
@@ -127,9 +127,9 @@ class SlideMapController:
             self._shown = field.id
             overview = project.pixels.thumbnail(field.id, side=1024)
             window.begin(field.name, overview, field.width, field.height)
-            found = self._maps.get(field.id)
-            if found is not None:
-                window.show_map(found)
+            slide_map = self._maps.get(field.id)
+            if slide_map is not None:
+                window.show_map(slide_map)
             else:
                 self._begin(field, project.slides.open(field.id))
         self._on_marks()
@@ -141,12 +141,12 @@ class SlideMapController:
 
             return map_slide(slide)
 
-        def done(found: SlideMap) -> None:
+        def done(slide_map: SlideMap) -> None:
             while len(self._maps) >= _KEPT:
                 self._maps.pop(next(iter(self._maps)))
-            self._maps[field.id] = found
+            self._maps[field.id] = slide_map
             if self.window is not None and self._shown == field.id:
-                self.window.show_map(found)
+                self.window.show_map(slide_map)
 
         def failed(sentence: str) -> None:
             if self.window is not None:
@@ -182,9 +182,9 @@ class SlideMapController:
             return
         path, reading, least = project.path, project.reading.id, session.marks.threshold
 
-        def done(found: Marked) -> None:
+        def done(marks: Marked) -> None:
             if self.window is not None and session.marks.slide == slide:
-                cells, suggestions = found
+                cells, suggestions = marks
                 areas = [region.shape.bounds for region in session.marks.regions]
                 self.window.view.show_marks([(SUGGESTION, suggestions), (CELL, cells)], areas)
 

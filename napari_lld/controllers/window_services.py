@@ -118,15 +118,15 @@ class WindowServices(QObject):
             if preferences.instant:
                 self.desk.assistant.warm_up()
 
-    def _on_ready(self, asked: bool) -> None:
-        if asked:
+    def _on_ready(self, keep_ready: bool) -> None:
+        if keep_ready:
             self.warm_up()
         else:
             self.desk.process.cool_down()
             self.desk.assistant.cool_down()
 
-    def _on_instant(self, asked: bool) -> None:
-        if asked:
+    def _on_instant(self, instant: bool) -> None:
+        if instant:
             self.warm_up()
         else:
             self.desk.assistant.cool_down()
@@ -145,8 +145,8 @@ class WindowServices(QObject):
         self._last_trace = trace
         self.log.add("trace", what, trace)
         if self.session.project is not None and not self.session.project.read_only:
-            known = [summary.field for summary in self.session.fields.by_id.values()]
-            log_error(self.session.project.path, "window", what, trace, known)
+            fields = [summary.field for summary in self.session.fields.by_id.values()]
+            log_error(self.session.project.path, "window", what, trace, fields)
         self.session.tell(
             "error",
             tr(
@@ -190,7 +190,7 @@ class WindowServices(QObject):
         place, reading = project.path, project.reading.id
         self.desk.jobs.start(
             tr("Counting"),
-            lambda tell: actions.count_for_export(place, tell, reading=reading),
+            lambda on_progress: actions.count_for_export(place, on_progress, reading=reading),
             lambda survey: self._ask_export(place, reading, survey),
             self.desk.fail,
         )
@@ -203,7 +203,9 @@ class WindowServices(QObject):
             return
         self.desk.jobs.start(
             tr("Exporting"),
-            lambda tell: actions.export(place, answer.out, tell, answer.options, reading=reading),
+            lambda on_progress: actions.export(
+                place, answer.out, on_progress, answer.options, reading=reading
+            ),
             lambda message: self.session.tell("info", message),
             self.desk.fail,
             left=tr("Nothing was written."),
@@ -222,7 +224,9 @@ class WindowServices(QObject):
         if answer is not None:
             self.desk.jobs.start(
                 tr("Writing the report"),
-                lambda tell: actions.report(place, answer.out, tell, answer.options, reading=reading),
+                lambda on_progress: actions.report(
+                    place, answer.out, on_progress, answer.options, reading=reading
+                ),
                 lambda message: self.session.tell("info", message),
                 self.desk.fail,
             )

@@ -69,6 +69,6 @@ def edit_in_words(command: str) -> str:
     if command in COMMANDS:
         return tr(command)
     for pattern, say in _PATTERNS:
-        if found := pattern.fullmatch(command):
-            return say(**found.groupdict())
+        if match := pattern.fullmatch(command):
+            return say(**match.groupdict())
     return command

@@ -12,17 +12,17 @@ from training.reasons import Reason
 
 def in_words(reasons: Iterable[Reason]) -> list[str]:
     """Translate the reasons of a ranking."""
-    return [_said(reason) for reason in reasons]
+    return [_format(reason) for reason in reasons]
 
 
 def _value(value: Any) -> Any:
     """Translate a reason within a reason, or a name of the schema."""
     if isinstance(value, Reason):
-        return _said(value)
+        return _format(value)
     return word(value) if isinstance(value, str) else value
 
 
-def _said(reason: Reason) -> str:
+def _format(reason: Reason) -> str:
     values: dict[str, Any] = {k: _value(v) for k, v in reason.values.items()}
     if len(reason.texts) == 2:
         one, many = reason.texts

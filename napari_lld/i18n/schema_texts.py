@@ -42,10 +42,10 @@ def kind_title(kind: str) -> str:
 
 def word(text: str) -> str:
     """Return a title, a lower-case title, or several joined by commas, in the user's language."""
-    known = _plain_words(language())
-    if text in known or not known:
-        return known.get(text, text)
-    return ", ".join(known.get(part, part) for part in text.split(", "))
+    translations = _plain_words(language())
+    if text in translations or not translations:
+        return translations.get(text, text)
+    return ", ".join(translations.get(part, part) for part in text.split(", "))
 
 
 def _value(words: Mapping[str, Mapping[str, str]], attribute: str, value: str) -> str:
@@ -65,15 +65,15 @@ def _glossary(language: str) -> Mapping[str, Mapping[str, str]]:
 def _plain_words(language: str) -> Mapping[str, str]:
     """List what a ranking's reasons name: titles, and values after their attribute, also in lower case."""
     words = _glossary(language)
-    known: dict[str, str] = {}
+    translations: dict[str, str] = {}
     for schema in map(load_schema, PRESETS) if words else ():
         for title in (*(c.title for c in schema.classes), *(g.title for g in schema.groups)):
-            known[title] = words["titles"].get(title, title)
+            translations[title] = words["titles"].get(title, title)
         for attribute in schema.attributes:
-            told = words["titles"].get(attribute.title, attribute.title)
-            known |= {attribute.title: told, attribute.title.lower(): told}
+            translated = words["titles"].get(attribute.title, attribute.title)
+            translations |= {attribute.title: translated, attribute.title.lower(): translated}
             for value in attribute.values:
                 named = _value(words, attribute.title, value.title)
-                known.setdefault(value.title, named)
-                known[f"{attribute.title.lower()} {value.title.lower()}"] = f"{told} {named}"
-    return known
+                translations.setdefault(value.title, named)
+                translations[f"{attribute.title.lower()} {value.title.lower()}"] = f"{translated} {named}"
+    return translations

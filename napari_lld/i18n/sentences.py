@@ -33,11 +33,11 @@ class _Template(NamedTuple):
         """Translate a sentence if it is this one."""
         if not (sentence.startswith(self.begins) and sentence.endswith(self.ends)):
             return None
-        found = _pattern(self.english).fullmatch(sentence)
-        if found is None:
+        match = _pattern(self.english).fullmatch(sentence)
+        if match is None:
             return None
         # what stands in a place may be a sentence too: the reason within a reason
-        values = {name: in_language(value) for name, value in found.groupdict().items()}
+        values = {name: in_language(value) for name, value in match.groupdict().items()}
         return "".join(values[word] if is_place else word for word, is_place in _words(self.translation))
 
 
@@ -49,31 +49,31 @@ def in_language(sentence: str) -> str:
     templates = _templates(language())
     if not templates:
         return sentence
-    told, begin = "", 0
+    result, begin = "", 0
     while begin < len(sentence):
-        ends = [found.start() for found in _BETWEEN.finditer(sentence, begin)] + [len(sentence)]
+        ends = [gap.start() for gap in _BETWEEN.finditer(sentence, begin)] + [len(sentence)]
         for end in reversed(ends):  # one template may be several sentences
             translation = _translated(sentence[begin:end], templates)
             if translation is not None:
                 break
         space = _BETWEEN.match(sentence, end)
-        told += (sentence[begin:end] if translation is None else translation) + (space[0] if space else "")
+        result += (sentence[begin:end] if translation is None else translation) + (space[0] if space else "")
         begin = space.end() if space else end
-    return told
+    return result
 
 
 def _translated(sentence: str, templates: tuple[_Template, ...]) -> str | None:
     for template in templates:
-        told = template.translated(sentence)
-        if told is not None:
-            return told
+        translated = template.translated(sentence)
+        if translated is not None:
+            return translated
     return None
 
 
 @cache
-def _templates(chosen: str) -> tuple[_Template, ...]:
+def _templates(code: str) -> tuple[_Template, ...]:
     """Read the catalogue of a language; those that say most come first, as more may fit a sentence."""
-    file = resources.files("napari_lld.i18n") / "locale" / f"{chosen}.sentences.json"
+    file = resources.files("napari_lld.i18n") / "locale" / f"{code}.sentences.json"
     if not file.is_file():
         return ()
     catalogue: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
@@ -81,21 +81,21 @@ def _templates(chosen: str) -> tuple[_Template, ...]:
     for english, translation in catalogue.items():
         words = ["" if is_place else word for word, is_place in _words(english)]
         templates.append(_Template(words[0], words[-1], english, translation))
-    return tuple(sorted(templates, key=lambda one: -len(_PLACE.sub("", one.english))))
+    return tuple(sorted(templates, key=lambda template: -len(_PLACE.sub("", template.english))))
 
 
 @cache
 def _pattern(english: str) -> re.Pattern[str]:
-    seen: set[str] = set()
+    names: set[str] = set()
     pattern = ""
     for word, is_place in _words(english):
         if not is_place:
             pattern += re.escape(word)
-        elif word in seen:
+        elif word in names:
             pattern += f"(?P={word})"
         else:
             pattern += f"(?P<{word}>{_NUMBER if word == 'n' else '.*?'})"
-            seen.add(word)
+            names.add(word)
     return re.compile(pattern, re.DOTALL)
 
 

@@ -33,9 +33,9 @@ def tr(text: str, /, **values: Any) -> str:
     return _fill(translated, **values) if values else translated
 
 
-def trn(one: str, many: str, /, count: int, **values: Any) -> str:
+def trn(singular: str, plural: str, /, count: int, **values: Any) -> str:
     """Return the text for a number of things: ``trn("{count} cell", "{count} cells", 3)``."""
-    return _fill(_catalogue.ngettext(one, many, count), count=count, **values)
+    return _fill(_catalogue.ngettext(singular, plural, count), count=count, **values)
 
 
 def decimal(value: float, form: str) -> str:
@@ -68,7 +68,7 @@ def languages() -> list[str]:
     return ["en", *sorted(name.removesuffix(".mo") for name in names if name.endswith(".mo"))]
 
 
-def use_language(*wanted: str) -> str:
+def use_language(*preferred: str) -> str:
     """Choose the first language of which there is a catalogue, else English; give which one it is.
 
     Parameters
@@ -77,12 +77,12 @@ def use_language(*wanted: str) -> str:
         Languages or locales, such as ``de``, ``de_AT`` or ``de-AT``, best first.
     """
     global _catalogue, _language
-    known = languages()
-    short = (name.replace("-", "_").split("_")[0].lower() for name in wanted)
-    chosen = next((name for name in short if name in known), "en")
-    _catalogue = gettext.NullTranslations() if chosen == "en" else _load(chosen)
-    _language = chosen
-    return chosen
+    available = languages()
+    short = (name.replace("-", "_").split("_")[0].lower() for name in preferred)
+    code = next((name for name in short if name in available), "en")
+    _catalogue = gettext.NullTranslations() if code == "en" else _load(code)
+    _language = code
+    return code
 
 
 def language() -> str:

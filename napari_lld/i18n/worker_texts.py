@@ -45,29 +45,29 @@ def in_the_window(sentence: str) -> str:
     if "--" not in sentence:
         return sentence
     sentence = _BOTH.sub(r"(\1)", sentence)
-    kept: list[str] = []
+    commands: list[str] = []
 
-    def keep(found: re.Match[str]) -> str:
-        kept.append(found[0])
-        return f"\0{len(kept) - 1}\0"
+    def keep(match: re.Match[str]) -> str:
+        commands.append(match[0])
+        return f"\0{len(commands) - 1}\0"
 
     # a whole command is for a terminal, and is named as such
     sentence = _COMMAND.sub(keep, sentence)
     sentence = _OPTION.sub(_option, sentence)
     sentence = re.sub(r"\b(with|mit) --images", tr("under “Images”"), sentence)
     controls = _controls()
-    sentence = re.sub(r"--[a-z][a-z-]*", lambda found: controls.get(found[0], found[0]), sentence)
+    sentence = re.sub(r"--[a-z][a-z-]*", lambda match: controls.get(match[0], match[0]), sentence)
 
-    def in_terminal(found: re.Match[str]) -> str:
-        return tr("in a terminal: {command}", command=kept[int(found[1])])
+    def in_terminal(match: re.Match[str]) -> str:
+        return tr("in a terminal: {command}", command=commands[int(match[1])])
 
     return re.sub("\0(\\d+)\0", in_terminal, sentence)
 
 
-def _option(found: re.Match[str]) -> str:
+def _option(match: re.Match[str]) -> str:
     """Label an option of a format by its control, and the value by its words."""
-    name, value = found[1], found[2]
-    for option in (one for form in formats.FORMATS.values() for one in form.options):
+    name, value = match[1], match[2]
+    for option in (candidate for form in formats.FORMATS.values() for candidate in form.options):
         if option.name == name:
             words = option.values.get(value, value)
             return tr("Options › “{title}”: {value}", title=tr(option.title), value=tr(words))

@@ -67,18 +67,18 @@ class DisplaySettings:
         return {"white": self.white and list(self.white), "contrast": self.contrast, "gamma": self.gamma}
 
     @classmethod
-    def from_dict(cls, kept: object) -> DisplaySettings:
+    def from_dict(cls, stored: object) -> DisplaySettings:
         """Read what `to_dict` gave; what cannot be read counts for nothing."""
-        if not isinstance(kept, Mapping):
+        if not isinstance(stored, Mapping):
             return cls()
-        white = kept.get("white")
+        white = stored.get("white")
         sound = isinstance(white, list) and len(white) == 3 and all(isinstance(v, int) for v in white)
         return cls(
             (min(255, abs(white[0])), min(255, abs(white[1])), min(255, abs(white[2])))
             if sound and isinstance(white, list)
             else None,
-            _within(kept.get("contrast"), CONTRAST),
-            _within(kept.get("gamma"), GAMMA),
+            _within(stored.get("contrast"), CONTRAST),
+            _within(stored.get("gamma"), GAMMA),
         )
 
 

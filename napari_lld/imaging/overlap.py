@@ -36,18 +36,21 @@ def find_overlap(first: Pixels, second: Pixels) -> Overlap | None:
     from skimage.registration import phase_cross_correlation
 
     down = max(1.0, max(*first.shape[:2], *second.shape[:2]) / _SIDE)
-    one, two = _small(first, down), _small(second, down)
-    if min(*one.shape, *two.shape) < 16:
+    first_small, second_small = _small(first, down), _small(second, down)
+    if min(*first_small.shape, *second_small.shape) < 16:
         return None
     # of images of two sizes it reports the offset wrongly (scikit-image 0.26): both get the same
-    size = np.maximum(one.shape, two.shape)
-    (padded, known), (other, other_known) = _padded(one, size), _padded(two, size)
+    size = np.maximum(first_small.shape, second_small.shape)
+    (padded, first_mask), (second_padded, other_known) = (
+        _padded(first_small, size),
+        _padded(second_small, size),
+    )
     # with masks it is the normalised correlation at every offset, for which a small common part is enough
     shift, _error, _phase = phase_cross_correlation(
-        padded, other, reference_mask=known, moving_mask=other_known, overlap_ratio=_LEAST
+        padded, second_padded, reference_mask=first_mask, moving_mask=other_known, overlap_ratio=_LEAST
     )
     rows, columns = round(float(shift[0])), round(float(shift[1]))
-    alike = _alike(one, two, rows, columns)
+    alike = _alike(first_small, second_small, rows, columns)
     return Overlap(columns * down, rows * down, alike) if alike >= _ALIKE else None
 
 
@@ -72,14 +75,17 @@ def _padded(
     return np.pad(pixels, margins), np.pad(np.ones(pixels.shape, bool), margins)
 
 
-def _alike(one: npt.NDArray[np.float64], two: npt.NDArray[np.float64], rows: int, columns: int) -> float:
+def _alike(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], rows: int, columns: int) -> float:
     """Correlate what two fields have in common, the second laid at an offset."""
     top, left = max(0, rows), max(0, columns)
-    bottom, right = min(one.shape[0], rows + two.shape[0]), min(one.shape[1], columns + two.shape[1])
+    bottom, right = (
+        min(first.shape[0], rows + second.shape[0]),
+        min(first.shape[1], columns + second.shape[1]),
+    )
     if bottom - top < 8 or right - left < 8:
         return 0.0
-    a = one[top:bottom, left:right]
-    b = two[top - rows : bottom - rows, left - columns : right - columns]
+    a = first[top:bottom, left:right]
+    b = second[top - rows : bottom - rows, left - columns : right - columns]
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum()) / norm if norm > 0 else 0.0

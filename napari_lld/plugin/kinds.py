@@ -48,10 +48,10 @@ def _of_folder(folder: Path) -> Kind | None:
 
 def coco_in(folder: Path, names: Sequence[str]) -> Path | None:
     """Return the one COCO file among the names of a folder that has few JSON files."""
-    found = [folder / name for name in names if name.lower().endswith(".json")]
-    if not 0 < len(found) <= _MOST_JSON:
+    json_files = [folder / name for name in names if name.lower().endswith(".json")]
+    if not 0 < len(json_files) <= _MOST_JSON:
         return None
-    coco = [file for file in found if file.is_file() and _of_json(file) == "coco"]
+    coco = [file for file in json_files if file.is_file() and _of_json(file) == "coco"]
     return coco[0] if len(coco) == 1 else None
 
 

@@ -99,18 +99,18 @@ def _refuse_half(folder: Path) -> None:
 
 
 def _by_field(marks: Sequence[Any]) -> dict[int, list[Any]]:
-    found: dict[int, list[Any]] = {}
+    by_field: dict[int, list[Any]] = {}
     for mark in marks:
-        found.setdefault(mark.field_id, []).append(mark)
-    return found
+        by_field.setdefault(mark.field_id, []).append(mark)
+    return by_field
 
 
 def marked_cells(project: Project, field_ids: Sequence[int]) -> dict[int, list[Marked]]:
     """Return the cells of fields with how certain a model was of each, by field."""
-    found: dict[int, list[Marked]] = {}
+    by_field: dict[int, list[Marked]] = {}
     for entry in project.bulk_edits.entries(field_ids, states=()):
         proposal = entry.proposal
-        found.setdefault(entry.field_id, []).append(
+        by_field.setdefault(entry.field_id, []).append(
             Marked(
                 entry.box,
                 entry.cell_class or "",
@@ -121,7 +121,7 @@ def marked_cells(project: Project, field_ids: Sequence[int]) -> dict[int, list[M
                 entry.id,
             )
         )
-    return found
+    return by_field
 
 
 def as_layers(
@@ -158,10 +158,10 @@ def as_layers(
             layer[1]["metadata"] = {METADATA: {"role": role}}
             layers.append(layer)
     layers.append(_cells_layer(cells, contents.schema, names))
-    shown = [picture.name for picture in pictures]
+    field_names = [picture.name for picture in pictures]
     for _, arguments, _ in layers:
-        own = arguments.setdefault("metadata", {}).setdefault(METADATA, {})
-        own |= {"source": source, "fields": shown}
+        metadata = arguments.setdefault("metadata", {}).setdefault(METADATA, {})
+        metadata |= {"source": source, "fields": field_names}
     return layers
 
 

@@ -70,5 +70,5 @@ def _opened(kind: Kind, place: Path) -> Any:
         folder = place if place.is_dir() else place.parent
         return opening.open_project(folder) or NOTHING
     if kind == "coco" and place.is_dir():
-        place = coco_in(place, [one.name for one in place.iterdir()]) or place
+        place = coco_in(place, [entry.name for entry in place.iterdir()]) or place
     return opening.open_as_layers(kind, place)

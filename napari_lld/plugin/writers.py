@@ -80,7 +80,7 @@ def _images(layers: Sequence[LayerData], name: str) -> tuple[tuple[int, int] | N
     size: tuple[int, int] | None = None
     names: list[str] = []
     for data, arguments, kind in layers:
-        names = names or [str(one) for one in _own(arguments).get("fields", ())]
+        names = names or [str(field_name) for field_name in _own(arguments).get("fields", ())]
         if kind == "image":
             whole = data[0] if arguments.get("multiscale") else data
             shape = whole.shape[:-1] if arguments.get("rgb") else whole.shape
@@ -92,5 +92,5 @@ def _images(layers: Sequence[LayerData], name: str) -> tuple[tuple[int, int] | N
 
 
 def _own(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    own = (arguments.get("metadata") or {}).get(METADATA)
-    return own if isinstance(own, Mapping) else {}
+    metadata = (arguments.get("metadata") or {}).get(METADATA)
+    return metadata if isinstance(metadata, Mapping) else {}

@@ -29,13 +29,13 @@ from training.client import worker_environment
 
 if TYPE_CHECKING:
     from napari_lld.tasks.import_preview import Place
-    from napari_lld.tasks.progress import Tell
+    from napari_lld.tasks.progress import OnProgress
 
 
 def add_fields(
     project: Path,
     paths: Sequence[Path],
-    tell: Tell,
+    on_progress: OnProgress,
     *,
     annotator: str | None = None,
     patient_from: str | None = None,
@@ -44,13 +44,13 @@ def add_fields(
 
     Without `patient_from` the project's own rule finds the patients.
     """
-    with Project.open(project, annotator=annotator) as own:
-        before = coverage(own.fields.all())
-        report = own.fields.add(paths, patient_from=patient_from, progress=tell)
-        now = coverage(own.fields.all())
+    with Project.open(project, annotator=annotator) as opened:
+        before = coverage(opened.fields.all())
+        report = opened.fields.add(paths, patient_from=patient_from, progress=on_progress)
+        after = coverage(opened.fields.all())
     sentence = trn("{count} field added.", "{count} fields added.", len(report.added))
     if report.added:
-        sentence += " " + now.change_since(before)
+        sentence += " " + after.change_since(before)
     if report.skipped:
         count = len(report.skipped)
         sentence += " " + trn(
@@ -65,7 +65,7 @@ def create_project(
     folder: Path,
     schema: str,
     images: Sequence[Path],
-    tell: Tell,
+    on_progress: OnProgress,
     *,
     annotator: str | None = None,
     patient_from: str | None = None,
@@ -74,18 +74,25 @@ def create_project(
     Project.create(folder, schema, annotator=annotator).close()
     if not images:
         return ""
-    return add_fields(folder, images, tell, annotator=annotator, patient_from=patient_from)
+    return add_fields(folder, images, on_progress, annotator=annotator, patient_from=patient_from)
 
 
-def describe_fields(place: Place, changes: Mapping[int, Mapping[str, Any]], tell: Tell) -> list[int]:
+def describe_fields(
+    place: Place, changes: Mapping[int, Mapping[str, Any]], on_progress: OnProgress
+) -> list[int]:
     """Change what is known of fields, an edit of each; return the edits, to be taken back together."""
-    with place.open() as own:
-        tell(0, len(changes))
-        return [edit.id for edit in own.fields.update_many(changes)]
+    with place.open() as opened:
+        on_progress(0, len(changes))
+        return [edit.id for edit in opened.fields.update_many(changes)]
 
 
 def rank_fields(
-    project: Path, reading_id: int, tell: Tell, *, annotator: str | None = None, scheduler: str = ""
+    project: Path,
+    reading_id: int,
+    on_progress: OnProgress,
+    *,
+    annotator: str | None = None,
+    scheduler: str = "",
 ) -> None:
     """Rank the fields, by the stain if no model has embedded them yet.
 
@@ -96,16 +103,16 @@ def rank_fields(
     """
     from training import ranking
 
-    with Project.open(project, annotator=annotator, reading=reading_id) as own:
-        if not set(own.embeddings.count_by_source()) - {ranking.STAIN}:
+    with Project.open(project, annotator=annotator, reading=reading_id) as opened:
+        if not set(opened.embeddings.count_by_source()) - {ranking.STAIN}:
             if scheduler:
-                _look_on_cluster(own, scheduler, tell)
+                _look_on_cluster(opened, scheduler, on_progress)
             else:
-                ranking.look_at_stain(own, progress=tell)
-        ranking.update(own)
+                ranking.look_at_stain(opened, progress=on_progress)
+        ranking.update(opened)
 
 
-def _look_on_cluster(own: Project, scheduler: str, tell: Tell) -> None:
+def _look_on_cluster(project: Project, scheduler: str, on_progress: OnProgress) -> None:
     from training.cluster.stain import look_on
     from training.cluster.units import on_cluster  # dask takes half a second
 
@@ -113,12 +120,17 @@ def _look_on_cluster(own: Project, scheduler: str, tell: Tell) -> None:
 
     def progress(*steps: int) -> None:
         so_far[:] = steps
-        tell(*steps)
+        on_progress(*steps)
 
     with on_cluster(
-        scheduler, None, project=own.path, read_only=False, check=lambda: tell(*so_far), device="cpu"
+        scheduler,
+        None,
+        project=project.path,
+        read_only=False,
+        check=lambda: on_progress(*so_far),
+        device="cpu",
     ) as cluster:
-        look_on(cluster, own, progress)
+        look_on(cluster, project, progress)
 
 
 def count_unboxed_nuclei(pixels: npt.NDArray[np.uint8], inside: Shape, known: Sequence[Box]) -> int:
@@ -128,27 +140,29 @@ def count_unboxed_nuclei(pixels: npt.NDArray[np.uint8], inside: Shape, known: Se
     return len(unboxed_nuclei(pixels, inside, known))
 
 
-def make_sample_project(folder: Path, tell: Tell, *, annotator: str | None = None) -> str:
+def make_sample_project(folder: Path, on_progress: OnProgress, *, annotator: str | None = None) -> str:
     """Make the sample project: 18 fields, one sparse region each. One that is there is kept."""
     if (folder / "project.db").exists():
         return ""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with Project.create(folder, "lld", annotator=annotator) as own:
-        own.fields.add(sample.fields(), progress=tell)
-        formats.read("coco", own, sample.sparse(), images=sample.fields()[0].parent)
+    with Project.create(folder, "lld", annotator=annotator) as opened:
+        opened.fields.add(sample.fields(), progress=on_progress)
+        formats.read("coco", opened, sample.sparse(), images=sample.fields()[0].parent)
     return tr("The sample is yours to play with: 18 fields, one annotated region each.")
 
 
-def count_for_export(project: Path, _tell: Tell, *, reading: int | None = None) -> formats.Survey:
+def count_for_export(
+    project: Path, _on_progress: OnProgress, *, reading: int | None = None
+) -> formats.Survey:
     """Count what a project holds, for the export dialog."""
-    with Project.open(project, reading=reading, read_only=True) as own:
-        return formats.survey(own)
+    with Project.open(project, reading=reading, read_only=True) as opened:
+        return formats.survey(opened)
 
 
 def export(
     project: Path,
     out: Path,
-    tell: Tell,
+    on_progress: OnProgress,
     options: ExportOptions,
     *,
     reading: int | None = None,
@@ -157,15 +171,15 @@ def export(
 
     `reading` is the one that the window shows; a project that is opened anew would take the account's own.
     """
-    with Project.open(project, reading=reading, read_only=True) as own:
+    with Project.open(project, reading=reading, read_only=True) as opened:
         report = formats.write(
             options.format,
-            own,
+            opened,
             out,
             what=options.what,
             anonymise=options.anonymise,
             options=options.options,
-            progress=tell,
+            progress=on_progress,
             overwrite=True,  # the dialog has asked
             card=options.card,
         )
@@ -183,7 +197,7 @@ def export(
 def report(
     project: Path,
     out: Path,
-    tell: Tell,
+    on_progress: OnProgress,
     options: ReportOptions,
     *,
     reading: int | None = None,
@@ -206,7 +220,7 @@ def report(
     )
     try:
         while True:
-            tell(0, 0)  # raises if a stop was requested
+            on_progress(0, 0)  # raises if a stop was requested
             try:
                 _, output = process.communicate(request, timeout=0.2)
                 break
@@ -215,8 +229,8 @@ def report(
     except BaseException:
         process.kill()
         process.communicate()
-        for left in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
-            left.unlink(missing_ok=True)
+        for temporary in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
+            temporary.unlink(missing_ok=True)
         raise
     if process.returncode:
         lines = output.strip().splitlines() or [tr("It ended without a message.")]

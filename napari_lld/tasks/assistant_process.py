@@ -44,15 +44,15 @@ class AssistantProcess(QObject):
     def ask(
         self,
         request: Any,
-        answered: Callable[[Done | Failed], None],
-        heard: Callable[[Any], None] | None = None,
+        on_done: Callable[[Done | Failed], None],
+        on_message: Callable[[Any], None] | None = None,
         *,
         kind: str = "",
     ) -> None:
         """Do a request when those before it are done."""
-        asked = _Asked(request, answered, heard, kind or request.task)
-        self._waiting = [one for one in self._waiting if one.kind != asked.kind]
-        self._waiting.append(asked)
+        question = _Asked(request, on_done, on_message, kind or request.task)
+        self._waiting = [waiting for waiting in self._waiting if waiting.kind != question.kind]
+        self._waiting.append(question)
         self._make_room()
         self._next()
 
@@ -119,7 +119,9 @@ class AssistantProcess(QObject):
         self._current = None
         if isinstance(message, Done | Failed):
             current.answered(message)
-        elif current.request.task == "renew" and not any(one.kind == "renew" for one in self._waiting):
+        elif current.request.task == "renew" and not any(
+            waiting.kind == "renew" for waiting in self._waiting
+        ):
             self._waiting.append(current)  # the fields beyond the screen are still to be renewed
         self._next()
 
@@ -135,8 +137,8 @@ class AssistantProcess(QObject):
         self._next()
 
     def _on_not_started(self, cause: str) -> None:
-        lost = [one for one in (self._current, *self._waiting) if one is not None]
+        lost = [question for question in (self._current, *self._waiting) if question is not None]
         self._current = None
         self._waiting.clear()
-        for one in lost:
-            one.answered(not_started(cause))
+        for question in lost:
+            question.answered(not_started(cause))

@@ -43,7 +43,7 @@ def problems(project: Project, file: Path, images: Path | None) -> list[str]:
         if isinstance(name, str) and not finder.find(name).found:
             counts[tr("image {name} was not found", name=clean_name(name))] += 1
     categories = category_names(document.get("categories"))
-    ids = {one["id"] for one in _objects(document.get("images")) if is_id(one.get("id"))}
+    ids = {image["id"] for image in _objects(document.get("images")) if is_id(image.get("id"))}
     for annotation in _objects(document.get("annotations")):
         if known_id(annotation.get("image_id"), ids) is not None:
             counts.update(_unknown_words(annotation, project.schema, categories))
@@ -52,8 +52,8 @@ def problems(project: Project, file: Path, images: Path | None) -> list[str]:
     ]
 
 
-def _objects(given: Any) -> Iterator[Mapping[str, Any]]:
-    return (one for one in given if isinstance(one, dict)) if isinstance(given, list) else iter(())
+def _objects(content: Any) -> Iterator[Mapping[str, Any]]:
+    return (item for item in content if isinstance(item, dict)) if isinstance(content, list) else iter(())
 
 
 def _unknown_words(
@@ -68,8 +68,8 @@ def _unknown_words(
                 schema=schema.name,
             )
     elif isinstance(category, int | str):
-        known = known_id(category, categories)
-        name = None if known is None else categories[known]
+        category_id = known_id(category, categories)
+        name = None if category_id is None else categories[category_id]
         if name is None:
             yield tr(
                 "category {category} is not among the file's categories", category=clean_name(str(category))

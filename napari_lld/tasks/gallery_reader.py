@@ -144,23 +144,23 @@ class GalleryReader(threading.Thread):
 
     def _changes(self, field_ids: list[int] | None, items: list[Item]) -> Mapping[Key, Key]:
         """Find what has taken the place of what on some fields, and remember what stands there now."""
-        now: dict[int, list[Item]] = {field_id: [] for field_id in field_ids or self._known}
+        current: dict[int, list[Item]] = {field_id: [] for field_id in field_ids or self._known}
         for item in items:
-            now.setdefault(item.entry.field_id, []).append(item)
-        before = [item for field_id in now for item in self._known.get(field_id, ())]
-        self._known.update(now)
+            current.setdefault(item.entry.field_id, []).append(item)
+        before = [item for field_id in current for item in self._known.get(field_id, ())]
+        self._known.update(current)
         return successors(before, items)
 
     def _crops(self, project: Project, batch: list[Wanted]) -> list[tuple[Wanted, Crop | None]]:
-        found: list[tuple[Wanted, Crop | None]] = []
+        crops: list[tuple[Wanted, Crop | None]] = []
         for request in batch:
             try:
                 crop: Crop | None = self._crop(project, request, alone=len(batch) == 1)
             except (LLDError, OSError, ValueError, MemoryError) as error:
                 logging.getLogger(__name__).warning("crop %s: %s", request, error)
                 crop = None
-            found.append((request, crop))
-        return found
+            crops.append((request, crop))
+        return crops
 
     def _crop(self, project: Project, request: Wanted, *, alone: bool) -> Crop:
         field = project.fields.get(request.field_id)

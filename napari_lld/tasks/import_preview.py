@@ -16,7 +16,7 @@ from napari_lld.options import ImportOptions
 from napari_lld.tasks.coco_check import problems
 
 if TYPE_CHECKING:
-    from napari_lld.tasks.progress import Tell
+    from napari_lld.tasks.progress import OnProgress
 
 _NAMED = 3
 
@@ -68,21 +68,21 @@ class ImportPreview:
     problem: str = ""
 
 
-def look(place: Place, wanted: Import, tell: Tell) -> ImportPreview:
+def look(place: Place, request: Import, on_progress: OnProgress) -> ImportPreview:
     """Carry the import out, take it back, and report what it would have done."""
-    form = wanted.options.format or formats.recognise(wanted.path) or ""
+    form = request.options.format or formats.recognise(request.path) or ""
     if not form:
-        return ImportPreview("", problem=_unrecognised(wanted.path))
+        return ImportPreview("", problem=_unrecognised(request.path))
     try:
-        with place.open() as own:
-            report = _read(own, form, wanted, tell, preview=True)
-            refused = tuple(_refused(own, form, wanted, report))
+        with place.open() as project:
+            report = _read(project, form, request, on_progress, preview=True)
+            refused = tuple(_refused(project, form, request, report))
     except LLDError as error:
         return ImportPreview(form, problem=in_the_window(str(error)))
     return ImportPreview(form, report, refused)
 
 
-def carry_out(place: Place, wanted: Import, tell: Tell) -> ImportReport:
+def carry_out(place: Place, request: Import, on_progress: OnProgress) -> ImportReport:
     """Import, all of it or nothing.
 
     Raises
@@ -90,42 +90,44 @@ def carry_out(place: Place, wanted: Import, tell: Tell) -> ImportReport:
     LLDError
         It cannot be; nothing was imported.
     """
-    options = wanted.options
+    options = request.options
     try:
-        with place.open() as own:
+        with place.open() as project:
             # the file may have changed since it was looked at
-            found = [] if options.skip_unknown or options.format != "coco" else _misfits(own, wanted)
-            if found:
-                raise FormatError(tr("Nothing was imported: {problem}.", problem=found[0]))
-            return _read(own, options.format, wanted, tell, preview=False)
+            misfits = [] if options.skip_unknown or options.format != "coco" else _misfits(project, request)
+            if misfits:
+                raise FormatError(tr("Nothing was imported: {problem}.", problem=misfits[0]))
+            return _read(project, options.format, request, on_progress, preview=False)
     except LLDError as error:
         raise FormatError(in_the_window(str(error))) from error
 
 
-def _read(own: Project, form: str, wanted: Import, tell: Tell, *, preview: bool) -> ImportReport:
-    run, options = formats.preview if preview else formats.read, wanted.options
-    known = {option.name for option in formats.FORMATS[form].read_options}
+def _read(
+    project: Project, form: str, request: Import, on_progress: OnProgress, *, preview: bool
+) -> ImportReport:
+    run, options = formats.preview if preview else formats.read, request.options
+    option_names = {option.name for option in formats.FORMATS[form].read_options}
     report = run(
         form,
-        own,
-        wanted.path,
+        project,
+        request.path,
         images=options.images,
         regions=options.regions,
         patient_from=options.patient_from,
-        progress=tell,
-        options={name: value for name, value in options.options.items() if name in known},
+        progress=on_progress,
+        options={name: value for name, value in options.options.items() if name in option_names},
     )
     return replace(report, skipped=[*map(in_the_window, report.skipped)])
 
 
-def _misfits(own: Project, wanted: Import) -> list[str]:
-    return problems(own, wanted.path, wanted.options.images)
+def _misfits(project: Project, request: Import) -> list[str]:
+    return problems(project, request.path, request.options.images)
 
 
-def _refused(own: Project, form: str, wanted: Import, report: ImportReport) -> list[str]:
+def _refused(project: Project, form: str, request: Import, report: ImportReport) -> list[str]:
     """Describe what the command line refuses (of COCO), and classes that the schema lacks in any format."""
     if form == "coco":
-        return _misfits(own, wanted)
+        return _misfits(project, request)
     return [
         trn(
             "class '{name}' is not in the schema: {count} box",
@@ -156,13 +158,13 @@ def comes_in(report: ImportReport) -> str:
     ]
     if report.suggestions:
         things.append(trn("{count} suggestion", "{count} suggestions", report.suggestions))
-    there = max(report.named - report.fields, 0)
+    existing = max(report.named - report.fields, 0)
     lines = [
         tr(
             "{things}; {new}, {there}.",
             things=", ".join(things),
             new=trn("{count} new field", "{count} new fields", report.fields),
-            there=trn("{count} that is here already", "{count} that are here already", there),
+            there=trn("{count} that is here already", "{count} that are here already", existing),
         )
     ]
     if report.filled:
@@ -184,8 +186,8 @@ def comes_in(report: ImportReport) -> str:
     return "\n".join(lines)
 
 
-def shortened(sentences: Sequence[str], shown: int = _NAMED) -> list[str]:
+def shortened(sentences: Sequence[str], most: int = _NAMED) -> list[str]:
     """Return the first of many sentences, and how many more there are."""
-    if len(sentences) <= shown:
+    if len(sentences) <= most:
         return list(sentences)
-    return [*sentences[:shown], tr("… and {count} more.", count=len(sentences) - shown)]
+    return [*sentences[:most], tr("… and {count} more.", count=len(sentences) - most)]

@@ -11,9 +11,9 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_lld.i18n.translate import tr
 from napari_lld.tasks.latest_task import LatestTask
-from napari_lld.tasks.progress import Tell
+from napari_lld.tasks.progress import OnProgress
 
-Work = Callable[[Tell], Any]
+Work = Callable[[OnProgress], Any]
 
 
 class Stopped(Exception):  # noqa: N818 - nothing is wrong
@@ -48,7 +48,7 @@ class Jobs(QObject):
         self,
         title: str,
         work: Work,
-        then: Callable[[Any], None],
+        on_result: Callable[[Any], None],
         failed: Callable[[str], None],
         *,
         left: str = "",
@@ -64,7 +64,7 @@ class Jobs(QObject):
         self._stop = threading.Event()
         self._task.start(
             partial(self._work, work, self._stop),
-            partial(self._on_done, then),
+            partial(self._on_done, on_result),
             partial(self._on_failed, failed),
             name=title,
         )
@@ -88,13 +88,13 @@ class Jobs(QObject):
         self._task.close(seconds)
 
     def _work(self, work: Work, stop: threading.Event) -> Any:
-        def tell(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             if stop.is_set():
                 raise Stopped
             self._progressed.emit(done, total)
 
         try:
-            return work(tell)
+            return work(on_progress)
         except Stopped as stopped:
             return stopped
 

@@ -25,14 +25,14 @@ class LabelErrorThread:
         """Whether a requested result is still being read."""
         return self._task.busy
 
-    def read(self, path: Path, reading_id: int, then: Then) -> None:
+    def read(self, path: Path, reading_id: int, on_result: Then) -> None:
         """Find the possible label errors of a reading; `then` gets them, or an error sentence."""
 
         def work() -> LabelErrors:
             with Project.open(path, reading=reading_id, read_only=True) as project:
                 return label_errors(project)
 
-        self._task.start(work, then, then)
+        self._task.start(work, on_result, on_result)
 
     def close(self, seconds: float = 3.0) -> None:
         """Stop reporting, and wait briefly for the running task."""

@@ -36,15 +36,15 @@ class LatestTask(QObject):
     def start(
         self,
         work: Callable[[], Any],
-        then: Callable[[Any], None],
+        on_result: Callable[[Any], None],
         failed: Callable[[str], None],
         *,
         name: str = "",
     ) -> None:
         """Start work; in the window's thread `then` gets its result, or `failed` a sentence."""
         self._number += 1
-        self._then, self._failed = then, failed
-        self._threads = [one for one in self._threads if one.is_alive()]
+        self._then, self._failed = on_result, failed
+        self._threads = [running for running in self._threads if running.is_alive()]
         thread = threading.Thread(
             target=self._work, args=(self._number, work), name=name or self._name, daemon=True
         )
@@ -74,11 +74,11 @@ class LatestTask(QObject):
             self._ended.emit(number, result, trouble)
 
     def _on_ended(self, number: int, result: Any, trouble: str | None) -> None:
-        then, failed = self._then, self._failed
-        if number != self._number or then is None or failed is None:
+        on_result, failed = self._then, self._failed
+        if number != self._number or on_result is None or failed is None:
             return
         self._then = self._failed = None
         if trouble is not None:
             failed(trouble)
         else:
-            then(result)
+            on_result(result)

@@ -11,12 +11,12 @@ from napari_lld.i18n.translate import tr, trn
 
 if TYPE_CHECKING:
     from napari_lld.tasks.import_preview import Place
-    from napari_lld.tasks.progress import Tell
+    from napari_lld.tasks.progress import OnProgress
 
 
-def bring(place: Place, other: Path, tell: Tell, *, dry_run: bool) -> MergeReport:
+def bring(place: Place, other: Path, on_progress: OnProgress, *, dry_run: bool) -> MergeReport:
     """Bring a project into the one that is open, or only report what would come in."""
-    return merge(place.project, [other], annotator=place.annotator, dry_run=dry_run, progress=tell)
+    return merge(place.project, [other], annotator=place.annotator, dry_run=dry_run, progress=on_progress)
 
 
 def comes_in(brought: Brought) -> str:

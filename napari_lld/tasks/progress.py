@@ -2,5 +2,5 @@
 
 from collections.abc import Callable
 
-Tell = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Called with (steps done, steps in all); what it raises ends the work."""

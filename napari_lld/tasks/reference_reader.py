@@ -66,41 +66,49 @@ def compare(path: Path, reading_id: int, question: Question) -> Comparison:
     """
     with Project.open(path, reading=reading_id, read_only=True) as project:
         current = _of_project(project, question.field_id, question.box, None, None)
-        own = {value: _own(project, question, value) for value in question.values}
-        known = [current, *(one for found in own.values() for one in found)]
-        bundled = {value: _bundled(project.schema, question, value, known) for value in question.values}
-        needed = any(bundled[value] and not found for value, found in own.items())
-        measured = all(one.pixel_size_um for one in known) and not needed
-        listed = own if measured else {value: _filled(found, bundled[value]) for value, found in own.items()}
+        in_project = {value: _own(project, question, value) for value in question.values}
+        cells_known = [current, *(cell for found_cells in in_project.values() for cell in found_cells)]
+        bundled = {value: _bundled(project.schema, question, value, cells_known) for value in question.values}
+        needed = any(bundled[value] and not cells_of_value for value, cells_of_value in in_project.items())
+        measured = all(cell.pixel_size_um for cell in cells_known) and not needed
+        listed = (
+            in_project
+            if measured
+            else {
+                value: _filled(cells_of_value, bundled[value]) for value, cells_of_value in in_project.items()
+            }
+        )
         side_um = None
         if measured:
-            side_um = _AIR * max(max(one.box[2:]) * (one.pixel_size_um or 0.0) for one in known)
+            side_um = _AIR * max(max(cell.box[2:]) * (cell.pixel_size_um or 0.0) for cell in cells_known)
         cells = {
-            value: tuple(_references(found, side_um))
-            for value, found in listed.items()
-            if found or question.what != CLASS
+            value: tuple(_references(cells_of_value, side_um))
+            for value, cells_of_value in listed.items()
+            if cells_of_value or question.what != CLASS
         }
         if question.what == CLASS:
-            cells = dict(sorted(cells.items(), key=lambda one: -_most_alike(one[1])))
+            cells = dict(sorted(cells.items(), key=lambda item: -_most_alike(item[1])))
         return Comparison(question, _cut(current, side_um), cells, side_um)
 
 
-def _most_alike(found: tuple[Reference, ...]) -> float:
-    return max((one.likeness for one in found if one.likeness is not None), default=0.0)
+def _most_alike(references: tuple[Reference, ...]) -> float:
+    return max(
+        (reference.likeness for reference in references if reference.likeness is not None), default=0.0
+    )
 
 
-def _references(found: list[_Found], side_um: float | None) -> Iterator[Reference]:
-    for one in found:
-        crop = _cut(one, side_um)
+def _references(cells: list[_Found], side_um: float | None) -> Iterator[Reference]:
+    for cell in cells:
+        crop = _cut(cell, side_um)
         if crop is not None:
-            yield Reference(crop, one.cell_id, one.where, one.likeness)
+            yield Reference(crop, cell.cell_id, cell.where, cell.likeness)
 
 
-def _cut(one: _Found, side_um: float | None) -> Crop | None:
+def _cut(cell: _Found, side_um: float | None) -> Crop | None:
     try:
-        return one.cut(side_um / one.pixel_size_um if side_um and one.pixel_size_um else None)
+        return cell.cut(side_um / cell.pixel_size_um if side_um and cell.pixel_size_um else None)
     except (LLDError, OSError, ValueError, MemoryError) as error:
-        logging.getLogger(__name__).warning("reference %s, %s: %s", one.where, one.box, error)
+        logging.getLogger(__name__).warning("reference %s, %s: %s", cell.where, cell.box, error)
         return None
 
 
@@ -109,7 +117,7 @@ def _cut(one: _Found, side_um: float | None) -> Crop | None:
 
 def _own(project: Project, question: Question, value: str) -> list[_Found]:
     """List the labelled cells of a value: the most alike, then the newest; never the current one."""
-    found: dict[int, tuple[Cell, float | None]] = {}
+    by_id: dict[int, tuple[Cell, float | None]] = {}
     for (kind, cell_id), likeness in question.near.get(value, ()):
         if kind == "cell":
             try:
@@ -117,18 +125,18 @@ def _own(project: Project, question: Question, value: str) -> list[_Found]:
             except LLDError:
                 continue  # deleted meanwhile
             if _has(cell, question.what, value):  # not labelled anew meanwhile
-                found[cell_id] = (cell, likeness)
-    if len(found) <= PER_VALUE:
+                by_id[cell_id] = (cell, likeness)
+    if len(by_id) <= PER_VALUE:
         named: dict[str, Any] = (
             {"cell_class": value} if question.what == CLASS else {"value": (question.what, value)}
         )
         for cell in project.cells.newest(2 * PER_VALUE + 1, **named):
-            found.setdefault(cell.id, (cell, None))
+            by_id.setdefault(cell.id, (cell, None))
     if question.of[0] == "cell":
-        found.pop(question.of[1], None)
+        by_id.pop(question.of[1], None)
     return [
         _of_project(project, cell.field_id, cell.box, cell.id, likeness)
-        for cell, likeness in list(found.values())[:PER_VALUE]
+        for cell, likeness in list(by_id.values())[:PER_VALUE]
     ]
 
 
@@ -172,46 +180,51 @@ class Example:
 def bundled_examples() -> tuple[Example, ...]:
     """Return the cells of the bundled fields that have a class."""
     document = json.loads(sample.truth().read_text("utf-8"))
-    classes = {one["id"]: one["name"] for one in document["categories"]}
+    classes = {category["id"]: category["name"] for category in document["categories"]}
     files = {image["id"]: image["file_name"] for image in document["images"]}
     paths = {path.name: path for path in sample.fields()}
     return tuple(
         Example(
-            paths[files[one["image_id"]]],
-            tuple(one["bbox"]),
-            classes[one["category_id"]],
-            one.get("attributes", {}),
+            paths[files[annotation["image_id"]]],
+            tuple(annotation["bbox"]),
+            classes[annotation["category_id"]],
+            annotation.get("attributes", {}),
         )
-        for one in document["annotations"]
-        if one.get("category_id") in classes
+        for annotation in document["annotations"]
+        if annotation.get("category_id") in classes
     )
 
 
-def _bundled(schema: Schema, question: Question, value: str, known: list[_Found]) -> list[_Found]:
+def _bundled(schema: Schema, question: Question, value: str, cells_known: list[_Found]) -> list[_Found]:
     """List bundled examples of a value, first those of the same class; none of a cell that is known here.
 
     The sample project is made of the bundled fields: their labels must not answer what is asked.
     """
 
     def is_here(example: Example) -> bool:
-        return any(one.where == example.path.name and iou(one.box, example.box) >= SAME_CELL for one in known)
+        return any(
+            cell.where == example.path.name and iou(cell.box, example.box) >= SAME_CELL
+            for cell in cells_known
+        )
 
-    found = [one for one in bundled_examples() if _is_example(schema, question.what, value, one)]
-    found.sort(key=lambda one: schema.find_class(one.cell_class) != question.cell_class)
-    few = islice((one for one in found if not is_here(one)), PER_VALUE)
-    return [_of_sample(one) for one in few]
+    examples = [
+        example for example in bundled_examples() if _is_example(schema, question.what, value, example)
+    ]
+    examples.sort(key=lambda example: schema.find_class(example.cell_class) != question.cell_class)
+    few = islice((example for example in examples if not is_here(example)), PER_VALUE)
+    return [_of_sample(example) for example in few]
 
 
-def _filled(own: list[_Found], bundled: list[_Found]) -> list[_Found]:
+def _filled(in_project: list[_Found], bundled: list[_Found]) -> list[_Found]:
     """Fill up with bundled examples: at least one where there is one."""
-    kept = own[: PER_VALUE - 1] if bundled else own
-    return [*kept, *bundled[: PER_VALUE - len(kept)]]
+    first = in_project[: PER_VALUE - 1] if bundled else in_project
+    return [*first, *bundled[: PER_VALUE - len(first)]]
 
 
-def _is_example(schema: Schema, what: str, value: str, one: Example) -> bool:
+def _is_example(schema: Schema, what: str, value: str, example: Example) -> bool:
     if what == CLASS:
-        return schema.find_class(one.cell_class) == value
-    return any(schema.find_value(name, word) == (what, value) for name, word in one.attributes.items())
+        return schema.find_class(example.cell_class) == value
+    return any(schema.find_value(name, word) == (what, value) for name, word in example.attributes.items())
 
 
 def _of_sample(example: Example) -> _Found:

@@ -108,14 +108,14 @@ class TrainingProcess(QObject):
         elif self._new:
             self._session.training.state.receive(_death(code, last_words))
         else:
-            self._do_again(request, told=code != 0 or self._heard)
+            self._do_again(request, notify=code != 0 or self._heard)
 
-    def _do_again(self, request: Any, *, told: bool) -> None:
+    def _do_again(self, request: Any, *, notify: bool) -> None:
         """Let a new process do what one that was there before has died of; what it has saved is kept.
 
         Where it has just gone by itself, as after a while without a request, that is not worth a word.
         """
-        if told:
+        if notify:
             self._session.tell(
                 "warning",
                 tr("The training process ended unexpectedly. Nothing is lost: another one has taken over."),

@@ -128,8 +128,8 @@ class WorkerProcess(QObject):
         """Return the end of what the process has printed since `mark_log`."""
         with suppress(OSError):
             if self._log is not None:
-                words = self._log.read_bytes()[self._log_from :]
-                return words.decode("utf-8", "replace")[-4000:]
+                output = self._log.read_bytes()[self._log_from :]
+                return output.decode("utf-8", "replace")[-4000:]
         return ""
 
     def _read(self) -> None:

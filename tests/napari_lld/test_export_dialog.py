@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox
 
 from annotation_store import Project, formats
-from napari_lld.widgets.dialogs.export_dialog import ExportDialog, said
+from napari_lld.widgets.dialogs.export_dialog import ExportDialog, describe_loss
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_what_becomes_of_unknown_area_is_chosen_before_the_export(
 
 def test_every_kind_of_loss_has_a_sentence() -> None:
     for kind in {kind for kinds in formats.LOST.values() for kind in kinds}:
-        assert "2" in said(kind, 2) or kind == "images"
+        assert "2" in describe_loss(kind, 2) or kind == "images"
 
 
 @pytest.mark.parametrize("form", ["coco", "csv", "yolo", "lld"])

@@ -123,8 +123,8 @@ class NewProjectDialog(QDialog):
     def _make(self, answer: NewProject) -> None:
         self.jobs.start(
             tr("Creating {name}", name=answer.folder.name),
-            lambda tell: actions.create_project(
-                answer.folder, answer.schema, [], tell, annotator=answer.annotator
+            lambda on_progress: actions.create_project(
+                answer.folder, answer.schema, [], on_progress, annotator=answer.annotator
             ),
             lambda _project: super(NewProjectDialog, self).accept(),
             self._on_refused,

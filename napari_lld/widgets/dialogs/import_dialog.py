@@ -220,7 +220,7 @@ class ImportDialog(QDialog):
         place = self._place
         self.jobs.start(
             tr("Looking"),
-            lambda tell: look(place, question, tell),
+            lambda on_progress: look(place, question, on_progress),
             lambda preview: self._on_look(question, preview),
             lambda sentence: self._on_look(
                 question, ImportPreview(question.options.format, problem=sentence)
