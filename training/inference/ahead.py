@@ -1,26 +1,35 @@
-"""Work on the next item while the caller is busy with the last."""
+"""Work on the next items while the caller is busy with the last."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ahead(items: Iterable[Item], work: Callable[[Item], Result]) -> Iterator[Result]:
-    """Yield what `work` gives of each item; the next is worked on in another thread meanwhile.
+def ahead(items: Iterable[Item], work: Callable[[Item], Result], *, most: int = 1) -> Iterator[Result]:
+    """Yield what `work` gives of each item, in order; the next are worked on in other threads meanwhile.
 
     What `work` raises is raised in its turn.
+
+    Parameters
+    ----------
+    most
+        How many items are worked on at a time, and begun before they are asked for.
     """
-    with ThreadPoolExecutor(1, "ahead") as pool:
-        waiting = None
-        for item in items:
-            following = pool.submit(work, item)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = following
-        if waiting is not None:
-            yield waiting.result()
+    running: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(most, "ahead") as pool:
+        try:
+            for item in items:
+                running.append(pool.submit(work, item))
+                if len(running) > most:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for one in running:
+                one.cancel()  # the caller has left: what has not begun is not done

@@ -127,8 +127,7 @@ class Engine:
         at_once = _VIEWS if once else _VIEWS // 8
         for start in range(0, len(crops), at_once):
             some = np.stack(crops[start : start + at_once])
-            views = some if once else np.concatenate(list(_views(some)))
-            pooled = self._trunk.run(None, {"crops": np.ascontiguousarray(views)})[0]
+            pooled = self._trunk.run(None, {"crops": some if once else _views(some)})[0]
             parts.append(pooled.reshape(-1, len(some), pooled.shape[1]).mean(0))
         return np.column_stack((np.concatenate(parts), np.asarray(sizes, np.float32)))
 
@@ -139,10 +138,17 @@ class Engine:
             return self._wide
 
 
-def _views(crops: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield crops ``(n, side, side, 3)`` from eight sides, as `Describer.look` takes them."""
-    for turned in (crops, crops.swapaxes(1, 2)):
-        yield from (turned, turned[:, ::-1], turned[:, :, ::-1], turned[:, ::-1, ::-1])
+def _views(crops: np.ndarray) -> np.ndarray:
+    """Return crops ``(n, side, side, 3)`` from eight sides ``(8 n, …)``, as `Describer.look` takes them."""
+    import cv2  # turns bytes of three ten times as fast as numpy
+
+    views = np.empty((8, *crops.shape), np.uint8)
+    for i, crop in enumerate(crops):
+        for first, turned in ((0, crop), (4, cv2.transpose(crop))):
+            views[first, i] = turned
+            for k, axis in enumerate((0, 1, -1), first + 1):
+                cv2.flip(turned, axis, dst=views[k, i])
+    return views.reshape(-1, *crops.shape[1:])
 
 
 def _session(content: bytes, threads: int) -> Any:
@@ -268,6 +274,28 @@ def await_engine(model: LearnedModel, check: Callable[[], None], *, patience: fl
     while maker is not None and maker.poll() is None and time.monotonic() < end:
         check()
         time.sleep(_POLL)
+
+
+class Networks:
+    """A model that predicts and does not learn meanwhile: what that asks of it is looked after once.
+
+    Threads may share it: a batch's last fields are in the engine while the next batch begins.
+    """
+
+    def __init__(self, model: LearnedModel) -> None:
+        self.model = model.evaluating()
+        self._engine: Engine | None = None
+
+    def engine(self, fields: int) -> Engine | None:
+        """Return the engine, once there is one; see `engine_of`."""
+        if self._engine is None:
+            self._engine = engine_of(self.model, fields)
+        return self._engine
+
+    def leave_engine(self) -> None:
+        """Have torch predict from now on: the engine failed."""
+        forget(self.model)
+        self._engine = None
 
 
 def forget(model: LearnedModel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +15,7 @@ from annotation_store.geometry import SAME_CELL, iou_matrix
 from annotation_store.records import Box, Proposal, Shape
 from training.evaluation.open_set import drawn_to_even, probability_taught
 from training.evaluation.unchecked_films import UNCHECKED_AT_MOST
-from training.inference.engine import Engine, engine_of, forget
+from training.inference.engine import Engine, Networks
 from training.models.model import LearnedModel
 from training.networks.describer import cut_crop, features_of, size_feature
 from training.networks.detector import choose, detect_and_pool, letterbox
@@ -95,6 +96,7 @@ def propose_raw(
     batch: int = 8,
     describe: bool = True,
     on_field: Callable[[int], None] | None = None,
+    networks: Networks | None = None,
 ) -> list[RawProposals]:
     """Run a model over fields.
 
@@ -113,14 +115,15 @@ def propose_raw(
         Whether to look at the class and the attributes too; if not, all logits are zero.
     on_field
         Called with the number of fields done; what it raises ends the run.
+    networks
+        Of the model, where it is asked again and again.
     """
-    model.evaluating()
+    networks = networks or Networks(model)
     results: list[RawProposals] = []
-    engine = engine_of(model, len(fields))
     sides: list[float | None] = list(cell_sides) if cell_sides is not None else [None] * len(fields)
     for start in range(0, len(fields), batch):
         some = slice(start, start + batch)
-        seen, engine = _see(model, engine, fields[some], sides[some], min_score, describe=describe)
+        seen = _see(networks, fields[some], sides[some], min_score, describe=describe)
         moved = [0.0] * len(seen) if moves is None else moves[some]
         results += _described(model, seen, moved, describe=describe)
         if on_field is not None:
@@ -146,16 +149,16 @@ class _Seen(NamedTuple):
 
 
 def _see(
-    model: LearnedModel,
-    engine: Engine | None,
+    networks: Networks,
     fields: Sequence[Pixels],
     cell_sides: Sequence[float | None],
     min_score: float,
     *,
     describe: bool,
-) -> tuple[list[_Seen], Engine | None]:
-    """Run both networks over fields, and return what they give and the engine, unless that failed."""
+) -> list[_Seen]:
+    """Run both networks over fields, and return what they give."""
     images: list[np.ndarray] = []
+    model, engine = networks.model, networks.engine(len(fields))
     if engine is not None:
         alone = len(fields) < engine.threads
 
@@ -167,12 +170,17 @@ def _see(
                 )
 
         try:
-            return engine.each(tasks(engine)), engine
+            return engine.each(tasks(engine))
         except _EngineFailedError:
-            forget(model)
+            networks.leave_engine()
     images += [load() for load in fields[len(images) :]]
-    found = _find(model, images, cell_sides, min_score)
-    return (_with_features(model, images, cell_sides, found) if describe else found), None
+    with _torch:
+        found = _find(model, images, cell_sides, min_score)
+        return _with_features(model, images, cell_sides, found) if describe else found
+
+
+_torch = threading.Lock()
+"""Held where torch computes a batch with all its threads: two batches would only wait for each other."""
 
 
 class _EngineFailedError(Exception):
@@ -362,11 +370,10 @@ def _likely(model: LearnedModel, fields: Sequence[Pixels], zoom: float) -> list[
     """Find likely cells, as `Find` does."""
     if not fields:
         return []
-    model.evaluating()
     least = model.calibration.raw(LIKELY)
     longer = [max(load().shape[:2]) for load in fields]
     sides = [zooming_side(side, zoom, model.sides) for side in longer]
-    found, _ = _see(model, engine_of(model), fields, sides, least, describe=False)
+    found = _see(Networks(model), fields, sides, least, describe=False)
     return [(side, one.boxes) for side, one in zip(longer, found, strict=True)]
 
 
@@ -426,9 +433,10 @@ def describe_features(
     if novelty is None:
         return logits, None, None
     seen = features.float().cpu().numpy()
-    if moves is not None and len(seen):
-        seen = seen - np.stack([np.broadcast_to(move, seen.shape[1:]) for move in moves])
-    return logits, novelty.transform(seen), novelty.p_values(seen)
+    if moves is None or not any(np.any(move) for move in moves):
+        return logits, *novelty.assess(seen, logits[0])
+    seen = seen - np.stack([np.broadcast_to(move, seen.shape[1:]) for move in moves])
+    return logits, *novelty.assess(seen)
 
 
 def novelty_of(model: LearnedModel) -> Novelty | None:

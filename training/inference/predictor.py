@@ -6,7 +6,9 @@ and writes each as it comes.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -14,12 +16,16 @@ import numpy as np
 from annotation_store.errors import ImageError, ProjectError
 from annotation_store.records import Box
 from training.inference.ahead import ahead
+from training.inference.engine import Networks
 from training.inference.predict import Move, Pixels, RawProposals, at_hand, propose_raw, seen_side
 from training.models.model import LearnedModel
 from training.networks.describer import cut_crop, features_of, size_feature
 from training.networks.scale import field_side
 
 T = TypeVar("T")
+
+_MUCH = 100_000_000
+"""Bytes of pixels from which no other batch is worked on beside a batch."""
 
 
 class View(NamedTuple):
@@ -106,7 +112,7 @@ class ThisProcess:
     Parameters
     ----------
     looks_ahead
-        Whether the next batch is predicted while the caller is busy with the last; if not, a batch is
+        Whether the next two batches are predicted while the caller is busy with the last; if not, a batch is
         asked for only once the last is done, so that it is known how long that took.
     """
 
@@ -118,11 +124,19 @@ class ThisProcess:
     def propose(
         self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[View]]], *, min_score: float
     ) -> Iterator[tuple[T, list[RawProposals | None]]]:
-        """Predict one batch after the other."""
+        """Predict batches, each begun while the last fields of the one before are in the networks."""
+        networks, large = Networks(model), threading.Lock()
 
         def predicted(batch: tuple[T, Sequence[View]]) -> tuple[T, list[RawProposals | None]]:
-            what, views = batch
-            images = [read(view.pixels) for view in views]
+            with ExitStack() as held:
+                return predict(*batch, held)
+
+        def predict(what: T, views: Sequence[View], held: ExitStack) -> tuple[T, list[RawProposals | None]]:
+            images: list[np.ndarray | None] = []
+            for view in views:
+                images.append(read(view.pixels))
+                if len(images) == 1 and images[0] is not None and images[0].nbytes * len(views) > _MUCH:
+                    held.enter_context(large)  # the memory is for one such batch at a time
             whole = [i for i, image in enumerate(images) if image is not None]
             raws = propose_raw(
                 model,
@@ -130,11 +144,12 @@ class ThisProcess:
                 cell_sides=[views[i].side for i in whole],
                 moves=[views[i].move for i in whole],
                 min_score=min_score,
+                networks=networks,
             )
             found = dict(zip(whole, raws, strict=True))
             return what, [found.get(i) for i in range(len(views))]
 
-        yield from ahead(batches, predicted) if self._looks_ahead else map(predicted, batches)
+        yield from ahead(batches, predicted, most=2) if self._looks_ahead else map(predicted, batches)
 
     def features(
         self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[Boxes]]]

@@ -336,17 +336,23 @@ def cut_crop(
     if factor < 0.5:  # far more pixels than are kept: average, or texture turns into noise
         x0, y0 = int(np.floor(cx - reach)), int(np.floor(cy - reach))
         n = max(1, int(np.ceil(2 * reach)))
-        rows = np.clip(np.arange(y0, y0 + n), 0, pixels.shape[0] - 1)
-        columns = np.clip(np.arange(x0, x0 + n), 0, pixels.shape[1] - 1)
-        return np.asarray(
-            cv2.resize(pixels[np.ix_(rows, columns)], (side, side), interpolation=cv2.INTER_AREA)
-        )
+        return np.asarray(cv2.resize(_square(pixels, x0, y0, n), (side, side), interpolation=cv2.INTER_AREA))
     # pixel centres are at +0.5 in our coordinates and at 0 in OpenCV's
     shift = side / 2 - 0.5
     matrix = np.array([[factor, 0, shift - factor * (cx - 0.5)], [0, factor, shift - factor * (cy - 0.5)]])
     return np.asarray(
         cv2.warpAffine(pixels, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     )
+
+
+def _square(pixels: np.ndarray, x: int, y: int, side: int) -> np.ndarray:
+    """Return the square of pixels from (x, y) on; what lies outside repeats the edge."""
+    height, width = pixels.shape[:2]
+    if 0 <= x <= width - side and 0 <= y <= height - side:
+        return pixels[y : y + side, x : x + side]  # to index it row by row takes as long as to resize it
+    rows = np.clip(np.arange(y, y + side), 0, height - 1)
+    columns = np.clip(np.arange(x, x + side), 0, width - 1)
+    return pixels[np.ix_(rows, columns)]
 
 
 def description_loss(

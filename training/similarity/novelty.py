@@ -144,11 +144,21 @@ class Novelty:
 
     def p_values(self, features: np.ndarray) -> np.ndarray:
         """Return ``(n,)`` conformal p-values of features ``(n, F)``; small = novel."""
+        return self.assess(features)[1]
+
+    def assess(self, features: np.ndarray, logits: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return `transform` and `p_values` of features ``(n, F)``.
+
+        Parameters
+        ----------
+        logits
+            ``(n, K)``: those that the model gives for the head of these very features, if known.
+        """
+        transformed = self.transform(features)
         knn = _knn_distance(self._space.whiten(features).cosine(self._whitened))
         log_ratio = _log_likelihood_ratio(features.astype(np.float64), self._with_untaught)
-        measures = (self._distances(self.transform(features)), knn, self._uncertainty(features), log_ratio)
-        fisher = self._fisher_statistic(measures)
-        return _conformal_p_values(self._calibration_fisher, fisher)
+        measures = (self._distances(transformed), knn, self._uncertainty(features, logits), log_ratio)
+        return transformed, _conformal_p_values(self._calibration_fisher, self._fisher_statistic(measures))
 
     def estimate_shift(self, features: np.ndarray, labels: Sequence[int]) -> np.ndarray:
         """Estimate the domain shift of a film's features, ``(F,)``, to be subtracted from them.
@@ -186,15 +196,18 @@ class Novelty:
         return np.asarray((self._squared_distances(transformed) / self._mean_variance).min(1, initial=np.inf))
 
     @torch.inference_mode()
-    def _uncertainty(self, features: np.ndarray) -> np.ndarray:
+    def _uncertainty(self, features: np.ndarray, logits: np.ndarray | None = None) -> np.ndarray:
         """Return 1 - the maximum class probability of the model: ``(n,)``."""
         if self._by_discriminant:
             weight, bias = self._discriminant
             return _uncertainty_of((features.astype(np.float64) @ weight.T + bias) / _TEMPERATURE)
-        device = next(self._describer.parameters()).device
-        tensor = torch.from_numpy(features.astype(np.float32)).to(device)
-        logits = self._describer.decide(tensor)[self._head][:, self.values]
-        return np.asarray((1 - torch.softmax(logits, 1).amax(1)).double().cpu().numpy())
+        if logits is None:
+            device = next(self._describer.parameters()).device
+            tensor = torch.from_numpy(features.astype(np.float32)).to(device)
+            outputs = self._describer.decide(tensor)[self._head]
+        else:
+            outputs = torch.from_numpy(logits)
+        return np.asarray((1 - torch.softmax(outputs[:, self.values], 1).amax(1)).double().cpu().numpy())
 
     def _fisher_statistic(self, measures: Sequence[np.ndarray]) -> np.ndarray:
         """Combine the p-values of the measures: less the sum of their logarithms, ``(n,)``."""
