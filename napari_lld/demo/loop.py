@@ -217,10 +217,10 @@ class _Loop:
             min_confidence=SUGGESTED,
             annotator=ANNOTATOR,
         )
-        done = self.worker.ask(request, on_message=self.watch.hear)
+        answer = self.worker.ask(request, on_message=self.watch.hear)
         self.project.refresh()
-        assert done.model_id is not None
-        return done.model_id
+        assert answer.model_id is not None
+        return answer.model_id
 
     def _budget(self) -> float:
         """Return the seconds for the next training: an equal share of what is left, less what follows it.

@@ -39,7 +39,7 @@ def draw_page(
     suggestions = project.suggestions.find(field.id)
     start = [cell for cell in cells if cell.id in before.cells]
     added = [cell for cell in cells if cell.id not in before.cells]
-    missed = not_found(truth, [cell.box for cell in cells] + [one.box for one in suggestions])
+    missed = not_found(truth, [cell.box for cell in cells] + [suggestion.box for suggestion in suggestions])
     annotated = [Mark(cell.box, drawing.CELL, text=_words(project.schema, cell)) for cell in start]
     return FieldPage(
         name=field.name,
@@ -51,8 +51,8 @@ def draw_page(
             regions,
             [Mark(box, drawing.MISSED, "dotted") for box in missed]
             + [
-                Mark(one.box, drawing.SUGGESTION, "dashed", _guess(project.schema, one))
-                for one in suggestions
+                Mark(suggestion.box, drawing.SUGGESTION, "dashed", _guess(project.schema, suggestion))
+                for suggestion in suggestions
             ]
             + [Mark(cell.box, drawing.ADDED, text=_words(project.schema, cell)) for cell in added]
             + annotated,

@@ -23,15 +23,15 @@ def read_proposals(file: Path) -> dict[str, list[Proposal]]:
     document = json.loads(file.read_text(encoding="utf-8"))
     names = {image["id"]: Path(image["file_name"]).name for image in document["images"]}
     proposals: dict[str, list[Proposal]] = {name: [] for name in names.values()}
-    for one in document["annotations"]:
-        x, y, w, h = (float(value) for value in one["bbox"])
-        proposals[names[one["image_id"]]].append(
+    for annotation in document["annotations"]:
+        x, y, w, h = (float(value) for value in annotation["bbox"])
+        proposals[names[annotation["image_id"]]].append(
             Proposal(
                 (x, y, w, h),
-                float(one["score"]),
-                one.get("class_probabilities") or {},
-                one.get("attribute_probabilities") or {},
-                one.get("novelty"),
+                float(annotation["score"]),
+                annotation.get("class_probabilities") or {},
+                annotation.get("attribute_probabilities") or {},
+                annotation.get("novelty"),
             )
         )
     return proposals
@@ -49,13 +49,15 @@ def score(
     ]
     sums = summarise(results, attributes=names, threshold=SUGGESTED)
     cells = [c for r in results for c in (*(cell for cell, _ in r.matched), *r.missed)]
-    found = [(cell, p) for result in results for cell, p in result.matched if p.confidence >= SUGGESTED]
-    classes = [(cell.cell_class, p.best_class) for cell, p in found if cell.cell_class in schema.class_names]
+    found_pairs = [(cell, p) for result in results for cell, p in result.matched if p.confidence >= SUGGESTED]
+    classes = [
+        (cell.cell_class, p.best_class) for cell, p in found_pairs if cell.cell_class in schema.class_names
+    ]
     attributes = {}
     for attribute in schema.attributes:
         pairs = [
             (cell.attributes[attribute.name], p.best_attributes.get(attribute.name))
-            for cell, p in found
+            for cell, p in found_pairs
             if attribute.name in cell.attributes
         ]
         attributes[attribute.name] = AttributeScores(

@@ -18,16 +18,16 @@ def read_truth(path: Path) -> dict[str, list[TrueCell]]:
     classes = {category["id"]: category["name"] for category in document["categories"]}
     names = {image["id"]: image["file_name"] for image in document["images"]}
     cells: dict[str, list[TrueCell]] = {name: [] for name in names.values()}
-    for one in document["annotations"]:
-        known = {
+    for annotation in document["annotations"]:
+        attributes = {
             name: value
-            for name, value in (one.get("attributes") or {}).items()
+            for name, value in (annotation.get("attributes") or {}).items()
             if value is not None and value != UNSURE
         }
-        cell_class = one.get("class_group") or classes.get(one["category_id"])
-        x, y, w, h = (float(value) for value in one["bbox"])
-        cells[names[one["image_id"]]].append(
-            TrueCell((x, y, w, h), None if cell_class == UNSURE else cell_class, known)
+        cell_class = annotation.get("class_group") or classes.get(annotation["category_id"])
+        x, y, w, h = (float(value) for value in annotation["bbox"])
+        cells[names[annotation["image_id"]]].append(
+            TrueCell((x, y, w, h), None if cell_class == UNSURE else cell_class, attributes)
         )
     return cells
 

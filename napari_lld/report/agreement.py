@@ -72,22 +72,24 @@ def agreement_of(project: Project, words: Words) -> Agreement:
         return Agreement("There is one reading only, so nothing can be said of how far people agree.")
     from training.agreement import agreement
 
-    found = agreement(project)
-    if len(found["readings"]) < 2 or not found["cells"]:
+    measured = agreement(project)
+    if len(measured["readings"]) < 2 or not measured["cells"]:
         return Agreement(
             f"There are {len(readings)} readings, but no area yet that two of them have finished: "
             "agreement is measured there."
         )
-    questions = [_question("Class", found["class"])]
-    questions += [_question(words.attribute(name), one) for name, one in found["attributes"].items()]
+    questions = [_question("Class", measured["class"])]
+    questions += [
+        _question(words.attribute(name), question) for name, question in measured["attributes"].items()
+    ]
     return Agreement(
         "",
-        found["readings"],
-        found["cells"],
-        found["class"]["clusters"],
-        found["class"]["of_fields"],
-        [_pair(row) for row in found["detection"]],
-        [one for one in questions if any(n.n for _, n, _ in one.pairs)],
+        measured["readings"],
+        measured["cells"],
+        measured["class"]["clusters"],
+        measured["class"]["of_fields"],
+        [_pair(row) for row in measured["detection"]],
+        [question for question in questions if any(n.n for _, n, _ in question.pairs)],
     )
 
 
@@ -101,21 +103,25 @@ def _pair(row: Mapping[str, Any]) -> PairRow:
     )
 
 
-def _question(title: str, found: Mapping[str, Any]) -> QuestionRow:
+def _question(title: str, question: Mapping[str, Any]) -> QuestionRow:
     pairs = []
-    for row in found["pairs"]:
+    for row in question["pairs"]:
         n = row["n"]
-        alike = share(round((row["agreement"] or 0.0) * n), n)
+        agreed_share = share(round((row["agreement"] or 0.0) * n), n)
         pairs.append(
-            (_names(row["readings"]), alike, Estimate(row["kappa"], n, *spread(CardPart(row), "interval")))
+            (
+                _names(row["readings"]),
+                agreed_share,
+                Estimate(row["kappa"], n, *spread(CardPart(row), "interval")),
+            )
         )
     return QuestionRow(
-        title, pairs, _of(found["fleiss"]), _of(found["alpha"]), sorted(found["unsure"].items())
+        title, pairs, _of(question["fleiss"]), _of(question["alpha"]), sorted(question["unsure"].items())
     )
 
 
-def _of(found: Mapping[str, Any]) -> Estimate:
-    part = CardPart(found)
+def _of(content: Mapping[str, Any]) -> Estimate:
+    part = CardPart(content)
     return Estimate(part.number("value"), part.count("n"), *spread(part, "interval"))
 
 

@@ -20,12 +20,12 @@ INTENDED_USE = "Suggesting white cells that a person reviews. Research use only,
 def starter_card() -> Mapping[str, Any]:
     """Read the card of the bundled starter; empty if there is none that can be read."""
     try:
-        found = json.loads(
+        content = json.loads(
             (files("training.models") / "starter" / "starter.json").read_text(encoding="utf-8")
         )
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def starter_limits() -> list[str]:
@@ -36,12 +36,12 @@ def starter_limits() -> list[str]:
 def starter_rows() -> dict[str, str]:
     """Describe what the bundled starter learned from, and its limits."""
     card = CardPart(starter_card())
-    sets = [CardPart(one) for one in card.list("data")]
+    sets = [CardPart(item) for item in card.list("data")]
     learned = card.part("trained_on")
     rows = {
         "Starter: data": "; ".join(
-            f"{one.text('what') or one.text('name')} ({one.text('licence') or 'licence not stated'})"
-            for one in sets
+            f"{item.text('what') or item.text('name')} ({item.text('licence') or 'licence not stated'})"
+            for item in sets
         ),
         "Starter: learned from": ", ".join(
             f"{learned.count(name):,} {name.replace('_', ' ')}" for name in learned if learned.count(name)
@@ -80,13 +80,13 @@ def card_rows(model: Model, words: Words) -> dict[str, str]:
     rows = model_rows(model)
     taught = CardPart(model.card).part("taught")
     if taught:
-        known = [words.cell_class(n) for n in taught.part("class") if taught.part("class").count(n)]
+        taught_classes = [words.cell_class(n) for n in taught.part("class") if taught.part("class").count(n)]
         missing = [
-            words.cell_class(one.name)
-            for one in words.schema.classes
-            if not one.artefact and not taught.part("class").count(one.name)
+            words.cell_class(cell_class.name)
+            for cell_class in words.schema.classes
+            if not cell_class.artefact and not taught.part("class").count(cell_class.name)
         ]
-        rows["Classes it was taught"] = listed(known, 30)
+        rows["Classes it was taught"] = listed(taught_classes, 30)
         rows["Classes it was never taught"] = listed(missing, 30)
     if model.card.get("origin", model.parent) == "starter":
         rows |= starter_rows()
@@ -94,23 +94,25 @@ def card_rows(model: Model, words: Words) -> dict[str, str]:
 
 
 def _parent(parent: str) -> str:
-    known = {"starter": "the bundled starter", "scratch": "COCO weights, without the starter"}
-    if parent in known:
-        return known[parent]
+    names = {"starter": "the bundled starter", "scratch": "COCO weights, without the starter"}
+    if parent in names:
+        return names[parent]
     return f"model {parent}" if parent.isdecimal() else "a model from outside the project"
 
 
 def _beyond(part: CardPart) -> str:
     if not part:
         return ""
-    kept = "kept" if part.truth("kept") else "not kept: without them it was no worse"
+    verdict = "kept" if part.truth("kept") else "not kept: without them it was no worse"
     others = part.count("unannotated_fields")
-    where = f", also on {counted(others, 'field')} without annotation" if others else ""
-    return f"{counted(part.count('cells'), 'cell')} that it was sure of{where}: {kept}"
+    elsewhere = f", also on {counted(others, 'field')} without annotation" if others else ""
+    return f"{counted(part.count('cells'), 'cell')} that it was sure of{elsewhere}: {verdict}"
 
 
 def _epochs(config: CardPart) -> str:
-    done, planned = config.count("epochs_done"), config.count("epochs")
-    if not done or not planned:
-        return str(done or planned or "")
-    return str(done) if done == planned else f"{done} of {planned} planned; the time allowed ended it"
+    trained, planned = config.count("epochs_done"), config.count("epochs")
+    if not trained or not planned:
+        return str(trained or planned or "")
+    return (
+        str(trained) if trained == planned else f"{trained} of {planned} planned; the time allowed ended it"
+    )

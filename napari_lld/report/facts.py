@@ -20,11 +20,11 @@ from training.networks.scale import domain_of
 
 def _domain_names(project: Project, domains: Iterable[str], *, names: bool) -> dict[str, str]:
     """Replace the domains' hashes in cards by numbers, unless names are harmless or requested."""
-    called: dict[str, str] = {}
+    names_of: dict[str, str] = {}
     for number, domain in enumerate(domains, 1):
         hashed = project.pseudonyms.of_domain(domain)
-        called[domain] = called[hashed] = domain if names or hashed == domain else f"Domain {number}"
-    return called
+        names_of[domain] = names_of[hashed] = domain if names or hashed == domain else f"Domain {number}"
+    return names_of
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,15 @@ class Facts:
     @classmethod
     def of(cls, project: Project, *, names: bool = False) -> Facts:
         """Read them."""
-        numbers = {one.name: i for i, one in enumerate(project.fields.patients(), 1)}
+        numbers = {patient.name: i for i, patient in enumerate(project.fields.patients(), 1)}
         summaries, models = project.fields.summaries(), project.models.all()
-        units = units_of_fields(one.field for one in summaries)
+        units = units_of_fields(summary.field for summary in summaries)
         fields: dict[str, list[Field]] = defaultdict(list)
-        for one in summaries:
-            fields[units[one.field.id]].append(one.field)
-        annotated = {one.field.id for one in summaries if one.finished_regions}
+        for summary in summaries:
+            fields[units[summary.field.id]].append(summary.field)
+        annotated = {summary.field.id for summary in summaries if summary.finished_regions}
         held, _ = still_held_out(project, fields, annotated, [model.card for model in models])
-        domains = dict.fromkeys(domain_of(one.field) for one in summaries)
+        domains = dict.fromkeys(domain_of(summary.field) for summary in summaries)
         return cls(
             project.schema,
             project.reading,
@@ -80,7 +80,7 @@ class Facts:
     @cached_property
     def fields(self) -> Mapping[int, Field]:
         """The fields by their ids."""
-        return {one.field.id: one.field for one in self.summaries}
+        return {summary.field.id: summary.field for summary in self.summaries}
 
     @cached_property
     def model(self) -> Model | None:
@@ -106,7 +106,7 @@ class Facts:
     @cached_property
     def value_counts(self) -> Mapping[str, Counter[str]]:
         """How many cells say each value of each attribute."""
-        counts: dict[str, Counter[str]] = {one.name: Counter() for one in self.schema.attributes}
+        counts: dict[str, Counter[str]] = {attribute.name: Counter() for attribute in self.schema.attributes}
         for cell in self.cells:
             for name, value in cell.attributes.items():
                 if name in counts:
@@ -115,7 +115,7 @@ class Facts:
 
     def attribute_cells(self) -> int:
         """Count the cells that can have attributes: all but artefacts."""
-        artefacts = {one.name for one in self.schema.classes if one.artefact}
+        artefacts = {cell_class.name for cell_class in self.schema.classes if cell_class.artefact}
         return sum(n for name, n in self.class_counts.items() if name not in artefacts)
 
     def labelled(self, name: str) -> bool:

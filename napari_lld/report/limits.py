@@ -22,7 +22,7 @@ _FEW_PATIENTS = 5
 
 def limits(
     facts: Facts,
-    seen: Overview,
+    annotated: Overview,
     work: WorkFacts,
     measured: Sequence[Measurement],
     rounds: Sequence[Round],
@@ -37,7 +37,7 @@ def limits(
         *_calibrated(facts, held),
         *_over_time(facts, rounds),
         *_domains(facts),
-        *_people(agreed, work, seen),
+        *_people(agreed, work, annotated),
         *_starter(facts),
         "What was annotated is a choice of fields and regions, so a share of the cells boxed here is no "
         "count of the blood.",
@@ -88,7 +88,7 @@ def _held_out(facts: Facts, held: Measurement) -> Iterator[str]:
 def _never_seen(facts: Facts, held: Measurement) -> Iterator[str]:
     schema, words = facts.schema, facts.words
     groups = {member for group in schema.groups if facts.labelled(group.name) for member in group.classes}
-    real = [one.name for one in schema.classes if not one.artefact]
+    real = [cell_class.name for cell_class in schema.classes if not cell_class.artefact]
     never = [n for n in real if not facts.labelled(n) and n not in groups]
     if never:
         yield (
@@ -110,10 +110,10 @@ def _never_seen(facts: Facts, held: Measurement) -> Iterator[str]:
                 "classes count each of them as much as the common ones."
             )
     values = [
-        f"{words.attribute(one.name)}: {words.value(one.name, value)}"
-        for one in schema.attributes
-        for value in one.value_names
-        if facts.cells and not facts.value_counts[one.name][value]
+        f"{words.attribute(attribute.name)}: {words.value(attribute.name, value)}"
+        for attribute in schema.attributes
+        for value in attribute.value_names
+        if facts.cells and not facts.value_counts[attribute.name][value]
     ]
     if values:
         yield f"Attribute values without a label yet: {listed(values, 14)}."
@@ -170,28 +170,28 @@ def _over_time(facts: Facts, rounds: Sequence[Round]) -> Iterator[str]:
 
 
 def _domains(facts: Facts) -> Iterator[str]:
-    annotated = [one.field for one in facts.summaries if one.finished_regions]
+    annotated = [summary.field for summary in facts.summaries if summary.finished_regions]
     if not annotated:
         return
-    every = {domain_of(one.field) for one in facts.summaries}
-    known = {domain_of(field) for field in annotated}
-    held = {domain_of(field) for field in annotated if field.id in facts.held_fields}
+    all_domains = {domain_of(summary.field) for summary in facts.summaries}
+    covered = {domain_of(field) for field in annotated}
+    held_domains = {domain_of(field) for field in annotated if field.id in facts.held_fields}
     call = facts.words.domain
-    if untouched := sorted(map(call, every - known)):
+    if untouched := sorted(map(call, all_domains - covered)):
         yield (
             f"Nothing is annotated of: {listed(untouched, 6)}. On such images nothing was learned or "
             "measured."
         )
-    if held and (unmeasured := sorted(map(call, known - held))):
+    if held_domains and (unmeasured := sorted(map(call, covered - held_domains))):
         yield f"Nothing is held out of: {listed(unmeasured, 6)}. How well a model does there is not known."
-    if len(known) == 1:
+    if len(covered) == 1:
         yield (
-            f"All that is annotated comes from one kind of image ({call(next(iter(known)))}). Another "
+            f"All that is annotated comes from one kind of image ({call(next(iter(covered)))}). Another "
             "microscope, camera or stain is not covered."
         )
 
 
-def _people(agreed: Agreement, work: WorkFacts, seen: Overview) -> Iterator[str]:
+def _people(agreed: Agreement, work: WorkFacts, annotated: Overview) -> Iterator[str]:
     if agreed.missing:
         yield (
             "The truth is what one reading says. Whether another expert would say the same was not measured, "
@@ -206,7 +206,7 @@ def _people(agreed: Agreement, work: WorkFacts, seen: Overview) -> Iterator[str]
         )
     if imported := sum(person.imported for person in work.people):
         yield f"{counted(imported, 'cell')} came from files; how they were labelled is not known here."
-    if seen.cells and not work.seconds:
+    if annotated.cells and not work.seconds:
         yield "No time at work was counted: it is counted in the window only."
 
 
@@ -214,6 +214,6 @@ def _starter(facts: Facts) -> Iterator[str]:
     if (
         facts.model is not None
         and facts.model.card.get("origin", facts.model.parent) == "starter"
-        and (stated := starter_limits())
+        and (limits_of_starter := starter_limits())
     ):
-        yield f"The model began as the bundled starter, whose limits it may share. {stated[0]}"
+        yield f"The model began as the bundled starter, whose limits it may share. {limits_of_starter[0]}"

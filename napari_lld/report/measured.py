@@ -168,23 +168,26 @@ def _why_missing(facts: Facts, mark: Mark) -> str:
     if mark is Mark.RANDOM:
         if not facts.random_sample:
             return "No field was drawn at random: all had been worked on before the first ranking."
-        drawn, done = len(facts.random_sample), _annotated(facts)
+        drawn, begun = len(facts.random_sample), _annotated(facts)
         return (
-            f"Of the {drawn} fields that were drawn at random {done} had been annotated in part or whole by "
+            f"Of the {drawn} fields that were drawn at random {begun} had been annotated in part or whole by "
             "now; none of these was held out when the model was measured."
         )
     return "The model has learned from no cell in a finished region."
 
 
 def _annotated(facts: Facts) -> int:
-    return sum(one.finished_regions > 0 and one.field.id in facts.random_sample for one in facts.summaries)
+    return sum(
+        summary.finished_regions > 0 and summary.field.id in facts.random_sample
+        for summary in facts.summaries
+    )
 
 
-def class_rows(one: Measurement, words: Words) -> list[ClassRow]:
+def class_rows(measurement: Measurement, words: Words) -> list[ClassRow]:
     """Return a row for each class that occurs among the cells."""
     rows = []
-    for name in one.numbers.part("classes"):
-        row = one.numbers.part("classes", name)
+    for name in measurement.numbers.part("classes"):
+        row = measurement.numbers.part("classes", name)
         between, n, truths = row.part("intervals"), row.count("n"), row.count("truths")
         rows.append(
             ClassRow(
@@ -199,11 +202,11 @@ def class_rows(one: Measurement, words: Words) -> list[ClassRow]:
     return rows
 
 
-def attribute_tables(one: Measurement, trained: Measurement, words: Words) -> list[AttributeTable]:
+def attribute_tables(measurement: Measurement, trained: Measurement, words: Words) -> list[AttributeTable]:
     """Return a table for each attribute that any found cell has."""
     tables = []
-    for name in one.numbers.part("attributes"):
-        row = one.numbers.part("attributes", name)
+    for name in measurement.numbers.part("attributes"):
+        row = measurement.numbers.part("attributes", name)
         n = row.count("n")
         if not n:
             continue
@@ -237,17 +240,17 @@ def _of_value(row: CardPart) -> Estimate:
     return Estimate(row.number("f1"), row.count("n"), *spread(row, "interval"))
 
 
-def confusions(one: Measurement, words: Words) -> list[Confusion]:
+def confusions(measurement: Measurement, words: Words) -> list[Confusion]:
     """Return the matrices of class and attributes, where there is anything in them."""
-    tables = one.numbers.part("confusion")
-    found = [_confusion("Class", tables.part("class"), words.cell_class)]
+    tables = measurement.numbers.part("confusion")
+    matrices = [_confusion("Class", tables.part("class"), words.cell_class)]
     for name in tables.part("attributes"):
 
         def value(value: str, name: str = name) -> str:
             return words.value(name, value)
 
-        found.append(_confusion(words.attribute(name), tables.part("attributes", name), value))
-    return [table for table in found if table is not None]
+        matrices.append(_confusion(words.attribute(name), tables.part("attributes", name), value))
+    return [table for table in matrices if table is not None]
 
 
 def _confusion(title: str, table: CardPart, call: Callable[[str], str]) -> Confusion | None:
@@ -275,33 +278,33 @@ def _confusion(title: str, table: CardPart, call: Callable[[str], str]) -> Confu
     return Confusion(title, [named(name, "not found") for name in predicted], rows, left_out)
 
 
-def reliabilities(one: Measurement, words: Words) -> list[Reliability]:
+def reliabilities(measurement: Measurement, words: Words) -> list[Reliability]:
     """Return the diagrams of suggestions, class and attributes that were measured."""
-    calibration = one.numbers.part("calibration")
+    calibration = measurement.numbers.part("calibration")
     parts = [("Suggestions: is it a white cell?", calibration.part("cells"))]
     parts.append(("Class of found cells", calibration.part("class")))
     parts += [
         (words.attribute(name), calibration.part("attributes", name))
         for name in calibration.part("attributes")
     ]
-    found = []
+    diagrams = []
     for title, part in parts:
         rows = [CardPart(row) for row in part.list("curve")]
         curve = [(row.number("mean") or 0.0, row.count("n"), row.count("right")) for row in rows]
         sane = [(min(max(mean, 0.0), 1.0), n, min(right, n)) for mean, n, right in curve]
         chart = reliability(sane, title)
         if part.count("n") and chart:
-            found.append(
+            diagrams.append(
                 Reliability(title, part.count("n"), part.number("before"), part.number("after"), chart)
             )
-    return found
+    return diagrams
 
 
-def domain_scores(one: Measurement, words: Words) -> list[DomainScores]:
+def domain_scores(measurement: Measurement, words: Words) -> list[DomainScores]:
     """Return the numbers of each domain, if there are several."""
     rows = []
-    for name in one.numbers.part("domains"):
-        row = one.numbers.part("domains", name)
+    for name in measurement.numbers.part("domains"):
+        row = measurement.numbers.part("domains", name)
         cells = row.count("cells")
         rows.append(
             DomainScores(

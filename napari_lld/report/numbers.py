@@ -51,10 +51,10 @@ class Estimate:
         return self.n < FEW
 
 
-def share(hits: int, of: int) -> Estimate:
+def share(hits: int, total: int) -> Estimate:
     """Return a share that was counted, with its Wilson interval."""
-    low, high = wilson(hits, of)
-    return Estimate(hits / of, of, low, high, hits, wilson=True) if of else Estimate(None, 0)
+    low, high = wilson(hits, total)
+    return Estimate(hits / total, total, low, high, hits, wilson=True) if total else Estimate(None, 0)
 
 
 def percent(value: float) -> str:
@@ -67,7 +67,7 @@ def percent(value: float) -> str:
     return str(rounded)
 
 
-def written(one: Estimate, *, as_share: bool = False) -> str:
+def written(estimate: Estimate, *, as_share: bool = False) -> str:
     """Write a number with its interval, as much of it as its n bears.
 
     Parameters
@@ -75,20 +75,20 @@ def written(one: Estimate, *, as_share: bool = False) -> str:
     as_share
         In percent; of few cells as a count.
     """
-    if one.value is None:
+    if estimate.value is None:
         return NOTHING
-    if one.too_few:
-        if as_share and one.hits is not None:
-            return f"{one.hits} of {one.n}"
+    if estimate.too_few:
+        if as_share and estimate.hits is not None:
+            return f"{estimate.hits} of {estimate.n}"
         return "too few"
-    text = f"{percent(one.value)} %" if as_share else f"{one.value:.2f}"
-    if one.low is None or one.high is None:
+    text = f"{percent(estimate.value)} %" if as_share else f"{estimate.value:.2f}"
+    if estimate.low is None or estimate.high is None:
         return text
     if as_share:  # outwards: an interval is never written narrower than it is
-        low, high = str(math.floor(100 * one.low)), str(math.ceil(100 * one.high))
+        low, high = str(math.floor(100 * estimate.low)), str(math.ceil(100 * estimate.high))
     else:
-        low, high = f"{one.low:.2f}", f"{one.high:.2f}"
-    return f"{text} ({low}–{high}){'†' if one.wilson else ''}"
+        low, high = f"{estimate.low:.2f}", f"{estimate.high:.2f}"
+    return f"{text} ({low}–{high}){'†' if estimate.wilson else ''}"
 
 
 class CardPart:
@@ -108,10 +108,10 @@ class CardPart:
 
     def part(self, *names: str) -> CardPart:
         """Return what lies beneath, by name."""
-        found: object = self._content
+        content: object = self._content
         for name in names:
-            found = found.get(name) if isinstance(found, Mapping) else None
-        return CardPart(found)
+            content = content.get(name) if isinstance(content, Mapping) else None
+        return CardPart(content)
 
     def number(self, name: str) -> float | None:
         """Return a number."""
@@ -142,9 +142,9 @@ class CardPart:
 
     def interval(self, name: str) -> tuple[float, float] | None:
         """Return an interval."""
-        found = [number(value) for value in self.list(name)]
-        if len(found) == 2 and found[0] is not None and found[1] is not None:
-            return found[0], found[1]
+        bounds = [number(value) for value in self.list(name)]
+        if len(bounds) == 2 and bounds[0] is not None and bounds[1] is not None:
+            return bounds[0], bounds[1]
         return None
 
     def estimate(self, name: str, n: int, intervals: CardPart) -> Estimate:
@@ -168,5 +168,5 @@ class CardPart:
 
 def spread(part: CardPart, name: str) -> tuple[float, float] | tuple[None, None]:
     """Return an interval, unless it has no width because all is right in every resample."""
-    found = part.interval(name)
-    return found if found is not None and found[0] < found[1] else (None, None)
+    interval = part.interval(name)
+    return interval if interval is not None and interval[0] < interval[1] else (None, None)

@@ -76,10 +76,10 @@ def overview(project: Project, facts: Facts) -> Overview:
     patients, more = _patients(facts)
     return Overview(
         fields=len(summaries),
-        annotated=sum(one.finished_regions > 0 for one in summaries),
-        regions=sum(one.finished_regions for one in summaries),
+        annotated=sum(summary.finished_regions > 0 for summary in summaries),
+        regions=sum(summary.finished_regions for summary in summaries),
         cells=len(facts.cells),
-        waiting=sum(one.pending_suggestions for one in summaries),
+        waiting=sum(summary.pending_suggestions for summary in summaries),
         patients=patients,
         more_patients=more,
         known_patients=len(facts.words.patients),
@@ -103,13 +103,13 @@ def _patients(facts: Facts) -> tuple[list[PatientRow], int]:
     annotated: Counter[str | None] = Counter()
     slides: dict[str | None, set[str]] = defaultdict(set)
     held: Counter[str | None] = Counter()
-    for one in facts.summaries:
-        patient = one.field.patient
+    for summary in facts.summaries:
+        patient = summary.field.patient
         fields[patient] += 1
-        annotated[patient] += one.finished_regions > 0
-        held[patient] += one.field.id in facts.held_fields
-        if one.field.slide is not None:
-            slides[patient].add(one.field.slide)
+        annotated[patient] += summary.finished_regions > 0
+        held[patient] += summary.field.id in facts.held_fields
+        if summary.field.slide is not None:
+            slides[patient].add(summary.field.slide)
 
     def use(patient: str | None) -> str:
         if not facts.models or not annotated[patient]:
@@ -134,8 +134,8 @@ def _patients(facts: Facts) -> tuple[list[PatientRow], int]:
     ]
     if len(rows) <= MOST_PATIENTS:
         return rows, 0
-    kept = {id(row) for row in sorted(rows, key=lambda row: -row.cells)[: MOST_PATIENTS - 1]}
-    rest = [row for row in rows if id(row) not in kept]
+    shown_ids = {id(row) for row in sorted(rows, key=lambda row: -row.cells)[: MOST_PATIENTS - 1]}
+    rest = [row for row in rows if id(row) not in shown_ids]
     total = PatientRow(
         f"{len(rest):,} more",
         sum(row.slides for row in rest),
@@ -145,24 +145,24 @@ def _patients(facts: Facts) -> tuple[list[PatientRow], int]:
         "",
         "",
     )
-    return [*(row for row in rows if id(row) in kept), total], len(rest)
+    return [*(row for row in rows if id(row) in shown_ids), total], len(rest)
 
 
 def _class_list(facts: Facts, counts: Counter[str | None]) -> str:
     # most_common keeps the order of equals: that of the names, so that nothing depends on chance
-    some = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
-    return listed([f"{facts.words.cell_class(name)} {n:,}" for name, n in some], 8) if some else ""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    return listed([f"{facts.words.cell_class(name)} {n:,}" for name, n in ordered], 8) if ordered else ""
 
 
 def _values(facts: Facts) -> list[ValueRow]:
     total = facts.attribute_cells()
     rows = []
-    for one in facts.schema.attributes:
-        counts = facts.value_counts[one.name]
+    for attribute in facts.schema.attributes:
+        counts = facts.value_counts[attribute.name]
         rows.append(
             ValueRow(
-                one.title or one.name,
-                [(value.title or value.name, counts[value.name]) for value in one.values],
+                attribute.title or attribute.name,
+                [(value.title or value.name, counts[value.name]) for value in attribute.values],
                 counts[UNSURE],
                 max(0, total - counts.total()),
             )
@@ -173,11 +173,11 @@ def _values(facts: Facts) -> list[ValueRow]:
 def _domains(facts: Facts) -> list[DomainRow]:
     cells = Counter(cell.field_id for cell in facts.cells)
     rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for one in facts.summaries:
-        row = rows[domain_of(one.field)]
+    for summary in facts.summaries:
+        row = rows[domain_of(summary.field)]
         row[0] += 1
-        row[1] += one.finished_regions > 0
-        row[2] += cells[one.field.id]
-        row[3] += one.field.id in facts.held_fields and one.finished_regions > 0
-    found = sorted(rows.items(), key=lambda item: (-item[1][2], item[0]))
-    return [DomainRow(facts.words.domain(name), *counts) for name, counts in found[:MOST_DOMAINS]]
+        row[1] += summary.finished_regions > 0
+        row[2] += cells[summary.field.id]
+        row[3] += summary.field.id in facts.held_fields and summary.finished_regions > 0
+    ordered = sorted(rows.items(), key=lambda item: (-item[1][2], item[0]))
+    return [DomainRow(facts.words.domain(name), *counts) for name, counts in ordered[:MOST_DOMAINS]]

@@ -66,15 +66,15 @@ def render_project(project: Project, options: ReportOptions | None = None) -> st
     """Render the report of a project."""
     options = options or ReportOptions()
     facts = Facts.of(project, names=options.names)
-    seen, done = overview(project, facts), work(project, facts)
+    annotated, effort = overview(project, facts), work(project, facts)
     measured = measurements(facts)
-    made = rounds(facts, done.by_model)
+    all_rounds = rounds(facts, effort.by_model)
     agreed = agreement_of(project, facts.words)
-    scored, accepted = curves(made, done.by_model)
+    scored, accepted = curves(all_rounds, effort.by_model)
     # the tables of classes and attributes: held-out, or for want of it what was learned from
     held, _, trained = measured
     before = before_annotation(project, facts)
-    shown = held if not held.missing or trained.missing else trained
+    best_measured = held if not held.missing or trained.missing else trained
     name = project.path.name.removesuffix(".lld") if options.names else ""
     return (
         _environment()
@@ -88,26 +88,26 @@ def render_project(project: Project, options: ReportOptions | None = None) -> st
             reading=facts.reading,
             Mark=Mark,
             few=FEW,
-            seen=seen,
+            seen=annotated,
             reserve=len(facts.random_sample),
-            work=done,
+            work=effort,
             model=facts.model,
-            rounds=made if len(made) <= MOST else [made[0], *made[-MOST + 1 :]],
-            rounds_left_out=max(0, len(made) - MOST),
+            rounds=all_rounds if len(all_rounds) <= MOST else [all_rounds[0], *all_rounds[-MOST + 1 :]],
+            rounds_left_out=max(0, len(all_rounds) - MOST),
             scored=scored,
             accepted=accepted,
             measured=measured,
             before=before,
             held=held,
-            shown=shown,
-            classes=class_rows(shown, facts.words),
-            attributes=attribute_tables(shown, trained, facts.words),
+            shown=best_measured,
+            classes=class_rows(best_measured, facts.words),
+            attributes=attribute_tables(best_measured, trained, facts.words),
             confusions=confusions(held, facts.words),
             reliabilities=reliabilities(held, facts.words),
             domains=domain_scores(held, facts.words),
             set_rows=(sets := set_rows(facts)),
             set_units=units_word(sets),
-            wide_sets=[one.title for one in sets if one.is_wide],
+            wide_sets=[row.title for row in sets if row.is_wide],
             films_not_learned=films_not_learned(project, facts),
             needed_cells=MEASURED,
             checked=CHECKED,
@@ -116,7 +116,7 @@ def render_project(project: Project, options: ReportOptions | None = None) -> st
             pictures=pictures(project, facts),
             colours=(LABELLED, PROPOSED),
             card={} if facts.model is None else card_rows(facts.model, facts.words),
-            limits=limits(facts, seen, done, measured, made, agreed),
+            limits=limits(facts, annotated, effort, measured, all_rounds, agreed),
             runs=sorted(Counter(str(run.state) for run in project.runs.all()).items()),
         )
     )
@@ -132,7 +132,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         score=written,
-        share=lambda one: written(one, as_share=True),
+        share=lambda estimate: written(estimate, as_share=True),
         percent=percent,
         worked=partial(duration, in_minutes=True),
         counted=counted,

@@ -77,20 +77,20 @@ def pictures(project: Project, facts: Facts) -> Pictures:
     """Cut and draw them."""
     if facts.model is None:
         return Pictures(Mark.HELD_OUT, "No model was trained yet.")
-    kept = read_outcomes(project.models.folder(facts.model.id))
-    if not kept:
+    outcomes = read_outcomes(project.models.folder(facts.model.id))
+    if not outcomes:
         return Pictures(
             Mark.HELD_OUT,
             "Not kept by the version that made this model: the next training will.",
         )
-    mark, rows = Mark.HELD_OUT, kept.get("held_out", [])
+    mark, rows = Mark.HELD_OUT, outcomes.get("held_out", [])
     if not rows:
-        mark, rows = Mark.TRAINED_ON, kept.get("trained_on", [])
+        mark, rows = Mark.TRAINED_ON, outcomes.get("trained_on", [])
     galleries, lost = [], 0
     for kind, title, meaning in _TITLES:
-        some = [row for row in rows if row.get("kind") == kind][:MOST_EACH]
-        drawn = [picture for row in some if (picture := _picture(project, facts, row)) is not None]
-        lost += len(some) - len(drawn)
+        rows_of_kind = [row for row in rows if row.get("kind") == kind][:MOST_EACH]
+        drawn = [picture for row in rows_of_kind if (picture := _picture(project, facts, row)) is not None]
+        lost += len(rows_of_kind) - len(drawn)
         if drawn:
             galleries.append(Gallery(title, meaning, drawn))
     missing = "" if galleries else "No cell was kept that could be shown."
@@ -124,10 +124,10 @@ def _boxes(row: dict[str, Any]) -> list[tuple[Box | None, str, bool]]:
 def _box(content: Any) -> Box | None:
     if not isinstance(content, list) or len(content) != 4:
         return None
-    found = [number(value) for value in content]
-    if any(value is None for value in found):
+    numbers = [number(value) for value in content]
+    if any(value is None for value in numbers):
         return None
-    x, y, w, h = (float(value or 0.0) for value in found)
+    x, y, w, h = (float(value or 0.0) for value in numbers)
     return (x, y, w, h) if 0 < w <= _LONGEST and 0 < h <= _LONGEST else None
 
 
@@ -197,12 +197,12 @@ def _labelled(row: dict[str, Any], words: Words) -> str:
     if not isinstance(values, dict):
         return text
     wrong = row.get("wrong")
-    shown = [
+    wrong_values = [
         f"{words.attribute(str(name))} {words.value(str(name), str(values[name]))}"
         for name in (wrong if isinstance(wrong, list) else [])
         if name in values and values[name] != UNSURE
     ]
-    return "; ".join([text, *shown[:3]])
+    return "; ".join([text, *wrong_values[:3]])
 
 
 def _proposed(row: dict[str, Any], words: Words) -> str:

@@ -63,14 +63,14 @@ class Curve:
 
 def rounds(facts: Facts, fates: Mapping[int | None, tuple[Fate, Fate]]) -> list[Round]:
     """Return the models, oldest first."""
-    found = []
+    result = []
     for model in facts.models:
         card = CardPart(model.card)
         learnt, metrics = card.part("learnt_from"), card.part("metrics")
         difference = metrics.part("difference")
-        here, random = fates.get(model.id, (Fate(), Fate()))
+        fate, random_fate = fates.get(model.id, (Fate(), Fate()))
         held_out, verdict = of_model(metrics, Mark.HELD_OUT), told_of_comparison(model)
-        found.append(
+        result.append(
             Round(
                 model.id,
                 model.created,
@@ -87,26 +87,26 @@ def rounds(facts: Facts, fates: Mapping[int | None, tuple[Fate, Fate]]) -> list[
                 model.active,
                 "in use" if model.active else card.text("why_not_active"),
                 "" if verdict is None or card.text("why_not_active") else f"{verdict}.",
-                here.accepted,
-                random.accepted,
+                fate.accepted,
+                random_fate.accepted,
             )
         )
-    return found
+    return result
 
 
 def curves(
-    found: Sequence[Round], fates: Mapping[int | None, tuple[Fate, Fate]]
+    all_rounds: Sequence[Round], fates: Mapping[int | None, tuple[Fate, Fate]]
 ) -> tuple[list[Curve], list[Curve]]:
     """Draw what was scored on held-out cells, and what became of the suggestions."""
     scored = []
-    for title, some in (
-        ("White cells found (AP50)", [r.held_out.found for r in found]),
-        ("Class (macro-F1)", [r.held_out.class_f1 for r in found]),
-        ("Attributes (macro-F1)", [r.held_out.attribute_f1 for r in found]),
+    for title, estimates in (
+        ("White cells found (AP50)", [r.held_out.found for r in all_rounds]),
+        ("Class (macro-F1)", [r.held_out.class_f1 for r in all_rounds]),
+        ("Attributes (macro-F1)", [r.held_out.attribute_f1 for r in all_rounds]),
     ):
         points = [
-            _point(f"Model {r.id}", f"n = {one.n}", one, hollow=not r.active and bool(r.state))
-            for r, one in zip(found, some, strict=True)
+            _point(f"Model {r.id}", f"n = {estimate.n}", estimate, hollow=not r.active and bool(r.state))
+            for r, estimate in zip(all_rounds, estimates, strict=True)
         ]
         scored.append(Curve(title, Mark.HELD_OUT, over_rounds(points, title)))
     accepted = []
@@ -116,13 +116,15 @@ def curves(
     ):
         points = []
         for model, fate in fates.items():
-            one = fate[place].accepted
-            points.append(_point("Starter" if model is None else f"Model {model}", f"n = {one.n}", one))
+            estimate = fate[place].accepted
+            points.append(
+                _point("Starter" if model is None else f"Model {model}", f"n = {estimate.n}", estimate)
+            )
         accepted.append(Curve(title, mark, over_rounds(points, title)))
     return [c for c in scored if c.chart], [c for c in accepted if c.chart]
 
 
-def _point(label: str, below: str, one: Estimate, *, hollow: bool = False) -> Point:
-    if one.n < FEW:
+def _point(label: str, below: str, estimate: Estimate, *, hollow: bool = False) -> Point:
+    if estimate.n < FEW:
         return Point(label, f"{below}: too few", None)
-    return Point(label, below, one.value, one.low, one.high, hollow)
+    return Point(label, below, estimate.value, estimate.low, estimate.high, hollow)

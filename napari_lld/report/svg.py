@@ -74,10 +74,10 @@ class Point:
 
 def over_rounds(points: Sequence[Point], title: str) -> Markup:
     """Draw a number between 0 and 1 over the rounds, with its intervals; empty if nothing is known."""
-    known = [(i, p, p.value) for i, p in enumerate(points) if p.value is not None]
-    if not known:
+    measured = [(i, p, p.value) for i, p in enumerate(points) if p.value is not None]
+    if not measured:
         return Markup("")
-    description = "; ".join(f"{p.label}: {value:.2f}" for _, p, value in known)
+    description = "; ".join(f"{p.label}: {value:.2f}" for _, p, value in measured)
     parts = _ONE.open(f"{title}. {description}")
     places = [_ONE.x(i, len(points)) for i in range(len(points))]
     step = -(-len(points) // _MOST_LABELS)
@@ -85,9 +85,9 @@ def over_rounds(points: Sequence[Point], title: str) -> Markup:
         if i % step == 0 or i == len(points) - 1:
             parts.append(_text(places[i], _ONE.height - 30, point.label, "middle"))
             parts.append(_text(places[i], _ONE.height - 14, point.below, "middle", "small"))
-    line = " ".join(f"{places[i]:.1f},{_ONE.y(value):.1f}" for i, p, value in known if not p.hollow)
+    line = " ".join(f"{places[i]:.1f},{_ONE.y(value):.1f}" for i, p, value in measured if not p.hollow)
     parts.append(f'<polyline points="{line}" class="line"/>')
-    for i, point, value in known:
+    for i, point, value in measured:
         x = places[i]
         if point.low is not None and point.high is not None:
             low, high = _ONE.y(point.low), _ONE.y(point.high)
@@ -112,7 +112,7 @@ class Series:
 
 def several_over_rounds(series: Sequence[Series], labels: Sequence[str], title: str) -> Markup:
     """Draw several shares over the rounds, named at their right ends; empty if nothing was measured."""
-    lines = [one for one in series if any(value is not None for value in one.values)]
+    lines = [line for line in series if any(value is not None for value in line.values)]
     if not lines or len(labels) < 2:
         return Markup("")
     parts = _SEVERAL.open(title)
@@ -120,16 +120,16 @@ def several_over_rounds(series: Sequence[Series], labels: Sequence[str], title: 
     below = _SEVERAL.height - 14
     parts += [_text(x, below, label, "middle") for x, label in zip(places, labels, strict=True)]
     ends: list[tuple[float, str, str]] = []
-    for one in lines:
-        known = [(x, value) for x, value in zip(places, one.values, strict=True) if value is not None]
-        points = [(x, _SEVERAL.y(value)) for x, value in known]
+    for line in lines:
+        measured = [(x, value) for x, value in zip(places, line.values, strict=True) if value is not None]
+        points = [(x, _SEVERAL.y(value)) for x, value in measured]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        dash = f' stroke-dasharray="{one.dash}"' if one.dash else ""
+        dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
         parts.append(
-            f'<polyline points="{path}" fill="none" stroke="{one.colour}" stroke-width="2.5"{dash}/>'
+            f'<polyline points="{path}" fill="none" stroke="{line.colour}" stroke-width="2.5"{dash}/>'
         )
-        parts += [_marker(one.marker, x, y, one.colour) for x, y in points]
-        ends.append((points[-1][1], f"{one.name} {known[-1][1]:.2f}", one.colour))
+        parts += [_marker(line.marker, x, y, line.colour) for x, y in points]
+        ends.append((points[-1][1], f"{line.name} {measured[-1][1]:.2f}", line.colour))
     x = _SEVERAL.width - _SEVERAL.right + 14
     for (_, text, colour), y in zip(sorted(ends), _apart(sorted(end[0] for end in ends)), strict=True):
         parts.append(

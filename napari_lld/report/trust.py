@@ -49,17 +49,17 @@ def set_rows(facts: Facts) -> list[SetRow]:
     heads = CardPart({} if facts.model is None else facts.model.card).part("sets", "heads")
     rows = []
     for name in heads:
-        one = heads.part(name)
+        head = heads.part(name)
         rows.append(
             SetRow(
                 "Class" if name == "class" else facts.words.attribute(name),
-                one.count("cells"),
-                one.count("patients"),
-                one.count_or_none("of_fields"),
-                one.number("mass") is not None,
-                one.number("coverage"),
-                one.number("size"),
-                one.count_or_none("values"),
+                head.count("cells"),
+                head.count("patients"),
+                head.count_or_none("of_fields"),
+                head.number("mass") is not None,
+                head.number("coverage"),
+                head.number("size"),
+                head.count_or_none("values"),
             )
         )
     return rows
@@ -67,9 +67,9 @@ def set_rows(facts: Facts) -> list[SetRow]:
 
 def units_word(rows: Sequence[SetRow]) -> str:
     """Describe what the cells of the sets are counted by."""
-    if all(one.of_fields == one.patients for one in rows):
+    if all(row.of_fields == row.patients for row in rows):
         return "Fields"
-    return "Patients" if all(one.of_fields == 0 for one in rows) else "Patients (or fields)"
+    return "Patients" if all(row.of_fields == 0 for row in rows) else "Patients (or fields)"
 
 
 def films_not_learned(project: Project, facts: Facts) -> list[tuple[str, int, int]]:
@@ -79,10 +79,10 @@ def films_not_learned(project: Project, facts: Facts) -> list[tuple[str, int, in
     version that kept no account of it.
     """
     card = {} if facts.model is None else facts.model.card
-    waiting = any(one.pending_suggestions for one in facts.summaries)
+    waiting = any(summary.pending_suggestions for summary in facts.summaries)
     if "learnt_films" not in card and (facts.model is not None or not waiting):
         return []
-    fields = Counter(domain_of(one.field) for one in facts.summaries if not one.field.is_slide)
+    fields = Counter(domain_of(summary.field) for summary in facts.summaries if not summary.field.is_slide)
     cells = {film: learnt_from(project, card, film) for film in fields}
     return [
         (facts.words.domain(film), count, cells[film])

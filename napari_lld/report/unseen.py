@@ -30,12 +30,12 @@ def before_annotation(project: Project, facts: Facts) -> Measurement:
     last = 0 if model is None else CardPart(model.card).count("last_cell")
     if model is None or not last:
         return Measurement(Mark.RANDOM, "Not known of a model of this version.")
-    looked = set(project.embeddings.of(str(model.id)))
+    embedded = set(project.embeddings.of(str(model.id)))
     cells = defaultdict(list)
     for cell in facts.cells:
         if cell.field_id in facts.random_sample:
             cells[cell.field_id].append(cell)
-    later = {i for i, some in cells.items() if min(cell.id for cell in some) > last}
+    later = {i for i, cells_of_field in cells.items() if min(cell.id for cell in cells_of_field) > last}
     suggested = project.review_statistics.suggested_by(model.id, later)
     inside: dict[int, list[Shape]] = defaultdict(list)
     for region in project.regions.all():
@@ -45,7 +45,7 @@ def before_annotation(project: Project, facts: Facts) -> Measurement:
     for area in project.ignore_areas.all():
         outside[area.field_id].append(area.shape)
     voted, results = votes(project), []
-    for field_id in sorted(i for i in later if inside[i] and (i in looked or i in suggested)):
+    for field_id in sorted(i for i in later if inside[i] and (i in embedded or i in suggested)):
         field = facts.fields[field_id]
         truth = FieldTruth(
             field.name,
@@ -69,18 +69,18 @@ def before_annotation(project: Project, facts: Facts) -> Measurement:
     numbers = describe(
         results,
         classes=facts.schema.class_names,
-        attributes={one.name: one.value_names for one in facts.schema.attributes},
-        ordered=[one.name for one in facts.schema.attributes if one.ordered],
+        attributes={attribute.name: attribute.value_names for attribute in facts.schema.attributes},
+        ordered=[attribute.name for attribute in facts.schema.attributes if attribute.ordered],
         resamples=_RESAMPLES,
     )
     # what it was less sure of than a suggestion must be is not kept: no average over all confidences
     return of_model(CardPart({"random_reserve": {**numbers, "ap50": None}}), Mark.RANDOM, missing)
 
 
-def _once(some: Sequence[Suggestion]) -> list[Proposal]:
+def _once(suggested: Sequence[Suggestion]) -> list[Proposal]:
     """Leave out what the model suggested again in a later round: those that people decided on stand first."""
-    kept: list[Suggestion] = []
-    for one in sorted(some, key=lambda s: (s.state is SuggestionState.SUPERSEDED, -s.id)):
-        if all(iou(one.box, other.box) < IOU for other in kept):
-            kept.append(one)
-    return [one.proposal for one in kept]
+    distinct: list[Suggestion] = []
+    for suggestion in sorted(suggested, key=lambda s: (s.state is SuggestionState.SUPERSEDED, -s.id)):
+        if all(iou(suggestion.box, other.box) < IOU for other in distinct):
+            distinct.append(suggestion)
+    return [suggestion.proposal for suggestion in distinct]

@@ -55,13 +55,13 @@ class Words:
         return field.name if self.names else f"Field {field.id}"
 
 
-def counted(n: int, one: str, many: str = "") -> str:
+def counted(n: int, singular: str, plural: str = "") -> str:
     """Write a count with its noun."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
+    return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
 
 
-def listed(some: list[str], most: int = 12) -> str:
+def listed(items: list[str], most: int = 12) -> str:
     """Write a list as a sentence has it."""
-    if len(some) > most:
-        some = [*some[: most - 1], f"{len(some) - most + 1} more"]
-    return some[0] if len(some) == 1 else ", ".join(some[:-1]) + " and " + some[-1] if some else "none"
+    if len(items) > most:
+        items = [*items[: most - 1], f"{len(items) - most + 1} more"]
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"

@@ -119,25 +119,25 @@ def work(project: Project, facts: Facts) -> WorkFacts:
     for row in project.work_time.all():
         person(row.annotator).seconds += row.seconds
         person(row.annotator).fields += row.seconds > 0
-    for made in project.review_statistics.cells_made():
-        person(made.annotator).made[made.origin] += made.count
+    for count in project.review_statistics.cells_made():
+        person(count.annotator).made[count.origin] += count.count
     fate, on_reserve = Fate(), Fate()
     by_model: dict[int | None, tuple[Fate, Fate]] = defaultdict(lambda: (Fate(), Fate()))
     changed: Counter[str] = Counter()
     why: Counter[RejectionReason] = Counter()
-    for one in project.review_statistics.decisions():
-        own, own_reserve = by_model[one.model_id]
-        for some in (fate, own, person(one.annotator).fate):
-            some.add(one)
-        if one.field_id in facts.random_sample:
-            on_reserve.add(one)
-            own_reserve.add(one)
-        if not one.deleted:
-            changed.update(one.changed)
-        if one.reason is not None:
-            why[one.reason] += 1
+    for decision in project.review_statistics.decisions():
+        fate_of_model, reserve_fate_of_model = by_model[decision.model_id]
+        for counted_fate in (fate, fate_of_model, person(decision.annotator).fate):
+            counted_fate.add(decision)
+        if decision.field_id in facts.random_sample:
+            on_reserve.add(decision)
+            reserve_fate_of_model.add(decision)
+        if not decision.deleted:
+            changed.update(decision.changed)
+        if decision.reason is not None:
+            why[decision.reason] += 1
     return WorkFacts(
-        people=sorted(people.values(), key=lambda one: one.name),
+        people=sorted(people.values(), key=lambda entry: entry.name),
         fate=fate,
         on_reserve=on_reserve,
         by_model=dict(sorted(by_model.items(), key=lambda item: item[0] or 0)),

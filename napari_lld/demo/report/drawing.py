@@ -90,11 +90,11 @@ def draw(
 
 
 def _veiled(picture: Image.Image, outlines: Sequence[Sequence[tuple[float, float]]]) -> Image.Image:
-    known = Image.new("L", picture.size, 0)
-    pen = ImageDraw.Draw(known)
+    mask = Image.new("L", picture.size, 0)
+    pen = ImageDraw.Draw(mask)
     for outline in outlines:
         pen.polygon(list(outline), fill=255)
-    return Image.composite(picture, Image.blend(picture, Image.new("RGB", picture.size, "white"), 0.6), known)
+    return Image.composite(picture, Image.blend(picture, Image.new("RGB", picture.size, "white"), 0.6), mask)
 
 
 def _line(

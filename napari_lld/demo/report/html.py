@@ -55,8 +55,8 @@ def render(report: Report) -> str:
 def _names(report: Report, kind: str) -> list[str]:
     """List what the last round's truth holds of classes or attributes, in the order of its scores."""
     scores: Scores = report.rounds[-1].everywhere
-    found: Mapping[str, Any] = getattr(scores, kind)
-    return [name for name, item in found.items() if item.n]
+    tallies: Mapping[str, Any] = getattr(scores, kind)
+    return [name for name, item in tallies.items() if item.n]
 
 
 def _number(value: float | int | None, digits: int = 2) -> str:
@@ -138,5 +138,5 @@ def _table(markdown: str) -> Markup:
 
 
 def _inline(text: str) -> str:
-    written = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
-    return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", written)
+    text_as_html = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", text_as_html)
