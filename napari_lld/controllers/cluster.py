@@ -1,4 +1,4 @@
-"""The address of a cluster: asked for, and looked at beside the window who answers there."""
+"""Ask for the address of a cluster, and check in a thread whether it answers."""
 
 from __future__ import annotations
 

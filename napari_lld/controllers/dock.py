@@ -92,7 +92,7 @@ class AnnotateDock(QWidget):
         self._show_all()
 
     def _build(self) -> None:
-        """Make all that stands in the dock, in the language that is chosen."""
+        """Build the contents of the dock in the current language."""
         session, commands = self.desk.session, self.desk.commands
 
         self._stack = Pages()
@@ -150,7 +150,7 @@ class AnnotateDock(QWidget):
         self._on_training()
 
     def _on_words(self) -> None:
-        """Make it all again in another language: what is open, chosen and in front stays."""
+        """Rebuild the dock in another language; what is open, chosen and in front stays."""
         self.setUpdatesEnabled(False)
         focus = QApplication.focusWidget()
         had_focus = focus is not None and holds(self, focus)

@@ -200,7 +200,7 @@ class FieldController:
             self._session.fields.describe(field.id, note=text.strip())
 
     def details(self) -> None:
-        """Prompt for patient, slide, domain and size of a pixel of the fields that are meant."""
+        """Prompt for patient, slide, domain and pixel size of the chosen fields."""
         from napari_lld.widgets.fields import field_dialogs
 
         session = self._session

@@ -80,7 +80,7 @@ class GalleryController:
             self.window.show_counted(counted)
 
     def close(self) -> None:
-        """Close it for good."""
+        """Close the window permanently."""
         window, self.window = self.window, None
         if window is not None:
             self._desk.viewer.events.theme.disconnect(self._on_theme)

@@ -50,7 +50,7 @@ class ImportController:
             self.run(place, answer)
 
     def run(self, place: Place, options: Import) -> None:
-        """Import beside the window."""
+        """Import in a thread."""
         self._desk.jobs.start(
             tr("Importing"),
             lambda on_progress: carry_out(place, options, on_progress),

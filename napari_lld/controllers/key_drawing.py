@@ -1,4 +1,4 @@
-"""Boxes and regions without a mouse: put where one looks, moved and sized by keys."""
+"""Boxes and regions without a mouse: added in the middle of the view, moved and resized by keys."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class KeyDrawing:
         bring_into_view(desk.viewer, new)
 
     def _view(self) -> Box:
-        """Return what of the field is seen."""
+        """Return the visible part of the field."""
         viewer, field = self._desk.viewer, self._desk.session.fields.current
         camera = camera_of(viewer)
         height, width = canvas_size(viewer)

@@ -37,7 +37,7 @@ class MergeController:
         )
 
     def ask(self) -> None:
-        """Ask for a project, and look what of it would come in."""
+        """Ask for a project, and preview the merge."""
         from napari_lld.widgets.dialogs import dialogs
 
         project = self._desk.session.project
@@ -48,7 +48,7 @@ class MergeController:
             self.look(Place.of(project), other)
 
     def look(self, place: Place, other: Path) -> None:
-        """Compare the projects beside the window, then ask."""
+        """Compare the projects in a thread, then ask."""
         self._desk.jobs.start(
             tr("Comparing projects"),
             lambda on_progress: merging.bring(place, other, on_progress, dry_run=True),
@@ -69,7 +69,7 @@ class MergeController:
             self.run(place, other)
 
     def run(self, place: Place, other: Path) -> None:
-        """Bring it in beside the window."""
+        """Merge in a thread."""
         self._desk.jobs.start(
             tr("Bringing projects together"),
             lambda on_progress: merging.bring(place, other, on_progress, dry_run=False),

@@ -19,7 +19,7 @@ _KEPT = "preferences"
 def bind(preferences: Preferences) -> Callable[[], None]:
     """Sync with napari's settings from now on; return what undoes it.
 
-    Where napari does not know the plugin (it runs from a folder that is not installed), nothing is kept.
+    Nothing is stored if napari does not know the plugin, as when it runs from a folder that is not installed.
     """
     try:
         from napari.settings import get_plugin_settings
@@ -41,7 +41,7 @@ def bind(preferences: Preferences) -> Callable[[], None]:
 
 
 def _remember(preferences: Preferences) -> Callable[[], None]:
-    """Keep the preferences in the window's memory; what is of another type than ours is not taken."""
+    """Keep the preferences in the user state; values of another type are ignored."""
     stored = user_state.recall(_KEPT)
     for name, value in stored.items() if isinstance(stored, dict) else ():
         if type(value) is type(getattr(preferences, name, None)):

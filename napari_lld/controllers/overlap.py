@@ -1,4 +1,4 @@
-"""Saying which fields overlap, so that their common cells count once: found by the pixels, or by one cell."""
+"""Record which fields overlap, so that their common cells count once: by their pixels, or by one cell."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class OverlapController:
         self._pointed = None
 
     def find(self) -> None:
-        """Prompt for the other field, and find where it lies."""
+        """Prompt for the other field, and find its offset."""
         from napari_lld.widgets.dialogs import dialogs
 
         session = self._desk.session
@@ -117,7 +117,7 @@ class OverlapController:
         self._say(field_id, other_id, *offset_of_same_cell(cell.box, box))
 
     def _say(self, field_id: int, other_id: int, dx: float, dy: float) -> None:
-        """Store an overlap, and show what it means for the count."""
+        """Store an overlap, and show how it changes the count."""
         session = self._desk.session
         project = session.project
         if project is None:

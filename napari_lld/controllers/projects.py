@@ -120,7 +120,7 @@ class ProjectController:
             session.tell("hint", tr("The folder is not back yet. What you did last is kept."))
 
     def close(self) -> None:
-        """Close the project; what could not be saved is asked about first."""
+        """Close the project; ask first if there are unsaved changes."""
         from napari_lld.widgets.dialogs.close_question import may_close
 
         if not self._desk.session.unsaved.count or may_close(self._desk, self._desk.window):

@@ -74,7 +74,7 @@ class SlideDifferentialController:
         )
 
     def open(self) -> None:
-        """Show it, or bring it to the front."""
+        """Show the window, or bring it to the front."""
         from napari_lld.widgets.base.theme import colours
         from napari_lld.widgets.counts.slide_differential_window import SlideDifferentialWindow
 
@@ -94,14 +94,14 @@ class SlideDifferentialController:
         self._fill()
 
     def close(self) -> None:
-        """Close it for good."""
+        """Close the window permanently."""
         self._listening.close()
         self._soon.stop()
         self._task.close(1.0)
         self._drop_window()
 
     def _on_words(self) -> None:
-        """Make the window again, where it is open."""
+        """Rebuild the window if it is open."""
         old = self.window
         was_visible, target = self._visible, old.target.currentText() if old is not None else ""
         place = old.geometry() if old is not None else None
@@ -123,7 +123,7 @@ class SlideDifferentialController:
     # ------------------------------------------------------------------ what is asked for
 
     def start(self, to: int) -> None:
-        """Have the slide searched."""
+        """Start the search of the slide."""
         session = self._desk.session
         field = session.fields.current
         if field is not None and field.is_slide:
@@ -192,7 +192,7 @@ class SlideDifferentialController:
             self._soon.start()
 
     def _recount(self) -> None:
-        """Count anew in a thread what stands in the places that were read."""
+        """Recount the cells and suggestions of the searched places in a thread."""
         project = self._desk.session.project
         read = None if self._shown is None else self._read.get(self._shown)
         if project is None or read is None or not self._visible:

@@ -85,7 +85,7 @@ class SlideMapController:
         self._fill()
 
     def close(self) -> None:
-        """Close it for good."""
+        """Close the window permanently."""
         self._listening.close()
         self._soon.stop()
         self._marks.close(1.0)
@@ -93,7 +93,7 @@ class SlideMapController:
         self._drop_window()
 
     def _on_words(self) -> None:
-        """Make the window again, where it is open."""
+        """Rebuild the window if it is open."""
         was_visible, place = self.window is not None and self.window.isVisible(), None
         if self.window is not None:
             place = self.window.geometry()
@@ -175,7 +175,7 @@ class SlideMapController:
             self._soon.start()
 
     def _read_marks(self) -> None:
-        """Read where cells and suggestions are, of all of the slide, beside the window."""
+        """Read the positions of all cells and suggestions of the slide in a thread."""
         window, session = self.window, self._desk.session
         project, slide = session.project, session.marks.slide
         if window is None or not window.isVisible() or project is None or slide is None:

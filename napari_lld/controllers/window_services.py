@@ -51,7 +51,7 @@ class WindowServices(QObject):
         self._listening.add(self.session.preferences.events.instant, self._on_instant)
 
     def close(self) -> None:
-        """Disconnect from the session; what was counted is kept."""
+        """Disconnect from the session; counted time is kept."""
         self._looking.stop()
         self.session.training.rounds.close()
         self.clock.close()
@@ -183,7 +183,7 @@ class WindowServices(QObject):
     # ------------------------------------------------------------------ export
 
     def export(self) -> None:
-        """Count what there is, ask what to export, and write it beside the window."""
+        """Count the contents, ask what to export, and export in a thread."""
         project = self.session.project
         if project is None:
             return
@@ -212,7 +212,7 @@ class WindowServices(QObject):
         )
 
     def report(self) -> None:
-        """Ask where to, and write the report beside the window."""
+        """Ask for the place of the report, and write it in a thread."""
         from napari_lld.widgets.dialogs import report_dialog
 
         project = self.session.project

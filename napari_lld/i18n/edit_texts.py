@@ -1,4 +1,4 @@
-"""What an edit was, in the user's language: the store writes it in English, in its history; no Qt."""
+"""Describe edits in the user's language; the history of the store is in English. No Qt."""
 
 from __future__ import annotations
 

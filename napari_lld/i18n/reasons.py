@@ -1,4 +1,4 @@
-"""Why something is worth a look, in the user's language; no Qt."""
+"""Translate reasons (`training.reasons`) to the user's language; no Qt."""
 
 from __future__ import annotations
 

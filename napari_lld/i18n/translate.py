@@ -69,7 +69,7 @@ def languages() -> list[str]:
 
 
 def use_language(*preferred: str) -> str:
-    """Choose the first language of which there is a catalogue, else English; give which one it is.
+    """Choose the first language that has a catalogue, else English; return its code.
 
     Parameters
     ----------

@@ -70,13 +70,13 @@ def _small(pixels: Pixels, down: float) -> npt.NDArray[np.float64]:
 def _padded(
     pixels: npt.NDArray[np.float64], size: npt.NDArray[np.int_]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Enlarge pixels at the right and below, and say which of them are known."""
+    """Pad pixels at the right and below; also return a mask of the known ones."""
     margins = [(0, int(more)) for more in size - np.array(pixels.shape)]
     return np.pad(pixels, margins), np.pad(np.ones(pixels.shape, bool), margins)
 
 
 def _alike(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], rows: int, columns: int) -> float:
-    """Correlate what two fields have in common, the second laid at an offset."""
+    """Correlate the common part of two fields, the second at an offset."""
     top, left = max(0, rows), max(0, columns)
     bottom, right = (
         min(first.shape[0], rows + second.shape[0]),

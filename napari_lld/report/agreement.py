@@ -1,4 +1,4 @@
-"""How far several readings agree, if there are several."""
+"""Agreement of several readings."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Agreement:
 
 
 def agreement_of(project: Project, words: Words) -> Agreement:
-    """Measure it; see `training.agreement`."""
+    """Measure the agreement of the readings; see `training.agreement`."""
     readings = project.readings.all()
     if len(readings) < 2:
         return Agreement("There is one reading only, so nothing can be said of how far people agree.")

@@ -29,7 +29,7 @@ def starter_card() -> Mapping[str, Any]:
 
 
 def starter_limits() -> list[str]:
-    """Describe the starter's blind spots, in its card's words."""
+    """Return the limits of the starter as its card states them."""
     return [str(limit) for limit in CardPart(starter_card()).list("limits")]
 
 
@@ -52,7 +52,7 @@ def starter_rows() -> dict[str, str]:
 
 
 def model_rows(model: Model) -> dict[str, str]:
-    """Sum up a model's card; what a card does not say is left out."""
+    """Summarise a model's card; missing entries are left out."""
     part = CardPart(model.card)
     config, versions, learnt = part.part("config"), part.part("versions"), part.part("learnt_from")
     learned = (

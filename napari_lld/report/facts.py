@@ -1,4 +1,4 @@
-"""What the report is made of, read from the project once, in few statements."""
+"""The data of the report, read from the project once, in few statements."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Facts:
 
     @classmethod
     def of(cls, project: Project, *, names: bool = False) -> Facts:
-        """Read them."""
+        """Read the facts of a project."""
         numbers = {patient.name: i for i, patient in enumerate(project.fields.patients(), 1)}
         summaries, models = project.fields.summaries(), project.models.all()
         units = units_of_fields(summary.field for summary in summaries)
@@ -100,12 +100,12 @@ class Facts:
 
     @cached_property
     def class_counts(self) -> Counter[str | None]:
-        """How many cells say each class."""
+        """How many cells have each class."""
         return Counter(cell.cell_class for cell in self.cells)
 
     @cached_property
     def value_counts(self) -> Mapping[str, Counter[str]]:
-        """How many cells say each value of each attribute."""
+        """How many cells have each value of each attribute."""
         counts: dict[str, Counter[str]] = {attribute.name: Counter() for attribute in self.schema.attributes}
         for cell in self.cells:
             for name, value in cell.attributes.items():

@@ -1,4 +1,4 @@
-"""What the numbers of this very project do not show, in sentences."""
+"""The limits of the numbers of this project, in sentences."""
 
 from __future__ import annotations
 

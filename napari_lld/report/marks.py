@@ -1,4 +1,4 @@
-"""What a number stands on: the three marks of a measurement, and that of a plain count."""
+"""The basis of a number: the three marks of a measurement, and that of a plain count."""
 
 from __future__ import annotations
 

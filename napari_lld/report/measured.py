@@ -1,4 +1,4 @@
-"""How good the model is: what its card says it scored on held-out, random and learned-from cells."""
+"""Scores of the model from its card, on held-out, random and learned-from cells."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """How often was right what was said to be so sure."""
+    """How often predictions of a confidence were right."""
 
     title: str
     n: int
@@ -122,7 +122,7 @@ class DomainScores:
 
 
 def measurements(facts: Facts) -> list[Measurement]:
-    """Return the three measurements of the model, each with its numbers or with why there are none."""
+    """Return the three measurements of the model, each with its numbers or the reason for having none."""
     return [_measurement(facts, mark) for mark in _KEYS]
 
 
@@ -241,7 +241,7 @@ def _of_value(row: CardPart) -> Estimate:
 
 
 def confusions(measurement: Measurement, words: Words) -> list[Confusion]:
-    """Return the matrices of class and attributes, where there is anything in them."""
+    """Return the confusion matrices of class and attributes that are not empty."""
     tables = measurement.numbers.part("confusion")
     matrices = [_confusion("Class", tables.part("class"), words.cell_class)]
     for name in tables.part("attributes"):

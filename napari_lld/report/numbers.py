@@ -58,7 +58,7 @@ def share(hits: int, total: int) -> Estimate:
 
 
 def percent(value: float) -> str:
-    """Write a share in percent; none that is not all or nothing is written as 0 or 100."""
+    """Format a share in percent; only none and all are written as 0 and 100."""
     rounded = round(100 * value)
     if rounded == 100 and value < 1:
         return "over 99"
@@ -68,7 +68,7 @@ def percent(value: float) -> str:
 
 
 def written(estimate: Estimate, *, as_share: bool = False) -> str:
-    """Write a number with its interval, as much of it as its n bears.
+    """Format a number with its interval, as precisely as its n allows.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class CardPart:
         return name in self._content
 
     def part(self, *names: str) -> CardPart:
-        """Return what lies beneath, by name."""
+        """Return a nested part by name."""
         content: object = self._content
         for name in names:
             content = content.get(name) if isinstance(content, Mapping) else None

@@ -1,4 +1,4 @@
-"""What was annotated: the project in numbers, its patients, its classes and values, its domains."""
+"""The project in numbers: patients, classes and values, domains."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Overview:
 
 
 def overview(project: Project, facts: Facts) -> Overview:
-    """Count it."""
+    """Count the contents of a project."""
     summaries = facts.summaries
     patients, more = _patients(facts)
     return Overview(

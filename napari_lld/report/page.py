@@ -1,4 +1,4 @@
-"""The whole page: every section's facts into one template, and the file written in one step."""
+"""Render the whole page from one template, and write the file in one step."""
 
 from __future__ import annotations
 

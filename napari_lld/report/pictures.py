@@ -74,7 +74,7 @@ class Pictures:
 
 
 def pictures(project: Project, facts: Facts) -> Pictures:
-    """Cut and draw them."""
+    """Cut and draw the pictures."""
     if facts.model is None:
         return Pictures(Mark.HELD_OUT, "No model was trained yet.")
     outcomes = read_outcomes(project.models.folder(facts.model.id))

@@ -66,7 +66,7 @@ def set_rows(facts: Facts) -> list[SetRow]:
 
 
 def units_word(rows: Sequence[SetRow]) -> str:
-    """Describe what the cells of the sets are counted by."""
+    """Return the name of the units that the sets are counted by."""
     if all(row.of_fields == row.patients for row in rows):
         return "Fields"
     return "Patients" if all(row.of_fields == 0 for row in rows) else "Patients (or fields)"

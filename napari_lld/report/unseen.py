@@ -78,7 +78,7 @@ def before_annotation(project: Project, facts: Facts) -> Measurement:
 
 
 def _once(suggested: Sequence[Suggestion]) -> list[Proposal]:
-    """Leave out what the model suggested again in a later round: those that people decided on stand first."""
+    """Leave out what the model suggested again in a later round, preferring decided suggestions."""
     distinct: list[Suggestion] = []
     for suggestion in sorted(suggested, key=lambda s: (s.state is SuggestionState.SUPERSEDED, -s.id)):
         if all(iou(suggestion.box, other.box) < IOU for other in distinct):

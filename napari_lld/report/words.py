@@ -1,4 +1,4 @@
-"""What things are called in a report: titles of the schema, and names or what stands for them."""
+"""Names in a report: titles of the schema, and names or their pseudonyms."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class Words:
 
 
 def counted(n: int, singular: str, plural: str = "") -> str:
-    """Write a count with its noun."""
+    """Format a count with its noun."""
     return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
 
 
 def listed(items: list[str], most: int = 12) -> str:
-    """Write a list as a sentence has it."""
+    """Join items as in a sentence."""
     if len(items) > most:
         items = [*items[: most - 1], f"{len(items) - most + 1} more"]
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"

@@ -1,4 +1,4 @@
-"""The effort: who did what for how long, and what became of the suggestions."""
+"""The work of each annotator: time, cells, and decisions on suggestions."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class WorkFacts:
 
 
 def work(project: Project, facts: Facts) -> WorkFacts:
-    """Count it; of all readings."""
+    """Count the work of all readings."""
     people: dict[str, Person] = {}
 
     def person(name: str) -> Person:

@@ -1,4 +1,4 @@
-"""What is answered while one looks on: by a second worker process, which no training blocks; no Qt."""
+"""Requests to the assistant, a second worker process that no training blocks; no Qt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Answerer(Protocol):
         *,
         kind: str = "",
     ) -> None:
-        """Do a request; of those that wait, it takes the place of one of its kind."""
+        """Queue a request; it replaces a waiting request of its kind."""
 
     def forget(self) -> None:
         """Drop what was asked."""
@@ -61,7 +61,7 @@ class Assistant:
         *,
         kind: str = "",
     ) -> bool:
-        """Ask about the open project; return whether there is anybody to ask.
+        """Send a request about the open project; return whether there is an assistant.
 
         Parameters
         ----------
@@ -72,7 +72,7 @@ class Assistant:
         heard
             Called with each message before.
         kind
-            A newer request of a kind takes the place of one that waits; the task if empty.
+            A newer request of a kind replaces a waiting one; the task if empty.
         """
         project = self._opened.project
         if project is None or self.process is None:

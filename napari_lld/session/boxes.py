@@ -1,4 +1,4 @@
-"""Boxes of cells on the current field: drawn, or proposed at a click."""
+"""Boxes of cells on the current field: drawn, or proposed after a click."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Boxes:
         pixels
             What `search_around` asked for.
         origin
-            Where they begin, as x and y.
+            x and y of their top left corner on the field.
         """
         left, top = origin
         box = box_at(pixels, x - left, y - top, self.usual_side())

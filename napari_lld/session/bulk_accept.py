@@ -1,4 +1,4 @@
-"""Many suggestions accepted at once, where a model has earned it on held-out cells."""
+"""Accept many suggestions at once, if held-out cells justify it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class BulkAccept:
         self._models = models
 
     def earned(self, candidates: Iterable[Candidate]) -> tuple[list[int], list[str]]:
-        """Return which suggestions may be accepted without a look at each, and why the others may not.
+        """Return which suggestions may be accepted without individual review, and why the others may not.
 
         They may where, on held-out cells, few enough of what is at least as probable were wrong
         (`model_facts.bulk_refusal`), and of the class too (`model_facts.class_refusal`). Unknown ones never
@@ -126,7 +126,7 @@ class BulkAccept:
 
     @property
     def choice(self) -> str:
-        """Return which of the suggestions that are shown *accept all* takes, and which it leaves, and why."""
+        """Describe which of the shown suggestions *accept all* takes, and which it leaves, and why."""
         schema, visible = self._opened.schema, self._suggestions.shown
         if schema is None or not visible:
             return self._suggestions.why_none
@@ -152,7 +152,7 @@ class BulkAccept:
         return "\n".join(messages)
 
     def accept_all(self) -> list[int]:
-        """Accept the suggestions of this field that are shown, as one edit, where the model is that sure."""
+        """Accept the shown suggestions of this field as one edit, as far as the model justifies it."""
         project, refusal = self._opened.project, self.refusal
         if project is None or refusal:
             self._opened.tell("hint", refusal)

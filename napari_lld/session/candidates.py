@@ -1,4 +1,4 @@
-"""What a model predicts of the current cell, where a person has not said it yet; no Qt."""
+"""Predictions for the unlabelled parts of the current cell; no Qt."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Candidates:
 
     @property
     def classes(self) -> list[tuple[str, float]]:
-        """The most probable classes of the current cell, where it has none, and how probable each is."""
+        """The most probable classes of the current cell with their probabilities, if it has no class."""
         cell, predicted = self._selection.cell, self.predicted
         if cell is None or predicted is None or cell.cell_class is not None:
             return []

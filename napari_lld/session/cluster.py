@@ -72,7 +72,7 @@ class Cluster:
 
     @property
     def of_prediction(self) -> dict[str, Any]:
-        """What a request says of who predicts."""
+        """The arguments of a request that choose where to predict."""
         return {"scheduler": self.used} if self.used else {}
 
     @property
@@ -105,7 +105,7 @@ class Cluster:
         )
 
     def look(self) -> None:
-        """Check who answers at the address."""
+        """Check whether a scheduler answers at the address."""
         self._reached, self.trouble = None, ""
         if self.used and self.check is not None:
             address = self.used

@@ -1,4 +1,4 @@
-"""How the current field is shown and what is measured on it, evented, without Qt: a part of the session.
+"""Display settings and measurements of the current field; evented, without Qt: a part of the session.
 
 Nothing here is stored with the project: looks and switches are the user's, measures are gone with the tool.
 """
@@ -166,7 +166,7 @@ class FieldDisplay:
         return self._fields.describe(pixel_size_um=um)
 
     def alike(self) -> list[int]:
-        """List the other fields that look taken like the current one: same size, microscope, camera, lens.
+        """List the other fields that were probably taken like this one: same size, microscope, camera, lens.
 
         Those whose pixel size is known otherwise are left out.
         """

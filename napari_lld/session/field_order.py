@@ -1,4 +1,4 @@
-"""Which fields the list shows, and in which order; no Qt."""
+"""Filter and order of the field list; no Qt."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class FieldFilter:
     classes: frozenset[str] = frozenset()
 
     def lets_through(self, summary: FieldSummary, texts: FieldTexts) -> bool:
-        """Return whether a field passes."""
+        """Return whether a field passes the filter."""
         field = summary.field
         if self.standings and standing(summary) not in self.standings:
             return False
@@ -100,7 +100,7 @@ class FieldTexts:
 
 
 def find_fields(summaries: Iterable[FieldSummary], text: str, texts: FieldTexts) -> list[Field]:
-    """Find the fields that a number or words of a name mean, the best first.
+    """Find the fields that match a number or words of a name, the best first.
 
     A number is a field's own; what is written in full comes before what begins so, and that before what
     holds all the words in name, patient or slide.

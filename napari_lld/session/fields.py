@@ -1,4 +1,4 @@
-"""The fields of the project: which are listed, in which order, which are chosen and which one is shown.
+"""The fields of the project: the filtered and ordered list, the chosen fields and the current one.
 
 Summaries are kept and re-read for the fields that an event names only, so that a project of ten thousand
 fields costs a label no more than one of ten.
@@ -114,7 +114,7 @@ class Fields:
         return list(self.by_id.values())
 
     def find(self, text: str) -> list[Field]:
-        """Find the fields that a number or words mean, the best first; without any, list them all."""
+        """Find the fields that match a number or words, the best first; list all without any."""
         if text.strip():
             return find_fields(self.by_id.values(), text, self._texts)
         summaries = self.by_id
@@ -170,13 +170,13 @@ class Fields:
             self._opened.tell("hint", tr("Nothing was worked out yet: that comes with the first training."))
 
     def take_ranking(self) -> None:
-        """Take up the order that was just worked out because somebody asked for it."""
+        """Use the ranking that was just computed on request."""
         if self._order is Order.RANK and self._opened.project is not None:
             self.arrange()
             self._opened.tell("hint", tr("Sorted by expected gain per minute."))
 
     def arrange(self) -> None:
-        """Filter and sort the list by how things stand now."""
+        """Filter and sort the list again."""
         self._arrange()
         self.listed_changed.emit()
         self._fetch_neighbours()
@@ -200,12 +200,12 @@ class Fields:
 
     @property
     def chosen(self) -> Sequence[int]:
-        """The fields chosen in the list, in its order; none where one alone is meant, the one shown."""
+        """The fields chosen in the list, in its order; empty if only the current field counts."""
         return [field_id for field_id in self._listed if field_id in self._chosen] if self._chosen else []
 
     @property
     def meant(self) -> list[Field]:
-        """The fields that something is said of: those chosen, else the one shown."""
+        """The fields that a command applies to: the chosen ones, else the current one."""
         ids = self.chosen or ([] if self._current_id is None else [self._current_id])
         return [self.by_id[field_id].field for field_id in ids]
 
@@ -322,7 +322,7 @@ class Fields:
             places = range(len(self._listed))
         return next((self._listed[i] for i in places if not summaries[self._listed[i]].field.skipped), None)
 
-    # ------------------------------------------------------------------ what is said of a field
+    # ------------------------------------------------------------------ descriptions of fields
 
     def describe(self, field_id: int | None = None, **changes: Any) -> bool:
         """Change what is known of a field (see `Project.fields.update`), of the current one if omitted."""
@@ -338,7 +338,7 @@ class Fields:
         return project is not None and self._opened.done(lambda: project.fields.set_patient_rule(expression))
 
     def skip(self) -> None:
-        """Pass over the field that is shown and go to the next; on a skipped one, take that back."""
+        """Skip the current field and go to the next; on a skipped field, unskip it."""
         field = self.current
         if field is None or not self.describe(skipped=not field.skipped):
             return

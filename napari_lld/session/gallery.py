@@ -1,4 +1,4 @@
-"""The gallery's state, without Qt: what is listed, in what order, and what is done to many.
+"""The gallery's state, without Qt: filters, order, and edits of many items.
 
 The store is the truth: a reader in another thread lists it (`read_items`), what was edited is read again by
 field, and all that is done to many is one transaction, taken back in one step.
@@ -198,7 +198,7 @@ class Gallery:
         self.shown_changed.emit()
 
     def _show(self, ordered: Sequence[Item], listed: Mapping[Key, Item]) -> None:
-        """List what passes the filters, and what only a model has changed since it was listed."""
+        """List the items that pass the filters, and those that only a model has changed since."""
         passes, of_class, ranking = self._test(), self._test_of_class(), self.ranking
 
         def stays(item: Item) -> bool:
@@ -290,7 +290,7 @@ class Gallery:
     # ------------------------------------------------------------------ orders by likeness
 
     def sort_by(self, order: Order, of: Key | None = None) -> None:
-        """Sort by something else; an order by likeness comes when the assistant has answered.
+        """Change the order; an order by likeness follows when the assistant has answered.
 
         Parameters
         ----------
@@ -373,7 +373,7 @@ class Gallery:
             self.session.tell("hint", trn("{count} cell labelled.", "{count} cells labelled.", count))
 
     def accept(self, items: Sequence[Item], seen: Collection[Key]) -> None:
-        """Make suggestions cells as they stand: those that were on the screen, others only where earned.
+        """Accept suggestions unchanged: those that were visible, others only if `BulkAccept` allows it.
 
         Unknown cells are left, on the screen or not: they want a class. So are those of films that the model
         has not learnt from.
@@ -381,7 +381,7 @@ class Gallery:
         Parameters
         ----------
         seen
-            What was on the screen, crop and all.
+            Items that were visible with their crop.
         """
         waiting = [item for item in items if item.pending]
         unknown = sum(item.unknown for item in waiting)
@@ -439,7 +439,7 @@ class Gallery:
         )
 
     def _change_many(self, count: int, action: Callable[[Project], Any]) -> bool:
-        """Do something to so many in one transaction, and note its edits so that one step takes them back."""
+        """Edit several items in one transaction, and record the edits so that one undo reverts them."""
         project = self._project
         if project is None:
             return False

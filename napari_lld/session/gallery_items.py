@@ -109,7 +109,7 @@ def _item(entry: Entry, schema: Schema) -> Item:
 
 
 def successors(before: Iterable[Item], now: Iterable[Item]) -> dict[Key, Key]:
-    """Find what stands where something else stood: the cell that a suggestion became, a newer suggestion.
+    """Find the successors of items: the cell that a suggestion became, or a newer suggestion.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ class Cluster:
 
 @dataclass
 class Ranking:
-    """What the assistant answered: the order of the keys, and what stands beside each.
+    """An answer of the assistant: the order of the keys, and the number of each.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Ranking:
     cluster_of: dict[Key, int] = field(default_factory=dict)
 
     def hand_on(self, old: Key, new: Key) -> None:
-        """Put one key in the place of another, with all that was known of it."""
+        """Replace one key by another, with its values."""
         _copy(self.places, old, new)
         _copy(self.numbers, old, new)
         _copy(self.cluster_of, old, new)
@@ -73,7 +73,7 @@ class Ranking:
             self.of = new
 
     def whole_pairs(self, items: Sequence[Item]) -> list[Item]:
-        """Leave out those whose partner is not there, where the order is one of pairs."""
+        """Leave out items whose partner is missing, if the order is one of pairs."""
         if self.order is not Order.DUPLICATES:
             return list(items)
         keys = {item.key for item in items}
@@ -86,7 +86,7 @@ def _copy(values: dict[Key, Number], old: Key, new: Key) -> None:
 
 
 def ranking_of(order: Order, of: Key | None, result: Mapping[str, Any]) -> Ranking:
-    """Read the answer to a question; raises ``KeyError``, ``TypeError`` or ``ValueError`` if it is none."""
+    """Read an answer; raise ``KeyError``, ``TypeError`` or ``ValueError`` if it is not valid."""
     ranking = Ranking(order, of)
     if order is Order.DUPLICATES:
         for first, second, likeness in result["pairs"]:
@@ -226,7 +226,7 @@ class Likeness:
             self._fail(tr("This window has no process that compares cells."))
 
     def drop(self) -> None:
-        """Forget what was asked."""
+        """Discard the pending request."""
         self._asked += 1
         self.waiting, self.trouble = None, ""
 

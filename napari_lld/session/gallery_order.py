@@ -1,4 +1,4 @@
-"""What of the gallery is listed, and what comes first; no Qt."""
+"""Scopes, filters and orders of the gallery; no Qt."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class Places:
         """Whether something has come since it was sorted."""
 
     def sort(self, items: Iterable[Item], key: SortKey) -> list[Item]:
-        """Sort items anew, and remember where they stand."""
+        """Sort items, and store their order."""
         ordered = sorted(items, key=key)
         self._places = {item.key: place for place, item in enumerate(ordered)}
         self._next, self.added = len(ordered), False
@@ -158,7 +158,7 @@ class Places:
             self._places[new] = self._places[old]
 
     def keep(self, items: Iterable[Item]) -> list[Item]:
-        """Return items as they stand, those that have no place yet last."""
+        """Return items in their stored order, new ones last."""
         ordered = list(items)
         for item in ordered:
             if item.key not in self._places:

@@ -71,7 +71,7 @@ class History:
         self._select_touched(edit[0])
 
     def _select_touched(self, edit: Edit) -> None:
-        """Show what an undo or redo brought back."""
+        """Select a mark that an undo or redo changed."""
         present: Iterable[tuple[Kind, Sequence[Any]]] = (
             ("suggestion", self._marks.suggestions),
             ("cell", self._marks.cells),

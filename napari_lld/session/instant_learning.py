@@ -1,4 +1,4 @@
-"""Learning while one labels: after each label what is pending is predicted anew, without a round; no Qt."""
+"""Instant learning: after each label, pending suggestions are predicted anew without a round; no Qt."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class InstantLearning:
         self._failed = self._told_of_others = False
 
     def on_project(self) -> None:
-        """Begin anew with another project."""
+        """Reset for another project."""
         self._assistant.forget()
         self.cells, self._failed, self._told_of_others = 0, False, False
         self.changed.emit()
@@ -53,7 +53,7 @@ class InstantLearning:
             self.learn()
 
     def learn(self) -> bool:
-        """Ask for predictions from the labels so far; return whether there is anybody to ask."""
+        """Request predictions from the labels so far; return whether there is an assistant."""
         from training.protocol import RenewRequest
 
         field = self._fields.current

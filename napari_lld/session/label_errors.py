@@ -1,4 +1,4 @@
-"""Possible label errors: labels that the model contradicts, looked at again one by one, kept or corrected.
+"""Review of possible label errors: labels that the model contradicts, one by one, kept or corrected.
 
 The list is made when somebody comes to it, beside the window's thread, and made anew only when somebody asks
 or when it is empty. Meanwhile its items only vanish (and come back with an undo): nothing is shuffled under
@@ -35,11 +35,11 @@ class LabelErrorReader(Protocol):
     """Finds possible label errors beside the window's thread, and tells them in it."""
 
     def read(self, path: Path, reading_id: int, on_result: Callable[[LabelErrors | str], None]) -> None:
-        """Find the possible label errors of a reading; `then` gets them, or a sentence that says why not."""
+        """Find the possible label errors of a reading; call `on_result` with them or an error message."""
 
 
 def place_of(item: Ranked) -> Place:
-    """Return what a possible label error is known by, however often it is judged again."""
+    """Return the key of a possible label error, which stays the same when it is judged again."""
     return (item.field_id, item.id, None if item.id is not None else item.box)
 
 
@@ -96,7 +96,7 @@ class LabelErrorReview:
 
     @property
     def items(self) -> Sequence[Ranked]:
-        """The possible label errors that nobody has settled, the likeliest first."""
+        """The unresolved possible label errors, the likeliest first."""
         self._judge_again()
         return sorted(self._standing.values(), key=lambda item: self._ranks[place_of(item)])
 
@@ -150,7 +150,7 @@ class LabelErrorReview:
         return f"{nothing} {unchecked}"
 
     def search(self) -> None:
-        """Make the list anew, from what the model that looked last says."""
+        """Search again, with the predictions of the latest model."""
         project = self._opened.project
         if project is None:
             return
@@ -190,7 +190,7 @@ class LabelErrorReview:
             self._show_first()
 
     def forget(self) -> None:
-        """Forget the list: it was of another project or reading."""
+        """Clear the list: it belongs to another project or reading."""
         self._let_go()
         self._found, self._standing, self._ranks, self._at = None, {}, {}, None
         self._unjudged.clear()
@@ -200,7 +200,7 @@ class LabelErrorReview:
         self.changed.emit()
 
     def _judge_again(self, fields: set[int] | None = None) -> None:
-        """Judge edited fields again: what was settled goes, what an undo opened comes back."""
+        """Judge edited fields again: resolved errors go, errors that an undo reopened come back."""
         project, errors = self._opened.project, self._found
         field_ids = self._unjudged if fields is None else self._unjudged & fields
         self._unjudged = self._unjudged - field_ids
@@ -214,7 +214,7 @@ class LabelErrorReview:
                     self._standing[place] = standing[place]
 
     def _let_go(self) -> None:
-        """Let go of a cell that nobody boxed."""
+        """Deselect a possible missed cell."""
         if self._selects_missed:
             self._selection.select(None)
 
@@ -236,7 +236,7 @@ class LabelErrorReview:
             self._let_go()
 
     def tell(self) -> None:
-        """Emit that the list may be another one, if it is gone through."""
+        """Emit `changed` if the review is active."""
         if self._active:
             self.changed.emit()
 
@@ -278,7 +278,7 @@ class LabelErrorReview:
             self.show(following)
 
     def _neighbour(self, step: int) -> Ranked | None:
-        """Return the next one in a direction, from where the user is, though that one may be settled."""
+        """Return the next error in a direction from the current one, even if that one is resolved."""
         remaining = self.items
         if not remaining:
             return None
@@ -303,7 +303,7 @@ class LabelErrorReview:
 
     @property
     def model_would(self) -> str:
-        """Describe in two or three words what taking the model's word does with the current one."""
+        """Describe in two or three words what accepting the prediction does."""
         item, cell, schema = self.current, self._selection.cell, self._opened.schema
         if item is None or schema is None:
             return ""

@@ -1,4 +1,4 @@
-"""What is said of the current cell: class, values, box, kind, comment; by mouse, key and caret."""
+"""Labels of the current cell: class, values, box, kind, comment; by mouse, key and caret."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ class Labels:
         return None
 
     def _incomplete_after(self, cell: Cell | None) -> Cell | None:
-        """Return the next cell that lacks something, in the order of reading; last of all the cell itself."""
+        """Return the next incomplete cell, row by row; the cell itself comes last."""
         order = sorted(self._marks.cells, key=lambda c: (round(c.box[1] / 64), c.box[0]))
         ids = [c.id for c in order]
         start = ids.index(cell.id) + 1 if cell is not None and cell.id in ids else 0

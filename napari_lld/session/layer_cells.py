@@ -1,4 +1,4 @@
-"""What a layer's marks mean for the cells of the field: new, changed, here already; no Qt, no napari."""
+"""Compare the marks of a layer with the cells of the field: new, changed, existing; no Qt, no napari."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Taking:
     values: Counter[str] = field(default_factory=Counter)
 
     def sentence(self, layer: str) -> str:
-        """Describe what came of a layer."""
+        """Describe the result of taking a layer."""
         parts = []
         if self.new:
             parts.append(trn("{count} new cell", "{count} new cells", len(self.new)))
@@ -81,7 +81,7 @@ def take(
     meaning: Meaning,
     as_sent: Mapping[int, tuple[float, ...]],
 ) -> Taking:
-    """Sort the marks of a layer into new cells and changes.
+    """Sort the marks of a layer into new cells and changes of existing ones.
 
     A mark that bears the number of a cell is that cell; what it does not state (no class, no value) stays.
     Any other mark is a new cell, unless one is boxed there already. No cell is deleted.

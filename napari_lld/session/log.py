@@ -1,4 +1,4 @@
-"""What the window has said in this sitting, newest last, for whoever wants to read it again; no Qt."""
+"""The messages of this session, newest last; no Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands on the field that is shown, and which of it is to be seen.
+"""The marks of the current field, and which of them are visible.
 
 The session keeps no truth: cells, regions and suggestions are re-read from the project whenever that says
 that they changed (`FieldMarks` only remembers the last answer).
@@ -134,7 +134,7 @@ class FieldMarks:
 
     @property
     def suggestions(self) -> list[Suggestion]:
-        """Pending suggestions, surest first; the one that is held as it was."""
+        """Pending suggestions, the most probable first; a held one is unchanged."""
         if self._suggestions is None:
             held = self._held
             most = MOST_IN_SIGHT if self.is_slide else None
@@ -176,7 +176,7 @@ class FieldMarks:
         return suggestion.field_id == self.field_id and suggestion.state is SuggestionState.PENDING
 
     def look_at(self, area: Box) -> bool:
-        """Take up which area of a slide is in sight; return whether other marks are read for it."""
+        """Set the visible area of a slide; return whether marks must be read for it."""
         if not self.is_slide:
             return False
         x, y, w, h = area
@@ -195,7 +195,7 @@ class FieldMarks:
         return True
 
     def hold(self, suggestion_id: int | None) -> bool:
-        """Keep a suggestion as it is now; return whether the one held before has changed meanwhile."""
+        """Hold a suggestion as it is now; return whether the previously held one has changed."""
         if (self._held.id if self._held is not None else None) == suggestion_id:
             return False
         self._held = None if suggestion_id is None else self.suggestion(suggestion_id)
@@ -217,7 +217,7 @@ class FieldMarks:
         return self._suggestion_index.at(x, y)
 
     def renew(self, cell_ids: Collection[int]) -> bool:
-        """Read again only the cells that an edit touched; false where that does not tell which are there."""
+        """Read again only the cells that an edit touched; return False if all must be read."""
         if self._cells is None or not 0 < len(cell_ids) <= _FEW:
             return False
         cells = {cell.id: cell for cell in self._cells}

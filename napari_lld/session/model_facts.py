@@ -1,4 +1,4 @@
-"""What a model's card says of it, in words for the model list; no Qt."""
+"""Describe models by their cards, for the model list; no Qt."""
 
 from __future__ import annotations
 

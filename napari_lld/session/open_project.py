@@ -1,4 +1,4 @@
-"""What is open, and how the session says what happened: every part of the session is given it."""
+"""The open project and the notices of the session, shared by all of its parts."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class OpenProject:
     # ------------------------------------------------------------------ telling and trying
 
     def tell(self, level: Level, sentence: str) -> None:
-        """Emit a notice: the first line says what happened, what follows are details."""
+        """Emit a notice: the first line is the message, the rest are details."""
         self.notice.emit(level, in_the_window(sentence))
 
     def attempt(self, action: Callable[[], T]) -> T | None:
-        """Return the result of an action; ``None`` (and a notice) where it was refused."""
+        """Return the result of an action; ``None`` and a notice if it failed."""
         try:
             return action()
         except LLDError as error:
@@ -57,7 +57,7 @@ class OpenProject:
             return None
 
     def done(self, action: Callable[[], Any]) -> bool:
-        """Do something that has no result; False (and a notice) where it was refused."""
+        """Run an action without a result; False and a notice if it failed."""
         try:
             action()
         except LLDError as error:

@@ -1,4 +1,4 @@
-"""What a model thinks of a cell or suggestion, as numbers to sort by; no Qt."""
+"""Numbers that a model predicts for a cell or suggestion, to sort by; no Qt."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Disagreement(NamedTuple):
 
 
 def disagreement(entry: Entry, schema: Schema) -> Disagreement | None:
-    """Compare what a person says of a cell with what a model predicts.
+    """Compare the labels of a cell with a model's predictions.
 
     The model disagrees where its most probable class or value is not the label. A class group agrees with
     each of its classes. Of several labels the one that the model contradicts counts, and of those the least

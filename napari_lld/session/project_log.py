@@ -1,4 +1,4 @@
-"""The log that a project keeps of what went wrong: a sentence for the user, the details for whoever helps."""
+"""Error logs in a project: a sentence for the user, and details for support."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEAST = 3
 
 
 def without_names(text: str, project: Path, fields: Iterable[Field]) -> str:
-    """Replace what names a patient in a text that people hand on when they ask for help.
+    """Replace names of patients in a text that users send when they ask for help.
 
     Patients, slides, domains and files become numbers; the paths of the project and of the home folder go.
     """

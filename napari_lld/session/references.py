@@ -146,7 +146,7 @@ class References:
         self._follow()
 
     def close(self) -> None:
-        """Show nothing any more."""
+        """Close the comparison."""
         self.is_open, self._what = False, None
         self.comparison = self.chosen = self._asked = None
         self.changed.emit()
@@ -187,7 +187,7 @@ class References:
         return Question(what, values, key, mark.field_id, box, cell_class, near)
 
     def _follow(self) -> None:
-        """Ask anew where another cell or row is current."""
+        """Request again if another cell or row is current."""
         if not self.is_open:
             return
         question = self._question()
@@ -261,13 +261,13 @@ class References:
         return self.comparison.cells[value][number]
 
     def choose(self, value: str, number: int) -> None:
-        """Put a reference beside the current cell."""
+        """Compare the current cell with a reference."""
         if (value, number) in self._available():
             self.chosen = (value, number)
             self.changed.emit()
 
     def step(self, by: int) -> None:
-        """Put the next or previous reference beside the current cell."""
+        """Compare with the next or previous reference."""
         available = self._available()
         if available:
             place = available.index(self.chosen) if self.chosen in available else -by

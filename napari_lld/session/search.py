@@ -314,7 +314,7 @@ def kind_words(schema: Schema) -> dict[str, Word]:
 
 
 def _match_words(parts: Iterable[str], words: Mapping[str, Word], title: str) -> set[str]:
-    """Return the words that are meant: those spelled so, else those of which it is a part."""
+    """Return the matching words: those spelled so, else those that contain the text."""
     result: set[str] = set()
     for part in parts:
         query = normalise(part)
@@ -351,7 +351,7 @@ def last_term(text: str) -> str:
 
 
 def completions(text: str, schema: Schema, fields: Iterable[Field] = ()) -> list[str]:
-    """Return what the last term of a text may become: prefixes, or after one its words.
+    """Return the completions of the last term of a text: prefixes, or the words after one.
 
     Parameters
     ----------

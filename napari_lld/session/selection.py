@@ -1,4 +1,4 @@
-"""The one thing that is current on the field, and the row of the caret in it."""
+"""The current mark of the field, and the row of the caret in it."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class Selection:
             self.select("missed", number)
 
     def select_at(self, x: float, y: float) -> bool:
-        """Make the smallest box around a point current; False if there is none."""
+        """Select the smallest box around a point; False if there is none."""
         marks = self._marks.at(x, y)
         if not marks:
             self.select(None)

@@ -1,4 +1,4 @@
-"""The one session of the desk, without Qt: what is open, what is current, what can be done.
+"""The session of the window, without Qt: the open project, the current marks, and all actions.
 
 Widgets and layers bind to the signals of its parts and call their methods; they keep nothing. Each part does
 one thing and is given the parts that it needs; the session makes them, and passes the project's events on in
@@ -287,7 +287,7 @@ class Session(OpenProject):
             self.done(project.refresh)
 
     def try_to_save(self) -> bool:
-        """Open the project anew if its folder is back, and do again what could not be saved."""
+        """Reopen the project if its folder is back, and repeat the unsaved actions."""
         project = self.project
         if project is None or not self.unsaved.why:
             return False
@@ -322,7 +322,7 @@ class Session(OpenProject):
         return True
 
     def _read_again(self) -> None:
-        """Read everything of the open project again: it was gone, and is back."""
+        """Read everything again after the project was missing."""
         self.readings.read()
         self.fields.read_again()
         self.project_changed.emit()

@@ -1,4 +1,4 @@
-"""A differential on a whole slide as it stands now: counts, what was read, what waits for review; no Qt."""
+"""The current differential of a whole slide: counts, searched area, pending reviews; no Qt."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ReadPlaces:
         )
 
     def count(self, project: Project) -> SlideCount:
-        """Count what stands there now; for a thread beside the window."""
+        """Count the cells and suggestions of the searched places; called in a thread."""
         holds = self.boxes.holds
         cells = project.cells.pick(self.field_id, holds)
         return count(cells, project.suggestions.pick(self.field_id, holds, least=LIKELY), holds)

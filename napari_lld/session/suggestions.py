@@ -1,4 +1,4 @@
-"""The suggestions of the current field: two queues, gone through one by one, accepted or rejected."""
+"""The suggestions of the current field: two queues, reviewed one by one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from training.ranking.project import groups_of, stored_words
 
 
 class Suggestions:
-    """What a model proposes on the current field, and what becomes of it."""
+    """The suggestions of the current field and the decisions on them."""
 
     queue_changed = Signal()
 
@@ -191,7 +191,7 @@ class Suggestions:
     # ------------------------------------------------------------------ one at a time
 
     def accept(self) -> None:
-        """Make the current suggestion a cell as it stands, and go to the next.
+        """Accept the current suggestion unchanged, and go to the next.
 
         Of an unknown cell the box and the values are taken, and the cell stays current: its class is to be
         given.
@@ -242,7 +242,7 @@ class Suggestions:
             )
 
     def correct(self, changes: Mapping[str, Any]) -> int | None:
-        """Make the current suggestion a cell with changes; return the cell."""
+        """Accept the current suggestion with changes; return the cell's id."""
         project, suggestion = self._opened.project, self._selection.suggestion
         if project is None or suggestion is None:
             return None

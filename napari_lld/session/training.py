@@ -143,12 +143,12 @@ class Training:
             self.process.cancel()
 
     def keep_details(self, message: Any, fields: Iterable[Field]) -> str:
-        """Keep a failed worker's last words in the project; say where.
+        """Store the details of a failed worker in the project; return a sentence with the file's name.
 
         Parameters
         ----------
         known
-            The fields whose names are not to stand in the log.
+            The fields whose names are replaced in the log.
         """
         project = self._opened.project
         if project is None or not message.details:

@@ -1,4 +1,4 @@
-"""Where a training stands, for whoever shows it; no Qt, no torch."""
+"""The state of a training, to be shown; no Qt, no torch."""
 
 from __future__ import annotations
 
@@ -163,12 +163,12 @@ class TrainingState:
             self.changed.emit()
 
     def forget(self) -> None:
-        """Delete what the last training of another project said."""
+        """Reset: the last training was of another project."""
         if not self.busy:
             self._end("")
 
     def receive(self, message: Any) -> None:
-        """Take in one message of the worker protocol."""
+        """Process one message of the worker protocol."""
         if message.type in {"started", "waiting", "saved", "suggested"}:
             self._saved_last = message.type == "saved"
         match message.type:

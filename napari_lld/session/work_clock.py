@@ -1,4 +1,4 @@
-"""How long somebody has worked on which field: counted while mouse and keys are used; no Qt."""
+"""Work time by field, counted while mouse and keys are used; no Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The assistant of a window: a second worker process for what is answered while one looks on.
+"""The assistant of a window: a second worker process for requests that are answered at once.
 
 It is not blocked by a training. It does one request at a time; of those that wait, a newer one of a kind
 takes the place of an older one. While it renews suggestions beyond the field that is shown, a newer request
@@ -49,7 +49,7 @@ class AssistantProcess(QObject):
         *,
         kind: str = "",
     ) -> None:
-        """Do a request when those before it are done."""
+        """Queue a request."""
         question = _Asked(request, on_done, on_message, kind or request.task)
         self._waiting = [waiting for waiting in self._waiting if waiting.kind != question.kind]
         self._waiting.append(question)

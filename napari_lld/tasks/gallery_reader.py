@@ -1,4 +1,4 @@
-"""The thread that lists and cuts for the gallery: it has the project open for itself; no Qt."""
+"""The thread that lists items and cuts crops for the gallery, with its own open project; no Qt."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class GalleryReader(threading.Thread):
         return True
 
     def _changes(self, field_ids: list[int] | None, items: list[Item]) -> Mapping[Key, Key]:
-        """Find what has taken the place of what on some fields, and remember what stands there now."""
+        """Find the successors of items on some fields, and store the current items."""
         current: dict[int, list[Item]] = {field_id: [] for field_id in field_ids or self._known}
         for item in items:
             current.setdefault(item.entry.field_id, []).append(item)

@@ -1,4 +1,4 @@
-"""Labels from elsewhere into a project: what would come in, then the import itself; no Qt, for a thread."""
+"""Preview and run an import of labels; for a thread, no Qt."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ImportPreview:
 
 
 def look(place: Place, request: Import, on_progress: OnProgress) -> ImportPreview:
-    """Carry the import out, take it back, and report what it would have done."""
+    """Import, roll back, and report what the import would do."""
     form = request.options.format or formats.recognise(request.path) or ""
     if not form:
         return ImportPreview("", problem=_unrecognised(request.path))
@@ -83,12 +83,12 @@ def look(place: Place, request: Import, on_progress: OnProgress) -> ImportPrevie
 
 
 def carry_out(place: Place, request: Import, on_progress: OnProgress) -> ImportReport:
-    """Import, all of it or nothing.
+    """Import completely or not at all.
 
     Raises
     ------
     LLDError
-        It cannot be; nothing was imported.
+        The import failed; nothing was imported.
     """
     options = request.options
     try:
@@ -151,7 +151,7 @@ def _unrecognised(path: Path) -> str:
 
 
 def comes_in(report: ImportReport) -> str:
-    """Describe what is, or was, imported."""
+    """Describe the contents of an import."""
     things = [
         trn("{count} cell", "{count} cells", report.cells),
         trn("{count} finished region", "{count} finished regions", report.regions),

@@ -21,7 +21,7 @@ class Stopped(Exception):  # noqa: N818 - nothing is wrong
 
 
 class Jobs(QObject):
-    """Runs work in a thread; its ends are told in the window's thread."""
+    """Runs work in a thread; results are delivered in the window's thread."""
 
     changed = Signal()
     stopped = Signal(str)
@@ -53,9 +53,9 @@ class Jobs(QObject):
         *,
         left: str = "",
     ) -> bool:
-        """Start work; `then` gets its result, `failed` a sentence. False while other work runs.
+        """Start work; call `on_result` with its result, or `failed`. False while other work runs.
 
-        `left` says what a stop leaves of it, if that is not all that was done before.
+        `left` describes the state after a stop, if partial work is not kept.
         """
         if self.busy:
             failed(tr("{title} is still under way.", title=self.title))

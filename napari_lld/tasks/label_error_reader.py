@@ -1,4 +1,4 @@
-"""The thread that compares labels with what a model says: it has the project open for itself."""
+"""The thread that compares labels with predictions, with its own open project."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LabelErrorThread:
         return self._task.busy
 
     def read(self, path: Path, reading_id: int, on_result: Then) -> None:
-        """Find the possible label errors of a reading; `then` gets them, or an error sentence."""
+        """Find the possible label errors of a reading; call `on_result` with them or an error message."""
 
         def work() -> LabelErrors:
             with Project.open(path, reading=reading_id, read_only=True) as project:

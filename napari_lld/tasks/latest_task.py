@@ -41,7 +41,7 @@ class LatestTask(QObject):
         *,
         name: str = "",
     ) -> None:
-        """Start work; in the window's thread `then` gets its result, or `failed` a sentence."""
+        """Start work; in the window's thread, call `on_result` with its result or `failed` with a message."""
         self._number += 1
         self._then, self._failed = on_result, failed
         self._threads = [running for running in self._threads if running.is_alive()]

@@ -1,4 +1,4 @@
-"""Bringing another project in, in a thread beside the window; no Qt."""
+"""Merge another project in a thread; no Qt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def bring(place: Place, other: Path, on_progress: OnProgress, *, dry_run: bool) -> MergeReport:
-    """Bring a project into the one that is open, or only report what would come in."""
+    """Merge a project into the open one, or only report what a merge would do."""
     return merge(place.project, [other], annotator=place.annotator, dry_run=dry_run, progress=on_progress)
 
 

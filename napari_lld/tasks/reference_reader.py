@@ -1,4 +1,4 @@
-"""Lists and cuts the cells that the current one is compared with; called in a thread, no Qt."""
+"""List and cut the reference cells of the current cell; called in a thread, no Qt."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def _bundled(schema: Schema, question: Question, value: str, cells_known: list[_
 
 
 def _filled(in_project: list[_Found], bundled: list[_Found]) -> list[_Found]:
-    """Fill up with bundled examples: at least one where there is one."""
+    """Fill up with bundled examples: at least one if there is any."""
     first = in_project[: PER_VALUE - 1] if bundled else in_project
     return [*first, *bundled[: PER_VALUE - len(first)]]
 

@@ -1,4 +1,4 @@
-"""What stands on all of a slide, read beside the window; no Qt."""
+"""Read all marks of a slide in a thread; no Qt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Marked = tuple[list[Box], list[Box]]
 
 
 def recount(path: Path, reading_id: int, read: ReadPlaces) -> SlideCount:
-    """Count what stands in the places that were read; in a thread, with the project opened for it."""
+    """Count the marks in the searched places; called in a thread, with its own open project."""
     with Project.open(path, reading=reading_id, read_only=True) as project:
         return read.count(project)
 

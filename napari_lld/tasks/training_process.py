@@ -111,7 +111,7 @@ class TrainingProcess(QObject):
             self._do_again(request, notify=code != 0 or self._heard)
 
     def _do_again(self, request: Any, *, notify: bool) -> None:
-        """Let a new process do what one that was there before has died of; what it has saved is kept.
+        """Repeat the request in a new process after a crash; saved models are kept.
 
         Where it has just gone by itself, as after a while without a request, that is not worth a word.
         """

@@ -1,4 +1,4 @@
-"""A worker process behind a QProcess: started, written to, heard, ended; what it is asked is its owner's."""
+"""A worker process behind a QProcess: start, write, read, end; the owner decides on the requests."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class OptionsForm(Generic[Options]):
     Parameters
     ----------
     choices
-        Of an option: what may be chosen in this form, and what it is called here.
+        For an option: its choices in this form, with their titles.
     own
         Controls that the dialog made itself.
     """

@@ -74,7 +74,7 @@ class Part(QWidget):
         self._listening.close()
 
     def refresh_soon(self, *_args: object) -> None:
-        """Refresh once when the events that are under way have been told."""
+        """Refresh once after the pending events."""
         self._settling.start()
 
     def refresh(self) -> None:

@@ -1,4 +1,4 @@
-"""Fit what is shown into the room there is: contents scroll, rows fold, dialogs stay on the screen."""
+"""Fit widgets into the available room: contents scroll, rows fold, dialogs stay on the screen."""
 
 from __future__ import annotations
 

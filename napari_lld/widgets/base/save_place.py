@@ -1,4 +1,4 @@
-"""Where a dialog writes to: a file that exists is replaced only after one question."""
+"""The target of a dialog: an existing file is replaced only after one question."""
 
 from __future__ import annotations
 

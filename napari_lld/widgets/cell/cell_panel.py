@@ -429,7 +429,7 @@ class AttributeRow(QWidget):
         return button
 
     def _choose(self, value: str) -> None:
-        """Choose a value; a click on the chosen one takes it back."""
+        """Set a value; clear it if it is set already."""
         cell = self._session.selection.cell
         current = cell.attributes.get(self._attribute.name) if cell is not None else None
         self._session.labels.set_value(self._attribute.name, None if current == value else value)
@@ -447,8 +447,8 @@ class AttributeRow(QWidget):
 
         Parameters
         ----------
-        said
-            What a model says of it; of a cell only what it would have `instead` is shown.
+        predicted
+            A model's prediction; for a cell only the values of `instead` are shown.
         """
         name = self._attribute.name
         current = cell.attributes.get(name) if cell is not None else None

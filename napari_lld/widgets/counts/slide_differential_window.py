@@ -1,4 +1,4 @@
-"""The differential of a whole slide: how far it is, the counts, and what nobody has reviewed."""
+"""The differential of a whole slide: progress, counts, and unreviewed predictions."""
 
 from __future__ import annotations
 
@@ -144,12 +144,12 @@ class SlideDifferentialWindow(QDialog):
         self.show_counts(None)
 
     def show_training(self, state: TrainingState, *, own: bool, forbidden: str) -> None:
-        """Show how far the search is, or why none can begin.
+        """Show the progress of the search, or why none can start.
 
         Parameters
         ----------
         own
-            Whether what is at work counts on this slide.
+            Whether the running task counts on this slide.
         forbidden
             Why nothing may be written into the project.
         """
@@ -185,7 +185,7 @@ class SlideDifferentialWindow(QDialog):
         self.told.setToolTip(sentence)
 
     def show_counts(self, shown: SlideDifferential | None) -> None:
-        """Show what was counted; nothing, before anything was."""
+        """Show the counts; ``None`` before the first."""
         self._shown = shown
         self.table.clear()
         self.copy.setEnabled(shown is not None)

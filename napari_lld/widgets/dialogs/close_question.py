@@ -1,4 +1,4 @@
-"""What closing the window would end, asked in so many words."""
+"""The question before closing the window while tasks run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions to the user: where, and what. Each gives the answer or ``None``."""
+"""Dialogs that ask the user. Each function returns the answer or ``None``."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ def ask_scheduler(address: str, parent: QWidget | None) -> str | None:
 def ask_pixel_size(
     um: float, before: float | None, others: int, parent: QWidget | None
 ) -> Literal["one", "all"] | None:
-    """Ask of which fields a pixel has the size that a red cell of 7.5 µm gives."""
+    """Ask which fields get the pixel size that a red cell of 7.5 µm gives."""
     box = QMessageBox(parent)
     box.setWindowTitle(tr("Size of a pixel"))
     text = tr("If this red cell is 7.5 µm wide, a pixel is {um:.3f} µm.", um=um)

@@ -1,4 +1,4 @@
-"""What to export, how, and where to: with what will go out, and what the format cannot store."""
+"""The export dialog: format, options and place, with the losses of the format."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def _suffixed(out: Path, suffix: str) -> Path:
 
 
 def describe_loss(kind: str, count: int) -> str:
-    """Describe what a format loses of so many things."""
+    """Describe the loss of a kind, with its count."""
     match kind:
         case "attributes":
             return trn("{count} cell loses its attributes.", "{count} cells lose their attributes.", count)

@@ -28,7 +28,7 @@ class FormatOptions(QWidget):
         self.controls: dict[str, Control] = {}
 
     def offer(self, options: tuple[formats.Option[Any], ...], *, none: bool = False) -> None:
-        """Offer the options of a format; `none`: say so if it has none."""
+        """Show the options of a format; with `none`, state if it has none."""
         if self._shown == options:
             return
         self._shown = options
@@ -57,7 +57,7 @@ class FormatOptions(QWidget):
         return Control(self, self.values, self.changed)
 
     def retitle(self, name: str, titles: Iterable[tuple[str, str]], *, chosen: str | None = None) -> None:
-        """Set what the values of a choice are called here, and choose one."""
+        """Set the titles of a choice's values, and choose one."""
         combo = self.controls[name].native if name in self.controls else None
         if not isinstance(combo, QComboBox):
             return

@@ -1,4 +1,4 @@
-"""Labels from elsewhere: which file, how it is to be understood, and what would come in, before it does."""
+"""The import dialog: file, options, and a preview of the import."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ class ImportDialog(QDialog):
         self._on_form(chosen=False)
 
     def _on_form(self, *, chosen: bool) -> None:
-        """Offer what the format asks."""
+        """Show the options of the format."""
         name = str(self.form.currentData())
         if chosen:
             self._recognised = not name
@@ -211,7 +211,7 @@ class ImportDialog(QDialog):
         return replace(answer, options=replace(answer.options, format=form, skip_unknown=False))
 
     def _look_now(self) -> None:
-        if self.jobs.busy:  # it has been asked to stop, and says so when it has
+        if self.jobs.busy:  # it was asked to stop, and emits `stopped` then
             return
         question = self._question()
         if self._problem():
@@ -234,7 +234,7 @@ class ImportDialog(QDialog):
         self._looked_at, self._look = question, preview
         if self._recognised:
             self._show_form(preview.form)
-        self.skip.setChecked(False)  # it was said of something else
+        self.skip.setChecked(False)  # it applied to another preview
         self._show_preview()
 
     def _on_job(self) -> None:
@@ -263,7 +263,7 @@ class ImportDialog(QDialog):
         self.holds.setText(self._coming_in(report) if report is not None else self._waiting(looking))
         lines = [preview.problem] if preview is not None and preview.problem else []
         if report is not None:
-            words = [f"'{name}'" for name in report.unknown]  # said once: in what is refused
+            words = [f"'{name}'" for name in report.unknown]  # listed once, among the refused
             skipped = [s for s in report.skipped if not any(word in s for word in words)]
             lines = shortened([*refused, *skipped], _LINES)
             self.left_out.setToolTip("\n".join([*refused, *skipped][:40]))

@@ -1,4 +1,4 @@
-"""Other keys for the commands: a table made from the registry, and the profile for each hand."""
+"""Edit the keys of the commands: a table of the registry, and a profile for each hand."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ class KeyEditor(QDialog):
         for key in self._commands.profile_keys(command_id):
             other = self._commands.for_key(key)
             if other is not None and other.id != command_id and other.id in self._commands.key_map.changed:
-                self.give_key(key)  # says who has it now
+                self.give_key(key)  # shows which command has it
                 return
         self._use(self._commands.key_map.without(command_id))
 

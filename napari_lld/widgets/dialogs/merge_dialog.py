@@ -1,4 +1,4 @@
-"""Dialog before another project's work comes in: how much, and what conflicts."""
+"""Dialog before a merge: its contents and conflicts."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ class MergeDialog(QDialog):
 
 
 def ask_merge(other: Path, brought: Brought, schema: Schema, parent: QWidget | None) -> bool:
-    """Ask whether it shall come in."""
+    """Ask whether to merge."""
     return bool(run_dialog(MergeDialog(other, brought, schema, parent), lambda: True))

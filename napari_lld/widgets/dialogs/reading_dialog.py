@@ -1,4 +1,4 @@
-"""The readings of a project: which one to work in, or a new one; whose each is."""
+"""The dialog of readings: choose one, or start a new one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The top of the dock: which project, who annotates, what it is not for; and the tools."""
+"""The top of the dock: project, annotator, research-use note, and tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How one field looks in the list: thumbnail, name, counts, state as a sign and in words."""
+"""Paint a field in the list: thumbnail, name, counts, state as a sign and in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions about fields. Each gives the answer or ``None``."""
+"""Dialogs about fields. Each function returns the answer or ``None``."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class FieldDetailsDialog(QDialog):
         self.ok.setEnabled(not problem)
 
     def _edited_values(self) -> dict[str, Any]:
-        """Return what was written; empty = not known."""
+        """Return the edited values; empty text becomes ``None``."""
         changes: dict[str, Any] = {}
         for name, line in self.lines.items():
             if not line.isModified():
@@ -115,7 +115,7 @@ class FieldDetailsDialog(QDialog):
         return changes
 
     def answer(self) -> Changes:
-        """Return the changes; none where nothing was written."""
+        """Return the changes; empty if nothing was edited."""
         changes = self._edited_values()
         return {field.id: changes for field in self._chosen} if changes else {}
 
@@ -143,7 +143,7 @@ def _number(text: str) -> float:
 def ask_field_details(
     chosen: Sequence[Field], all_fields: Sequence[Field], parent: QWidget | None
 ) -> Changes | None:
-    """Ask what is known of some fields."""
+    """Ask for the details of some fields."""
     dialog = FieldDetailsDialog(chosen, all_fields, parent)
     return run_dialog(dialog, dialog.answer)
 
@@ -191,7 +191,7 @@ class PatientsDialog(QDialog):
         self._show()
 
     def _changes(self, *, overwrite: bool) -> dict[int, dict[str, str]]:
-        """Return what the rule would change: of fields without a patient, or of every one that it reads."""
+        """Return the changes of the rule: for fields without a patient, or for all that it matches."""
         try:
             read_values = patients_by(self.chooser.expression, self._fields)
         except LLDError:

@@ -60,7 +60,7 @@ class FieldJumpPopup(QFrame):
         self.line.setFocus()
 
     def _find(self) -> None:
-        """List the fields that are meant; without words all, in the order of the list."""
+        """List the matching fields; without text all, in the order of the list."""
         fields, text = self._session.fields, self.line.text()
         matches = fields.find(text)
         self.list.clear()

@@ -1,4 +1,4 @@
-"""Which rule reads the patient from names: in words, with what it reads shown at once."""
+"""Choose the rule that reads the patient from names, with a preview."""
 
 from __future__ import annotations
 

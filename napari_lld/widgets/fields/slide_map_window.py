@@ -1,4 +1,4 @@
-"""The map of a slide: its overview, what it is made of where, what is marked on it; a click goes there."""
+"""The map of a slide: overview, kinds of area, and marks; a click goes there."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class SlideMapView(QWidget):
         self.update()
 
     def show_map(self, slide_map: SlideMap) -> None:
-        """Lay the kinds over it."""
+        """Overlay the kinds of area."""
         self.map = slide_map
         table = np.zeros((4, 4), np.uint8)
         for kind, colour, _ in KINDS:
@@ -256,7 +256,7 @@ class SlideMapWindow(QDialog):
         self.note.setText(tr("The slide is being read …"))
 
     def show_map(self, slide_map: SlideMap) -> None:
-        """Show the map, and what it says in numbers."""
+        """Show the map, and its numbers."""
         self.view.show_map(slide_map)
         shares = [float((slide_map.kinds == kind).mean()) for kind, *_ in KINDS]
         nuclei = round(float(slide_map.nuclei[slide_map.kinds == SlideMap.MONOLAYER].sum()))

@@ -46,7 +46,7 @@ class Window(Protocol):
 
 
 def gallery_commands(window: Window) -> Iterator[Command]:
-    """Make what can be done to the crops that are chosen, and to the list."""
+    """Make the commands for the chosen crops, and for the list."""
     gallery, grid = window.gallery, window.grid
 
     def chosen(_session: Session) -> bool:

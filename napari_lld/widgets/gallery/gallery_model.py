@@ -1,4 +1,4 @@
-"""The gallery's items as Qt asks for them, and their crops as far as they are there."""
+"""The Qt model of the gallery's items, with their crops as far as loaded."""
 
 from __future__ import annotations
 
@@ -176,5 +176,5 @@ class GalleryModel(QAbstractListModel):
 
 
 def wanted(item: Item) -> Wanted:
-    """Return what to ask the reader for."""
+    """Return the request for the crop of an item."""
     return Wanted(item.key, item.entry.field_id, item.entry.box)

@@ -1,4 +1,4 @@
-"""The gallery's window: what is listed, the grid, and what is done to the crops that are chosen."""
+"""The gallery's window: filters, grid, and actions on the chosen crops."""
 
 from __future__ import annotations
 
@@ -446,7 +446,7 @@ class GalleryWindow(Part):
         self.refresh_soon()
 
     def refresh(self) -> None:
-        """Describe how much is listed and chosen, and what can be done with it."""
+        """Update the counts, and enable the actions."""
         super().refresh()
         listed, selected = len(self.gallery.shown), len(self.grid.chosen())
         self._count.setText(

@@ -1,4 +1,4 @@
-"""Above the crops, while they are sorted by likeness: what to, how it goes, and the way back."""
+"""The bar above the crops while they are sorted by likeness: reference, progress, and the way back."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class LikenessBar(QWidget):
         self.hide()
 
     def refresh(self) -> None:
-        """Show what is compared with what."""
+        """Show the reference, and the state of the comparison."""
         gallery = self._gallery
         self.setVisible(gallery.in_likeness)
         if not gallery.in_likeness:

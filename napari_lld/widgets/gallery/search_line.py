@@ -1,4 +1,4 @@
-"""The line that cells are searched with: it completes words, and names the one that it does not know."""
+"""The search line for cells, with completion and error messages."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class SearchLine(QWidget):
             self.searched.emit(query)
 
     def _propose(self) -> None:
-        """Show what the term at the cursor may become."""
+        """Show the completions of the term at the cursor."""
         text = self.line.text()
         if self._schema is None or self.line.cursorPosition() != len(text) or not last_term(text):
             self._completer.popup().hide()
@@ -128,7 +128,7 @@ class SearchLine(QWidget):
         self._completer.complete()
 
     def complete(self, word: str) -> None:
-        """Put a word in the place of the last term."""
+        """Replace the last term by a word."""
         text = self.line.text()
         self.line.setText(text[: len(text) - len(last_term(text))] + word)
         if word.endswith(":"):

@@ -1,4 +1,4 @@
-"""How a crop of the gallery is painted: the picture, its class, and what the model predicts."""
+"""Paint a crop of the gallery: picture, class, and prediction."""
 
 from __future__ import annotations
 

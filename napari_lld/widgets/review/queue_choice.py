@@ -1,4 +1,4 @@
-"""Which queue is gone through: the surest suggestions, those that teach most, or possible label errors."""
+"""The choice of queue: the surest suggestions, those that teach most, or possible label errors."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ class ReferencePanel(OverCanvas):
             self._scroll.ensureWidgetVisible(picture, _MARGIN, 0)
 
     def _show_groups(self, comparison: Comparison | None) -> None:
-        """Make the pictures anew: a block of two rows for each value."""
+        """Rebuild the pictures: a block of two rows for each value."""
         for child in self.groups.findChildren(QWidget):
             child.setParent(None)
             child.deleteLater()
@@ -263,7 +263,7 @@ class ReferencePanel(OverCanvas):
         return f"{schema.value_title(what, value)}  {key}".rstrip()
 
     def _words(self, comparison: Comparison, value: str, example: Reference) -> str:
-        """Describe a reference: what it is, where it is from, how alike."""
+        """Describe a reference: label, origin, likeness."""
         schema, what = self.session.schema, comparison.question.what
         title = value
         if schema is not None:
@@ -303,7 +303,7 @@ def _add_caption(picture: Picture, words: QWidget) -> QWidget:
 
 
 def _describe_scale(comparison: Comparison | None) -> str:
-    """Describe at which scale all pictures are, and where bundled ones come from."""
+    """Describe the scale of the pictures, and the origin of bundled ones."""
     if comparison is None:
         return ""
     parts = [

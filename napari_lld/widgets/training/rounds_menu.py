@@ -1,4 +1,4 @@
-"""The menu of rounds: whether they begin by themselves, and what waits."""
+"""The menu of training rounds: automatic rounds, and the queue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RoundsMenu(QMenu):
         self.aboutToShow.connect(self.fill)
 
     def fill(self) -> None:
-        """Write the menu."""
+        """Fill the menu."""
         self.clear()
         preferences = self._session.preferences
         self._heading(tr("Train by itself …"))
