@@ -50,7 +50,7 @@ from training.inference.measure import fit_calibration, judge
 from training.inference.predict import propose_raw
 from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place, write_model
 from training.models.pretrained import with_coco_weights
-from training.networks.devices import be_repeatable, choose_device, set_threads
+from training.networks.devices import choose_device, make_deterministic, set_threads
 from training.networks.vocabulary import Vocabulary
 
 SETS = {
@@ -319,7 +319,7 @@ def main() -> int:
         import torch
 
         torch.set_num_threads(args.threads)
-    be_repeatable()
+    make_deterministic()
     config = LearningConfig(
         epochs=args.epochs,
         scales=(0.5, 1.35),

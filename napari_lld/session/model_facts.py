@@ -11,7 +11,7 @@ from annotation_store.records import Model
 from napari_lld.i18n.reasons import in_words
 from napari_lld.i18n.translate import later, tr
 from training.evaluation.bulk_accept import PROMISED, may_be_accepted
-from training.evaluation.gate import FEWEST_UNITS
+from training.evaluation.gate import MIN_UNITS
 from training.evaluation.units import of_units
 from training.models.folder import damage
 from training.reasons import Reason
@@ -185,12 +185,12 @@ def bulk_refusal(model: Model | None, probability: float) -> str:
             id=model.id,
         )
     (units_text,) = in_words([of_units(units, _count(bulk.get("of_fields")))])
-    if units < FEWEST_UNITS:
+    if units < MIN_UNITS:
         return tr(
             "The held-out cells are {units}: from fewer than {needed} nothing can be promised. Look at each "
             "suggestion.",
             units=units_text,
-            needed=FEWEST_UNITS,
+            needed=MIN_UNITS,
         )
     least = number(bulk["least"])
     if least is None and not total:

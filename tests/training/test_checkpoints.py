@@ -19,7 +19,7 @@ from torch import nn
 
 from training.engine.losses import MaskedDetectionLoss
 from training.models.model import ModelError, adapted, new_model, read_model, write_model
-from training.models.pretrained import take_weights, with_coco_weights
+from training.models.pretrained import load_weights, with_coco_weights
 from training.models.ultralytics_checkpoints import read_checkpoint
 from training.networks.architectures import ARCHITECTURES
 from training.networks.describer import TRUNK_LAYERS
@@ -76,7 +76,7 @@ def test_a_tensor_is_read_in_whatever_order_its_axes_lie(tmp_path: Path) -> None
 def test_a_detector_of_one_class_is_taken_whole(fine_tuned: Path) -> None:
     detector = build_detector("yolo11n")
     checkpoint = read_checkpoint(fine_tuned)
-    take_weights(detector, checkpoint)
+    load_weights(detector, checkpoint)
     for name, tensor in detector.state_dict().items():
         np.testing.assert_array_equal(tensor.numpy(), checkpoint.weights[name].astype(np.float32))
 
@@ -85,7 +85,7 @@ def test_of_a_detector_of_many_classes_all_but_the_scores_is_taken(tmp_path: Pat
     checkpoint = read_checkpoint(save(built("yolov8n", classes=80), tmp_path / "x.pt"))
     detector = build_detector("yolov8n")
     before = {name: tensor.clone() for name, tensor in detector.state_dict().items()}
-    take_weights(detector, checkpoint)
+    load_weights(detector, checkpoint)
     for name, tensor in detector.state_dict().items():
         scores = name.startswith("model.22.cv3.") and checkpoint.weights[name].shape != tuple(tensor.shape)
         expected = before[name].numpy() if scores else checkpoint.weights[name].astype(np.float32)
@@ -235,7 +235,7 @@ def test_a_changed_architecture_is_refused(tmp_path: Path) -> None:
     make = with_weights(_fuse)
     make(tmp_path, tmp_path / "fused.pt")
     with pytest.raises(ModelError, match="does not hold a YOLO26n as Ultralytics builds it"):
-        take_weights(build_detector(), read_checkpoint(tmp_path / "fused.pt"))
+        load_weights(build_detector(), read_checkpoint(tmp_path / "fused.pt"))
 
 
 def test_any_bytes_changed_are_read_or_refused_in_a_sentence(fine_tuned: Path, tmp_path: Path) -> None:

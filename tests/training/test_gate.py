@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from annotation_store.splits import field_unit
-from training.evaluation.gate import FEWEST_UNITS, MARGIN, Comparison, compare
+from training.evaluation.gate import MARGIN, MIN_UNITS, Comparison, compare
 from training.evaluation.metrics import FieldResult, Ranking
 from training.evaluation.units import of_units
 from training.reasons import Reason
@@ -39,7 +39,7 @@ def verdicts(patients: int, loss: float, trials: int = 100) -> list[Comparison]:
     return found
 
 
-@pytest.mark.parametrize("patients", [1, 2, 3, FEWEST_UNITS - 1])
+@pytest.mark.parametrize("patients", [1, 2, 3, MIN_UNITS - 1])
 def test_too_few_patients_are_not_judged_by(patients: int) -> None:
     """A loss on the only patient was always "worse": equal models were refused in 38 of 100 cases."""
     bad, good = [np.zeros(20, bool)] * patients, [np.ones(20, bool)] * patients

@@ -13,7 +13,13 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from annotation_store.records import Proposal, Shape
 from annotation_store.schema.reserved import UNSURE
-from training.evaluation.metrics import FEWEST_WITHIN, FieldTruth, TrueCell, evaluate_field, summarise
+from training.evaluation.metrics import (
+    MIN_CELLS_WITHIN_CLASS,
+    FieldTruth,
+    TrueCell,
+    evaluate_field,
+    summarise,
+)
 
 CLASSES = ("A", "B", "C")
 GROUPS = {"A or B": ("A", "B")}
@@ -164,7 +170,7 @@ def _within(known: list[tuple[str, str, str]]) -> Any:
     scores = []
     for name in {one for one, _, _ in known}:
         values = [true for one, true, _ in known if one == name]
-        met = {value for value in values if values.count(value) >= FEWEST_WITHIN}
+        met = {value for value in values if values.count(value) >= MIN_CELLS_WITHIN_CLASS}
         rows = [(true, said) for one, true, said in known if one == name and true in met]
         if len(met) >= 2:
             scores.append(

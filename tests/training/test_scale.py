@@ -33,8 +33,8 @@ from training.inference.predict import (
 from training.models.calibration import Calibration
 from training.models.model import new_model, read_model, starter_place
 from training.networks.scale import (
-    LEAST_ATTRIBUTE_SIDE,
-    MOST_PIXELS,
+    MAX_PIXELS,
+    MIN_ATTRIBUTE_SIDE,
     STARTER_SIDES,
     WHITE_CELL_UM,
     CellSides,
@@ -67,7 +67,7 @@ def test_cells_too_small_or_too_large_are_brought_to_sides_that_are_known() -> N
 def test_a_field_is_not_magnified_without_end() -> None:
     for cell in (1.0, 8.0):
         factor = working_factor(2560, 1920, 448, cell)
-        assert 2560 * 1920 * factor**2 <= MOST_PIXELS * 1.001
+        assert 2560 * 1920 * factor**2 <= MAX_PIXELS * 1.001
     assert working_factor(100, 100, 448, 1.0) == 4.48, "never less than the ordinary scale"
 
 
@@ -163,7 +163,7 @@ def test_a_cell_of_few_pixels_gets_no_attributes(words: Vocabulary) -> None:
     model = new_model(words)
     model.teach([np.ones((2, len(values)), bool) for values in words.heads])
     model.calibration = Calibration()
-    side = LEAST_ATTRIBUTE_SIDE
+    side = MIN_ATTRIBUTE_SIDE
     raw = RawProposals(
         np.array([[0, 0, side, 9], [0, 0, side - 1, side - 1]]),
         np.array([0.9, 0.8]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.evaluation.patient_split import FEWEST_OF_CLASS, held_out
+from training.evaluation.patient_split import MIN_CELLS_OF_CLASS, held_out
 
 
 def of(**cells: int) -> dict[str, list[str | None]]:
@@ -44,7 +44,7 @@ def test_a_class_of_few_cells_keeps_them_for_learning() -> None:
     rare = held_out(cells, 0.2)
     for patient in rare:
         cells[patient] = ["Basophil", None, None, None]  # four of a class: one may be held out
-    assert len(rare) == FEWEST_OF_CLASS + 1
+    assert len(rare) == MIN_CELLS_OF_CLASS + 1
     chosen = held_out(cells, 0.2)
     assert len(chosen & rare) == 1
     assert len(chosen) == len(rare)

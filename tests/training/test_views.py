@@ -10,7 +10,7 @@ import torch
 
 from training.engine.augment import jitter_blur, jitter_stain, sample_crop, sample_window
 from training.engine.data import (
-    MOST_OF_A_PATCH,
+    MAX_PATCH_SIDE,
     LabelledCell,
     PreparedField,
     cut_patch,
@@ -120,14 +120,14 @@ def test_a_patch_is_the_fields_own_pixels_with_the_cell_in_the_middle(make_field
     patch = cut_patch(pixels, (80, 40, 36, 36))
     np.testing.assert_array_equal(patch, pixels[22:94, 62:134][:, :66].repeat([1] * 65 + [7], 1))
     huge = cut_patch(np.zeros((1000, 1000, 3), np.uint8), (100, 100, 600, 500))
-    assert huge.shape == (MOST_OF_A_PATCH, MOST_OF_A_PATCH, 3)
+    assert huge.shape == (MAX_PATCH_SIDE, MAX_PATCH_SIDE, 3)
     assert cut_patch(pixels, (-5, -5, 0.1, 0.1)).shape == (2, 2, 3)
 
 
 def test_of_many_cells_of_a_class_some_are_held_and_of_a_rare_one_all(
     make_field: Any, words: Vocabulary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.engine.data.MOST_PATCHES_A_VALUE", 5)
+    monkeypatch.setattr("training.engine.data.MAX_PATCHES_PER_VALUE", 5)
     many = [LabelledCell((i, i, 20.0, 20.0), "Neutrophil") for i in range(50)]
     rare = [LabelledCell((i, 5.0, 20.0, 20.0), "Myeloblast") for i in range(3)]
     held = cut_patches([make_field(cells=(*many, *rare))], words)

@@ -133,7 +133,7 @@ def test_shares_move_between_vocabularies_with_their_labels(words: Vocabulary) -
         np.array([[0, 0, -1], [-1, 1, -1]]),
         5,
         weights=np.array([[1, 0.75, 1], [0, 0.25, 0]]),
-        of=np.zeros(2, int),
+        cell_ids=np.zeros(2, int),
     )
     told = memory.in_words(words, other)
     assert told.labels.tolist() == [[0, 1], [-1, 0]]

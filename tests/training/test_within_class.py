@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 
 from training.engine.data import Labels
 from training.engine.recipe import Cells, teach_heads
-from training.engine.within_class import FEWEST_OF_A_VALUE, fit_shift
+from training.engine.within_class import MIN_CELLS_PER_VALUE, fit_shift
 from training.evaluation.metrics import beyond_class, macro_f1
 from training.models.memory import source_of
 from training.models.model import LearnedModel, adapted, new_model, read_model, write_model
@@ -71,10 +71,10 @@ def test_a_few_slips_and_classes_of_one_value_move_no_line() -> None:
     logits = np.zeros((40, 2))
     classes = np.repeat([0, 1], 20)
     labels = np.zeros(40, int)
-    labels[: FEWEST_OF_A_VALUE - 1] = 1
+    labels[: MIN_CELLS_PER_VALUE - 1] = 1
     before = np.array([[0.5, -0.5], [0.0, 0.0]])
     assert (fit_shift(logits, classes, labels, np.ones(40), before) == before).all()
-    labels[:FEWEST_OF_A_VALUE] = 1
+    labels[:MIN_CELLS_PER_VALUE] = 1
     moved = fit_shift(logits, classes, labels, np.ones(40), np.zeros((2, 2)))
     assert moved[0, 0] > 0.1 > -0.1 > moved[0, 1], "seventeen of twenty have the first value"
     assert (moved[1] == 0).all()

@@ -39,7 +39,7 @@ from training.evaluation.patient_split import among, listed_as_held_out
 from training.inference.stain_proposals import is_from_stain
 from training.models.model import read_model, starter_place, write_model
 from training.networks.architectures import ARCHITECTURES
-from training.networks.scale import LEAST_ATTRIBUTE_SIDE, sides_around
+from training.networks.scale import MIN_ATTRIBUTE_SIDE, sides_around
 from training.networks.ultralytics_api import DetectionModel, layout_of
 from training.protocol import Done, EvaluateRequest, PredictRequest, TrainRequest, parse_message
 from training.reasons import Reason
@@ -185,7 +185,7 @@ def test_training_saves_a_model_and_suggests_without_network_or_home(project: Pa
             regions = opened.regions.all(suggestion.field_id)
             assert not any(r.shape.contains_centre(suggestion.box) for r in regions)
             said = set(suggestion.proposal.attribute_probabilities)
-            if max(suggestion.box[2:]) < LEAST_ATTRIBUTE_SIDE:
+            if max(suggestion.box[2:]) < MIN_ATTRIBUTE_SIDE:
                 assert not said  # too few pixels to see them
                 continue
             assert said == set(opened.schema.attribute_names) - {"nucleolus"}  # which nobody taught

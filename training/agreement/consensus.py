@@ -19,7 +19,7 @@ from training.agreement.project import read
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-_LEAST_AREA = 1.0
+_MIN_AREA = 1.0
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _common(views: Mapping[int, ReadingView]) -> list[Shape]:
     return [
         shape
         for part in shapely.get_parts(common)
-        if part.geom_type == "Polygon" and part.area >= _LEAST_AREA
+        if part.geom_type == "Polygon" and part.area >= _MIN_AREA
         for shape in _without_holes(part)
     ]
 
@@ -159,6 +159,6 @@ def _without_holes(polygon: Any) -> list[Shape]:
         shape
         for piece in pieces
         for part in shapely.get_parts(polygon & piece)
-        if part.geom_type == "Polygon" and part.area >= _LEAST_AREA
+        if part.geom_type == "Polygon" and part.area >= _MIN_AREA
         for shape in _without_holes(part)
     ]

@@ -328,12 +328,12 @@ def _set_up(count: int) -> None:
     global _repeatable
     import torch
 
-    from training.networks.devices import be_repeatable
+    from training.networks.devices import make_deterministic
 
     if torch.get_num_threads() != count:
         torch.set_num_threads(count)
     if not _repeatable:
-        be_repeatable()
+        make_deterministic()
         _repeatable = True
 
 

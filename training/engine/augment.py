@@ -15,7 +15,7 @@ from training.engine.data import PATCH_CONTEXT, PreparedField
 from training.networks.describer import CONTEXT, CROP
 from training.networks.detector import PAD_GREY
 
-_LEAST_VISIBLE = 0.35
+_MIN_VISIBLE = 0.35
 """A cell of which the window shows less is neither a cell nor background there."""
 
 # haematoxylin, eosin and residual in optical density (Ruifrok and Johnston 2001)
@@ -70,7 +70,7 @@ def sample_window(
     clipped = boxes.clip(0, window)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     seen = (clipped[:, 2] - clipped[:, 0]) * (clipped[:, 3] - clipped[:, 1])
-    keep = seen >= _LEAST_VISIBLE * area
+    keep = seen >= _MIN_VISIBLE * area
     for x0, y0, x1, y1 in clipped[~keep & (seen > 0)].round().astype(int):
         known[y0:y1, x0:x1] = 0
     return np.asarray(image), clipped[keep].astype(np.float32), field.weights[keep], np.asarray(known)

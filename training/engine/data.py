@@ -19,10 +19,10 @@ from training.networks.vocabulary import Vocabulary, shares
 PATCH_CONTEXT = 2.0
 """Cells are kept as squares of twice their side, so that a crop may turn by any angle inside."""
 
-MOST_OF_A_PATCH = 256
+MAX_PATCH_SIDE = 256
 """Longest side of such a square in pixels; a larger one is brought to it."""
 
-MOST_PATCHES_A_VALUE = 500
+MAX_PATCHES_PER_VALUE = 500
 """Cells of each value that are kept as patches: 50 to 200 KB each."""
 
 
@@ -300,8 +300,8 @@ def cut_patch(pixels: np.ndarray, box: Box) -> np.ndarray:
     """
     x, y, w, h = box
     side = max(2, math.ceil(max(w, h) * PATCH_CONTEXT))
-    if side > MOST_OF_A_PATCH:
-        return cut_crop(pixels, box, MOST_OF_A_PATCH, PATCH_CONTEXT)
+    if side > MAX_PATCH_SIDE:
+        return cut_crop(pixels, box, MAX_PATCH_SIDE, PATCH_CONTEXT)
     left, top = round(x + w / 2 - side / 2), round(y + h / 2 - side / 2)
     rows = np.clip(np.arange(top, top + side), 0, pixels.shape[0] - 1)
     columns = np.clip(np.arange(left, left + side), 0, pixels.shape[1] - 1)
@@ -311,9 +311,9 @@ def cut_patch(pixels: np.ndarray, box: Box) -> np.ndarray:
 def cut_patches(fields: Sequence[TrainingField], vocabulary: Vocabulary) -> CellPatches:
     """Cut a patch for each cell that has a class or an attribute the vocabulary knows.
 
-    Of each value `MOST_PATCHES_A_VALUE` cells at most: they are held in memory.
+    Of each value `MAX_PATCHES_PER_VALUE` cells at most: they are held in memory.
     """
-    places, labels = labelled_cells(fields, vocabulary, most=MOST_PATCHES_A_VALUE)
+    places, labels = labelled_cells(fields, vocabulary, most=MAX_PATCHES_PER_VALUE)
     cut = [
         one for field, some in zip(fields, places, strict=True) for one in each_cell(field, some, cut_patch)
     ]

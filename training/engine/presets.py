@@ -12,7 +12,7 @@ KNOWS = 0.8
 KNOWS_ALL = 0.97
 """F1 from which there is nothing to learn about finding."""
 
-FEWEST_TO_TEACH = 30
+MIN_CELLS_TO_RETRAIN = 30
 """With fewer labelled cells than this a start is nudged whatever it finds: they would replace too much."""
 
 _TEACHING_STEPS = 225
@@ -36,7 +36,7 @@ class CellsFound:
     f1: float
 
 
-NOTHING_FOUND = CellsFound(FEWEST_TO_TEACH, 0.0)
+NOTHING_FOUND = CellsFound(MIN_CELLS_TO_RETRAIN, 0.0)
 """Of a detector that has never learnt cells."""
 
 
@@ -60,7 +60,7 @@ def settings(
     if finds is None:
         # enough steps for random weights to find anything at all
         return replace(plain, epochs=epochs or max(30, 2400 // max(1, fields)))
-    if finds.f1 < KNOWS and finds.cells >= FEWEST_TO_TEACH:
+    if finds.f1 < KNOWS and finds.cells >= MIN_CELLS_TO_RETRAIN:
         growth = min(2.0, max(1.0, fields / _TAUGHT_BY) ** 0.43)  # twice the steps for five times the fields
         return replace(plain, epochs=epochs or _epochs(round(growth * _TEACHING_STEPS), batch, fields))
     nudged = replace(plain, detector_rate=2e-4, frozen_layers=5, frozen_norms=True, average=0.97)

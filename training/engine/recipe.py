@@ -38,12 +38,12 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _SERVES = 0.005
 """A share whose loss is this close to the best serves as well."""
 
-FEWEST_TO_CHOOSE = 10
+MIN_CELLS_TO_SELECT = 10
 USUAL_TEMPERATURE = 4.0
 """With fewer cells there is nothing to choose on, and scores are divided by what is usual."""
 
 _TEMPERATURES = np.geomspace(0.5, 64, 43)
-MOST_A_VALUE = 1500
+MAX_PER_VALUE = 1500
 """Cells of each value that are looked at: more would hardly move the mean of a class."""
 
 
@@ -77,7 +77,7 @@ def look_at_cells(
     model: LearnedModel,
     fields: Sequence[TrainingField],
     *,
-    most: int = MOST_A_VALUE,
+    most: int = MAX_PER_VALUE,
     seed: int = 0,
     on_field: Callable[[int], None] | None = None,
     look: Callable[[Sequence[tuple[TrainingField, list[int]]]], list[np.ndarray]] | None = None,
@@ -127,7 +127,7 @@ def _remembering(memory: Memory, cells: Cells, labels: np.ndarray, source: int |
     """Add a project's cells, with the label that each row of theirs has by now, to a memory."""
     of = cells.labels.of
     return memory.with_cells(
-        cells.features[of], labels, source, seed=seed, weights=cells.labels.weights, of=of
+        cells.features[of], labels, source, seed=seed, weights=cells.labels.weights, cell_ids=of
     )
 
 
@@ -260,7 +260,7 @@ def out_of_fold(model: LearnedModel, cells: Cells, source: int, *, seed: int = 0
     Returns
     -------
     list
-        Per head probabilities ``(n, K)``, 0 of what no other cell shows; ``None`` if `FEWEST_TO_CHOOSE`
+        Per head probabilities ``(n, K)``, 0 of what no other cell shows; ``None`` if `MIN_CELLS_TO_SELECT`
         cells have no label of it.
     """
     probe = adapted(model, model.vocabulary, source).evaluating()
@@ -274,7 +274,7 @@ def out_of_fold(model: LearnedModel, cells: Cells, source: int, *, seed: int = 0
     _resolve_groups(shown, cells.labels.allowed, memory.looks)
     first = np.searchsorted(cells.labels.of, np.arange(len(cells.units)))  # what is said of all rows is alike
     for i, crossed in _cross_fit(probe, shown, memory.looks).items():
-        if shown.counts(i) < FEWEST_TO_CHOOSE:
+        if shown.counts(i) < MIN_CELLS_TO_SELECT:
             continue
         lines = crossed.mixing.keep(probe.describer.lines[i])
         logits, of_lines = crossed.logits[first], crossed.scores[first]
@@ -498,7 +498,7 @@ def _temperature(outputs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -
     """Choose what to divide a discriminant's scores by, on cells that it was not fitted on."""
     rows = np.flatnonzero(labels >= 0)
     rows = rows[outputs[rows, labels[rows]] > NEVER]  # its value had other cells
-    if weights[rows].sum() < FEWEST_TO_CHOOSE:
+    if weights[rows].sum() < MIN_CELLS_TO_SELECT:
         return USUAL_TEMPERATURE
     losses = [_loss(outputs[rows] / t, labels[rows], weights[rows]) for t in _TEMPERATURES]
     return float(_TEMPERATURES[int(np.argmin(losses))])
@@ -512,7 +512,7 @@ def _share(
     rows = rows[outputs[rows, labels[rows]] > NEVER]
     if not own.any():
         return 1.0
-    if own.sum() < 2 or weights[rows].sum() < FEWEST_TO_CHOOSE:
+    if own.sum() < 2 or weights[rows].sum() < MIN_CELLS_TO_SELECT:
         return 0.0
     one, other = (log_softmax(np.where(own, x[rows], NEVER), axis=1) for x in (logits, outputs))
     losses = np.array(

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-FEWEST_OF_A_VALUE = 3
+MIN_CELLS_PER_VALUE = 3
 """Cells of a value in a class from which on they move its line: fewer may be slips of the hand."""
 
 RARE = 0.5
@@ -41,14 +41,14 @@ def fit_shift(
     Returns
     -------
     numpy.ndarray
-        ``(classes, K)``. Moved only in classes in which two values have `FEWEST_OF_A_VALUE` cells, and only
+        ``(classes, K)``. Moved only in classes in which two values have `MIN_CELLS_PER_VALUE` cells, and only
         of these values.
     """
     shift = before.astype(np.float64).copy()
     for k in range(len(shift)):
         rows = (classes == k) & (labels >= 0)
         counts = np.bincount(labels[rows], weights[rows], minlength=shift.shape[1])
-        values = np.flatnonzero(counts >= FEWEST_OF_A_VALUE)
+        values = np.flatnonzero(counts >= MIN_CELLS_PER_VALUE)
         if len(values) < 2:
             continue
         rows &= np.isin(labels, values)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.gate import FEWEST_UNITS, units_of
+from training.evaluation.gate import MIN_UNITS, units_of
 from training.evaluation.metrics import FieldResult, written
 from training.evaluation.patient_split import count_fields
 
@@ -31,7 +31,7 @@ THRESHOLDS = (0.99, 0.97, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5,
 LEAST_ALIKE = 0.03
 """How alike the suggestions of a patient are at least (intraclass correlation): few patients hide it."""
 
-FEWEST_OF_CLASS = 5
+MIN_CELLS_OF_CLASS = 5
 """Suggestions of a class that must have been judged; and none may be wrong twice as often as promised."""
 
 
@@ -82,7 +82,7 @@ def upper_bound(of: np.ndarray, wrong: np.ndarray, *, risk: float = RISK) -> flo
 
     of, wrong = of[of > 0].astype(np.float64), wrong[of > 0].astype(np.float64)
     units, n = len(of), float(of.sum())
-    if units < FEWEST_UNITS:
+    if units < MIN_UNITS:
         return 1.0
     share = float(wrong.sum()) / n
     worth = 1 + (float((of**2).sum()) / n - 1) * LEAST_ALIKE
@@ -102,14 +102,14 @@ def bulk(results: Sequence[FieldResult], drawn: Sequence[bool] | None = None) ->
     results
         Of held-out fields, judged with a calibration that was not fitted on them.
     drawn
-        Which of the fields were drawn at random: where they are of `FEWEST_UNITS` patients or more, these
+        Which of the fields were drawn at random: where they are of `MIN_UNITS` patients or more, these
         alone are judged by, for the others were chosen for what they teach.
     """
     some = [r for r, by_chance in zip(results, drawn or [False] * len(results), strict=True) if by_chance]
-    reserve = len(units_of(some)) >= FEWEST_UNITS
+    reserve = len(units_of(some)) >= MIN_UNITS
     some = some if reserve else list(results)
     units = units_of(some)
-    if len(units) < FEWEST_UNITS:
+    if len(units) < MIN_UNITS:
         return Bulk(None, len(units), reserve=reserve, of_fields=count_fields(units))
     rows = list(written(some))
     place = {name: i for i, name in enumerate(sorted({result.patient for result in some}))}
@@ -144,4 +144,4 @@ def bulk(results: Sequence[FieldResult], drawn: Sequence[bool] | None = None) ->
 
 def may_be_accepted(right: int, of: int) -> bool:
     """Return whether a class with so many right suggestions may be among what is accepted at once."""
-    return of >= FEWEST_OF_CLASS and of - right <= 2 * PROMISED * of
+    return of >= MIN_CELLS_OF_CLASS and of - right <= 2 * PROMISED * of

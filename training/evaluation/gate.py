@@ -23,7 +23,7 @@ from training.evaluation.patient_split import count_fields
 from training.evaluation.units import of_units
 from training.reasons import Reason
 
-FEWEST_UNITS = 5
+MIN_UNITS = 5
 """Of fewer patients nothing is concluded: how patients differ is then as good as unknown."""
 
 MARGIN = 0.05
@@ -32,7 +32,7 @@ MARGIN = 0.05
 LEVEL = 0.9
 """Of the interval: two one-sided tests of 5% each, as is usual for non-inferiority."""
 
-_MOST_GROUPS = 40
+_MAX_GROUPS = 40
 """More patients are left out in groups: more would cost time and change nothing."""
 
 Verdict = Literal["not_worse", "undecided", "worse", "cannot_judge"]
@@ -84,7 +84,7 @@ def few(units: Collection[str]) -> Comparison:
         "It could not be compared with the model before: the measured held-out cells are {units}, and "
         "{needed} are needed",
         units=of_units(len(units), count_fields(units)),
-        needed=FEWEST_UNITS,
+        needed=MIN_UNITS,
     )
     return cannot_judge(reason, len(units))
 
@@ -115,7 +115,7 @@ def compare(
         Results of the same fields in the same order.
     """
     of = units_of(new)
-    if len(of) < FEWEST_UNITS:
+    if len(of) < MIN_UNITS:
         return few(of)
     units = list(of.values())
 
@@ -123,7 +123,7 @@ def compare(
         return measure([new[i] for i in rows], attributes) - measure([old[i] for i in rows], attributes)
 
     every = range(len(new))
-    groups = [set(chain(*units[i::_MOST_GROUPS])) for i in range(min(len(units), _MOST_GROUPS))]
+    groups = [set(chain(*units[i::_MAX_GROUPS])) for i in range(min(len(units), _MAX_GROUPS))]
     without = [difference([i for i in every if i not in left]) for left in groups]
     from scipy.stats import t  # takes a second to import
 

@@ -34,7 +34,7 @@ BORDER = 0.25
 """Width of the border over the side of a box that is centred there: few boxes that find a cell are centred
 farther from the cell's own centre, and regions are small, so that a wide border would leave few cells."""
 
-FEWEST_WITHIN = 5
+MIN_CELLS_WITHIN_CLASS = 5
 """Cells of a class that must have a value before the value is measured within the class."""
 
 _RECALLS = np.linspace(0, 1, 101)
@@ -525,7 +525,8 @@ def beyond_class(cells: Sequence[tuple[str, str, str | None]]) -> dict[str, floa
     dict
         ``look_up``: the macro-F1 of giving each cell the commonest value of its class; ``within_class``: the
         mean recall of the values among the cells of one class (chance: one over their number), averaged over
-        the classes in which two values or more have `FEWEST_WITHIN` cells. ``None`` if there are none.
+        the classes in which two values or more have `MIN_CELLS_WITHIN_CLASS` cells. ``None`` if there are
+        none.
     """
     of_class: dict[str, list[tuple[str, str | None]]] = {}
     for name, true, predicted in cells:
@@ -535,7 +536,7 @@ def beyond_class(cells: Sequence[tuple[str, str, str | None]]) -> dict[str, floa
     for name, some in sorted(of_class.items()):
         counts = Counter(true for true, _ in some)
         usual[name] = max(sorted(counts), key=counts.__getitem__)
-        met = [value for value, n in sorted(counts.items()) if n >= FEWEST_WITHIN]
+        met = [value for value, n in sorted(counts.items()) if n >= MIN_CELLS_WITHIN_CLASS]
         if len(met) >= 2:
             recalls = [
                 np.mean([predicted == true for true, predicted in some if true == value]) for value in met

@@ -13,7 +13,7 @@ from annotation_store.splits import stands_for_itself
 if TYPE_CHECKING:
     from annotation_store import Project
 
-FEWEST_CELLS = 30
+MIN_CELLS = 30
 """With fewer cells than this all are needed for learning, and nothing is held out."""
 
 
@@ -48,7 +48,7 @@ def among(project: Project, names: Iterable[str], listed: Collection[str]) -> se
     return {entry for name in names for entry in (name, held_out_key(project, name)) if entry in listed}
 
 
-FEWEST_OF_CLASS = 3
+MIN_CELLS_OF_CLASS = 3
 """Cells of a class that are left for learning: of a class with fewer, none is held out."""
 
 
@@ -76,12 +76,12 @@ def held_out(
     -------
     set
         Units, in the order of a hash of their names until the share is reached; at least one unit
-        with cells is left for learning, and of each class `FEWEST_OF_CLASS` cells. No new ones where there
-        are fewer than `FEWEST_CELLS` cells.
+        with cells is left for learning, and of each class `MIN_CELLS_OF_CLASS` cells. No new ones where there
+        are fewer than `MIN_CELLS` cells.
     """
     total = sum(len(some) for some in cells.values())
     chosen = {unit for unit in already if unit in cells and unit not in learnt} if share > 0 else set()
-    if share <= 0 or total < FEWEST_CELLS:
+    if share <= 0 or total < MIN_CELLS:
         return chosen
     held = sum(len(cells[unit]) for unit in chosen)
     left = Counter(name for unit, some in cells.items() if unit not in chosen for name in some)
@@ -93,7 +93,7 @@ def held_out(
         if not any(some for other, some in cells.items() if other not in chosen and other != unit):
             break
         own = Counter(cells[unit])
-        if any(name is not None and left[name] - n < FEWEST_OF_CLASS for name, n in own.items()):
+        if any(name is not None and left[name] - n < MIN_CELLS_OF_CLASS for name, n in own.items()):
             continue
         chosen.add(unit)
         held += len(cells[unit])

@@ -27,7 +27,7 @@ import numpy as np
 from annotation_store.records import Proposal
 from annotation_store.schema.reserved import UNSURE
 from training.evaluation.bulk_accept import LEAST_ALIKE
-from training.evaluation.gate import FEWEST_UNITS
+from training.evaluation.gate import MIN_UNITS
 from training.evaluation.metrics import FieldResult
 from training.evaluation.open_set import among_taught
 from training.evaluation.patient_split import count_fields
@@ -142,7 +142,7 @@ def fit_sets(results: Sequence[FieldResult], attributes: Sequence[str], *, least
         scores = np.array([needed(predicted, true) for _, predicted, true in rows])
         names = set(patients.tolist())
         units = len(names)
-        mass = mass_for(scores, patients) if len(rows) >= MEASURED and units >= FEWEST_UNITS else None
+        mass = mass_for(scores, patients) if len(rows) >= MEASURED and units >= MIN_UNITS else None
         if rows:
             judged = _judged(rows, scores, patients, mass)
             values = max(len(predicted) for _, predicted, _ in rows)

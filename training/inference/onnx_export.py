@@ -17,15 +17,15 @@ from torch import nn
 
 from annotation_store.errors import LLDError
 from training.inference.predict import MOST_PER_FIELD
-from training.models.calibration import LEAST_PROBABILITY
+from training.models.calibration import MIN_PROBABILITY
 from training.networks.architectures import ARCHITECTURES
 from training.networks.describer import CONTEXT, CROP
 from training.networks.detector import CANDIDATES, IOU, PAD_GREY, STRIDE
 from training.networks.scale import (
     INSIDE,
-    LEAST_ATTRIBUTE_SIDE,
-    MOST_MAGNIFIED,
-    MOST_PIXELS,
+    MAX_MAGNIFICATION,
+    MAX_PIXELS,
+    MIN_ATTRIBUTE_SIDE,
     ORDINARY_SIDE,
     SAME_SCALE,
 )
@@ -64,7 +64,7 @@ class _Whole(nn.Module):
         head.xyxy, head.dynamic = True, True
         self.describer = copy.deepcopy(model.describer).float().cpu()
         self.slope, self.intercept = model.calibration.slope, model.calibration.intercept
-        self.limit = float(torch.logit(torch.tensor(1 - LEAST_PROBABILITY, dtype=torch.float64)))
+        self.limit = float(torch.logit(torch.tensor(1 - MIN_PROBABILITY, dtype=torch.float64)))
         names = model.vocabulary.head_names
         self.temperatures = [model.calibration.temperatures.get(name, 1.0) for name in names]
         self.known = [None if k is None else torch.from_numpy(k).nonzero()[:, 0] for k in model.speaks()]
@@ -106,8 +106,8 @@ def describe_export(model: LearnedModel) -> dict[str, Any]:
             "pad": PAD_GREY,
             "cell_sides": list(model.sides),
             "inside": INSIDE,
-            "most_magnified": MOST_MAGNIFIED,
-            "most_pixels": MOST_PIXELS,
+            "most_magnified": MAX_MAGNIFICATION,
+            "most_pixels": MAX_PIXELS,
         },
         "suppression": {"iou": IOU, "candidates": CANDIDATES, "most": MOST_PER_FIELD},
         "crop": {
@@ -115,7 +115,7 @@ def describe_export(model: LearnedModel) -> dict[str, Any]:
             "context": CONTEXT,
             "ordinary_side": ORDINARY_SIDE,
             "same_scale": SAME_SCALE,
-            "least_attribute_side": LEAST_ATTRIBUTE_SIDE,
+            "least_attribute_side": MIN_ATTRIBUTE_SIDE,
         },
         "heads": heads,
     }

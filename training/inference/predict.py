@@ -20,7 +20,7 @@ from training.models.model import LearnedModel
 from training.networks.describer import cut_crop, features_of, size_feature
 from training.networks.detector import choose, detect_and_pool, letterbox
 from training.networks.devices import to_tensor
-from training.networks.scale import LEAST_ATTRIBUTE_SIDE, MOST_PIXELS, field_side, zooming_side
+from training.networks.scale import MAX_PIXELS, MIN_ATTRIBUTE_SIDE, field_side, zooming_side
 from training.similarity.novelty import Novelty
 
 MOST_PER_FIELD = 300
@@ -297,7 +297,7 @@ def _find(
     vectors: dict[int, np.ndarray] = {}
     for shape in sorted({canvas.shape for canvas, _ in boxed}):
         rows = [i for i, (canvas, _) in enumerate(boxed) if canvas.shape == shape]
-        together = max(1, MOST_PIXELS // (shape[0] * shape[1]))  # a magnified field fills the memory alone
+        together = max(1, MAX_PIXELS // (shape[0] * shape[1]))  # a magnified field fills the memory alone
         for start in range(0, len(rows), together):
             some = rows[start : start + together]
             detections, pooled = detect_and_pool(
@@ -458,7 +458,7 @@ def stated(
 
     An untrained class or value is absent, which is not the same as improbable, and a head that knows
     fewer than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than
-    `LEAST_ATTRIBUTE_SIDE` gets no attributes. A class is only as probable as it is that the cell is of any
+    `MIN_ATTRIBUTE_SIDE` gets no attributes. A class is only as probable as it is that the cell is of any
     that was taught (`training.evaluation.open_set`). Of a film where nothing was checked all probabilities
     are drawn towards even ones instead, so that none is above `UNCHECKED_AT_MOST` and the order stays.
     """
@@ -491,7 +491,7 @@ def stated(
         x, y, w, h = (float(v) for v in raw.boxes[i])
         classes = predicted.pop(0) if model.vocabulary.classes else {}
         attributes = {a: p for a, p in zip(model.vocabulary.attributes, predicted, strict=True) if p}
-        if max(w, h) < LEAST_ATTRIBUTE_SIDE:
+        if max(w, h) < MIN_ATTRIBUTE_SIDE:
             attributes = {}
         one = Proposal((x, y, w, h), float(confidences[i]), classes, attributes, unlike[i], raw.unchecked)
         proposals.append(replace(one, sets=model.sets.claimed(one)))

@@ -1,6 +1,6 @@
-"""From scores to probabilities: Platt scaling of the detection score, a temperature per head.
+"""Calibration: Platt scaling of the detection score, temperature scaling of each head.
 
-Both lean on what was there before (a parent's calibration, or none), so that a handful of cells cannot
+Both are regularised towards a prior (the parent's calibration, or none), so that a handful of cells cannot
 turn a sound calibration into an absurd one.
 """
 
@@ -15,16 +15,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Calibration:
-    """How raw outputs become probabilities.
+    """Map raw outputs to probabilities.
 
     Attributes
     ----------
     slope, intercept
         ``p(cell) = sigmoid(slope * logit(score) + intercept)``.
     temperatures
-        Head name to what its logits are divided by; 1 where absent.
+        Head name to its temperature; 1 if absent.
     note
-        What it was fitted on.
+        Description of the cells it was fitted on.
     """
 
     slope: float = 1.0
@@ -38,7 +38,7 @@ class Calibration:
         return np.asarray(1 / (1 + np.exp(-z)))
 
     def raw(self, confidence: float) -> float:
-        """Return the raw score that has this confidence."""
+        """Return the raw score of a confidence: the inverse of `confidence`."""
         if confidence <= 0:
             return 0.0
         if confidence >= 1:
@@ -47,7 +47,7 @@ class Calibration:
         return float(1 / (1 + np.exp(-z)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers, for a model's card."""
+        """Return a JSON-serialisable dict, for a model's card."""
         return {
             "slope": self.slope,
             "intercept": self.intercept,
@@ -66,19 +66,19 @@ class Calibration:
         )
 
 
-LEAST_PROBABILITY = 1e-6
-"""Nothing is taken for less, or for more than one less this."""
+MIN_PROBABILITY = 1e-6
+"""Probabilities are clipped to this and to one minus this."""
 
 
 def _logit(p: np.ndarray) -> np.ndarray:
-    p = np.clip(np.asarray(p, np.float64), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    p = np.clip(np.asarray(p, np.float64), MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     return np.asarray(np.log(p / (1 - p)))
 
 
 def fit_platt(
     scores: np.ndarray, hits: np.ndarray, *, prior: tuple[float, float] = (1.0, 0.0), strength: float = 4.0
 ) -> tuple[float, float]:
-    """Fit slope and intercept of the confidence.
+    """Fit the slope and intercept of Platt scaling by regularised logistic regression.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def fit_platt(
     hits
         ``(n,)`` bool: whether each was a white cell.
     prior, strength
-        Where slope and intercept lie before the data speak, and how firmly (in units of 1 / variance).
+        Mean of the Gaussian prior of slope and intercept, and its precision (1 / variance).
 
     Returns
     -------
@@ -96,11 +96,11 @@ def fit_platt(
     """
     x = np.stack((_logit(scores), np.ones(len(scores))), 1)
     y = np.asarray(hits, np.float64)
-    centre = np.array(prior, np.float64)
-    theta = centre.copy()
+    mean = np.array(prior, np.float64)
+    theta = mean.copy()
     for _ in range(50):
         p = 1 / (1 + np.exp(-np.clip(x @ theta, -30, 30)))
-        gradient = x.T @ (p - y) + strength * (theta - centre)
+        gradient = x.T @ (p - y) + strength * (theta - mean)
         hessian = (x * (p * (1 - p))[:, None]).T @ x + strength * np.eye(2)
         step = np.linalg.solve(hessian, gradient)
         theta -= np.clip(step, -2, 2)
@@ -112,16 +112,16 @@ def fit_platt(
 def fit_temperature(
     logits: np.ndarray, allowed: np.ndarray, *, prior: float = 1.0, strength: float = 5.0
 ) -> float:
-    """Fit what a head's logits are divided by.
+    """Fit the temperature of a head.
 
     Parameters
     ----------
     logits
         ``(n, K)``.
     allowed
-        ``(n, K)`` bool: the values the label allows; rows without any are left out.
+        ``(n, K)`` bool: the values that the label allows; rows without any are ignored.
     prior, strength
-        The temperature before the data speak, and how many cells it is worth on a log scale.
+        Prior temperature, and the weight of the squared log ratio to it.
 
     Returns
     -------

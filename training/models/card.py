@@ -1,7 +1,7 @@
-"""A model's card, read as an untrusted file: every number and list has bounds; no torch.
+"""Read and validate model cards as untrusted files: every number and list has bounds; no torch.
 
-What a card says decides how much is allocated and what is divided by, so nothing of it is believed before
-it was judged here.
+The content of a card decides how much memory is allocated and what is divided by, so nothing uses it before
+it is validated here.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from training.networks.architectures import STARTER_ARCHITECTURE, ArchitectureNa
 
 FORMAT = "napari-lld model"
 FORMAT_VERSION = 2
-"""The newest that is read: 2 = a model that sees cells by their stain, which older programs cannot use."""
+"""Newest version that is read: 2 = a model that describes cells by their stain, unknown to older versions."""
 
 TRUNK: Literal["trunk"] = "trunk"
 APPEARANCE: Literal["appearance"] = "appearance"
 DescriberName = Literal["trunk", "appearance"]
-"""How a model sees cells: by a trunk, as cards without the word mean, or by their stain."""
+"""How a model describes cells: by a trunk (also of cards without this entry), or by their stain."""
 
-_MOST_BYTES = 20_000_000
-_MOST_VALUES = 20_000
-"""Words of all heads together; a head is a row of weights a word."""
+_MAX_BYTES = 20_000_000
+_MAX_VALUES = 20_000
+"""Maximum number of values of all heads; a head has a row of weights per value."""
 
 
 class ModelError(LLDError):
@@ -45,7 +45,7 @@ class _Bounded(BaseModel):
 
 
 class VocabularyCard(_Bounded):
-    """The words of the model's heads."""
+    """The vocabulary of the model's heads."""
 
     classes: _Words
     groups: Annotated[dict[_Word, _Words], Field(max_length=1_000)] = {}
@@ -57,7 +57,7 @@ class VocabularyCard(_Bounded):
         heads = [self.classes, *self.attributes.values()]
         if any(len(set(words)) != len(words) for words in heads):
             raise ValueError("a name is listed twice")
-        if sum(map(len, heads)) > _MOST_VALUES:
+        if sum(map(len, heads)) > _MAX_VALUES:
             raise ValueError("it has more names than a schema may have")
         if not set().union(*self.groups.values()) <= set(self.classes):
             raise ValueError("a group contains an unknown class")
@@ -67,7 +67,7 @@ class VocabularyCard(_Bounded):
 
 
 class CalibrationCard(_Bounded):
-    """How its raw scores become probabilities; what is divided by is never near zero."""
+    """Calibration of its raw scores; divisors are never near zero."""
 
     slope: Annotated[float, Field(ge=0.01, le=100)]
     intercept: Annotated[float, Field(ge=-100, le=100)]
@@ -76,7 +76,7 @@ class CalibrationCard(_Bounded):
 
 
 class OfHeadCard(_Bounded):
-    """What is known of the sets of one head."""
+    """Prediction sets of one head."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     mass: Annotated[float | None, Field(ge=0.5, le=2)] = None
@@ -89,7 +89,7 @@ class OfHeadCard(_Bounded):
 
 
 class SetsCard(_Bounded):
-    """What a model claims of sets of values."""
+    """Prediction sets of a model."""
 
     heads: Annotated[dict[_Word, OfHeadCard], Field(max_length=1_001)] = {}
 
@@ -117,12 +117,12 @@ class ModelCard(_Bounded):
 
 
 def read_card(card: Path) -> dict[str, Any]:
-    """Read and judge a card.
+    """Read and validate a card.
 
     Raises
     ------
     ModelError
-        It is not the card of a model, or holds what no model has. Nothing was allocated for it.
+        It is not the card of a model, or has an invalid entry.
     """
     content = _load(card)
     try:
@@ -149,7 +149,7 @@ def read_card(card: Path) -> dict[str, Any]:
 
 def _load(card: Path) -> dict[str, Any]:
     try:
-        if card.stat().st_size > _MOST_BYTES:
+        if card.stat().st_size > _MAX_BYTES:
             raise ModelError(f"{card} is too large for a model card: use another copy of the model.")
         content = strict_json.loads(card.read_text(encoding="utf-8"))
     except OSError as error:

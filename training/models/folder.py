@@ -1,4 +1,4 @@
-"""The two files of a model and whether they belong together; no torch."""
+"""Find the two files of a model and check that they belong together; no torch."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def model_files(place: Path) -> tuple[Path, Path]:
 
 
 def read_card(place: Path) -> dict[str, Any]:
-    """Read and judge a model's card.
+    """Read and validate a model's card.
 
     Raises
     ------
     ModelError
-        If there is none, it is not ours, or holds what no model has.
+        If it is missing, foreign, or has an invalid entry.
     """
     weights, card = model_files(place)
     for file in (weights, card):

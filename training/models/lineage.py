@@ -19,7 +19,7 @@ Cards = Mapping[int, tuple[Mapping[str, Any], str]]
 
 @dataclass(frozen=True)
 class _Step:
-    """One model: whom it held out, whether they chose something, its last cell, its fields if listed."""
+    """One model: held-out units, whether they selected anything, last training cell, training fields."""
 
     held: frozenset[str]
     last: float
@@ -34,10 +34,10 @@ class Lineage:
     Attributes
     ----------
     known
-        Whether all of them are: the line ends at the starter or at random weights, not at a file from
-        elsewhere or a model that is no longer there.
+        Whether the lineage is complete: it begins at the starter or at random weights, not at a foreign file
+        or a deleted model.
     origin
-        What the line ends at, as cards name it.
+        What the lineage begins at, as named in cards.
     """
 
     project: Project
@@ -47,15 +47,15 @@ class Lineage:
 
     @classmethod
     def of(cls, project: Project, model: int | str | None, cards: Cards | None = None) -> Lineage:
-        """Follow a model of the project to its first parent.
+        """Trace a model of the project back to its first ancestor.
 
         Parameters
         ----------
         model
-            Its number, or what a card calls a parent; ``None`` = the starter.
+            Its number, or the name of a parent in a card; ``None`` = the starter.
         """
         if cards is None:
-            cards = {one.id: (one.card, one.parent) for one in project.models.all()}
+            cards = {row.id: (row.card, row.parent) for row in project.models.all()}
         steps: list[_Step] = []
         while (number := _number(model)) is not None and number in cards and len(steps) <= len(cards):
             card, model = cards[number]
@@ -72,13 +72,13 @@ class Lineage:
         return cls(project, tuple(steps), origin in ("starter", "scratch"), origin)
 
     def learnt(self, field: Field) -> float | None:
-        """Return up to which cell of a field was learnt; ``None`` = that field never taught."""
+        """Return the id of the last training cell of a field; ``None`` = no model was trained on it."""
         return max((step.last for step in self.steps if self._taught(step, field)), default=None)
 
     def saw(self, field: Field, cells: Iterable[Cell]) -> bool:
-        """Return whether any of them learnt from a field, or from a cell that lies in it now.
+        """Return whether any of them was trained on a field, or on a cell that lies in it now.
 
-        Of cards of older versions, which list no fields, one counts where a cell is as old as the model.
+        Cards of older versions list no fields: their models count if a cell is as old as the model.
         """
         ids = [cell.id for cell in cells]
         return any(
@@ -87,8 +87,13 @@ class Lineage:
         )
 
     def chosen_by(self, fields: Mapping[str, Iterable[Field]]) -> bool:
-        """Return whether something about any of them was chosen by cells of these units, held out then."""
-        names = {name for unit, some in fields.items() for field in some for name in known_as(field, unit)}
+        """Return whether anything about these models was selected on held-out cells of these units."""
+        names = {
+            name
+            for unit, unit_fields in fields.items()
+            for field in unit_fields
+            for name in known_as(field, unit)
+        }
         return any(step.chosen and among(self.project, names, step.held) for step in self.steps)
 
     def _taught(self, step: _Step, field: Field) -> bool:
@@ -98,13 +103,13 @@ class Lineage:
 
 
 def fields_of(card: Mapping[str, Any], name: str) -> frozenset[int] | None:
-    """Read which fields a card lists (``learnt_fields``, ``held_fields``); ``None`` if it does not."""
+    """Read the fields that a card lists (``learnt_fields``, ``held_fields``); ``None`` if it lists none."""
     listed = card.get(name)
     return frozenset(i for i in listed if isinstance(i, int)) if isinstance(listed, list) else None
 
 
 def learnt_from(project: Project, card: Mapping[str, Any], film: str) -> int:
-    """Return from how many cells of a film of the project a model has learnt, as its card has it.
+    """Return the number of cells of a film that a model was trained on, according to its card.
 
     Parameters
     ----------

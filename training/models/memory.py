@@ -1,9 +1,9 @@
-"""Cells that a model remembers: their features and labels, against forgetting.
+"""Replay memory of a model: features and labels of cells it was trained on, against forgetting.
 
-A class head that learns from one project alone forgets what that project does not show. A model therefore
-carries some feature vectors of the cells that taught it and its parents; the heads learn from these beside
-the project's own cells. A vector is what the describer's trunk gives of a cell (`Describer.look`): no
-pixels, no names. It is worth something only to a model with the same trunk.
+A class head that is trained on one project alone forgets the classes the project does not show. A model
+therefore carries feature vectors of some cells that it and its parents were trained on; the heads are fitted
+on these together with the project's own cells. A feature vector is what the describer's trunk computes of a
+cell (`Describer.look`): no pixels, no names. Only a model with the same trunk can use it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import torch
 from training.networks.vocabulary import Vocabulary
 
 PER_VALUE = 48
-"""Cells of one project that are remembered of each value of each head."""
+"""Number of cells of a project that are remembered per value of each head."""
 
-_MOST = 4000
-"""Cells that are remembered in all: 9 MB of features."""
+_MAX_CELLS = 4000
+"""Maximum number of remembered cells: 9 MB of features."""
 
 
 OUTSIDE = 96
-"""Cells of classes that the words lack, at most (``docs/adr/0030``)."""
+"""Maximum number of remembered cells of no taught class (``docs/adr/0030``)."""
 
 NO_SOURCE = 0
-"""Of cells that are of no project: the starter's."""
+"""Source of the cells of no project: the starter's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +44,14 @@ class Memory:
     sources
         ``(n,)`` int64: which project each comes from; see `source_of`.
     looks
-        ``(r, F)`` float16: how other laboratories' looks move features; the sum of the outer products of its
-        rows is the mean of those of the moves. ``(0, F)`` if unknown.
+        ``(r, F)`` float16: low-rank factor of the second moment of the domain shifts between laboratories:
+        the sum of the outer products of its rows. ``(0, F)`` if unknown.
     weights
-        ``(n, heads)`` float16: the share of a cell's votes that a label has, 1 where its readings agree (a
-        cell of which they differ has a row for each value, see `training.engine.data.Labels`).
+        ``(n, heads)`` float16: the share of a cell's votes that a label has, 1 if its readings agree (a cell
+        whose readings disagree has a row for each value, see `training.engine.data.Labels`).
     outside
-        ``(m, F)`` float16: white cells of classes that the starter's words lack: they are unknown, and so are
-        cells like them (`training.similarity.novelty`).
+        ``(m, F)`` float16: white cells of classes that are not in the starter's vocabulary: they are unknown,
+        and so are cells like them (`training.similarity.novelty`).
     """
 
     features: np.ndarray
@@ -83,7 +83,7 @@ class Memory:
 
     @classmethod
     def empty(cls, features: int, heads: int) -> Memory:
-        """Make a memory of no cells."""
+        """Create an empty memory."""
         return cls(np.zeros((0, features), np.float16), np.zeros((0, heads), np.int16), np.zeros(0, np.int64))
 
     @classmethod
@@ -105,7 +105,7 @@ class Memory:
         )
 
     def fitting(self, vocabulary: Vocabulary, features: int) -> Memory:
-        """Return the memory, read from a file, if it is one of a model with these words and features.
+        """Check a memory read from a file against the vocabulary and number of features of its model.
 
         Raises
         ------
@@ -123,18 +123,18 @@ class Memory:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the arrays as tensors, for a file."""
-        rows = {"looks": self.looks, "outside": self.outside}
-        known = {name: torch.from_numpy(one) for name, one in rows.items() if len(one)}
+        optional = {"looks": self.looks, "outside": self.outside}
+        result = {name: torch.from_numpy(array) for name, array in optional.items() if len(array)}
         if (self.weights != 1).any():
-            known["weights"] = torch.from_numpy(self.weights)
-        return known | {
+            result["weights"] = torch.from_numpy(self.weights)
+        return result | {
             "features": torch.from_numpy(self.features),
             "labels": torch.from_numpy(self.labels),
             "sources": torch.from_numpy(self.sources),
         }
 
     def of(self, rows: np.ndarray) -> Memory:
-        """Return some of the cells, by index or mask."""
+        """Select cells, by index or mask."""
         return replace(
             self,
             features=self.features[rows],
@@ -144,20 +144,20 @@ class Memory:
         )
 
     def settled(self, head: int) -> np.ndarray:
-        """Return each row's label of a head: ``(n,)`` int, -1 where it has no more than half of the votes.
+        """Return the majority label of a head per row: ``(n,)`` int, -1 if it has at most half of the votes.
 
-        No cell is in it twice.
+        Each cell has at most one.
         """
         return np.where(self.weights[:, head] > 0.5, self.labels[:, head], -1).astype(int)
 
     def without(self, source: int | None) -> Memory:
-        """Leave one project's cells out: it will show them itself, with the labels they have by now."""
+        """Remove the cells of a project, which provides them itself, with their current labels."""
         return self.of(np.flatnonzero(self.sources != (source or NO_SOURCE)))
 
     def in_words(self, theirs: Vocabulary, own: Vocabulary) -> Memory:
-        """Translate the labels into another vocabulary by name; a word it lacks becomes no label.
+        """Map the labels to another vocabulary by name; a value it lacks becomes no label.
 
-        Cells that keep no label are left out.
+        Cells without any label are removed.
         """
         labels = np.full((len(self), len(own.heads)), -1, np.int16)
         weights = np.ones(labels.shape, np.float16)
@@ -165,10 +165,10 @@ class Memory:
             if name not in theirs.head_names:
                 continue
             j = theirs.head_names.index(name)
-            place = {value: k for k, value in enumerate(values)}
-            # one more for -1, no label
-            into = np.array([*(place.get(value, -1) for value in theirs.heads[j]), -1], np.int16)
-            labels[:, i] = into[self.labels[:, j]]
+            index = {value: k for k, value in enumerate(values)}
+            # the last entry is for -1, no label
+            translation = np.array([*(index.get(value, -1) for value in theirs.heads[j]), -1], np.int16)
+            labels[:, i] = translation[self.labels[:, j]]
             weights[:, i] = self.weights[:, j]
         return replace(self, labels=labels, weights=weights).of(np.flatnonzero((labels >= 0).any(1)))
 
@@ -180,21 +180,21 @@ class Memory:
         *,
         seed: int = 0,
         weights: np.ndarray | None = None,
-        of: np.ndarray | None = None,
+        cell_ids: np.ndarray | None = None,
     ) -> Memory:
         """Add cells of a project, at most `PER_VALUE` of each value; a cell counts for each of its values.
 
         Parameters
         ----------
         features, labels, weights
-            ``(n, F)`` and twice ``(n, heads)``, as those of a memory; no weights = 1.
-        of
-            ``(n,)``: which cell each row is of; ``None`` = each of its own.
+            ``(n, F)`` and twice ``(n, heads)``, as in a memory; no weights = 1.
+        cell_ids
+            ``(n,)``: the cell of each row; ``None`` = one row per cell.
         """
         if weights is None:
             weights = np.ones(labels.shape, np.float16)
         chosen = whole_cells(
-            choose(labels, PER_VALUE, seed=seed), np.arange(len(labels)) if of is None else of
+            choose(labels, PER_VALUE, seed=seed), np.arange(len(labels)) if cell_ids is None else cell_ids
         )
         both = replace(
             self,
@@ -203,16 +203,16 @@ class Memory:
             sources=np.concatenate((self.sources, np.full(len(chosen), source or NO_SOURCE, np.int64))),
             weights=np.concatenate((self.weights, weights[chosen].astype(np.float16))),
         )
-        if len(both) <= _MOST:
+        if len(both) <= _MAX_CELLS:
             return both
-        rows = np.random.default_rng(seed).permutation(len(both))[:_MOST]
+        rows = np.random.default_rng(seed).permutation(len(both))[:_MAX_CELLS]
         return both.of(np.sort(rows))
 
 
 def choose(labels: np.ndarray, per_value: int, *, seed: int = 0) -> np.ndarray:
-    """Choose few cells of which each value occurs `per_value` times, if there are so many.
+    """Choose a small set of cells in which each value occurs `per_value` times, if there are that many.
 
-    The rarest value of any head chooses first; a cell that was chosen for one value counts for its others.
+    The rarest value of any head is filled first; a cell that was chosen for one value counts for its others.
 
     Parameters
     ----------
@@ -238,15 +238,15 @@ def choose(labels: np.ndarray, per_value: int, *, seed: int = 0) -> np.ndarray:
     return np.flatnonzero(taken)
 
 
-def whole_cells(rows: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Return all rows, in order, of the cells of which some rows were chosen.
+def whole_cells(rows: np.ndarray, cell_ids: np.ndarray) -> np.ndarray:
+    """Return all rows, in order, of the cells of the given rows.
 
     Parameters
     ----------
-    of
-        ``(n,)``: which cell each row is of.
+    cell_ids
+        ``(n,)``: the cell of each row.
     """
-    return np.flatnonzero(np.isin(of, of[rows]))
+    return np.flatnonzero(np.isin(cell_ids, cell_ids[rows]))
 
 
 def single_labels(allowed: Sequence[np.ndarray]) -> np.ndarray:
@@ -262,11 +262,11 @@ def single_labels(allowed: Sequence[np.ndarray]) -> np.ndarray:
     numpy.ndarray
         ``(n, heads)`` int16.
     """
-    columns = [np.where(one.sum(1) == 1, one.argmax(1) if one.size else -1, -1) for one in allowed]
+    columns = [np.where(head.sum(1) == 1, head.argmax(1) if head.size else -1, -1) for head in allowed]
     return np.stack(columns, 1).astype(np.int16)
 
 
 def source_of(project: str) -> int:
-    """Return the number by which a memory knows a project, from the project's own identity."""
+    """Hash the identity of a project to the number that stands for it in a memory."""
     digest = hashlib.sha256(f"memory:{project}".encode()).digest()
     return int.from_bytes(digest[:7], "big") + 1

@@ -1,7 +1,7 @@
-"""A model: detector, describer, vocabulary, calibration; its two files; how it is made from another.
+"""A model: detector, describer, vocabulary, calibration; reading, writing, and deriving one from another.
 
 ``model.safetensors`` holds the weights in float16, ``model.json`` the card with their SHA-256. Nothing is
-pickled; a file that is not ours, or was changed, is refused before a byte of it becomes a tensor.
+pickled; a foreign or modified file is refused before any of it becomes a tensor.
 """
 
 from __future__ import annotations
@@ -39,43 +39,43 @@ from training.networks.detector import build_detector
 from training.networks.scale import STARTER_SIDES
 from training.networks.vocabulary import Vocabulary, shares
 
-_MOST_BYTES = 500_000_000
+_MAX_BYTES = 500_000_000
 _LINES = "describer.lines."
 _MEMORY = "memory."
 
 Taught = dict[str, dict[str, float]]
-"""Head name to value name to how many cells taught it."""
+"""Head name to value name to the number of cells it was trained on."""
 
 
 @dataclass
 class LearnedModel:
-    """All that proposing needs.
+    """A trained model: everything that prediction needs.
 
     Attributes
     ----------
     size
-        The longer side of a field of ordinary scale in pixels as the detector sees it.
+        Input size of the detector: the longer side in pixels of a field of ordinary scale.
     sides
-        Least and greatest side of a cell over `size` that it knows: see `training.networks.scale`.
+        Minimum and maximum side of a cell over `size` that it was trained on: see `training.networks.scale`.
     card
-        Parent, config, seed, metrics and whatever else is to be kept with the weights.
+        Parent, config, seed, metrics and other metadata.
     taught
-        Head name to value name to how many cells taught it, the parents' included. An untrained value is
-        not proposed: its weights say something all the same, and it would mean nothing.
+        Head name to value name to the number of training cells, the parents' included. An untrained value is
+        never predicted: the output of its weights means nothing.
     architecture
         The detector's. The describer's trunk is that of a YOLO26n whatever the detector, or there is none and
-        cells are seen by their stain (`by_appearance`).
+        cells are described by their stain (`by_appearance`).
     untaught
-        Whether the detector has never learnt cells here (random weights, or those of a file of
-        Ultralytics): it takes its `sides` from the first it is shown.
+        Whether the detector was never trained on cells here (random weights, or an Ultralytics checkpoint):
+        it takes its `sides` from its first training cells.
     taught_before
-        The part of `taught` that others than its project taught.
+        The part of `taught` that does not come from its project.
     source
-        Its project, as memories know it (`training.models.memory.source_of`); ``None`` = of no project.
+        Its project, as numbered in memories (`training.models.memory.source_of`); ``None`` = no project.
     memory
-        Cells that taught it and its parents, as vectors.
+        Features of cells that it and its parents were trained on.
     sets
-        What it claims of sets of values; none where too few held-out cells were there to measure that.
+        Calibration of its prediction sets; none if there were too few held-out cells.
     """
 
     detector: nn.Module
@@ -103,25 +103,25 @@ class LearnedModel:
         return self
 
     def evaluating(self) -> LearnedModel:
-        """Switch to prediction."""
+        """Set all modules to evaluation mode."""
         for part in (self.detector, self.describer):
-            if any(module.training for module in part.modules()):  # to set it costs ten times as much
+            if any(module.training for module in part.modules()):  # ten times faster than to set it
                 part.eval()
         return self
 
     @property
     def sees_by_trunk(self) -> bool:
-        """Whether its describer has a trunk; otherwise it sees cells by their stain."""
+        """Whether its describer has a trunk; otherwise it describes cells by their stain."""
         return not isinstance(self.describer, AppearanceDescriber)
 
     @property
     def never_taught(self) -> bool:
-        """Whether nobody ever taught it a cell here, so that its trunk has never seen one."""
+        """Whether it was never trained on any cell, so that its trunk has never seen one."""
         return self.untaught and not self.was_taught and not len(self.memory)
 
     @property
     def was_taught(self) -> bool:
-        """Whether any cell taught it, or its parents, a value that it has a word for."""
+        """Whether it or its parents were trained on any cell with a value of its vocabulary."""
         return any(self.taught.values())
 
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
@@ -131,36 +131,36 @@ class LearnedModel:
                 yield prefix + name, tensor
 
     def load_tensors(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Load parameters and running statistics by name; all must be there."""
+        """Load parameters and running statistics by name; all are required."""
         for prefix, module in (("detector.", self.detector), ("describer.", self.describer)):
             own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
             module.load_state_dict(own)
 
     def teach(self, allowed: Sequence[np.ndarray], weights: np.ndarray | None = None) -> None:
-        """Record what the project's cells taught, beside what was taught before.
+        """Count the project's training cells, in addition to those of `taught_before`.
 
         Parameters
         ----------
         allowed
             Per head ``(n, K)`` bool, of all its cells; a group counts for its members in equal parts.
         weights
-            ``(n, heads)``: what each counts; ``None`` = 1.
+            ``(n, heads)``: the weight of each label; ``None`` = 1.
         """
         vocabulary = self.vocabulary
         self.taught = {name: dict(counts) for name, counts in self.taught_before.items()}
-        columns = [None] * len(allowed) if weights is None else list(weights.T)
-        for name, values, rows, weight in zip(
-            vocabulary.head_names, vocabulary.heads, allowed, columns, strict=True
+        head_weights = [None] * len(allowed) if weights is None else list(weights.T)
+        for name, values, head_allowed, weight in zip(
+            vocabulary.head_names, vocabulary.heads, allowed, head_weights, strict=True
         ):
             counts = self.taught.setdefault(name, {})
-            for value, n in zip(values, shares(rows, weight).sum(0), strict=True):
+            for value, n in zip(values, shares(head_allowed, weight).sum(0), strict=True):
                 if n:
                     counts[value] = round(counts.get(value, 0.0) + float(n), 3)
 
     def speaks(self) -> list[np.ndarray | None]:
-        """Return, per head, which values were taught: ``(K,)`` bool.
+        """Return, per head, which values it was trained on: ``(K,)`` bool.
 
-        ``None`` if fewer than two were: a head that has met one value only would claim it of everything.
+        ``None`` if fewer than two: a head that was trained on one value would predict it for every cell.
         """
         heads: list[np.ndarray | None] = []
         for name, values in zip(self.vocabulary.head_names, self.vocabulary.heads, strict=True):
@@ -170,7 +170,7 @@ class LearnedModel:
         return heads
 
     def trunk_digest(self) -> str:
-        """Return what its features are known by: equal for all models of one trunk, in a file or not."""
+        """Hash the trunk: models with equal digests compute equal features, read from a file or not."""
         digest = hashlib.sha256(b"features 1")  # another number where crops or views change
         for name, tensor in sorted(self.describer.trunk.state_dict().items()):
             digest.update(name.encode())
@@ -180,7 +180,7 @@ class LearnedModel:
 
     @torch.no_grad()
     def round_as_written(self) -> None:
-        """Round the weights as `write_model` does, so that this is what `read_model` returns."""
+        """Round the weights to float16 as `write_model` does, so that `read_model` returns the same."""
         for name, tensor in self.tensors():
             if tensor.is_floating_point() and _LINES not in name:
                 tensor.copy_(tensor.half().to(tensor.dtype))
@@ -197,12 +197,12 @@ def new_model(
     size: int = 448,
     architecture: ArchitectureName = STARTER_ARCHITECTURE,
 ) -> LearnedModel:
-    """Make a model with random weights."""
+    """Create a model with random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         detector = build_detector(architecture)
-        of_trunk = detector if architecture == STARTER_ARCHITECTURE else build_detector()
-        describer = Describer(vocabulary, of_trunk)
+        trunk_source = detector if architecture == STARTER_ARCHITECTURE else build_detector()
+        describer = Describer(vocabulary, trunk_source)
     return LearnedModel(detector, describer, vocabulary, size, architecture=architecture, untaught=True)
 
 
@@ -213,7 +213,7 @@ def _blank(architecture: ArchitectureName) -> nn.Module:
 
 
 def by_appearance(model: LearnedModel) -> LearnedModel:
-    """Let a model that was never taught see cells by their stain, not by its trunk; return it."""
+    """Make an untrained model describe cells by their stain, not by its trunk; return it."""
     device = next(model.detector.parameters()).device
     model.describer = AppearanceDescriber(model.vocabulary).eval().to(device)
     model.memory = Memory.empty(model.describer.features, len(model.vocabulary.heads))
@@ -223,14 +223,14 @@ def by_appearance(model: LearnedModel) -> LearnedModel:
 def _empty_model(
     vocabulary: Vocabulary, size: int, architecture: ArchitectureName, describer: DescriberName
 ) -> LearnedModel:
-    """Make a model whose weights will be loaded."""
+    """Create a model whose weights will be loaded."""
     with torch.random.fork_rng(devices=[]):
         detector = copy.deepcopy(_blank(architecture))
         if describer == APPEARANCE:
-            seeing: Describer = AppearanceDescriber(vocabulary)
+            describer_module: Describer = AppearanceDescriber(vocabulary)
         else:
-            seeing = Describer(vocabulary, _blank(STARTER_ARCHITECTURE))
-        return LearnedModel(detector, seeing, vocabulary, size, architecture=architecture)
+            describer_module = Describer(vocabulary, _blank(STARTER_ARCHITECTURE))
+        return LearnedModel(detector, describer_module, vocabulary, size, architecture=architecture)
 
 
 def _describer_of(model: LearnedModel) -> DescriberName:
@@ -238,15 +238,15 @@ def _describer_of(model: LearnedModel) -> DescriberName:
 
 
 def adapted(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = None) -> LearnedModel:
-    """Make a model for a vocabulary from a parent: all its weights, heads by name of head and value.
+    """Derive a model for a vocabulary from a parent: all its weights, those of the heads by name.
 
-    Values that the parent does not know, or that no cell taught, begin at zero.
+    The weights of values that the parent lacks, or was not trained on, are zero.
 
     Parameters
     ----------
     source
-        The project that will teach it: what it taught the parent is not counted again. ``None`` = the
-        parent's.
+        The project that it will be trained on: its cells that trained the parent are not counted again.
+        ``None`` = the parent's.
     """
     source = parent.source if source is None else source
     child = _empty_model(vocabulary, parent.size, parent.architecture, _describer_of(parent))
@@ -254,8 +254,8 @@ def adapted(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = N
     child.untaught = parent.untaught
     child.detector.load_state_dict(parent.detector.state_dict())
     describer = child.describer.state_dict()
-    body = {k: v for k, v in parent.describer.state_dict().items() if not k.startswith(("heads.", "lines."))}
-    child.describer.load_state_dict({**describer, **body})
+    trunk = {k: v for k, v in parent.describer.state_dict().items() if not k.startswith(("heads.", "lines."))}
+    child.describer.load_state_dict({**describer, **trunk})
     taken = child.describer.copy_heads(vocabulary, parent.describer, parent.vocabulary, parent.taught)
     calibration = parent.calibration
     child.calibration = Calibration(
@@ -264,9 +264,9 @@ def adapted(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = N
         {name: t for name, t in calibration.temperatures.items() if name in taken},
         calibration.note,
     )
-    of_others = source is not None and parent.source == source
-    child.taught_before = _in_words(parent.taught_before if of_others else parent.taught, vocabulary)
-    if not of_others:
+    same_project = source is not None and parent.source == source
+    child.taught_before = _in_words(parent.taught_before if same_project else parent.taught, vocabulary)
+    if not same_project:
         child.describer.settle_shifts()
     child.taught = _in_words(parent.taught, vocabulary)
     child.source = source
@@ -275,13 +275,13 @@ def adapted(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = N
 
 
 def in_words(model: LearnedModel, vocabulary: Vocabulary) -> LearnedModel:
-    """Return a model that predicts in the words of a project: itself, or one adapted to them."""
+    """Return a model that predicts in a project's vocabulary: itself, or one adapted to it."""
     if model.vocabulary.same_words(vocabulary):
         model.vocabulary = vocabulary  # its groups and digest may have changed
         return model
-    spoken = adapted(model, vocabulary)
-    spoken.calibration, spoken.size = model.calibration, model.size
-    return spoken
+    model_in_vocabulary = adapted(model, vocabulary)
+    model_in_vocabulary.calibration, model_in_vocabulary.size = model.calibration, model.size
+    return model_in_vocabulary
 
 
 def _in_words(taught: Taught, vocabulary: Vocabulary) -> Taught:
@@ -295,7 +295,7 @@ def _in_words(taught: Taught, vocabulary: Vocabulary) -> Taught:
 
 
 def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any]:
-    """Write the two files, the card last; each appears whole or not at all.
+    """Write the two files, the card last, each atomically.
 
     Returns
     -------
@@ -303,7 +303,7 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
         The card as written.
     """
     tensors = {
-        # the weights of a discriminant are differences of large numbers: float16 would change what it says
+        # the weights of a discriminant are differences of large numbers: float16 would change its output
         name: (tensor.half() if tensor.is_floating_point() and _LINES not in name else tensor)
         .detach()
         .cpu()
@@ -315,7 +315,7 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
     version = FORMAT_VERSION if describer == APPEARANCE else 1  # older programs read the others
     # one entry only: safetensors writes several in random order, and equal weights must be equal files
     content = save_safetensors(tensors, metadata={"format": f"{FORMAT} {version}"})
-    written = {
+    card_content = {
         **model.card,
         "format": FORMAT,
         "version": version,
@@ -333,8 +333,8 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
         "source": model.source,
     }
     write_file(weights, content)
-    write_file(card, json.dumps(written, indent=1, ensure_ascii=False))
-    return written
+    write_file(card, json.dumps(card_content, indent=1, ensure_ascii=False))
+    return card_content
 
 
 def read_model(place: Path) -> LearnedModel:
@@ -347,7 +347,7 @@ def read_model(place: Path) -> LearnedModel:
     """
     weights, card_file = model_files(place)
     card = read_card(place)
-    if weights.stat().st_size > _MOST_BYTES:
+    if weights.stat().st_size > _MAX_BYTES:
         raise ModelError(f"{weights} is too large for the weights of a model: use another copy of the model.")
     content = weights.read_bytes()
     if hashlib.sha256(content).hexdigest() != card.get("sha256"):
@@ -358,8 +358,8 @@ def read_model(place: Path) -> LearnedModel:
         model = _empty_model(vocabulary, int(card["size"]), detector, describer)
         model.calibration = Calibration.from_dict(card["calibration"])
         model.sets = Sets.from_dict(card.get("sets"))
-        least, greatest = card.get("cell_sides") or STARTER_SIDES
-        model.sides = (float(least), float(greatest))
+        low, high = card.get("cell_sides") or STARTER_SIDES
+        model.sides = (float(low), float(high))
         model.taught = _counts(card.get("taught", {}))
         model.untaught = not model.taught
         model.taught_before = _counts(card.get("taught_before", {}))
@@ -367,13 +367,15 @@ def read_model(place: Path) -> LearnedModel:
         tensors = load_safetensors(content)
         if any(t.is_floating_point() and not bool(t.isfinite().all()) for t in tensors.values()):
             raise ValueError("some weights are not finite numbers")
-        remembered = {n.removeprefix(_MEMORY): t for n, t in tensors.items() if n.startswith(_MEMORY)}
-        if remembered:
-            model.memory = Memory.from_tensors(remembered).fitting(model.vocabulary, model.describer.features)
-        weights_of = {n: t for n, t in tensors.items() if not n.startswith(_MEMORY)}
+        memory_tensors = {n.removeprefix(_MEMORY): t for n, t in tensors.items() if n.startswith(_MEMORY)}
+        if memory_tensors:
+            model.memory = Memory.from_tensors(memory_tensors).fitting(
+                model.vocabulary, model.describer.features
+            )
+        parameters = {n: t for n, t in tensors.items() if not n.startswith(_MEMORY)}
         # written before there were discriminants, or shifts within a class: none was fitted
-        weights_of = {n: t for n, t in model.tensors() if _LINES in n} | weights_of
-        model.load_tensors({n: t.float() if t.is_floating_point() else t for n, t in weights_of.items()})
+        parameters = {n: t for n, t in model.tensors() if _LINES in n} | parameters
+        model.load_tensors({n: t.float() if t.is_floating_point() else t for n, t in parameters.items()})
     except (
         KeyError,
         ValueError,

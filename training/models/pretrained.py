@@ -1,4 +1,4 @@
-"""Detectors that begin with Ultralytics' weights (`training.models.ultralytics_checkpoints`)."""
+"""Initialise models from Ultralytics weights (`training.models.ultralytics_checkpoints`)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from training.networks.architectures import STARTER_ARCHITECTURE
 from training.networks.describer import TRUNK_LAYERS
 
 
-def take_weights(detector: nn.Module, checkpoint: Checkpoint) -> None:
+def load_weights(detector: nn.Module, checkpoint: Checkpoint) -> None:
     """Load a checkpoint's weights into a detector of its architecture.
 
-    The last layer of the scores is taken where the checkpoint knows one class too; else it stays, as do
-    those layers before it that are as wide as the checkpoint has classes.
+    The last layer of the scores is loaded if the checkpoint has one class too; otherwise it is kept, and so
+    are the layers before it whose width is the number of classes of the checkpoint.
 
     Raises
     ------
@@ -44,17 +44,17 @@ def take_weights(detector: nn.Module, checkpoint: Checkpoint) -> None:
 
 
 def with_coco_weights(model: LearnedModel, file: Path) -> LearnedModel:
-    """Start a model from Ultralytics' ``yolo26n.pt``: detector (but for the scores) and describer's trunk.
+    """Load Ultralytics' ``yolo26n.pt`` into a model: detector (except the scores) and describer's trunk.
 
     Raises
     ------
     ModelError
-        The file cannot be used, or is no YOLO26n.
+        The file cannot be used, or is not a YOLO26n.
     """
     checkpoint = read_checkpoint(file)
     if checkpoint.architecture.name != STARTER_ARCHITECTURE:
         raise ModelError(f"{file} holds a {checkpoint.architecture.title}, not a YOLO26n.")
-    take_weights(model.detector, checkpoint)
+    load_weights(model.detector, checkpoint)
     layers: Any = model.detector.model
     for own_layer, layer in zip(model.describer.trunk, layers[:TRUNK_LAYERS], strict=True):
         own_layer.load_state_dict(layer.state_dict())

@@ -1,8 +1,8 @@
-"""Ultralytics' own files, read without running them; no torch.
+"""Read Ultralytics checkpoints without executing them; no torch.
 
 A ``.pt`` file is a zip archive of a pickle and of the bytes of each tensor. The pickle is not unpickled: the
-few instructions that `torch.save` writes are followed here over plain values, and a class or function that it
-names stays a name. Nothing of it is imported, called or built, and what is read is bounded beforehand.
+few opcodes that `torch.save` writes are interpreted here on plain values, and a class or function that it
+names stays a name. Nothing is imported or called, and all sizes are bounded.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import numpy as np
 from training.models.card import ModelError
 from training.networks.architectures import ARCHITECTURES, TITLES, Architecture
 
-_MOST_BYTES = 500_000_000
-"""Of the file: a YOLO26m with the state of its optimiser has 200 MB."""
-_MOST_DIRECTORY = 2_000_000
-_MOST_PICKLE = 4_000_000
-_MOST_NAMES = 20_000
-_MOST_LETTERS = 500
-"""Of modules and tensors; real ones have a tenth of these at most."""
-_MOST_AXES = 8
+_MAX_BYTES = 500_000_000
+"""Maximum size of the file: a YOLO26m with the state of its optimiser has 200 MB."""
+_MAX_DIRECTORY = 2_000_000
+_MAX_PICKLE = 4_000_000
+_MAX_NAMES = 20_000
+_MAX_NAME_LENGTH = 500
+"""Maximum number and length of the names of modules and tensors; real files have a tenth of these at most."""
+_MAX_AXES = 8
 
 _CURE = f"Give a detector trained with Ultralytics (best.pt or last.pt): {TITLES}."
 
@@ -43,7 +43,7 @@ _NAMES = re.compile(
     r"|numpy(\._?core\.multiarray)? (scalar|dtype|ndarray|_reconstruct)|_codecs encode"
     r"|pathlib(\._local)? \w*Path|datetime \w+"
 )
-"""Layers, losses and plain values. None of them is ever called."""
+"""Allowed names: layers, losses and plain values. None of them is ever called."""
 
 _TASKS = {
     "SegmentationModel": "a model for segmentation",
@@ -53,11 +53,11 @@ _TASKS = {
     "RTDETRDetectionModel": "an RT-DETR",
 }
 
-_DAMAGE = (
+_DAMAGED_FILE_ERRORS = (
     zipfile.BadZipFile, struct.error, EOFError, LookupError, ValueError, TypeError, AttributeError,
     ArithmeticError, RuntimeError,
 )  # fmt: skip
-"""What a damaged file can do to the code below."""
+"""Exceptions that a damaged file can raise in the code below."""
 
 _TYPES: dict[str, np.dtype[Any]] = {
     "HalfStorage": np.dtype("<f2"),
@@ -102,16 +102,16 @@ def read_checkpoint(file: Path) -> Checkpoint:
     try:
         if not file.is_file():
             raise ModelError(f"{file} is not a file. {_CURE}")
-        if file.stat().st_size > _MOST_BYTES:
+        if file.stat().st_size > _MAX_BYTES:
             raise ModelError(
-                f"{file} is too large: such a detector has at most {_MOST_BYTES // 10**6} MB. {_CURE}"
+                f"{file} is too large: such a detector has at most {_MAX_BYTES // 10**6} MB. {_CURE}"
             )
         return _read(file)
     except OSError as error:
         raise ModelError(
             f"{file} cannot be read ({error.strerror or error}): check its permissions."
         ) from error
-    except _DAMAGE as error:
+    except _DAMAGED_FILE_ERRORS as error:
         raise ModelError(f"{file} is damaged, or was not written by PyTorch. {_CURE}") from error
 
 
@@ -124,10 +124,10 @@ def _read(file: Path) -> Checkpoint:
         if "constants.pkl" in names:
             raise ModelError(f"{file} is a TorchScript program, not a checkpoint. {_CURE}")
         pickled = archive.getinfo(names["data.pkl"])
-        if pickled.file_size > _MOST_PICKLE:
+        if pickled.file_size > _MAX_PICKLE:
             raise ModelError(f"{file} contains far more than a detector. {_CURE}")
         with archive.open(pickled) as opened:
-            content = _follow(opened.read(_MOST_PICKLE), file)
+            content = _interpret(opened.read(_MAX_PICKLE), file)
         tensors = _tensors(_detector(content, file), file)
         architecture, classes = _recognise(tensors, file)
         return Checkpoint(file, architecture, classes, _load(tensors, archive, names, file))
@@ -144,7 +144,7 @@ def _check_directory(file: Path) -> None:
     size = struct.unpack_from("<L", end, 12)[0]
     if tail[:4] == b"PK\x06\x06" and tail[56:60] == b"PK\x06\x07":  # zip64, as torch.save writes it
         size = struct.unpack_from("<Q", tail, 40)[0]
-    if size > _MOST_DIRECTORY:
+    if size > _MAX_DIRECTORY:
         raise ModelError(f"{file} holds far more parts than a detector. {_CURE}")
 
 
@@ -159,10 +159,10 @@ class _Name(NamedTuple):
 
 
 @dataclass(eq=False)
-class _Thing:
-    """What the pickle wants to be made: by what, and with which attributes."""
+class _Object:
+    """An object of the pickle: its type and its attributes."""
 
-    of: Any
+    type: Any
     state: dict[Any, Any] = field(default_factory=dict)
 
 
@@ -183,17 +183,17 @@ _VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
-def _follow(pickled: bytes, file: Path) -> Any:
-    """Follow a pickle of protocol 2, as `torch.save` writes it, over plain values."""
+def _interpret(pickled: bytes, file: Path) -> Any:
+    """Interpret a pickle of protocol 2, as `torch.save` writes it, on plain values."""
     stack: list[Any] = []
     marks: list[int] = []
     memo: dict[int, Any] = {}
 
     def since_mark() -> list[Any]:
         start = marks.pop()
-        some = stack[start:]
+        values = stack[start:]
         del stack[start:]
-        return some
+        return values
 
     argument: Any
     for instruction, argument, _ in pickletools.genops(pickled):
@@ -207,9 +207,9 @@ def _follow(pickled: bytes, file: Path) -> Any:
             case name if name in _VALUES:
                 stack.append(argument)
             case name if name in _TUPLES:
-                some = tuple(stack[-_TUPLES[name] :])
+                values = tuple(stack[-_TUPLES[name] :])
                 del stack[-_TUPLES[name] :]
-                stack.append(some)
+                stack.append(values)
             case "BINPUT" | "LONG_BINPUT":
                 memo[argument] = stack[-1]
             case "BINGET" | "LONG_BINGET":
@@ -234,7 +234,7 @@ def _follow(pickled: bytes, file: Path) -> Any:
             case "GLOBAL":
                 if not _NAMES.fullmatch(argument):
                     raise ModelError(
-                        f"{file} is refused: it names {_shown(argument)}, which is not a layer of a "
+                        f"{file} is refused: it names {_quote(argument)}, which is not a layer of a "
                         "detector; "
                         f"such a file may run a program when it is opened. {_CURE}"
                     )
@@ -244,10 +244,10 @@ def _follow(pickled: bytes, file: Path) -> Any:
                 stack.append(_storage(stack.pop()))
             case "REDUCE" | "NEWOBJ":
                 arguments = stack.pop()
-                stack.append(_made(stack.pop(), arguments))
+                stack.append(_build(stack.pop(), arguments))
             case "BUILD":
                 state = stack.pop()
-                if isinstance(stack[-1], _Thing) and isinstance(state, dict):
+                if isinstance(stack[-1], _Object) and isinstance(state, dict):
                     stack[-1].state = state
             case _:
                 raise ValueError(f"torch.save writes no {instruction.name}")
@@ -259,28 +259,28 @@ def _extend(stack: list[Any], values: list[Any]) -> None:
         stack[-1].extend(values)
 
 
-def _set_items(stack: list[Any], some: list[Any]) -> None:
-    """Keep what has a plain key: a key of nested tuples could take for ever to hash."""
+def _set_items(stack: list[Any], pairs: list[Any]) -> None:
+    """Set the items with plain keys: a key of nested tuples could take for ever to hash."""
     if isinstance(stack[-1], dict):
         stack[-1].update(
-            (k, v) for k, v in zip(some[::2], some[1::2], strict=True) if isinstance(k, str | int)
+            (k, v) for k, v in zip(pairs[::2], pairs[1::2], strict=True) if isinstance(k, str | int)
         )
 
 
 def _storage(record: Any) -> _Storage:
-    kind, of, key, _device, _count = record
-    if kind != "storage" or not isinstance(of, _Name) or not isinstance(key, str):
+    kind, storage_type, key, _device, _count = record
+    if kind != "storage" or not isinstance(storage_type, _Name) or not isinstance(key, str):
         raise ValueError("no storage")
-    return _Storage(of.name, key)
+    return _Storage(storage_type.name, key)
 
 
-def _made(of: Any, arguments: Any) -> Any:
-    match of:
+def _build(function: Any, arguments: Any) -> Any:
+    match function:
         case _Name("collections", "OrderedDict"):
             return {}
         case _Name("torch._utils", "_rebuild_tensor_v2"):
             storage, offset, shape, strides, *_ = arguments
-            if not isinstance(storage, _Storage) or not len(shape) == len(strides) <= _MOST_AXES:
+            if not isinstance(storage, _Storage) or not len(shape) == len(strides) <= _MAX_AXES:
                 raise ValueError("no tensor")
             if not all(isinstance(n, int) and 0 <= n < 2**40 for n in (offset, *shape, *strides)):
                 raise ValueError("no tensor")
@@ -288,26 +288,26 @@ def _made(of: Any, arguments: Any) -> Any:
         case _Name("torch._utils", "_rebuild_parameter"):
             return arguments[0]
         case _Name():
-            return _Thing(of)
+            return _Object(function)
     raise ValueError("what is called has no name")
 
 
-def _shown(name: str) -> str:
-    """Quote a name from an untrusted file for a sentence."""
+def _quote(name: str) -> str:
+    """Make a name from an untrusted file printable."""
     return "".join(c if c.isprintable() else "?" for c in name.replace(" ", "."))[:80]
 
 
 # --- the model ---------------------------------------------------------------------------------------------
 
 
-def _detector(content: Any, file: Path) -> _Thing:
-    """Find the model: its average if there is one, as Ultralytics takes it."""
+def _detector(content: Any, file: Path) -> _Object:
+    """Find the model: its moving average if there is one, as Ultralytics does."""
     model = content
     if isinstance(content, dict):
         model = content.get("ema") or content.get("model")
-    if not isinstance(model, _Thing):
+    if not isinstance(model, _Object):
         raise ModelError(f"{file} does not contain an Ultralytics model. {_CURE}")
-    kind = model.of.name
+    kind = model.type.name
     if kind != "DetectionModel":
         raise ModelError(
             f"{file} holds {_TASKS.get(kind, 'a model of another kind')}, not a detector. {_CURE}"
@@ -315,35 +315,37 @@ def _detector(content: Any, file: Path) -> _Thing:
     return model
 
 
-def _tensors(model: _Thing, file: Path) -> dict[str, _Tensor]:
+def _tensors(model: _Object, file: Path) -> dict[str, _Tensor]:
     """List all parameters and buffers, as `torch.nn.Module.state_dict` does."""
-    found: dict[str, _Tensor] = {}
-    to_do = [("", model)]
+    tensors: dict[str, _Tensor] = {}
+    pending = [("", model)]
     seen = 0
-    while to_do:
-        prefix, module = to_do.pop()
+    while pending:
+        prefix, module = pending.pop()
         groups = [module.state.get(group) or {} for group in ("_parameters", "_buffers", "_modules")]
         seen += 1 + sum(map(len, groups))
-        if seen > _MOST_NAMES or len(prefix) > _MOST_LETTERS:
+        if seen > _MAX_NAMES or len(prefix) > _MAX_NAME_LENGTH:
             raise ModelError(f"{file} contains far more than a detector. {_CURE}")
         for group in groups:
             for name, value in group.items():
                 if isinstance(value, _Tensor):
-                    found[f"{prefix}{name}"] = value
-                elif isinstance(value, _Thing):
-                    to_do.append((f"{prefix}{name}.", value))
-    return found
+                    tensors[f"{prefix}{name}"] = value
+                elif isinstance(value, _Object):
+                    pending.append((f"{prefix}{name}.", value))
+    return tensors
 
 
 def _recognise(tensors: dict[str, _Tensor], file: Path) -> tuple[Architecture, int]:
     """Infer the architecture and the number of classes from the shapes of the first and last layers."""
     first = tensors.get("model.0.conv.weight")
-    for one in ARCHITECTURES.values():
-        boxes, scores = (tensors.get(f"model.{one.head}.{part}.0.2.weight") for part in ("cv2", "cv3"))
+    for architecture in ARCHITECTURES.values():
+        boxes, scores = (
+            tensors.get(f"model.{architecture.head}.{part}.0.2.weight") for part in ("cv2", "cv3")
+        )
         if first is None or boxes is None or scores is None:
             continue
-        if first.shape[:2] == (one.channels, 3) and boxes.shape[0] == 4 * one.bins:
-            return one, scores.shape[0]
+        if first.shape[:2] == (architecture.channels, 3) and boxes.shape[0] == 4 * architecture.bins:
+            return architecture, scores.shape[0]
     raise ModelError(f"{file} holds a detector of another architecture. {_CURE}")
 
 
@@ -352,30 +354,30 @@ def _load(
 ) -> dict[str, np.ndarray]:
     if "byteorder" in names and archive.read(names["byteorder"]) != b"little":
         raise ModelError(f"{file} was written by a big-endian machine. {_CURE}")
-    left = _MOST_BYTES
+    left = _MAX_BYTES
     weights = {}
-    for name, one in tensors.items():
-        kind = _TYPES.get(one.storage.type)
+    for name, tensor in tensors.items():
+        kind = _TYPES.get(tensor.storage.type)
         if kind is None:
             continue  # of no layer that is taken over
-        count = math.prod(one.shape)
-        left -= (one.offset + count) * kind.itemsize
+        count = math.prod(tensor.shape)
+        left -= (tensor.offset + count) * kind.itemsize
         if left < 0:
             raise ModelError(f"{file} contains far more than a detector. {_CURE}")
-        part = archive.getinfo(names[f"data/{one.storage.key}"])
+        part = archive.getinfo(names[f"data/{tensor.storage.key}"])
         with archive.open(part) as opened:
-            opened.seek(one.offset * kind.itemsize)
+            opened.seek(tensor.offset * kind.itemsize)
             values = np.frombuffer(opened.read(count * kind.itemsize), kind)
         if len(values) != count:
             raise EOFError
-        weights[name] = _in_order(values, one.shape, one.strides)
+        weights[name] = _in_order(values, tensor.shape, tensor.strides)
         if not np.isfinite(weights[name]).all():
-            raise ModelError(f"{file} holds weights that are not finite numbers (in {_shown(name)}). {_CURE}")
+            raise ModelError(f"{file} holds weights that are not finite numbers (in {_quote(name)}). {_CURE}")
     return weights
 
 
 def _in_order(values: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
-    """Arrange values by their strides, which may be those of any order of the axes."""
+    """Arrange values by their strides, which may be of any order of the axes."""
     axes = sorted(range(len(shape)), key=lambda i: (-strides[i], i))
     dense = 1
     for i in reversed(axes):

@@ -1,4 +1,4 @@
-"""The detectors that a model may have, by name; no torch."""
+"""The detector architectures that a model may have, by name; no torch."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import Literal, get_args
 ArchitectureName = Literal["yolo26n", "yolo26s", "yolo26m", "yolo11n", "yolo11s", "yolov8n", "yolov8s"]
 
 STARTER_ARCHITECTURE: ArchitectureName = "yolo26n"
-"""What the starter holds, and every model whose card names no detector."""
+"""The starter's, and that of a model whose card names no detector."""
 
 Size = Literal["n", "s", "m"]
 
 SIZES: dict[Size, ArchitectureName] = {"n": "yolo26n", "s": "yolo26s", "m": "yolo26m"}
-"""What ``--detector`` chooses from."""
+"""Choices of ``--detector``."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One layout of Ultralytics.
+    """An architecture of Ultralytics.
 
     Attributes
     ----------
     name, title
-        As it stands in cards, and as people write it.
+        Identifier in cards, and display name.
     layout
-        Ultralytics' file of it, under ``cfg/models``.
+        Ultralytics' configuration file, under ``cfg/models``.
     scale
         ``"n"``, ``"s"`` or ``"m"``.
     head
-        The number of its last layer, the head.
+        Index of its last layer, the head.
     bins
-        Values that the head gives for each side of a box.
+        Number of outputs of the head for each side of a box.
     channels
-        Of its first layer.
+        Number of channels of its first layer.
     """
 
     name: ArchitectureName
@@ -46,7 +46,7 @@ class Architecture:
 
     @property
     def file_name(self) -> str:
-        """Return the name of Ultralytics' own file of it, by which cards call such a parent."""
+        """Return the name of Ultralytics' weights file, the parent in a card."""
         return f"{self.name}.pt"
 
 

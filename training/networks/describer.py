@@ -1,9 +1,9 @@
 """The describer: class and attributes of a cell from its own pixels.
 
 A crop around the box at full resolution goes through the first layers of YOLO26n's backbone (its own copy,
-COCO weights at first). Early, high-resolution maps are pooled beside late ones, because vacuoles and
-chromatin are texture of a few pixels; one softmax head stands for the class and one for each attribute.
-The logarithm of the box's size is a separate feature, since a crop brought to one size has lost it.
+initialised with COCO weights). Early, high-resolution feature maps are pooled as well as late ones, because
+vacuoles and chromatin are texture of a few pixels; there is one softmax head for the class and one for each
+attribute. The logarithm of the box's size is a separate feature, since a resized crop has lost it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from training.networks.devices import to_tensor
 from training.networks.vocabulary import Vocabulary
 
 CROP = 112
-"""Side of what the describer sees, in pixels."""
+"""Side of the describer's input in pixels."""
 
 CONTEXT = 1.3
 """Side of the square crop over the longer side of the box."""
@@ -29,37 +29,38 @@ TRUNK_LAYERS = 9
 """Layers 0 to 8 of the detector's backbone."""
 
 TAPS = {2: 64, 4: 128, 6: 128, 8: 256}
-"""Layers whose maps are pooled (strides 4, 8, 16, 32), and their channels."""
+"""Layers whose feature maps are pooled (strides 4, 8, 16, 32), to their number of channels."""
 
 _HIDDEN = 256
 
 NEVER = -1e4
-"""Logit of what cannot be; finite, so that nothing becomes a NaN, and within float16."""
+"""Logit of an impossible value; finite, so that nothing becomes NaN, and within float16."""
 
 
 class Discriminant(nn.Module):
-    """A linear discriminant beside a head, fitted on frozen features (`training.engine.recipe`).
+    """A linear discriminant combined with a head, fitted on frozen features (`training.engine.recipe`).
 
-    The discriminant says whether a cell has one of the values that the head was taught (its own values), or
-    which of the others. Among its own values the head decides, mixed with the discriminant.
+    The discriminant gives the probability of each value that the head was not trained on, and of all values
+    that it was trained on (its own values) together. Among its own values, the head and the discriminant are
+    interpolated.
 
     Attributes
     ----------
     weight, bias
-        ``(K, features)`` and ``(K,)``; a value of which no cell is known has no weight and the bias -1e4.
+        ``(K, features)`` and ``(K,)``; a value without any cell has weight 0 and bias `NEVER`.
     own
-        ``(K,)``, 1 for the head's own values.
+        ``(K,)``, 1 for the values that the head was trained on.
     share
-        Of the discriminant among the head's own values, 0 to 1.
+        Interpolation weight of the discriminant among the head's own values, 0 to 1.
     temperature
-        What the head's logits are divided by.
+        Temperature of the head's logits.
     used
-        0 = none was fitted: the head alone decides.
+        0 = not fitted: the head's logits are returned as they are.
     shift
-        ``(classes, K)``: what is added to the log-odds of an attribute's values in a cell of each class
-        (`training.engine.within_class`); of the class itself, and without classes, it has no rows.
+        ``(classes, K)``: log-odds added to an attribute's values in a cell of each class
+        (`training.engine.within_class`); it has no rows for the class itself, and without classes.
     shift_before
-        The same by others than the project that taught `shift`.
+        The shift before the current project: the prior of `shift`.
     """
 
     weight: torch.Tensor
@@ -88,18 +89,18 @@ class Discriminant(nn.Module):
             return self.mixed(logits, nn.functional.linear(features, self.weight, self.bias))
 
     def mixed(self, logits: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Return the same from the scores ``(N, K)`` of a discriminant, its own or another's."""
-        lines = torch.log_softmax(scores, 1)
+        """Return log probabilities from the scores ``(N, K)`` of any discriminant instead of the features."""
+        log_p = torch.log_softmax(scores, 1)
         own = self.own > 0
-        of_head = torch.log_softmax((logits / self.temperature).masked_fill(~own, NEVER), 1)
-        of_lines = torch.log_softmax(lines.masked_fill(~own, NEVER), 1)
-        mixed = torch.log_softmax(torch.lerp(of_head, of_lines, self.share), 1)
-        together = lines.masked_fill(~own, NEVER).logsumexp(1, keepdim=True)
-        return torch.where(self.used > 0, torch.where(own, together + mixed, lines), logits)
+        head_log_p = torch.log_softmax((logits / self.temperature).masked_fill(~own, NEVER), 1)
+        own_log_p = torch.log_softmax(log_p.masked_fill(~own, NEVER), 1)
+        mixed = torch.log_softmax(torch.lerp(head_log_p, own_log_p, self.share), 1)
+        own_total = log_p.masked_fill(~own, NEVER).logsumexp(1, keepdim=True)
+        return torch.where(self.used > 0, torch.where(own, own_total + mixed, log_p), logits)
 
 
 def discriminants(vocabulary: Vocabulary, features: int) -> nn.ModuleList:
-    """Make a discriminant for each head, none of them fitted."""
+    """Create an unfitted discriminant for each head."""
     classes = len(vocabulary.classes)
     return nn.ModuleList(
         Discriminant(features, len(values), 0 if classes and not i else classes)
@@ -120,7 +121,7 @@ class Describer(nn.Module):
     Attributes
     ----------
     heads_learn
-        Whether its heads can be taught by gradients: if not, discriminants say all there is to say.
+        Whether its heads are trained by gradient descent; if not, the discriminants alone predict.
     """
 
     heads_learn = True
@@ -137,7 +138,7 @@ class Describer(nn.Module):
         self.lines = discriminants(vocabulary, self.features)
 
     def embed(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-        """Pool the trunk's maps: ``(N, features)`` from crops ``(N, 3, CROP, CROP)`` and sizes ``(N,)``."""
+        """Pool the feature maps of crops ``(N, 3, CROP, CROP)``, append sizes ``(N,)``: ``(N, features)``."""
         pooled = []
         x = crops
         for number, layer in enumerate(self.trunk):
@@ -147,14 +148,14 @@ class Describer(nn.Module):
         return torch.cat([*pooled, sizes.float().view(-1, 1)], 1)
 
     def look(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-        """Return the mean of `embed` over the eight rotations and flips of a crop."""
+        """Return the mean of `embed` over the eight rotations and flips (test-time augmentation)."""
         flipped = [crops, crops.flip(2), crops.flip(3), crops.flip(2, 3)]
-        views = [*flipped, *(one.transpose(2, 3) for one in flipped)]
-        together = self.embed(torch.cat(views).contiguous(memory_format=torch.channels_last), sizes.repeat(8))
-        return together.reshape(8, -1, self.features).mean(0)
+        views = [*flipped, *(view.transpose(2, 3) for view in flipped)]
+        embedded = self.embed(torch.cat(views).contiguous(memory_format=torch.channels_last), sizes.repeat(8))
+        return embedded.reshape(8, -1, self.features).mean(0)
 
     def hide(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the hidden layer that all heads share: ``(N, 256)`` float32 from ``(N, features)``."""
+        """Return the hidden layer shared by the heads: ``(N, 256)`` float32 from ``(N, features)``."""
         return nn.functional.silu(self.hidden(self.norm(features)).float())
 
     def head_logits(self, features: torch.Tensor) -> list[torch.Tensor]:
@@ -163,25 +164,28 @@ class Describer(nn.Module):
         return [head(x).float() for head in self.heads]
 
     def decide(self, features: torch.Tensor) -> list[torch.Tensor]:
-        """Return the logits of heads and discriminants combined: per head ``(N, n values)`` float32.
+        """Return the combined logits of heads and discriminants: per head ``(N, n values)`` float32.
 
-        Those of an attribute are shifted by what is usual of it in the classes that the cell may be of.
+        Those of an attribute are shifted by its expected shift under the predicted class probabilities.
         """
-        both = list(zip(self.lines, self.head_logits(features), strict=True))
-        decided = [lines(logits, features) for lines, logits in both]
-        if len(decided) < 2 or not self._has_classes():
-            return decided
+        pairs = list(zip(self.lines, self.head_logits(features), strict=True))
+        combined = [lines(logits, features) for lines, logits in pairs]
+        if len(combined) < 2 or not self._has_classes():
+            return combined
         with torch.autocast(features.device.type, enabled=False):
-            classes = torch.softmax(decided[0].float(), 1)
+            classes = torch.softmax(combined[0].float(), 1)
             shifts = [cast(Discriminant, lines).shift for lines in self.lines]
-            return [decided[0], *(x + classes @ own for x, own in zip(decided[1:], shifts[1:], strict=True))]
+            return [
+                combined[0],
+                *(x + classes @ shift for x, shift in zip(combined[1:], shifts[1:], strict=True)),
+            ]
 
     def own_values(self, head: int) -> int:
-        """Count the values that a head itself was taught, and not its discriminant alone."""
+        """Count the values that a head itself was trained on, not its discriminant alone."""
         return int((cast(Discriminant, self.lines[head]).own > 0).sum())
 
     def is_by_discriminant(self, head: int) -> bool:
-        """Return whether a discriminant alone decides on a head's values."""
+        """Return whether a discriminant alone predicts a head's values."""
         return bool(cast(Discriminant, self.lines[head]).used > 0) and not self.own_values(head)
 
     def _has_classes(self) -> bool:
@@ -210,17 +214,17 @@ class Describer(nn.Module):
     ) -> list[str]:
         """Copy another describer's heads and discriminants for values of the same names.
 
-        What is new, or was taught by no cell, begins at zero: no opinion.
+        New and untrained values get zero weights.
 
         Parameters
         ----------
         taught
-            Head name to value name to how many cells taught it.
+            Head name to value name to the number of training cells.
 
         Returns
         -------
         list
-            The names of the heads that took at least one value.
+            The names of the heads with at least one copied value.
         """
         for parameter in self.heads.parameters():
             nn.init.zeros_(parameter)
@@ -229,46 +233,48 @@ class Describer(nn.Module):
             if name not in others.head_names:
                 continue
             j = others.head_names.index(name)
-            place = {value: k for k, value in enumerate(others.heads[j])}
-            met = [value in place and taught.get(name, {}).get(value, 0) > 0 for value in values]
-            rows = [k for k, known in enumerate(met) if known]
-            theirs = [place[values[k]] for k in rows]
+            index = {value: k for k, value in enumerate(others.heads[j])}
+            trained = [value in index and taught.get(name, {}).get(value, 0) > 0 for value in values]
+            rows = [k for k, known in enumerate(trained) if known]
+            theirs = [index[values[k]] for k in rows]
             if rows:
                 taken.append(name)
-            mine, its = self.heads[i], other.heads[j]
-            lines, its_lines = self.lines[i], other.lines[j]
-            assert isinstance(mine, nn.Linear)
-            assert isinstance(its, nn.Linear)
-            assert isinstance(lines, Discriminant)
-            assert isinstance(its_lines, Discriminant)
+            head, their_head = self.heads[i], other.heads[j]
+            discriminant, their_discriminant = self.lines[i], other.lines[j]
+            assert isinstance(head, nn.Linear)
+            assert isinstance(their_head, nn.Linear)
+            assert isinstance(discriminant, Discriminant)
+            assert isinstance(their_discriminant, Discriminant)
             with torch.no_grad():
-                mine.weight[rows] = its.weight[theirs]
-                mine.bias[rows] = its.bias[theirs]
-                lines.weight[rows] = its_lines.weight[theirs]
-                lines.bias[rows] = its_lines.bias[theirs]
-                # before the first discriminant, a head's own values are those that taught it
-                taught_it = torch.full((len(rows),), float(other.heads_learn))
-                lines.own[rows] = torch.where(its_lines.used > 0, its_lines.own[theirs], taught_it)
+                head.weight[rows] = their_head.weight[theirs]
+                head.bias[rows] = their_head.bias[theirs]
+                discriminant.weight[rows] = their_discriminant.weight[theirs]
+                discriminant.bias[rows] = their_discriminant.bias[theirs]
+                # without a fitted discriminant, a head's own values are those that it was trained on
+                by_head = torch.full((len(rows),), float(other.heads_learn))
+                discriminant.own[rows] = torch.where(
+                    their_discriminant.used > 0, their_discriminant.own[theirs], by_head
+                )
                 for scalar in ("share", "temperature", "used"):
-                    getattr(lines, scalar).copy_(getattr(its_lines, scalar))
+                    getattr(discriminant, scalar).copy_(getattr(their_discriminant, scalar))
                 classes = [k for k, one in enumerate(own.classes) if one in others.classes]
-                if len(lines.shift) and len(its_lines.shift):
-                    both = [others.classes.index(own.classes[k]) for k in classes]
+                if len(discriminant.shift) and len(their_discriminant.shift):
+                    their_classes = [others.classes.index(own.classes[k]) for k in classes]
                     for shift in ("shift", "shift_before"):
-                        of = getattr(its_lines, shift)[both][:, theirs]
-                        getattr(lines, shift)[np.ix_(classes, rows)] = of
+                        values_of_shift = getattr(their_discriminant, shift)[their_classes][:, theirs]
+                        getattr(discriminant, shift)[np.ix_(classes, rows)] = values_of_shift
         return taken
 
     @torch.no_grad()
     def settle_shifts(self) -> None:
-        """Take the shifts as they are for what others taught, on which those of a project lean."""
-        for lines in self.lines:
-            assert isinstance(lines, Discriminant)
-            lines.shift_before.copy_(lines.shift)
+        """Make the current shifts the prior of those of the next project."""
+        for discriminant in self.lines:
+            assert isinstance(discriminant, Discriminant)
+            discriminant.shift_before.copy_(discriminant.shift)
 
 
-_AT_ONCE = 32
-"""Crops that are looked at in one go, from eight sides each."""
+_BATCH_SIZE = 32
+"""Crops in a forward pass, eight views of each."""
 
 
 @torch.inference_mode()
@@ -282,26 +288,26 @@ def features_of(
     sizes
         As `size_feature` gives them.
     once
-        Whether to look from one side instead of eight.
+        Whether to embed the crop as it is, without averaging over rotations and flips.
     """
     device = next(describer.parameters()).device
-    look = describer.embed if once else describer.look
+    embed = describer.embed if once else describer.look
     parts = [torch.zeros((0, describer.features), device=device)]
-    for start in range(0, len(crops), _AT_ONCE):
-        some = slice(start, start + _AT_ONCE)
-        of_sizes = torch.tensor(sizes[some], dtype=torch.float32, device=device)
-        parts.append(look(to_tensor(crops[some], device), of_sizes))
+    for start in range(0, len(crops), _BATCH_SIZE):
+        batch = slice(start, start + _BATCH_SIZE)
+        batch_sizes = torch.tensor(sizes[batch], dtype=torch.float32, device=device)
+        parts.append(embed(to_tensor(crops[batch], device), batch_sizes))
     return torch.cat(parts)
 
 
 def size_feature(box_side: float, field_side: float) -> float:
-    """Return a box's size as the describer takes it.
+    """Return the size feature of a box: the log2 of its side over the reference side, plus 3.
 
     Parameters
     ----------
     box_side, field_side
-        The box's longer side, and what it is measured against (`training.networks.scale.field_side`), in the
-        same unit: their ratio does not depend on the camera's pixels.
+        The box's longer side and the reference side (`training.networks.scale.field_side`), in the same unit:
+        their ratio does not depend on the camera's pixels.
     """
     return float(np.log2(max(box_side, 1e-3) / field_side) + 3)
 
@@ -309,7 +315,7 @@ def size_feature(box_side: float, field_side: float) -> float:
 def cut_crop(
     pixels: np.ndarray, box: Sequence[float], side: int = CROP, context: float = CONTEXT
 ) -> np.ndarray:
-    """Cut the square around a box at full resolution and bring it to one size.
+    """Crop the square around a box at full resolution and resize it.
 
     Parameters
     ----------
@@ -330,16 +336,16 @@ def cut_crop(
     import cv2
 
     x, y, w, h = box
-    reach = max(w, h, 1.0) * context / 2
+    half = max(w, h, 1.0) * context / 2
     cx, cy = x + w / 2, y + h / 2
-    factor = side / (2 * reach)
-    if factor < 0.5:  # far more pixels than are kept: average, or texture turns into noise
-        x0, y0 = int(np.floor(cx - reach)), int(np.floor(cy - reach))
-        n = max(1, int(np.ceil(2 * reach)))
+    scale = side / (2 * half)
+    if scale < 0.5:  # strong downsampling: average, or texture turns into noise
+        x0, y0 = int(np.floor(cx - half)), int(np.floor(cy - half))
+        n = max(1, int(np.ceil(2 * half)))
         return np.asarray(cv2.resize(_square(pixels, x0, y0, n), (side, side), interpolation=cv2.INTER_AREA))
     # pixel centres are at +0.5 in our coordinates and at 0 in OpenCV's
     shift = side / 2 - 0.5
-    matrix = np.array([[factor, 0, shift - factor * (cx - 0.5)], [0, factor, shift - factor * (cy - 0.5)]])
+    matrix = np.array([[scale, 0, shift - scale * (cx - 0.5)], [0, scale, shift - scale * (cy - 0.5)]])
     return np.asarray(
         cv2.warpAffine(pixels, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     )
@@ -363,24 +369,24 @@ def description_loss(
     balance: float,
     weights: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, dict[int, float]]:
-    """Compute the heads' loss: the negative log of the summed probability of what the label allows.
+    """Compute the heads' loss: the negative log of the summed probability of the values the label allows.
 
-    The logits are shifted by `balance` times the log of how often each value occurs (logit adjustment,
-    Menon et al. 2021, arXiv 2007.07314): rare values are then worth learning, and at prediction, without
-    the shift, they are guessed as often as a balanced set would ask.
+    The logits are shifted by `balance` times the log prior of each value (logit adjustment, Menon et al.
+    2021, arXiv 2007.07314): rare values are then worth learning, and at prediction, without the shift, they
+    are predicted as often as on a balanced set.
 
     Parameters
     ----------
     logits
         Per head ``(N, K)``.
     allowed
-        Per head ``(N, K)`` bool; a row without any ``True`` trains nothing.
+        Per head ``(N, K)`` bool; a row without any ``True`` is ignored.
     log_priors
         Per head ``(K,)``.
     balance
         0 = as the data are, 1 = as if all values were equally frequent.
     weights
-        ``(N, heads)``: the share of a cell's votes that each row is; ``None`` = 1.
+        ``(N, heads)``: the share of a cell's votes of each row; ``None`` = 1.
 
     Returns
     -------

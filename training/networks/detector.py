@@ -1,9 +1,10 @@
 """The detector: YOLO26n, or another of `training.networks.architectures`, with one class, "white cell".
 
-YOLO26 is without its end-to-end branch: all of them give many boxes for a cell, of which one is chosen.
+YOLO26 is used without its end-to-end branch: all architectures predict many boxes for a cell, which
+non-maximum suppression reduces to one.
 
-One class, because a cell without a class must train the box all the same, and because suppression between
-classes is then no question. Class and attributes are the describer's part (``docs/adr/0002``).
+It has one class, because a cell without a class must train the box as well, and because suppression between
+classes then does not arise. Class and attributes are the describer's task (``docs/adr/0002``).
 """
 
 from __future__ import annotations
@@ -21,30 +22,30 @@ from training.networks.scale import STARTER_SIDES, working_factor
 from training.networks.ultralytics_api import DetectionModel, layout_of
 
 STRIDE = 32
-"""The sides of what the detector sees are multiples of this."""
+"""The sides of the detector's input are multiples of this."""
 
 CANDIDATES = 3000
-"""Boxes of a field, best first, among which those are chosen that do not overlap."""
+"""Maximum number of boxes of a field, best first, that enter non-maximum suppression."""
 
 IOU = 0.5
-"""Overlap above which the lower-scored of two boxes is dropped."""
+"""IoU threshold of non-maximum suppression."""
 
 _decoding = threading.Lock()
 
 PAD_GREY = 114
-"""What Ultralytics pads with, and the COCO weights have seen."""
+"""Padding value of Ultralytics, and so of the COCO weights."""
 
 
 def build_detector(architecture: ArchitectureName = STARTER_ARCHITECTURE) -> nn.Module:
     """Build a detector with random weights, from torch's global generator."""
     model: Any = DetectionModel(layout_of(ARCHITECTURES[architecture]), ch=3, nc=1, verbose=False)
-    # the gains of Ultralytics' default configuration, read by its loss
+    # the loss gains of Ultralytics' default configuration, read by its loss
     model.args = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
     return cast(nn.Module, model)
 
 
 def raw_predictions(model: nn.Module, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Run the detector up to its raw outputs, in float32 whatever the autocast.
+    """Return the raw outputs of the detector, in float32 whatever the autocast.
 
     Parameters
     ----------
@@ -57,8 +58,8 @@ def raw_predictions(model: nn.Module, pixels: torch.Tensor) -> dict[str, torch.T
         ``boxes (B, 4 * bins, A)`` distances in strides, or their distributions, ``scores (B, 1, A)``
         logits, ``feats`` three maps.
     """
-    out = model(pixels)
-    raw = out[1] if isinstance(out, tuple) else out
+    outputs = model(pixels)
+    raw = outputs[1] if isinstance(outputs, tuple) else outputs
     return {"boxes": raw["boxes"].float(), "scores": raw["scores"].float(), "feats": raw["feats"]}
 
 
@@ -103,8 +104,8 @@ def to_working_scale(
     new = (max(1, round(width * scale)), max(1, round(height * scale)))
     if new == (width, height):
         return np.ascontiguousarray(pixels), 1.0
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(pixels, new, interpolation=how)), scale
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, new, interpolation=interpolation)), scale
 
 
 @torch.inference_mode()
@@ -127,7 +128,7 @@ def detect(
     min_score
         Raw score below which nothing is returned.
     iou
-        Overlap above which the lower-scored of two boxes is dropped.
+        IoU threshold of non-maximum suppression.
 
     Returns
     -------
@@ -141,26 +142,26 @@ def detect(
 def detect_and_pool(
     model: nn.Module, pixels: torch.Tensor, *, min_score: float, iou: float = IOU, most: int
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Detect, and describe each image in one vector, from the same forward pass.
+    """Detect, and embed each image in one vector, in the same forward pass.
 
     Returns
     -------
     tuple
-        What `detect` gives, and ``(B, channels)`` float32: the backbone's last map, averaged over the image.
+        What `detect` returns, and ``(B, channels)`` float32: the backbone's last feature map, average-pooled.
     """
     decoded, vectors = decode(model, pixels)
-    return [choose(one, min_score=min_score, iou=iou, most=most) for one in decoded], vectors
+    return [choose(boxes, min_score=min_score, iou=iou, most=most) for boxes in decoded], vectors
 
 
 @torch.inference_mode()
 def decode(model: nn.Module, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return all boxes of images, and each image in one vector.
+    """Return all boxes of images before suppression, and an embedding of each image.
 
     Returns
     -------
     tuple
         ``(B, A, 5)`` float32 x1, y1, x2, y2 in working pixels and raw score, and ``(B, channels)`` as
-        `detect_and_pool` gives it.
+        `detect_and_pool` returns it.
     """
     maps: list[torch.Tensor] = []
     detector = cast(Any, model)
@@ -177,34 +178,34 @@ def decode(model: nn.Module, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarr
 
 
 def choose(boxes: np.ndarray, *, min_score: float = 0.01, iou: float = IOU, most: int = 300) -> np.ndarray:
-    """Choose of all boxes of an image those that count: ``(n, 5)`` float32 of ``(A, 5)``, best first.
+    """Filter the boxes of an image by score and suppression: ``(n, 5)`` float32 of ``(A, 5)``, best first.
 
     Parameters
     ----------
     boxes
-        As `decode` gives them.
+        As `decode` returns them.
     min_score, iou, most
         See `detect`.
     """
-    some = boxes[boxes[:, 4] >= min_score]
-    some = some[np.argsort(-some[:, 4], kind="stable")[:CANDIDATES]]
-    return some[suppress(some[:, :4], iou, most)].astype(np.float32)
+    candidates = boxes[boxes[:, 4] >= min_score]
+    candidates = candidates[np.argsort(-candidates[:, 4], kind="stable")[:CANDIDATES]]
+    return candidates[suppress(candidates[:, :4], iou, most)].astype(np.float32)
 
 
 def suppress(boxes: np.ndarray, iou: float, most: int) -> list[int]:
-    """Choose boxes so that no two overlap by more than `iou`.
+    """Apply greedy non-maximum suppression.
 
-    Our own few lines: torchvision's need its whole package, which more than doubles the time until the
-    worker is ready (it loads torch's compiler).
+    Not torchvision's: importing it more than doubles the time until the worker is ready (it loads torch's
+    compiler).
 
     Parameters
     ----------
     boxes
         ``(n, 4)`` x1, y1, x2, y2, best first.
     iou
-        Greatest intersection over union of two boxes that are kept.
+        Maximum intersection over union of two boxes in the result.
     most
-        Greatest number of boxes.
+        Maximum number of boxes.
 
     Returns
     -------
@@ -212,10 +213,10 @@ def suppress(boxes: np.ndarray, iou: float, most: int) -> list[int]:
         Indices, best first.
     """
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    alive = np.ones(len(boxes), bool)
+    remaining = np.ones(len(boxes), bool)
     kept: list[int] = []
     for i in range(len(boxes)):
-        if not alive[i]:
+        if not remaining[i]:
             continue
         kept.append(i)
         if len(kept) == most:
@@ -223,5 +224,5 @@ def suppress(boxes: np.ndarray, iou: float, most: int) -> list[int]:
         low = np.maximum(boxes[i, :2], boxes[:, :2])
         high = np.minimum(boxes[i, 2:], boxes[:, 2:])
         common = (high - low).clip(0).prod(1)
-        alive &= common <= iou * (area[i] + area - common)
+        remaining &= common <= iou * (area[i] + area - common)
     return kept

@@ -1,4 +1,4 @@
-"""Where to compute, with how many threads, and in which precision."""
+"""Devices, threads and precision of torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from annotation_store.errors import LLDError
 
 
 class DeviceError(LLDError):
-    """The device asked for is not there."""
+    """The requested device is not available."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -23,7 +23,7 @@ def choose_device(name: str) -> torch.device:
     Raises
     ------
     DeviceError
-        If it is not there.
+        If it is not available.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -45,27 +45,27 @@ def choose_device(name: str) -> torch.device:
 def set_threads(leave_free: int = 0) -> int:
     """Use all cores this process may use, less `leave_free`, and return their number (at least 1).
 
-    ``OMP_NUM_THREADS`` asks for fewer: on a busy machine, threads wait for each other most of the time.
-    Set explicitly: Ultralytics' own choice on a machine of two cores is one thread.
+    ``OMP_NUM_THREADS`` limits them: on a busy machine, threads wait for each other most of the time. The
+    number is set explicitly, because Ultralytics chooses one thread on a machine of two cores.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    threads = max(1, min(16, cores - leave_free, int(asked) if asked.isdecimal() else cores))
+    requested = os.environ.get("OMP_NUM_THREADS", "")
+    threads = max(1, min(16, cores - leave_free, int(requested) if requested.isdecimal() else cores))
     torch.set_num_threads(threads)
     return threads
 
 
-def be_repeatable() -> None:
-    """Make torch return the same result from the same seed, whatever this process has done before."""
+def make_deterministic() -> None:
+    """Make torch deterministic: the same seed gives the same result, whatever this process did before."""
     torch.set_deterministic_debug_mode("warn")  # `use_deterministic_algorithms` imports a compiler: 5 s
     torch.manual_seed(0)
     np.random.seed(0)  # libraries may draw from it
 
 
 def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Compute a training in bfloat16 where the processor does so natively (2.5 times faster on such a CPU).
+    """Return a context for training in bfloat16, if the device supports it natively (2.5 times faster).
 
-    Never a prediction: its boxes would be up to 6 pixels off, and mAP50-95 0.01 to 0.04 lower (ADR 0022).
+    Never predict in it: boxes would be up to 6 pixels off, and mAP50-95 0.01 to 0.04 lower (ADR 0022).
     """
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_bfloat16(device))
 
@@ -77,8 +77,8 @@ def has_bfloat16(device: torch.device) -> bool:
     if device.type != "cpu":
         return False
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        asks = getattr(torch.cpu, name, None)
-        if asks is not None and asks():
+        supported = getattr(torch.cpu, name, None)
+        if supported is not None and supported():
             return True
     return False
 

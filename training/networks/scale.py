@@ -1,8 +1,8 @@
-"""The working scale: how large a white cell is shown to a model (``docs/adr/0005``); no torch.
+"""The working scale: the size of a white cell in a model's input (``docs/adr/0005``); no torch.
 
-A field is shown with its longer side at the model's `size`, as long as its cells are then of sides that the
-model has learnt; otherwise it is magnified or reduced until they are. How large a white cell is on a field
-is known from the field's micrometres per pixel, or else from the cells that are boxed in its domain.
+A field is resized so that its longer side is the model's `size`, as long as its cells then have sides that
+the model was trained on; otherwise it is magnified or reduced until they do. The size of a white cell on a
+field is known from the field's micrometres per pixel, or else from the boxed cells of its domain.
 """
 
 from __future__ import annotations
@@ -17,67 +17,67 @@ import numpy as np
 from annotation_store.records import Field
 
 STARTER_SIDES = (1 / 12, 0.3)
-"""Sides of cells, over `size`, at which the starter finds them best: 37 to 134 px of 448 (ADR 0005)."""
+"""Sides of cells, over `size`, at which the starter's recall is highest: 37 to 134 px of 448 (ADR 0005)."""
 
 ORDINARY_SIDE = 1 / 8
-"""Median side of a cell over the field's longer side where the starter's attributes were learnt."""
+"""Median side of a cell over the field's longer side in the starter's training data."""
 
-LEAST_ATTRIBUTE_SIDE = 30.0
-"""Cells of fewer field pixels get no attributes: their macro-F1 has fallen from 0.90 to 0.79 (ADR 0005)."""
+MIN_ATTRIBUTE_SIDE = 30.0
+"""Minimum side in field pixels for attributes: below it, macro-F1 falls from 0.90 to 0.79 (ADR 0005)."""
 
-MOST_PIXELS = 4_000_000
-"""Greatest number of working pixels of a field that was magnified: beyond it a field is magnified less."""
+MAX_PIXELS = 4_000_000
+"""Maximum number of working pixels of a magnified field: a larger one is magnified less."""
 
-MOST_MAGNIFIED = 4.0
-"""Most that a field of small cells is magnified."""
+MAX_MAGNIFICATION = 4.0
+"""Maximum magnification of a field of small cells."""
 
 INSIDE = 1.4
-"""How far inside the known sides a field is brought that was outside."""
+"""Margin by which a field outside the range of sides is brought inside it, as a factor."""
 
 SAME_SCALE = 1.25
-"""Two scales this close are one: the median of a few cells is no surer."""
+"""Two scales within this factor are equal: the median of a few cells is no more precise."""
 
 _SPREAD = 1.6
-"""Sides that a model from random weights knows, over and under the median it was shown."""
+"""Range of sides of a model trained from random weights, as a factor around the median of its cells."""
 
 WHITE_CELL_UM = 13.0
-"""Median side of a white cell's box where a project's own cells do not say; a granulocyte is 12 to 15."""
+"""Default median side of a white cell's box in micrometres; a granulocyte has 12 to 15."""
 
 VIEW = 1 / ORDINARY_SIDE
-"""Cells that fit side by side into what is shown of a slide at once: an ordinary field of view."""
+"""Side of a field of view on a slide, in cell sides."""
 
 MARGIN = 1.25
-"""Cells that are seen beyond the part of a slide that is judged: a cell at its edge is seen whole."""
+"""Margin around a tile of a slide, in cell sides: a cell at its edge is seen whole."""
 
 _SLIDE_UM = 0.25
-"""Micrometres per pixel of a slide that states none and shows no cell: an objective of 40."""
+"""Default micrometres per pixel of a slide without metadata and cells: a 40x objective."""
 
-_FEWEST = 5
+_MIN_CELLS = 5
 """Minimum number of cells to estimate a domain's scale."""
 
 
-def domain_of(one: Field) -> str:
-    """Return what a field is grouped by: its domain, or its size in pixels if none is known."""
-    return one.domain or domain_of_size(one.width, one.height)
+def domain_of(field_: Field) -> str:
+    """Return a field's domain, or its size in pixels if it has none."""
+    return field_.domain or domain_of_size(field_.width, field_.height)
 
 
 def domain_of_size(width: int, height: int) -> str:
-    """Return the name of the domain of fields of which only the size is known."""
+    """Return the domain name of fields without a domain, from their size."""
     return f"{width}×{height} px"
 
 
 def field_side(width: int, height: int, cell_side: float | None) -> float:
-    """Return the side that a field's cells are measured against: see `networks.describer.size_feature`.
+    """Return the reference side of a field for `networks.describer.size_feature`.
 
-    The field's own longer side, or eight cells where these are known to be otherwise: so that "large" means
-    the same under every objective and sensor.
+    This is the field's longer side, or eight cell sides if these are known to differ from it: "large" then
+    means the same under every objective and sensor.
 
     Parameters
     ----------
     width, height
-        Of the field, in pixels.
+        Size of the field in pixels.
     cell_side
-        Median side of a white cell there, in the field's pixels; ``None`` = not known.
+        Median side of its white cells in pixels; ``None`` = unknown.
     """
     longer = float(max(width, height))
     if cell_side is None:
@@ -93,7 +93,7 @@ def working_factor(
     cell_side: float | None = None,
     sides: tuple[float, float] = STARTER_SIDES,
 ) -> float:
-    """Return the factor from a field's pixels to those that the detector sees.
+    """Return the scale factor from a field's pixels to working pixels, those of the detector's input.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def working_factor(
     cell_side
         See `field_side`.
     sides
-        Least and greatest side of a cell that the model knows, over `size`.
+        Minimum and maximum side of a cell, over `size`, that the model was trained on.
     """
     factor = size / max(width, height)
     if cell_side is None:
@@ -110,19 +110,19 @@ def working_factor(
     shown = cell_side * factor / size
     if shown < sides[0]:
         target = factor * sides[0] * _inside(sides) / shown
-        return max(factor, min(target, MOST_MAGNIFIED, math.sqrt(MOST_PIXELS / (width * height))))
+        return max(factor, min(target, MAX_MAGNIFICATION, math.sqrt(MAX_PIXELS / (width * height))))
     if shown > sides[1]:
         return factor * sides[1] / _inside(sides) / shown
     return factor
 
 
 def _inside(sides: tuple[float, float]) -> float:
-    """Return how far inside the known sides a field is brought: narrow ones are not overshot."""
+    """Return the margin to bring a field inside the range of sides, smaller for narrow ranges."""
     return min(INSIDE, math.sqrt(sides[1] / sides[0]))
 
 
 def sides_around(shown: Sequence[float]) -> tuple[float, float]:
-    """Return the sides a model from random weights will know from those it is shown, both over `size`."""
+    """Return the range of sides of a model trained from scratch on cells of these sides, over `size`."""
     if not shown:
         return STARTER_SIDES
     median = float(np.median(shown))
@@ -130,14 +130,14 @@ def sides_around(shown: Sequence[float]) -> tuple[float, float]:
 
 
 def zooming_side(longer: float, zoom: float, sides: tuple[float, float]) -> float | None:
-    """Return the side of a cell for which `working_factor` shows a field `zoom` times as large as usual.
+    """Return the cell side for which `working_factor` is `zoom` times that of an unknown cell side.
 
     Parameters
     ----------
     longer
         Longer side of the field.
     zoom
-        1 = as usual, which needs no side; else under 0.7, or over 1.4.
+        1 = unchanged, for which ``None`` is returned; otherwise below 0.7 or above 1.4.
     sides
         See `working_factor`.
     """
@@ -148,7 +148,7 @@ def zooming_side(longer: float, zoom: float, sides: tuple[float, float]) -> floa
 
 @dataclass(frozen=True)
 class CellSides:
-    """How large a white cell is, in a project's fields.
+    """Size of the white cells in a project's fields.
 
     Attributes
     ----------
@@ -163,36 +163,38 @@ class CellSides:
 
     @classmethod
     def learn(cls, seen: Iterable[tuple[Field, Sequence[float]]]) -> CellSides:
-        """Learn from fields and the longer sides of the cells boxed on each, in its pixels."""
+        """Estimate from fields and the longer sides of the cells boxed on each, in its pixels."""
         domains: dict[str, list[float]] = defaultdict(list)
         measured: list[float] = []
-        for one, sides in seen:
-            domains[domain_of(one)] += sides
-            if one.pixel_size_um:
-                measured += [side * one.pixel_size_um for side in sides]
-        um = float(np.median(measured)) if len(measured) >= _FEWEST else WHITE_CELL_UM
-        return cls(um, {name: float(np.median(s)) for name, s in domains.items() if len(s) >= _FEWEST})
+        for field_, sides in seen:
+            domains[domain_of(field_)] += sides
+            if field_.pixel_size_um:
+                measured += [side * field_.pixel_size_um for side in sides]
+        um = float(np.median(measured)) if len(measured) >= _MIN_CELLS else WHITE_CELL_UM
+        return cls(um, {name: float(np.median(s)) for name, s in domains.items() if len(s) >= _MIN_CELLS})
 
-    def on(self, one: Field) -> float | None:
-        """Return the side in pixels on a field: from its micrometres, its domain's cells, or ``None``.
+    def on(self, field_: Field) -> float | None:
+        """Return the side in pixels on a field, from its pixel size or its domain's cells, or ``None``.
 
-        Micrometres come first, because a patient's cells may all be large.
+        The pixel size comes first, because a patient's cells may all be large.
         """
-        if one.pixel_size_um:
-            side = self.um / one.pixel_size_um
-            if 4 <= side <= max(one.width, one.height):  # else the file's resolution is that of a printer
+        if field_.pixel_size_um:
+            side = self.um / field_.pixel_size_um
+            if (
+                4 <= side <= max(field_.width, field_.height)
+            ):  # else the file's resolution is that of a printer
                 return side
-        return self.domains.get(domain_of(one))
+        return self.domains.get(domain_of(field_))
 
-    def on_slide(self, one: Field, own: Sequence[float] = ()) -> float:
-        """Return the side in pixels on a whole slide: as `on`, else from its own few cells, else a guess.
+    def on_slide(self, field_: Field, own: Sequence[float] = ()) -> float:
+        """Return the side in pixels on a whole slide: as `on`, else from its own cells, else a default.
 
         Parameters
         ----------
         own
             Longer sides of the cells boxed on it.
         """
-        side = self.on(one)
+        side = self.on(field_)
         if side is None:
             side = float(np.median(own)) if len(own) else self.um / _SLIDE_UM
-        return min(max(side, 4.0), float(max(one.width, one.height)))
+        return min(max(side, 4.0), float(max(field_.width, field_.height)))

@@ -1,8 +1,8 @@
-"""The only door to Ultralytics: switched off line and quiet before it is imported.
+"""Import Ultralytics offline and quiet; no other module imports it.
 
-It phones home, installs packages and writes a settings file by default. Here it is told not to, and its
-settings folder is a temporary one of this process, so that a read-only home is no trouble and nothing of
-the user's own Ultralytics set-up is read or written.
+By default it phones home, installs packages and writes a settings file. This is disabled here, and its
+settings folder is a temporary one of this process, so that it works with a read-only home folder and does not
+read or write the user's own Ultralytics settings.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ os.environ.update(
     YOLO_CONFIG_DIR=_folder,
     MPLCONFIGDIR=_folder,
 )
-_threads_asked_for = "OMP_NUM_THREADS" in os.environ
+_threads_requested = "OMP_NUM_THREADS" in os.environ
 
 import ultralytics  # noqa: E402
 from ultralytics.nn.tasks import DetectionModel  # noqa: E402
@@ -34,11 +34,11 @@ from ultralytics.utils import LOGGER, SETTINGS, patches  # noqa: E402
 from ultralytics.utils.loss import v8DetectionLoss  # noqa: E402
 from ultralytics.utils.tal import make_anchors  # noqa: E402
 
-if not _threads_asked_for:
-    # it asks for one thread in the name of the user, which the next task of this process would heed
+if not _threads_requested:
+    # it sets this variable to 1, which the next task of this process would take for the user's choice
     os.environ.pop("OMP_NUM_THREADS", None)
 LOGGER.setLevel(logging.ERROR)
-# it puts its own in place, which wants another package for any file that is no image
+# it replaces this by its own function, which needs another package for any file that is not an image
 Image.open = getattr(patches, "_image_open", Image.open)
 for _name, _value in dict(SETTINGS).items():
     if isinstance(_value, bool) and _value:  # sync and every integration
@@ -56,7 +56,7 @@ VERSION: str = ultralytics.__version__
 
 
 def layout_of(architecture: Architecture) -> dict[str, Any]:
-    """Return a layout with one class and without the end-to-end branch."""
+    """Load a configuration with one class and without the end-to-end branch."""
     file = Path(ultralytics.__file__).parent / "cfg" / "models" / architecture.layout
     layout: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     layout.update(scale=architecture.scale, nc=1, end2end=False)

@@ -1,6 +1,6 @@
-"""The words a model knows: classes, class groups, attributes and their values, by name.
+"""The vocabulary of a model: classes, class groups, attributes and their values, by name.
 
-A model carries its vocabulary with it, so that weights move between schemas by name and never by position.
+A model stores its vocabulary, so that weights are transferred between schemas by name, never by position.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Names in order.
+    """Ordered names of a model's outputs.
 
     Attributes
     ----------
@@ -97,10 +97,10 @@ class Vocabulary:
         return (("class",) if self.classes else ()) + tuple(self.attributes)
 
     def targets(self, cell_class: str | None, attributes: Mapping[str, str]) -> list[np.ndarray]:
-        """Return what a cell's labels allow, head by head.
+        """Return the values that a cell's labels allow, per head.
 
-        Missing, unsure and unknown words allow nothing, which trains nothing; a class allows itself, a
-        group its members: their summed probability is what is trained.
+        Missing, unsure and unknown labels allow nothing and are ignored in training; a class allows itself, a
+        group its members, whose summed probability is trained.
 
         Returns
         -------
@@ -116,17 +116,17 @@ class Vocabulary:
             allowed.append(np.array([name in members for name in self.classes], bool))
         for name, values in self.attributes.items():
             value = attributes.get(name)
-            allowed.append(np.array([value == one for one in values], bool))
+            allowed.append(np.array([value == candidate for candidate in values], bool))
         return allowed
 
 
 def shares(allowed: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Split each label's vote evenly over the members of its group: ``(n, K)`` from ``(n, K)`` bool.
+    """Split each label evenly over the members of its group: ``(n, K)`` from ``(n, K)`` bool.
 
     Parameters
     ----------
     weights
-        ``(n,)``: how much of a vote each is; ``None`` = 1.
+        ``(n,)``: the weight of each label; ``None`` = 1.
     """
-    whole = np.asarray(allowed / np.maximum(allowed.sum(1, keepdims=True), 1))
-    return whole if weights is None else whole * weights[:, None]
+    split = np.asarray(allowed / np.maximum(allowed.sum(1, keepdims=True), 1))
+    return split if weights is None else split * weights[:, None]

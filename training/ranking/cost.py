@@ -29,8 +29,8 @@ from annotation_store.records import Cell, Proposal
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-FEWEST_FIELDS = 5
-FEWEST_SECONDS = 300.0
+MIN_FIELDS = 5
+MIN_SECONDS = 300.0
 _LIMITS = (0.2, 5.0)
 
 
@@ -103,11 +103,11 @@ class CostModel:
     def fitted(self, work: Sequence[tuple[float, float]]) -> CostModel:
         """Fit to measured time: pairs of what this model predicts of a field and what it took, in s.
 
-        Nothing changes below `FEWEST_FIELDS` fields or `FEWEST_SECONDS`.
+        Nothing changes below `MIN_FIELDS` fields or `MIN_SECONDS`.
         """
         used = [(estimated, took) for estimated, took in work if estimated > 0 and took > 0]
         estimated, took = sum(s for s, _ in used), sum(t for _, t in used)
-        if len(used) < FEWEST_FIELDS or took < FEWEST_SECONDS:
+        if len(used) < MIN_FIELDS or took < MIN_SECONDS:
             return self
         factor = self.factor * min(max(took / estimated, _LIMITS[0]), _LIMITS[1])
         return dataclasses.replace(self, factor=factor, measured_fields=len(used))
@@ -119,7 +119,7 @@ def cost_model(project: Project) -> CostModel:
     for one in project.work_time.all():
         took[one.field_id] += one.seconds
     model = CostModel()
-    if len(took) < FEWEST_FIELDS:
+    if len(took) < MIN_FIELDS:
         return model
     cells: dict[int, list[Cell]] = defaultdict(list)
     for cell in project.cells.all():

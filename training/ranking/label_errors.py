@@ -46,7 +46,7 @@ _OVERLOOKED = 0.3
 _EMPTY = 0.1
 """Share of the boxes that no model sees which are taken to be empty, were models to miss every cell."""
 
-_FEWEST_BOXES = 10
+_MIN_BOXES = 10
 _LEAST_OFF, _USUALLY_OFF = 0.06, 0.1
 """How far (1 - IoU) boxes usually lie from what the model draws: the least of many, and that of few boxes."""
 
@@ -142,7 +142,7 @@ class Usual:
                 for name, label, left, _ in _labels(cell, one.judged.get(cell.id), schema):
                     given[name, label].append(left)
         shares = {key: float(np.mean(some)) for key, some in given.items()}
-        usually = max(_LEAST_OFF, float(np.median(off))) if len(off) >= _FEWEST_BOXES else _USUALLY_OFF
+        usually = max(_LEAST_OFF, float(np.median(off))) if len(off) >= _MIN_BOXES else _USUALLY_OFF
         measured = _FOUND if recall is None else recall
         # the cell that is asked about does not count
         found = (touched + _FOUND_OF * measured) / (max(touched, cells - 1) + _FOUND_OF)

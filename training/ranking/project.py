@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 SHARE = 0.2
 """Share of a field that a proposed region covers, before the project has regions of its own."""
 
-_FEWEST_REGIONS = 3
+_MIN_REGIONS = 3
 _WHOLE = 0.8
 
 
@@ -402,7 +402,7 @@ def _usual_region(project: Project) -> list[float] | None:
         share = (w / field.width, h / field.height)
         if share[0] * share[1] < _WHOLE:
             shares.append(share)
-    if len(shares) < _FEWEST_REGIONS:
+    if len(shares) < _MIN_REGIONS:
         return None
     return [round(float(v), 4) for v in np.median(np.array(shares), 0)]
 

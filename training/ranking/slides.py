@@ -30,7 +30,7 @@ OF_A_VIEW = (IN_A_REGION / VIEW) ** 2
 
 NOT_LOOKED_AT = Reason("Whole slide, neither mapped nor searched yet")
 
-_MOST_STEPS = 600
+_MAX_STEPS = 600
 """Places along a slide's longer side where such a region may begin."""
 _LOOKED_AT = 6
 """Places of the monolayer, those with most nuclei, in which nuclei are looked for."""
@@ -41,7 +41,7 @@ _SIDE = 480
 def region_on_slide(field: Field, boxes: Sequence[Box]) -> tuple[tuple[float, float], int]:
     """Return the size of a region that is proposed on a slide, and on how many steps its corner may stand."""
     side = IN_A_REGION * float(np.median([max(box[2:]) for box in boxes]))
-    return (side, side), min(_MOST_STEPS, max(GRID, round(2 * max(field.width, field.height) / side)))
+    return (side, side), min(_MAX_STEPS, max(GRID, round(2 * max(field.width, field.height) / side)))
 
 
 def of_best_place(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from training.evaluation.patient_split import FEWEST_CELLS
+from training.evaluation.patient_split import MIN_CELLS
 
 
 def cautions(*, known: bool, lost: int, chosen: bool, chosen_before: bool) -> str:
@@ -77,8 +77,8 @@ def why_not_measured(cells: int, share: float, lost: int) -> str:
     """
     if not share:
         return "Not yet measured: nothing is held out (holdout 0)."
-    if cells < FEWEST_CELLS:
-        why = f"measuring begins at {FEWEST_CELLS} cells in finished regions"
+    if cells < MIN_CELLS:
+        why = f"measuring begins at {MIN_CELLS} cells in finished regions"
     else:
         why = (
             "all patients (or fields) annotated so far are needed for learning, or the model that it goes on "

@@ -8,7 +8,7 @@ import torch
 
 from annotation_store.project import Project
 from training.evaluation.extra_metrics import SUGGESTED
-from training.evaluation.gate import FEWEST_UNITS, Comparison, cannot_judge, compare, units_of
+from training.evaluation.gate import MIN_UNITS, Comparison, cannot_judge, compare, units_of
 from training.evaluation.metrics import FieldResult
 from training.evaluation.patient_split import count_fields
 from training.evaluation.units import of_units
@@ -107,7 +107,7 @@ def compare_with_active(
     learnt = {k.patient for k in testing if before.saw(k.field, k.cells)}
     clean = [i for i, k in enumerate(testing) if k.patient not in learnt]
     units = len(units_of([new[i] for i in clean]))
-    if learnt and units < FEWEST_UNITS:
+    if learnt and units < MIN_UNITS:
         reason = Reason(
             "It could not be compared with the model before, which has learnt from cells that "
             "are held out now ({units})",

@@ -16,7 +16,7 @@ from annotation_store.errors import LLDError
 from annotation_store.formats._exchange.images import Images
 from annotation_store.project import Project
 from training.evaluation.metrics import FieldTruth
-from training.evaluation.patient_split import FEWEST_CELLS
+from training.evaluation.patient_split import MIN_CELLS
 from training.inference.measure import measured
 from training.inference.predict import Pixels, RawProposals, cell_sides
 from training.inference.predictor import View
@@ -104,7 +104,7 @@ def _held_out(project: Project, number: int | None, known: Sequence[AnnotatedFie
     some = [k for k in finished if k.patient in held]
     if not some:
         raise LLDError(
-            f"No cells are held out yet: training holds cells out from {FEWEST_CELLS} cells in finished "
+            f"No cells are held out yet: training holds cells out from {MIN_CELLS} cells in finished "
             "regions. To measure against a fully annotated file, give --truth and --images."
         )
     lineage = Lineage.of(project, number)

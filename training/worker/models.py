@@ -22,7 +22,7 @@ from training.models.model import (
     read_model,
     starter_place,
 )
-from training.models.pretrained import take_weights
+from training.models.pretrained import load_weights
 from training.models.ultralytics_checkpoints import is_checkpoint, read_checkpoint
 from training.networks.architectures import SIZES, Size
 from training.networks.vocabulary import Vocabulary
@@ -162,7 +162,7 @@ def _with_detector_of(
     architecture = checkpoint.architecture.name
     model = adapted(read_model(starter_place()), vocabulary, source)
     model.detector = new_model(vocabulary, seed=seed, architecture=architecture).detector
-    take_weights(model.detector, checkpoint)
+    load_weights(model.detector, checkpoint)
     model.architecture, model.untaught, model.size = architecture, True, size
     model.calibration = Calibration(temperatures=model.calibration.temperatures)  # the scores are others
     return model.evaluating(), checkpoint.architecture.file_name  # its own may contain a person's name

@@ -62,10 +62,10 @@ class _Waiting:
 
 
 def _run(request: Request, channel: Channel, begun: float) -> Done:
-    from training.networks.devices import be_repeatable, choose_device, set_threads
+    from training.networks.devices import choose_device, make_deterministic, set_threads
 
     set_threads(leave_free=1 if os.environ.get("NAPARI_LLD_WINDOW") else 0)
-    be_repeatable()
+    make_deterministic()
     if isinstance(request, ExportModelRequest):
         return export_model(request, channel)
     away = isinstance(request, TrainRequest) and request.scheduler is not None  # the device is the worker's

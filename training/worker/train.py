@@ -25,7 +25,7 @@ from training.engine.data import TrainingField, cut_patches, labelled_cells
 from training.engine.keep import SHARES, keep_share
 from training.engine.loop import DivergedError, LearningConfig, StepReport, StoppedError
 from training.engine.presets import NOTHING_FOUND, CellsFound, settings
-from training.engine.recipe import MOST_A_VALUE, Cells, look_at_cells, remember, teach_heads
+from training.engine.recipe import MAX_PER_VALUE, Cells, look_at_cells, remember, teach_heads
 from training.evaluation.bulk_accept import bulk
 from training.evaluation.cell_outcomes import write_outcomes
 from training.evaluation.extra_metrics import SUGGESTED
@@ -302,7 +302,7 @@ class _Training:
             some = dataclasses.replace(first, cells=first.cells[:_FIRST_CELLS])
             return len(look_at_cells(model, [some]).units)
 
-        most = MOST_A_VALUE
+        most = MAX_PER_VALUE
         until = self.budget.share(_LOOKING)
         if until is not None:
             cells = count(most)
