@@ -44,7 +44,7 @@ from annotation_store.schema import load_schema
 from training.engine.augment import OTHER_LOOKS
 from training.engine.data import LabelledCell, TrainingField, cut_patches, prepare_field
 from training.engine.loop import LearningConfig, Loop, StepReport
-from training.engine.recipe import learn_looks, look_at_cells, remember, remember_outside
+from training.engine.recipe import embed_cells, estimate_domain_shifts, remember, remember_untaught
 from training.evaluation.metrics import TrueCell, summarise
 from training.inference.measure import fit_calibration, judge
 from training.inference.predict import propose_raw
@@ -297,9 +297,9 @@ def learn_cells(
         Loop(model, [], patches, looks(steps, seed)).run(on_step=Teller())
     model.teach(patches.labels.allowed)
     kept = [(field, one) for field, one in known if is_kept(field.name)]
-    remember(model, look_at_cells(model, [one for _, one in kept], seed=seed), seed=seed)
-    learn_looks(model, [one for _, one in kept], seed=seed)
-    remember_outside(model, outside, seed=seed)
+    remember(model, embed_cells(model, [one for _, one in kept], seed=seed), seed=seed)
+    estimate_domain_shifts(model, [one for _, one in kept], seed=seed)
+    remember_untaught(model, outside, seed=seed)
     print(f"{len(model.memory)} cells remembered, {len(model.memory.outside)} as unknown", flush=True)
     raw = propose_raw(model, [one.pixels for _, one in kept], cell_sides=[one.cell_side for _, one in kept])
     model.calibration = fit_calibration(

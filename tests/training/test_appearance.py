@@ -19,7 +19,7 @@ from training.cluster import remote
 from training.cluster.model_files import read_files
 from training.cluster.versions import own_versions
 from training.engine.data import Labels
-from training.engine.recipe import Cells, teach_heads
+from training.engine.recipe import Cells, fit_heads
 from training.inference.engine import engine_of, remember_files
 from training.inference.engine_graph import digest_of, make
 from training.inference.onnx_export import NoTrunkError, export_onnx
@@ -106,7 +106,7 @@ def taught() -> LearnedModel:
     labels = Labels.single([np.stack(head) for head in zip(*targets, strict=True)])
     features = features_of(model.describer, crops, np.linspace(0.3, 0.7, 16).tolist()).numpy()
     places = [(i, 0) for i in range(16)]
-    teach_heads(model, Cells(features, labels, np.arange(16).astype(str), places))
+    fit_heads(model, Cells(features, labels, np.arange(16).astype(str), places))
     return model
 
 

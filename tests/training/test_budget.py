@@ -123,7 +123,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
     for module in (proposing, predictor):
         costs(module, "propose_raw", lambda raws: A_FIELD * len(raws))
-    costs(train, "look_at_cells", lambda cells: A_CELL * len(cells.units))
+    costs(train, "embed_cells", lambda cells: A_CELL * len(cells.units))
     for module in (loop, stages):  # learning by steps goes by the same clock
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
     monkeypatch.setattr(train, "Budget", lambda seconds, _begun: Budget(seconds, clock.now, clock=clock))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from training.engine.new_attribute import fit_lines
+from training.engine.new_attribute import fit_logistic
 from training.networks.describer import NEVER
 from training.similarity.space import Space
 
@@ -30,7 +30,7 @@ def test_a_value_that_is_rare_in_a_class_is_seldom_given_there() -> None:
     new["features"] = rng.normal(0, 1, new["features"].shape)
     new["features"][:, 0] += 6 * new["classes"]
     new["features"][:, 1] += 1.5 * new["labels"]
-    lines = fit_lines(**known, weights=np.ones(120), values=2, of_classes=2)
+    lines = fit_logistic(**known, weights=np.ones(120), n_values=2, n_classes=2)
     given = lines.scores(new["features"], new["classes"]).argmax(1)
     first = new["classes"] == 0
     assert given[first].mean() < 0.1
@@ -44,8 +44,8 @@ def test_a_value_that_is_rare_in_a_class_is_seldom_given_there() -> None:
 def test_a_label_weighs_what_it_is_said_to() -> None:
     known = cells()
     twice = {name: np.concatenate((one, one)) for name, one in known.items()}
-    once = fit_lines(**known, weights=np.full(120, 2.0), values=3, of_classes=2)
-    again = fit_lines(**twice, weights=np.ones(240), values=3, of_classes=2)
+    once = fit_logistic(**known, weights=np.full(120, 2.0), n_values=3, n_classes=2)
+    again = fit_logistic(**twice, weights=np.ones(240), n_values=3, n_classes=2)
     assert np.allclose(once.scores(known["features"], known["classes"])[:, :2],
                        again.scores(known["features"], known["classes"])[:, :2], atol=0.1)  # fmt: skip
     assert (once.bias == NEVER).tolist() == [False, False, True], "no cell has the third"
@@ -54,10 +54,10 @@ def test_a_label_weighs_what_it_is_said_to() -> None:
 def test_cells_of_no_class_and_a_single_value_are_taken_as_they_are() -> None:
     known = cells()
     known["classes"] = np.full(120, -1)
-    lines = fit_lines(**known, weights=np.ones(120), values=2, of_classes=0)
+    lines = fit_logistic(**known, weights=np.ones(120), n_values=2, n_classes=0)
     assert lines.shift.shape == (0, 2)
     assert np.isfinite(lines.scores(known["features"], known["classes"])).all()
     known["labels"] = np.where(known["labels"] == 1, 1, -1)
-    alone = fit_lines(**known, weights=np.ones(120), values=2, of_classes=0)
-    assert alone.met.tolist() == [False, True]
+    alone = fit_logistic(**known, weights=np.ones(120), n_values=2, n_classes=0)
+    assert alone.present.tolist() == [False, True]
     assert (alone.scores(known["features"], known["classes"])[:, 0] == NEVER).all()

@@ -14,7 +14,7 @@ from PIL import Image
 import napari_lld.sample as sample
 from annotation_store.records import Shape
 from training.engine.data import LabelledCell, Labels, TrainingField
-from training.engine.recipe import Cells, Mixing, look_at_cells, out_of_fold, teach_heads
+from training.engine.recipe import Cells, Mixing, embed_cells, fit_heads, out_of_fold
 from training.models.memory import Memory, source_of
 from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place
 from training.networks.vocabulary import Vocabulary
@@ -49,13 +49,13 @@ def sample_cells() -> tuple[Cells, tuple[str, ...]]:
         )
         whole = (Shape.rectangle(0, 0, pixels.shape[1], pixels.shape[0]),)
         fields.append(TrainingField(image["file_name"], lambda pixels=pixels: pixels, cells, whole))
-    cells = look_at_cells(start(knows_new=True), fields)
+    cells = embed_cells(start(knows_new=True), fields)
     classes = start(knows_new=True).vocabulary.classes
     return cells, tuple(classes[row.argmax()] for row in cells.labels.allowed[0])
 
 
 def part(cells: Cells, rows: np.ndarray) -> Cells:
-    places = [cells.places[row] for row in rows]
+    places = [cells.positions[row] for row in rows]
     labels = Labels.single([head[rows] for head in cells.labels.allowed])
     return Cells(cells.features[rows], labels, cells.units[rows], places)
 
@@ -84,7 +84,7 @@ def test_a_class_that_the_start_never_saw_is_learnt_from_twenty_cells_and_the_ot
     before = right(model, old)
     assert (len(new), len(old)) == (48, 96)
     assert before.total() >= 90
-    teach_heads(model, part(cells, new[:20]))
+    fit_heads(model, part(cells, new[:20]))
     assert right(model, new[20:])[NEW] >= 26  # of 28
     assert right(model, old).total() >= before.total() - 2
     assert model.taught["class"][NEW] == 20
@@ -97,7 +97,7 @@ def test_without_a_memory_the_classes_that_a_project_does_not_show_would_be_forg
     model = adapted(start(knows_new=False), start(knows_new=True).vocabulary, SOURCE)
     before = right(model, unseen).total()
     for _ in range(3):  # rounds, each from the model of the last
-        teach_heads(model, part(cells, shown))
+        fit_heads(model, part(cells, shown))
         model = adapted(model, model.vocabulary, SOURCE)
     assert right(model, unseen).total() >= before - 1  # of 76
     assert before >= 71
@@ -112,7 +112,7 @@ def test_cells_are_counted_once_though_the_schema_grows_between_rounds() -> None
     own = start(knows_new=True).vocabulary
     more = dataclasses.replace(own, classes=(*own.classes, "Plasma cell"))
     model = adapted(start(knows_new=False), own, SOURCE)
-    teach_heads(model, new)
+    fit_heads(model, new)
     grown = adapted(adapted(model, more), more, SOURCE)  # as read for the new words, then to be taught
     assert grown.taught == model.taught | {"class": model.taught["class"]}
     grown.teach([np.pad(head, ((0, 0), (0, i == 0))) for i, head in enumerate(new.labels.allowed)])
@@ -139,7 +139,7 @@ def test_a_group_teaches_the_member_that_its_cells_resemble(words: Vocabulary) -
         True  # twenty of the one blast and all of the other are called "blast"
     )
     cells.labels.allowed[0][65:70] = [False, False, True]  # but for five
-    teach_heads(model, cells)
+    fit_heads(model, cells)
     fresh = clusters(words, model.describer.features, {0: 20, 1: 20, 2: 20}, seed=5)
     said = named(model, fresh.features)
     assert said == [words.classes[row.argmax()] for row in fresh.labels.allowed[0]]
@@ -150,7 +150,7 @@ def test_a_group_of_which_no_member_was_shown_teaches_none(words: Vocabulary) ->
     model = new_model(words)
     cells = clusters(words, model.describer.features, {0: 9, 1: 9})
     cells.labels.allowed[0][9:, 1:] = True
-    teach_heads(model, cells)
+    fit_heads(model, cells)
     assert model.taught["class"] == {"Neutrophil": 9}
     assert model.speaks()[0] is None
 
@@ -160,7 +160,7 @@ def test_one_value_or_no_cell_teaches_no_discriminant(words: Vocabulary) -> None
         model = new_model(words)
         before = {name: tensor.clone() for name, tensor in model.tensors()}
         cells = clusters(words, model.describer.features, of)
-        teach_heads(model, cells)
+        fit_heads(model, cells)
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.tensors())
         assert len(model.memory) == len(cells.units)
 
@@ -168,7 +168,7 @@ def test_one_value_or_no_cell_teaches_no_discriminant(words: Vocabulary) -> None
 def test_two_cells_of_two_classes_are_enough_to_begin(words: Vocabulary) -> None:
     model = new_model(words)
     cells = clusters(words, model.describer.features, {0: 1, 1: 1})
-    teach_heads(model, cells)
+    fit_heads(model, cells)
     assert named(model, cells.features) == ["Neutrophil", "Lymphoblast"]
 
 
@@ -182,7 +182,7 @@ def test_among_values_the_heads_know_better_the_heads_decide(words: Vocabulary) 
         nothing = [torch.zeros(80, len(values)) for values in words.heads[1:]]
         model.describer.head_logits = partial(lambda said, _: said, [logits, *nothing])  # type: ignore[method-assign, assignment]
         model.describer.lines[0].own[:2] = 1  # type: ignore[index]
-        teach_heads(model, cells)
+        fit_heads(model, cells)
         shares[wrong] = float(model.describer.lines[0].share)  # type: ignore[arg-type]
     assert shares[False] == 0 < shares[True]
 
@@ -190,13 +190,13 @@ def test_among_values_the_heads_know_better_the_heads_decide(words: Vocabulary) 
 def test_how_heads_are_mixed_is_chosen_unless_it_is_given(words: Vocabulary) -> None:
     model = new_model(words)
     cells = clusters(words, model.describer.features, {0: 40, 1: 40})
-    chosen = teach_heads(model, cells)
-    given = {i: Mixing(one.cooling * 2, 1.0, 0.5) for i, one in chosen.items()}
+    chosen = fit_heads(model, cells)
+    given = {i: Mixing(one.temperature * 2, 1.0, 0.5) for i, one in chosen.items()}
     weight = model.describer.lines[0].weight.clone()  # type: ignore[operator]
-    assert teach_heads(model, cells, mixing=given) == given
+    assert fit_heads(model, cells, mixing=given) == given
     assert torch.allclose(model.describer.lines[0].weight * 2, weight)  # type: ignore[operator, arg-type]
     some = {i: one for i, one in given.items() if i}
-    assert teach_heads(model, cells, mixing=some) == chosen  # it lacks a head: all are chosen
+    assert fit_heads(model, cells, mixing=some) == chosen  # it lacks a head: all are chosen
 
 
 def test_a_memory_of_old_vectors_is_of_no_use_to_another_trunk(words: Vocabulary) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from training.engine.data import LabelledCell, Labels, cut_patches, labelled_cells, log_priors, prepare_field
-from training.engine.recipe import Cells, out_of_fold, teach_heads
+from training.engine.recipe import Cells, fit_heads, out_of_fold
 from training.models.memory import Memory
 from training.models.model import LearnedModel, new_model, read_model, write_model
 from training.networks.describer import description_loss
@@ -29,7 +29,7 @@ def test_a_cell_of_three_readings_weighs_as_one_and_is_one_box(make_field: Any, 
     field = make_field(cells=(voted(10, shares, vacuoles="many"), alone))
     places, labels = labelled_cells([field], words, most=9)
     assert places == [[0, 1]]
-    assert labels.of.tolist() == [0, 0, 0, 1]
+    assert labels.cell_ids.tolist() == [0, 0, 0, 1]
     np.testing.assert_allclose(labels.weights[:3].sum(0), 1)
     np.testing.assert_allclose(labels.weights[3], 1)
     assert [head.argmax(1).tolist() for head in labels.allowed[1:]] == [[0, 1, 0, 1], [2, 0, 1, 0]]
@@ -90,7 +90,7 @@ def test_a_tie_is_predicted_as_one_half_and_two_votes_of_three_as_two_thirds(wor
     model = new_model(words)
     features = model.describer.features
     cells = looks(words, features, [(0, TWO_TO_ONE), (1, {"large": 2 / 3, "small": 1 / 3})])
-    teach_heads(model, cells)
+    fit_heads(model, cells)
     np.testing.assert_allclose(small(model, cells.features), [2 / 3, 1 / 3], atol=0.05)
     assert model.taught["size"] == {"small": 40.0, "large": 40.0}
     said = out_of_fold(model, cells, 1)[1]
@@ -99,7 +99,7 @@ def test_a_tie_is_predicted_as_one_half_and_two_votes_of_three_as_two_thirds(wor
     for others in ([], [(0, {"small": 1.0}), (1, {"large": 1.0})]):
         model = new_model(words)
         cells = looks(words, features, [*others, (2, TIE)] if others else [(0, TIE), (1, TIE)])
-        teach_heads(model, cells)
+        fit_heads(model, cells)
         assert small(model, cells.features)[-1] == pytest.approx(0.5, abs=0.02)
 
 
@@ -108,8 +108,10 @@ def test_the_memory_keeps_shares_and_one_of_a_file_from_before_has_whole_votes(
 ) -> None:
     model = new_model(words)
     cells = looks(words, model.describer.features, [(0, TWO_TO_ONE), (1, {"large": 1.0})])
-    teach_heads(model, cells)
-    assert len(model.memory) == len(cells.labels.of) == 120, "all rows of a cell are remembered together"
+    fit_heads(model, cells)
+    assert len(model.memory) == len(cells.labels.cell_ids) == 120, (
+        "all rows of a cell are remembered together"
+    )
     write_model(model, tmp_path / "m.safetensors", tmp_path / "m.json")
     again = read_model(tmp_path / "m.safetensors").memory
     np.testing.assert_array_equal(again.weights, model.memory.weights)

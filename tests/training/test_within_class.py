@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load, save
 
 from training.engine.data import Labels
-from training.engine.recipe import Cells, teach_heads
+from training.engine.recipe import Cells, fit_heads
 from training.engine.within_class import MIN_CELLS_PER_VALUE, fit_shift
 from training.evaluation.metrics import beyond_class, macro_f1
 from training.models.memory import source_of
@@ -83,7 +83,7 @@ def test_a_few_slips_and_classes_of_one_value_move_no_line() -> None:
 
 def test_a_taught_model_keeps_its_shifts_in_its_files_and_through_other_words(tmp_path: Path) -> None:
     model = adapted(new_model(WORDS), WORDS, SOURCE)
-    teach_heads(model, cells(model.describer.features))
+    fit_heads(model, cells(model.describer.features))
     assert shifts(model).abs().max() > 0.1
     write_model(model, tmp_path / "model.safetensors", tmp_path / "model.json")
     again = read_model(tmp_path)
@@ -105,20 +105,20 @@ def test_a_taught_model_keeps_its_shifts_in_its_files_and_through_other_words(tm
 def test_rounds_on_the_same_cells_do_not_count_them_again() -> None:
     model = adapted(new_model(WORDS), WORDS, SOURCE)
     some = cells(model.describer.features)
-    teach_heads(model, some)
+    fit_heads(model, some)
     before = shifts(model).clone()
     again = adapted(model, WORDS, SOURCE)
     lines = again.describer.lines[1]
     assert isinstance(lines, Discriminant)
     assert not lines.shift_before.any()
-    teach_heads(again, some)
+    fit_heads(again, some)
     assert shifts(again) == pytest.approx(before, abs=0.2)
 
 
 def test_a_model_written_before_there_were_shifts_is_read_and_decides_as_it_did(tmp_path: Path) -> None:
     model = adapted(new_model(WORDS), WORDS, SOURCE)
     some = cells(model.describer.features)
-    teach_heads(model, some)
+    fit_heads(model, some)
     write_model(model, tmp_path / "model.safetensors", tmp_path / "model.json")
     file = tmp_path / "model.safetensors"
     content = save({n: t for n, t in load(file.read_bytes()).items() if "shift" not in n})

@@ -1,7 +1,7 @@
-"""Views of the same cells: turned, flipped, scaled a little, as another laboratory might show them.
+"""Data augmentation: rotations, flips, scaling, and jitter of stain, focus and camera.
 
-A window of a field may be scaled freely, since only boxes are learnt from it; a cell's crop by ±20% at
-most (here ±10%), because cell size is an attribute.
+A window of a field may be scaled freely, since only boxes are trained on it; a cell's crop by ±20% at most
+(here ±10%), because cell size is an attribute.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from training.networks.describer import CONTEXT, CROP
 from training.networks.detector import PAD_GREY
 
 _MIN_VISIBLE = 0.35
-"""A cell of which the window shows less is neither a cell nor background there."""
+"""Minimum visible share of a cell; with less it is neither a cell nor background in a window."""
 
 # haematoxylin, eosin and residual in optical density (Ruifrok and Johnston 2001)
 _STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], np.float32)
@@ -30,14 +30,14 @@ def sample_window(
     scales: tuple[float, float],
     squeeze: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Show a part of a field, turned by quarter turns, flipped and scaled.
+    """Sample a window of a field, rotated by quarter turns, flipped and scaled.
 
     Parameters
     ----------
     window
-        Side of the view in pixels.
+        Side of the window in pixels.
     scales
-        Least and greatest factor on the working scale.
+        Minimum and maximum factor on the working scale.
     squeeze
         See `sample_crop`.
 
@@ -49,60 +49,66 @@ def sample_window(
     """
     scale = float(np.exp(rng.uniform(np.log(scales[0]), np.log(scales[1]))))
     focus = field.focus[rng.integers(len(field.focus))]
-    reach = window / scale
+    extent = window / scale
     centre = []
-    for at, length in zip(focus, field.image.shape[1::-1], strict=True):
-        if length >= reach:
-            centre.append(np.clip(at + rng.uniform(-0.3, 0.3) * reach, reach / 2, length - reach / 2))
+    for position, length in zip(focus, field.image.shape[1::-1], strict=True):
+        if length >= extent:
+            centre.append(
+                np.clip(position + rng.uniform(-0.3, 0.3) * extent, extent / 2, length - extent / 2)
+            )
         else:
-            centre.append(length / 2 + rng.uniform(-0.5, 0.5) * (reach - length))
-    turn = _quarter_turn(rng) * scale
+            centre.append(length / 2 + rng.uniform(-0.5, 0.5) * (extent - length))
+    transform = _quarter_turn(rng) * scale
     if squeeze > 0:
-        turn[rng.integers(2)] *= np.exp(-rng.uniform(0, squeeze))
-    offset = window / 2 - turn @ np.array(centre)
-    matrix = np.column_stack((turn, offset + turn @ [0.5, 0.5] - 0.5))  # OpenCV's pixel centres are integers
+        transform[rng.integers(2)] *= np.exp(-rng.uniform(0, squeeze))
+    offset = window / 2 - transform @ np.array(centre)
+    matrix = np.column_stack(
+        (transform, offset + transform @ [0.5, 0.5] - 0.5)
+    )  # OpenCV's pixel centres are integers
     image = cv2.warpAffine(field.image, matrix, (window, window), borderValue=(PAD_GREY,) * 3)
     known = cv2.warpAffine(field.known, matrix, (window, window), flags=cv2.INTER_NEAREST, borderValue=0)
     if not len(field.boxes):
         return np.asarray(image), np.zeros((0, 4), np.float32), field.weights, np.asarray(known)
-    corners = field.boxes.reshape(-1, 2, 2) @ turn.T + offset
+    corners = field.boxes.reshape(-1, 2, 2) @ transform.T + offset
     boxes = np.concatenate((corners.min(1), corners.max(1)), 1)
     clipped = boxes.clip(0, window)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    seen = (clipped[:, 2] - clipped[:, 0]) * (clipped[:, 3] - clipped[:, 1])
-    keep = seen >= _MIN_VISIBLE * area
-    for x0, y0, x1, y1 in clipped[~keep & (seen > 0)].round().astype(int):
+    visible = (clipped[:, 2] - clipped[:, 0]) * (clipped[:, 3] - clipped[:, 1])
+    keep = visible >= _MIN_VISIBLE * area
+    for x0, y0, x1, y1 in clipped[~keep & (visible > 0)].round().astype(int):
         known[y0:y1, x0:x1] = 0
     return np.asarray(image), clipped[keep].astype(np.float32), field.weights[keep], np.asarray(known)
 
 
 def sample_crop(patch: np.ndarray, rng: np.random.Generator, squeeze: float = 0.0) -> np.ndarray:
-    """Show a cell's patch ``(side, side, 3)`` as a crop ``(CROP, CROP, 3)``, as a detector might box it.
+    """Sample a crop ``(CROP, CROP, 3)`` of a cell's patch ``(side, side, 3)``, rotated, flipped and jittered.
 
     Parameters
     ----------
     squeeze
-        Log of how much narrower one side of the picture may become: published pictures of fields were
-        brought to squares, by up to 1.3.
+        Log of the maximum factor by which one side is compressed: published images of fields were resized to
+        squares, by up to 1.3.
     """
     side = len(patch)
     angle = rng.uniform(0, 2 * np.pi)
     factor = CROP / (side * CONTEXT / PATCH_CONTEXT) * np.exp(rng.uniform(-0.1, 0.1))
     c, s = np.cos(angle) * factor, np.sin(angle) * factor
-    turn = np.array([[c, -s], [s, c]])
+    transform = np.array([[c, -s], [s, c]])
     if rng.random() < 0.5:
-        turn[:, 0] *= -1
+        transform[:, 0] *= -1
     if squeeze > 0:
-        turn[rng.integers(2)] *= np.exp(-rng.uniform(0, squeeze))
+        transform[rng.integers(2)] *= np.exp(-rng.uniform(0, squeeze))
     centre = side / 2 + rng.uniform(-0.05, 0.05, 2) * (side / PATCH_CONTEXT)
-    offset = CROP / 2 - 0.5 - turn @ (centre - 0.5)
+    offset = CROP / 2 - 0.5 - transform @ (centre - 0.5)
     return np.asarray(
-        cv2.warpAffine(patch, np.column_stack((turn, offset)), (CROP, CROP), borderMode=cv2.BORDER_REPLICATE)
+        cv2.warpAffine(
+            patch, np.column_stack((transform, offset)), (CROP, CROP), borderMode=cv2.BORDER_REPLICATE
+        )
     )
 
 
 def jitter_stain(images: torch.Tensor, rng: np.random.Generator, strength: float = 1.0) -> torch.Tensor:
-    """Vary stain, light and colour cast of each image, in optical density.
+    """Jitter stain, light and colour cast of each image, in optical density.
 
     Parameters
     ----------
@@ -125,41 +131,41 @@ def jitter_stain(images: torch.Tensor, rng: np.random.Generator, strength: float
 
 
 def jitter_blur(images: torch.Tensor, rng: np.random.Generator, strength: float = 1.0) -> torch.Tensor:
-    """Blur half of the images, each by its own amount: out of focus, or under a weaker objective.
+    """Blur half of the images, each by a random sigma: out of focus, or a weaker objective.
 
     Parameters
     ----------
     images
         ``(N, 3, H, W)``.
     strength
-        0 = none, 1 = Gaussians of up to 2 pixels (standard deviation).
+        0 = none, 1 = Gaussian kernels with sigma up to 2 pixels.
     """
     if strength <= 0 or not len(images):
         return images
     n, channels, height, width = images.shape
-    widest = 2.0 * strength
-    sigmas = np.where(rng.random(n) < 0.5, rng.uniform(0, widest, n), 0.0).clip(0.05)
-    reach = max(1, min(round(2.5 * widest), height - 1, width - 1))
-    at = np.arange(-reach, reach + 1)
-    kernels = np.exp(-0.5 * (at / sigmas[:, None]) ** 2)
+    max_sigma = 2.0 * strength
+    sigmas = np.where(rng.random(n) < 0.5, rng.uniform(0, max_sigma, n), 0.0).clip(0.05)
+    radius = max(1, min(round(2.5 * max_sigma), height - 1, width - 1))
+    offsets = np.arange(-radius, radius + 1)
+    kernels = np.exp(-0.5 * (offsets / sigmas[:, None]) ** 2)
     kernels /= kernels.sum(1, keepdims=True)
     weights = torch.from_numpy(kernels.repeat(channels, 0).astype(np.float32)).to(images)
-    flat = nn.functional.pad(images.reshape(1, n * channels, height, width), (reach,) * 4, mode="reflect")
-    flat = nn.functional.conv2d(flat, weights[:, None, None, :], groups=n * channels)
-    flat = nn.functional.conv2d(flat, weights[:, None, :, None], groups=n * channels)
-    return flat.reshape(images.shape)
+    batch = nn.functional.pad(images.reshape(1, n * channels, height, width), (radius,) * 4, mode="reflect")
+    batch = nn.functional.conv2d(batch, weights[:, None, None, :], groups=n * channels)
+    batch = nn.functional.conv2d(batch, weights[:, None, :, None], groups=n * channels)
+    return batch.reshape(images.shape)
 
 
 def jitter_camera(images: torch.Tensor, rng: np.random.Generator, strength: float = 1.0) -> torch.Tensor:
-    """Show images as other cameras do: contrast, saturation, fewer pixels, JPEG.
+    """Jitter the camera: contrast, saturation, resolution, JPEG compression.
 
     Parameters
     ----------
     images
         ``(N, 3, H, W)``, 0 to 1.
     strength
-        0 = none, 1 = density ±30%, colour ±40% of its distance to grey, and, of half of the images each, down
-        to 0.4 of the pixels and JPEG down to quality 30.
+        0 = none, 1 = density ±30%, saturation ±40%, and, for half of the images each, resolution down to 0.4
+        and JPEG quality down to 30.
     """
     if strength <= 0 or not len(images):
         return images
@@ -169,27 +175,27 @@ def jitter_camera(images: torch.Tensor, rng: np.random.Generator, strength: floa
     density = -torch.log(images.clamp(min=1 / 255)) * torch.from_numpy(contrast).to(images)
     grey = density.mean(1, keepdim=True)
     images = torch.exp(-(grey + (density - grey) * torch.from_numpy(colour).to(images))).clamp(0, 1)
-    shown = (images.permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
+    pixels = (images.permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
     for i in range(n):
         if rng.random() < 0.5:
             share = 1 - strength * rng.uniform(0, 0.6)
-            few = cv2.resize(shown[i], None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-            shown[i] = cv2.resize(few, (width, height), interpolation=cv2.INTER_LINEAR)
+            reduced = cv2.resize(pixels[i], None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+            pixels[i] = cv2.resize(reduced, (width, height), interpolation=cv2.INTER_LINEAR)
         if rng.random() < 0.5:
             quality = round(95 - strength * rng.uniform(0, 65))
-            _, code = cv2.imencode(".jpg", shown[i], (cv2.IMWRITE_JPEG_QUALITY, quality))
-            shown[i] = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
-    return torch.from_numpy(shown).to(images.device).permute(0, 3, 1, 2).to(images) / 255
+            _, encoded = cv2.imencode(".jpg", pixels[i], (cv2.IMWRITE_JPEG_QUALITY, quality))
+            pixels[i] = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+    return torch.from_numpy(pixels).to(images.device).permute(0, 3, 1, 2).to(images) / 255
 
 
 OTHER_LOOKS = {"stain": 2.0, "blur": 0.7, "camera": 1.0}
-"""Strengths of `jitter` by which no look of a laboratory stands for a class (``docs/adr/0010``)."""
+"""Strengths of `jitter` that simulate domain shifts between laboratories (``docs/adr/0010``)."""
 
 
 def jitter(
     images: torch.Tensor, rng: np.random.Generator, *, stain: float, blur: float, camera: float
 ) -> torch.Tensor:
-    """Show images ``(N, 3, H, W)`` as others might, by the strengths of the three functions above."""
+    """Jitter images ``(N, 3, H, W)`` by the three functions above, with these strengths."""
     return jitter_camera(jitter_blur(jitter_stain(images, rng, stain), rng, blur), rng, camera)
 
 

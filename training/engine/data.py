@@ -1,4 +1,4 @@
-"""What is known of the training fields, in the form the loop eats."""
+"""Training data: fields and cells with their labels, in the form that the training loop takes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from training.networks.scale import STARTER_SIDES, field_side
 from training.networks.vocabulary import Vocabulary, shares
 
 PATCH_CONTEXT = 2.0
-"""Cells are kept as squares of twice their side, so that a crop may turn by any angle inside."""
+"""Side of a patch over the side of its cell: a crop can be rotated by any angle inside."""
 
 MAX_PATCH_SIDE = 256
-"""Longest side of such a square in pixels; a larger one is brought to it."""
+"""Maximum side of a patch in pixels; a larger one is resized."""
 
 MAX_PATCHES_PER_VALUE = 500
-"""Cells of each value that are kept as patches: 50 to 200 KB each."""
+"""Maximum number of patches of each value: 50 to 200 KB each."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,10 @@ class LabelledCell:
     Attributes
     ----------
     weights
-        What it weighs in the score and in the box terms of the detector's loss: less than 1 for a
-        pseudo-cell.
+        Weights in the score and in the box terms of the detector's loss: less than 1 for a pseudo-label.
     shares
-        Where readings differ: ``"class"`` or an attribute's name to the share of the votes that each value
-        has, the greatest first, which is `cell_class` or stands in `attributes` too.
+        If readings disagree: ``"class"`` or an attribute's name to each value's share of the votes, the
+        majority first, which is also `cell_class` or in `attributes`.
     """
 
     box: Box
@@ -49,12 +48,12 @@ class LabelledCell:
 
 @dataclass(frozen=True)
 class TrainingField:
-    """A field with its knowledge, in the field's pixels.
+    """A field with its annotations, in the field's pixels.
 
     Attributes
     ----------
     pixels
-        Gives ``(H, W, 3)`` uint8.
+        Returns ``(H, W, 3)`` uint8.
     regions
         Finished regions.
     rejections
@@ -88,9 +87,9 @@ class PreparedField:
     known
         ``(h, w)`` uint8, 1 = known area.
     focus
-        ``(m, 2)`` x, y of points worth looking at: cells and known area.
+        ``(m, 2)`` x, y of candidate centres of training windows: cells and known area.
     weights
-        ``(n, 2)`` float32: what each box weighs in the score and in the box terms of the loss.
+        ``(n, 2)`` float32: weight of each box in the score and in the box terms of the loss.
     """
 
     image: np.ndarray
@@ -102,45 +101,48 @@ class PreparedField:
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of cells: one row for each cell, and more where readings differ (``docs/adr/0012``).
+    """Labels of cells: one row for each cell, and more if readings disagree (``docs/adr/0012``).
 
-    The first row of a cell has of each head the value with most votes, the second that with the next most,
-    and so on.
+    The first row of a cell has the majority value of each head, the second the value with the next most
+    votes, and so on.
 
     Attributes
     ----------
     allowed
         Per head ``(m, K)`` bool, see `Vocabulary.targets`.
     weights
-        ``(m, heads)`` float32: the share of the votes that a row's value has; 1 where readings agree. Those
-        of a cell add up to 1 for each head.
-    of
-        ``(m,)`` int: which cell each row is of, ascending.
+        ``(m, heads)`` float32: the share of the votes of a row's value; 1 if readings agree. Those of a cell
+        sum to 1 for each head.
+    cell_ids
+        ``(m,)`` int: the cell of each row, ascending.
     """
 
     allowed: list[np.ndarray]
     weights: np.ndarray
-    of: np.ndarray
+    cell_ids: np.ndarray
 
     @classmethod
     def single(cls, allowed: Sequence[np.ndarray]) -> Labels:
-        """Make them of cells that one reading labels: per head ``(n, K)`` bool."""
+        """Create labels of cells with one reading: per head ``(n, K)`` bool."""
         n = len(allowed[0]) if allowed else 0
         return cls(list(allowed), np.ones((n, len(allowed)), np.float32), np.arange(n))
 
     def rows_of(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of some cells, and the place of each row's cell among these."""
-        first, end = np.searchsorted(self.of, cells), np.searchsorted(self.of, cells, side="right")
-        places = np.repeat(np.arange(len(cells)), end - first)
+        """Return the rows of cells, and the index among these of each row's cell."""
+        first, end = (
+            np.searchsorted(self.cell_ids, cells),
+            np.searchsorted(self.cell_ids, cells, side="right"),
+        )
+        indices = np.repeat(np.arange(len(cells)), end - first)
         rows = [np.arange(a, b) for a, b in zip(first, end, strict=True)]
-        return np.concatenate([np.zeros(0, int), *rows]), places
+        return np.concatenate([np.zeros(0, int), *rows]), indices
 
     def joined(self, other: Labels, cells: int) -> Labels:
         """Append those of other cells to those of the first `cells`."""
         return Labels(
             [np.concatenate(both) for both in zip(self.allowed, other.allowed, strict=True)],
             np.concatenate((self.weights, other.weights)),
-            np.concatenate((self.of, cells + other.of)),
+            np.concatenate((self.cell_ids, cells + other.cell_ids)),
         )
 
 
@@ -192,10 +194,10 @@ def known_area(
     ignore: Sequence[Shape],
     rejections: Sequence[Box],
 ) -> np.ndarray:
-    """Draw what is known of a field: ``(h, w)`` uint8, 1 where the absence of a box is knowledge.
+    """Draw the known area of a field: ``(h, w)`` uint8, 1 where the absence of a box means background.
 
-    Finished regions, empty ones too, and boxes rejected as not a cell, save where a cell covers them;
-    never an ignore area.
+    It consists of finished regions (also empty ones) and boxes rejected as not a cell, except where a cell
+    covers them, without the ignore areas.
     """
     rejected = np.zeros(shape, np.uint8)
     for box in rejections:
@@ -210,93 +212,95 @@ def known_area(
     return known
 
 
-def prepare_field(one: TrainingField, size: int, sides: tuple[float, float] = STARTER_SIDES) -> PreparedField:
+def prepare_field(
+    field: TrainingField, size: int, sides: tuple[float, float] = STARTER_SIDES
+) -> PreparedField:
     """Scale a field to the working scale: see `training.networks.scale.working_factor`."""
-    image, scale = to_working_scale(one.pixels(), size, one.cell_side, sides)
-    known = known_area(image.shape[:2], scale, one.cells, one.regions, one.ignore, one.rejections)
-    boxes = np.array([cell.box for cell in one.cells], np.float32).reshape(-1, 4) * scale
+    image, scale = to_working_scale(field.pixels(), size, field.cell_side, sides)
+    known = known_area(image.shape[:2], scale, field.cells, field.regions, field.ignore, field.rejections)
+    boxes = np.array([cell.box for cell in field.cells], np.float32).reshape(-1, 4) * scale
     boxes[:, 2:] += boxes[:, :2]
     rows, columns = np.nonzero(known)
     step = max(1, len(rows) // 64)
     inside = np.stack((columns[::step], rows[::step]), 1).astype(np.float32) + 0.5
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    # as much weight on the cells as on the area around them, if there are any
+    # balance: as many centres on the cells as on the area around them, if there are any
     share = max(1, len(inside) // max(1, len(centres)))
     focus = np.concatenate((inside, np.repeat(centres, share, 0)))
     if not len(focus):
         focus = np.array([[image.shape[1] / 2, image.shape[0] / 2]], np.float32)
-    weights = np.array([cell.weights for cell in one.cells], np.float32).reshape(-1, 2)
+    weights = np.array([cell.weights for cell in field.cells], np.float32).reshape(-1, 2)
     return PreparedField(image, boxes, known, focus, weights)
 
 
 def labelled_cells(
     fields: Sequence[TrainingField], vocabulary: Vocabulary, *, most: int, seed: int = 0
 ) -> tuple[list[list[int]], Labels]:
-    """Choose the cells to learn from: all that have a label, or `most` of each value if there are more.
+    """Choose the training cells: all that have a label, or `most` of each value if there are more.
 
     Returns
     -------
     tuple
-        For each field the places of the chosen among its cells; their labels, in that order.
+        For each field, the indices of the chosen among its cells; their labels, in that order.
     """
-    cells = [(i, j, cell) for i, one in enumerate(fields) for j, cell in enumerate(one.cells)]
-    found = [
+    cells = [(i, j, cell) for i, entry in enumerate(fields) for j, cell in enumerate(entry.cells)]
+    rows = [
         (number, *row) for number, (_, _, cell) in enumerate(cells) for row in _label_rows(cell, vocabulary)
     ]
-    found = [one for one in found if any(target.any() for target in one[1])]
+    rows = [entry for entry in rows if any(target.any() for target in entry[1])]
     allowed = [
-        np.array([one[1][head] for one in found], bool).reshape(-1, len(values))
+        np.array([entry[1][head] for entry in rows], bool).reshape(-1, len(values))
         for head, values in enumerate(vocabulary.heads)
     ]
-    places: list[list[int]] = [[] for _ in fields]
-    if not found:
-        return places, Labels.single(allowed)
-    of = np.array([number for number, *_ in found])
-    # a group counts for its first member: enough to be chosen by
+    chosen: list[list[int]] = [[] for _ in fields]
+    if not rows:
+        return chosen, Labels.single(allowed)
+    cell_ids = np.array([number for number, *_ in rows])
+    # a group counts as its first member: precise enough to choose by
     firsts = [np.where(head.any(1), head.argmax(1) if head.size else -1, -1) for head in allowed]
-    rows = whole_cells(choose(np.stack(firsts, 1), most, seed=seed), of)
-    chosen, of = np.unique(of[rows], return_inverse=True)
-    for number in chosen:
-        places[cells[number][0]].append(cells[number][1])
-    weights = np.array([weight for _, _, weight in found], np.float32)
-    return places, Labels([head[rows] for head in allowed], weights[rows], of)
+    selected = whole_cells(choose(np.stack(firsts, 1), most, seed=seed), cell_ids)
+    chosen_cells, cell_ids = np.unique(cell_ids[selected], return_inverse=True)
+    for number in chosen_cells:
+        chosen[cells[number][0]].append(cells[number][1])
+    weights = np.array([weight for _, _, weight in rows], np.float32)
+    return chosen, Labels([head[selected] for head in allowed], weights[selected], cell_ids)
 
 
 def _label_rows(cell: LabelledCell, vocabulary: Vocabulary) -> Iterator[tuple[list[np.ndarray], list[float]]]:
-    """Return the rows of a cell's labels: what each head allows, and what that weighs."""
+    """Yield the rows of a cell's labels: the allowed values of each head, and their weights."""
     names = vocabulary.head_names
-    shares = {name: list(some.items()) for name, some in cell.shares.items() if name in names}
+    shares = {name: list(pairs.items()) for name, pairs in cell.shares.items() if name in names}
     yield (
         vocabulary.targets(cell.cell_class, cell.attributes),
         [shares[name][0][1] if name in shares else 1.0 for name in names],
     )
     for row in range(1, max(map(len, shares.values()), default=0)):
-        given = {name: some[row] for name, some in shares.items() if len(some) > row}
-        values = {name: value for name, (value, _) in given.items()}
+        row_shares = {name: pairs[row] for name, pairs in shares.items() if len(pairs) > row}
+        values = {name: value for name, (value, _) in row_shares.items()}
         yield (
             vocabulary.targets(values.get("class"), values),
-            [given[name][1] if name in given else 0.0 for name in names],
+            [row_shares[name][1] if name in row_shares else 0.0 for name in names],
         )
 
 
 def each_cell(
-    field: TrainingField, places: Sequence[int], cut: Callable[[np.ndarray, Box], np.ndarray]
+    field: TrainingField, indices: Sequence[int], crop: Callable[[np.ndarray, Box], np.ndarray]
 ) -> Iterator[tuple[np.ndarray, float]]:
-    """Return, for cells of a field by their indices, what `cut` cuts and the size feature."""
-    if not places:
+    """Yield the crop and the size feature of cells of a field, given by their indices."""
+    if not indices:
         return
     pixels = field.pixels()
     height, width = pixels.shape[:2]
     against = field_side(width, height, field.cell_side)
-    for place in places:
-        box = field.cells[place].box
-        yield cut(pixels, box), size_feature(max(box[2:]), against)
+    for index in indices:
+        box = field.cells[index].box
+        yield crop(pixels, box), size_feature(max(box[2:]), against)
 
 
 def cut_patch(pixels: np.ndarray, box: Box) -> np.ndarray:
-    """Cut the square of `PATCH_CONTEXT` times a box's side, in the field's own pixels.
+    """Crop the square of `PATCH_CONTEXT` times a box's side, in the field's own pixels.
 
-    A crop is then interpolated once, as in prediction. What lies outside the field repeats its edge.
+    A training crop is then interpolated once, as in prediction. Outside the field its edge is repeated.
     """
     x, y, w, h = box
     side = max(2, math.ceil(max(w, h) * PATCH_CONTEXT))
@@ -309,27 +313,31 @@ def cut_patch(pixels: np.ndarray, box: Box) -> np.ndarray:
 
 
 def cut_patches(fields: Sequence[TrainingField], vocabulary: Vocabulary) -> CellPatches:
-    """Cut a patch for each cell that has a class or an attribute the vocabulary knows.
+    """Crop a patch of each cell with a class or an attribute in the vocabulary.
 
-    Of each value `MAX_PATCHES_PER_VALUE` cells at most: they are held in memory.
+    They are held in memory: `MAX_PATCHES_PER_VALUE` cells of each value at most.
     """
-    places, labels = labelled_cells(fields, vocabulary, most=MAX_PATCHES_PER_VALUE)
-    cut = [
-        one for field, some in zip(fields, places, strict=True) for one in each_cell(field, some, cut_patch)
+    chosen, labels = labelled_cells(fields, vocabulary, most=MAX_PATCHES_PER_VALUE)
+    patches = [
+        patch_and_size
+        for field, indices in zip(fields, chosen, strict=True)
+        for patch_and_size in each_cell(field, indices, cut_patch)
     ]
-    return CellPatches([patch for patch, _ in cut], np.array([size for _, size in cut], np.float32), labels)
+    return CellPatches(
+        [patch for patch, _ in patches], np.array([size for _, size in patches], np.float32), labels
+    )
 
 
 def log_priors(allowed: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Return the log of how often each value occurs: ``(K,)`` float32 from ``(n, K)`` bool.
+    """Return the log frequency of each value: ``(K,)`` float32 from ``(n, K)`` bool.
 
-    A group counts for its members in equal parts. One count is added to each, so that a value that no cell
-    has met yet is rare and not impossible.
+    A group counts for its members in equal parts. One is added to each count (Laplace smoothing), so that a
+    value without cells is rare and not impossible.
 
     Parameters
     ----------
     weights
-        ``(n,)``: what each row weighs; ``None`` = 1.
+        ``(n,)``: the weight of each row; ``None`` = 1.
     """
     counts = shares(allowed, weights).sum(0) + 1.0
     return np.asarray(np.log(counts / counts.sum()), np.float32)

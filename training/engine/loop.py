@@ -1,7 +1,7 @@
-"""The training loop: detector and describer in the same run, stoppable at any step, resumable by epoch.
+"""The training loop of detector and describer: can be stopped at any step and resumed by epoch.
 
-It is our own and not Ultralytics' Trainer (``docs/adr/0001``). Randomness comes from the seed and the
-epoch's number alone, so a run that was cut off and resumed ends where an uncut one does.
+It does not use Ultralytics' Trainer (``docs/adr/0001``). Random numbers depend on the seed and the epoch's
+number alone, so an interrupted and resumed run gives the same result as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from training.networks.describer import description_loss
 from training.networks.detector import raw_predictions
 from training.networks.devices import autocast, to_tensor
 
-_SAVING_SHARE = 0.05
-"""Most of the time that saving may take: 60 MB each epoch would double a round of short epochs."""
+_MAX_SAVING_SHARE = 0.05
+"""Maximum share of the time for saving: 60 MB each epoch would double a round of short epochs."""
 
 
 class DivergedError(LLDError):
-    """The loss is no longer a number."""
+    """The loss is not finite."""
 
     cure = (
         "Train again with another --seed or from --init starter; if it happens again, look for boxes without "
@@ -47,12 +47,12 @@ class DivergedError(LLDError):
 
 
 class StoppedError(Exception):
-    """The loop was asked to stop."""
+    """The loop was stopped by its caller."""
 
 
 @dataclass(frozen=True)
 class LearningConfig:
-    """How to learn.
+    """Hyperparameters of the training loop.
 
     Attributes
     ----------
@@ -61,14 +61,14 @@ class LearningConfig:
     window
         Side in pixels of the views of fields, a multiple of 32.
     batch, crops
-        Views of fields and crops of cells in a step.
+        Number of views of fields and of crops of cells in a step.
     detector_rate, describer_rate, head_rate
-        Highest learning rates (AdamW) of the detector, the describer's trunk and hidden layer, and its
-        heads; they rise over `warmup` of the steps and fall along a cosine.
+        Maximum learning rates (AdamW) of the detector, of the describer's trunk and hidden layer, and of its
+        heads; linear warm-up over the share `warmup` of the steps, then cosine decay.
     frozen_layers
-        How many first layers of the detector stay as they are.
+        Number of first layers of the detector that are frozen.
     frozen_norms
-        Whether batch norms keep their running statistics: few cells make noisy ones.
+        Whether batch norms keep their running statistics: those of few cells are noisy.
     scales
         Range of factors on the working scale of a view.
     balance
@@ -78,7 +78,7 @@ class LearningConfig:
     squeeze
         See `training.engine.augment.sample_crop`.
     average
-        Decay of the running average of the weights that is kept.
+        Decay of the exponential moving average of the weights, which is the result.
     rim_rule
         See `training.engine.losses`.
     """
@@ -107,14 +107,14 @@ class LearningConfig:
 
 @dataclass(frozen=True)
 class StepReport:
-    """Told after each step.
+    """Progress after a step.
 
     Attributes
     ----------
     done, total
-        Steps; `total` changes when a budget is fitted.
+        Number of steps; `total` changes if the epochs are fitted to a deadline.
     losses
-        Name to a running mean.
+        Name of a loss to its running mean.
     """
 
     done: int
@@ -127,21 +127,22 @@ class StepReport:
 
 
 class Loop:
-    """One training run over a model, which is changed in place.
+    """A training run of a model, which is changed in place.
 
     Parameters
     ----------
     model
-        Where to start; on the device already.
+        The initial model, on its device.
     fields, patches
-        What to learn from.
+        The training data.
     state
-        File of the resumable state, written after the first epoch and then after each one before which
-        learning took twenty times as long as writing; ``None`` = none is kept.
+        Checkpoint file to resume from, written after the first epoch, and then so rarely that writing takes
+        at most 5% of the time; ``None`` = no checkpoint.
     identity
-        Digest of all that decides what is learnt beyond `config`: only a state of the same is gone on from.
+        Digest of everything beyond `config` that determines the result: only a checkpoint with the same
+        identity is resumed.
     deadline
-        `time.monotonic` time by which the loop should have ended; the epochs are fitted to it.
+        `time.monotonic` time by which the loop should end; the number of epochs is fitted to it.
     """
 
     def __init__(
@@ -165,8 +166,8 @@ class Loop:
         self._device = next(model.detector.parameters()).device
         labels = patches.labels
         self._priors = [
-            torch.from_numpy(log_priors(one, weight)).to(self._device)
-            for one, weight in zip(labels.allowed, labels.weights.T, strict=True)
+            torch.from_numpy(log_priors(allowed, weight)).to(self._device)
+            for allowed, weight in zip(labels.allowed, labels.weights.T, strict=True)
         ]
         self._average = {name: tensor.detach().clone() for name, tensor in model.tensors()}
         self._optimiser = self._make_optimiser()
@@ -176,8 +177,8 @@ class Loop:
         self._epoch = 0
         self._step = 0
         self._step_seconds = 0.0
-        self._timed = 0
-        self._save_after = 0.0
+        self._timed_steps = 0
+        self._next_save = 0.0
         self._losses: dict[str, float] = {}
 
     # --- running -----------------------------------------------------------------------------------------
@@ -188,27 +189,27 @@ class Loop:
         on_step: Callable[[StepReport], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> int:
-        """Learn to the end, or to the deadline.
+        """Train to the end, or to the deadline.
 
         Returns
         -------
         int
-            Epochs done.
+            Number of epochs done.
 
         Raises
         ------
         StoppedError
-            If `should_stop` said so.
+            If `should_stop` returned true.
         DivergedError
-            If the loss is no longer a number.
+            If the loss is not finite.
         """
         while self._epoch < self._epochs:
             self._run_epoch(on_step, should_stop)
             self._epoch += 1
-            if self._state is not None and time.monotonic() >= self._save_after:
-                begun = time.monotonic()
+            if self._state is not None and time.monotonic() >= self._next_save:
+                started = time.monotonic()
                 self._save_state(self._state)
-                self._save_after = time.monotonic() + (time.monotonic() - begun) / _SAVING_SHARE
+                self._next_save = time.monotonic() + (time.monotonic() - started) / _MAX_SAVING_SHARE
         self._finish()
         return self._epoch
 
@@ -223,11 +224,11 @@ class Loop:
         for number in range(self._steps_per_epoch):
             if should_stop is not None and should_stop():
                 raise StoppedError
-            begun = time.monotonic()
+            started = time.monotonic()
             chosen = order[number * config.batch : (number + 1) * config.batch]
-            self._one_step([self._fields[i] for i in chosen], rng)
+            self._train_step([self._fields[i] for i in chosen], rng)
             self._step += 1
-            self._fit_budget(time.monotonic() - begun, number)
+            self._fit_budget(time.monotonic() - started, number)
             if on_step is not None:
                 total = self._epochs * self._steps_per_epoch
                 left = (total - self._step) * self._step_seconds
@@ -246,9 +247,9 @@ class Loop:
                 self._epochs = self._epoch + 1
                 return
 
-    def _one_step(self, fields: Sequence[PreparedField], rng: np.random.Generator) -> None:
+    def _train_step(self, fields: Sequence[PreparedField], rng: np.random.Generator) -> None:
         config = self._config
-        self._set_rates()
+        self._set_learning_rates()
         losses: dict[str, float] = {}
         if fields:
             loss, parts = self._detector_loss(fields, rng)
@@ -264,8 +265,8 @@ class Loop:
         self._optimiser.zero_grad(set_to_none=True)
         self._update_average(min(config.average, (1 + self._step) / (10 + self._step)))
         for name, value in losses.items():
-            before = self._losses.get(name, value)
-            self._losses[name] = 0.9 * before + 0.1 * value
+            previous = self._losses.get(name, value)
+            self._losses[name] = 0.9 * previous + 0.1 * value
 
     def _backward(self, loss: torch.Tensor) -> None:
         if not bool(torch.isfinite(loss)):
@@ -278,8 +279,8 @@ class Loop:
     ) -> tuple[torch.Tensor, dict[str, float]]:
         config = self._config
         images, boxes, weights, index, known = [], [], [], [], []
-        for i, one in enumerate(fields):
-            image, box, weight, mask = sample_window(one, rng, config.window, config.scales, config.squeeze)
+        for i, field in enumerate(fields):
+            image, box, weight, mask = sample_window(field, rng, config.window, config.scales, config.squeeze)
             images.append(image)
             known.append(mask)
             weights.append(weight)
@@ -307,10 +308,10 @@ class Loop:
         with autocast(self._device):
             describer = self._model.describer
             logits = describer.head_logits(describer.embed(pixels, sizes))
-        rows, places = patches.labels.rows_of(chosen)
+        rows, indices = patches.labels.rows_of(chosen)
         allowed = [torch.from_numpy(head[rows]).to(self._device) for head in patches.labels.allowed]
         weights = torch.from_numpy(patches.labels.weights[rows]).to(self._device)
-        outputs = [head[torch.from_numpy(places).to(self._device)] for head in logits]
+        outputs = [head[torch.from_numpy(indices).to(self._device)] for head in logits]
         loss, parts = description_loss(
             outputs, allowed, self._priors, balance=config.balance, weights=weights
         )
@@ -318,7 +319,7 @@ class Loop:
         return loss, {names[i]: value for i, value in parts.items()}
 
     def _to_tensor(self, images: Sequence[np.ndarray], rng: np.random.Generator) -> torch.Tensor:
-        """Move images to the device, stain and focus varied."""
+        """Move images to the device and jitter them."""
         tensor = to_tensor(images, self._device)
         config = self._config
         tensor = jitter(tensor, rng, stain=config.stain, blur=config.blur, camera=config.camera)
@@ -335,14 +336,14 @@ class Loop:
         for layer in layers[: config.frozen_layers]:
             layer.requires_grad_(False)
         heads = list(model.describer.heads.parameters())
-        of_heads = {id(p) for p in heads}
-        body = [p for p in model.describer.parameters() if id(p) not in of_heads]
+        head_ids = {id(p) for p in heads}
+        body = [p for p in model.describer.parameters() if id(p) not in head_ids]
         for parameters, rate in (
             (list(model.detector.parameters()), config.detector_rate),
             (body, config.describer_rate),
             (heads, config.head_rate),
         ):
-            for decays in (True, False):  # biases and norms are not pulled towards zero
+            for decays in (True, False):  # no weight decay of biases and norms
                 chosen = [p for p in parameters if p.requires_grad and (p.ndim > 1) == decays]
                 decay = config.weight_decay if decays else 0.0
                 groups.append({"params": chosen, "lr": rate, "highest": rate, "weight_decay": decay})
@@ -351,7 +352,7 @@ class Loop:
     def _set_modes(self) -> None:
         config, model = self._config, self._model
         model.detector.train()
-        model.describer.train(bool(len(self._patches)))  # nothing may change its batch norms otherwise
+        model.describer.train(bool(len(self._patches)))  # otherwise its batch norms must not change
         layers: Any = model.detector.model
         for layer in layers[: config.frozen_layers]:
             layer.eval()
@@ -360,7 +361,7 @@ class Loop:
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
-    def _set_rates(self) -> None:
+    def _set_learning_rates(self) -> None:
         progress = self._step / max(1, self._epochs * self._steps_per_epoch)
         warmup = self._config.warmup
         if progress < warmup:
@@ -391,33 +392,35 @@ class Loop:
     # --- time and state ----------------------------------------------------------------------------------
 
     def _fit_budget(self, seconds: float, number: int) -> None:
-        """Estimate a step's time and fit the number of epochs to the deadline."""
-        self._timed += 1
-        if self._timed <= 2:  # the first step warms up caches
+        """Update the estimated time of a step and fit the number of epochs to the deadline."""
+        self._timed_steps += 1
+        if self._timed_steps <= 2:  # the first step warms up caches
             self._step_seconds = seconds
         else:
             self._step_seconds += 0.1 * (seconds - self._step_seconds)
-        if self._deadline is None or self._timed < 2:
+        if self._deadline is None or self._timed_steps < 2:
             return
         left = self._deadline - time.monotonic()
-        of_epoch = (self._steps_per_epoch - number - 1) * self._step_seconds
-        an_epoch = max(1e-6, self._step_seconds * self._steps_per_epoch)  # coarse clocks call a step no time
-        more = int(max(0.0, left - of_epoch) / an_epoch)
-        self._epochs = max(self._epoch + 1, min(self._config.epochs, self._epoch + 1 + more))
+        rest_of_epoch = (self._steps_per_epoch - number - 1) * self._step_seconds
+        epoch_seconds = max(
+            1e-6, self._step_seconds * self._steps_per_epoch
+        )  # a step may take 0 s on a coarse clock
+        epochs_left = int(max(0.0, left - rest_of_epoch) / epoch_seconds)
+        self._epochs = max(self._epoch + 1, min(self._config.epochs, self._epoch + 1 + epochs_left))
 
     def _fingerprint(self) -> str:
-        described = json.dumps(
+        content = json.dumps(
             [dataclasses.asdict(self._config), len(self._fields), len(self._patches), self._identity],
             sort_keys=True,
         )
-        return hashlib.sha256(described.encode()).hexdigest()
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def _save_state(self, file: Path) -> None:
         tensors = {"weights." + n: t for n, t in self._model.tensors()}
         tensors.update({"average." + n: t for n, t in self._average.items()})
         for i, slots in self._optimiser.state_dict()["state"].items():
             tensors.update({f"optimiser.{i}.{name}": torch.as_tensor(value) for name, value in slots.items()})
-        about = {
+        metadata = {
             "epoch": str(self._epoch),
             "step": str(self._step),
             "epochs": str(self._epochs),
@@ -425,28 +428,28 @@ class Loop:
             "identity": self._identity,
         }
         content = {n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}
-        write_file(file, save_safetensors(content, metadata=about))
+        write_file(file, save_safetensors(content, metadata=metadata))
 
     def resume(self, file: Path) -> bool:
-        """Resume from a saved state, if it is one of the same run; otherwise change nothing.
+        """Resume from a checkpoint, if it is of the same run; otherwise change nothing.
 
         Returns
         -------
         bool
-            Whether the loop goes on from there.
+            Whether the loop was resumed.
         """
         if not file.is_file():
             return False
         try:
             with safetensors.safe_open(str(file), framework="pt") as opened:
-                about = opened.metadata() or {}
-                if about.get("fingerprint") != self._fingerprint():
+                metadata = opened.metadata() or {}
+                if metadata.get("fingerprint") != self._fingerprint():
                     return False
                 tensors = {name: opened.get_tensor(name).to(self._device) for name in opened.keys()}  # noqa: SIM118
         except safetensors.SafetensorError:
             return False
-        own = {n.removeprefix("weights."): t for n, t in tensors.items() if n.startswith("weights.")}
-        self._model.load_tensors(own)
+        weights = {n.removeprefix("weights."): t for n, t in tensors.items() if n.startswith("weights.")}
+        self._model.load_tensors(weights)
         self._average = {
             n.removeprefix("average."): t for n, t in tensors.items() if n.startswith("average.")
         }
@@ -458,6 +461,6 @@ class Loop:
                 slots.setdefault(int(i), {})[slot] = tensor.cpu() if slot == "step" else tensor
         content["state"] = slots
         self._optimiser.load_state_dict(content)
-        self._epoch, self._step = int(about["epoch"]), int(about["step"])
-        self._epochs = int(about["epochs"])  # a budget may have shortened it
+        self._epoch, self._step = int(metadata["epoch"]), int(metadata["step"])
+        self._epochs = int(metadata["epochs"])  # a deadline may have reduced it
         return True

@@ -1,13 +1,13 @@
-"""The detector's loss, which knows what it does not know.
+"""The detector's loss for partially annotated fields: unknown area is masked.
 
-Ultralytics' assigner, box losses and binary cross-entropy, with one difference: an anchor that is neither
-in known area nor assigned to a cell contributes nothing. Known area is what finished regions cover, and
-boxes rejected as not a cell; all else of a field, ignore areas and padding are unknown.
+It uses Ultralytics' assigner, box losses and binary cross-entropy, with one difference: an anchor that is
+neither in known area nor assigned to a cell does not contribute. Known area is the area of finished regions
+and of boxes rejected as not a cell; the rest of a field, ignore areas and padding are unknown.
 
-*The rim.* A cell centred just outside a region covers anchors inside it, which are then not plainly
-background. An unassigned anchor is therefore background only where the centre of *the box it predicts*
-lies in known area too: an anchor that looks at the neighbour outside is left alone. Shrinking the region
-by half a cell instead costs most of the negatives.
+*Rim rule.* A cell centred just outside a region covers anchors inside it, which are then not certainly
+background. An unassigned anchor is therefore background only if the centre of *the box it predicts* lies in
+known area too: an anchor that predicts the neighbour outside is ignored. Shrinking the region by half a cell
+instead would cost most of the negatives.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from training.networks.ultralytics_api import make_anchors, v8DetectionLoss
 
 
 class MaskedDetectionLoss:
-    """Box, score and distance loss of one batch, with gradients only from what is known.
+    """Box, score and distance loss of a batch, masked to the known area.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class MaskedDetectionLoss:
 
     Notes
     -----
-    Boxes may weigh less than cells that people drew: pseudo-cells (`training.inference.pseudo_labels`) do.
+    Pseudo-labels (`training.inference.pseudo_labels`) have smaller weights than cells that people drew.
     """
 
     def __init__(self, detector: nn.Module, *, rim_rule: bool = True) -> None:
@@ -53,17 +53,17 @@ class MaskedDetectionLoss:
         Parameters
         ----------
         raw
-            What `training.networks.detector.raw_predictions` gives for ``(B, 3, H, W)`` pixels.
+            What `training.networks.detector.raw_predictions` returns for ``(B, 3, H, W)`` pixels.
         boxes
             ``(n, 4)`` centre x, centre y, width, height, as shares of the canvas (0 to 1).
         image_index
-            ``(n,)`` which image of the batch each box is in, ascending.
+            ``(n,)`` the image of the batch that each box is in, ascending.
         known
             ``(B, H, W)`` bool: known area in the pixels of the canvas.
         weights
-            ``(n, 2)``: what each box weighs in the score and in the box terms; ``None`` = 1.
+            ``(n, 2)``: weight of each box in the score and in the box terms; ``None`` = 1.
         labels
-            ``(n,)``: each box's class, for a detector of several (the benchmark's); ``None`` = 0.
+            ``(n,)``: class of each box, for a detector with several (in the benchmark); ``None`` = 0.
 
         Returns
         -------
@@ -85,32 +85,37 @@ class MaskedDetectionLoss:
             labels = torch.zeros(len(boxes), device=device)
         rows = torch.cat((image_index.view(-1, 1).float(), labels.view(-1, 1).float(), boxes, weights), 1)
         targets = parts.preprocess(rows, batch, scale_tensor=canvas[[1, 0, 1, 0]])
-        wanted, truth, weight = targets.split((1, 4, 2), 2)
-        valid = truth.sum(2, keepdim=True).gt_(0.0)
+        target_labels, true_boxes, weight = targets.split((1, 4, 2), 2)
+        valid = true_boxes.sum(2, keepdim=True).gt_(0.0)
 
         predicted = parts.bbox_decode(anchors, distances)  # (B, A, 4) x1 y1 x2 y2 in strides
-        in_pixels = predicted.detach() * strides
-        _, target_boxes, target_scores, assigned, which = parts.assigner(
-            logits.detach().sigmoid(), in_pixels.type(truth.dtype), anchors * strides, wanted, truth, valid
+        predicted_px = predicted.detach() * strides
+        _, target_boxes, target_scores, assigned, target_index = parts.assigner(
+            logits.detach().sigmoid(),
+            predicted_px.type(true_boxes.dtype),
+            anchors * strides,
+            target_labels,
+            true_boxes,
+            valid,
         )
         target_scores = target_scores.to(logits.dtype)
         if weight.shape[1]:
-            weight = weight.gather(1, which.long().unsqueeze(-1).expand(-1, -1, 2))
+            weight = weight.gather(1, target_index.long().unsqueeze(-1).expand(-1, -1, 2))
         else:  # no box in the whole batch
-            weight = torch.ones(*which.shape, 2, device=device)
-        of_score, of_box = weight.unbind(-1)
-        total = (target_scores.sum(-1) * of_score).sum().clamp(min=1)
+            weight = torch.ones(*target_index.shape, 2, device=device)
+        score_weight, box_weight = weight.unbind(-1)
+        total = (target_scores.sum(-1) * score_weight).sum().clamp(min=1)
 
-        background = self._background(known, anchors * strides, in_pixels)
-        counts = torch.where(assigned, of_score, background.float())
+        background = self._background(known, anchors * strides, predicted_px)
+        score_mask = torch.where(assigned, score_weight, background.float())
         score = nn.functional.binary_cross_entropy_with_logits(logits, target_scores, reduction="none")
-        score = (score.sum(-1) * counts).sum() / total
+        score = (score.sum(-1) * score_mask).sum() / total
         box, distance = parts.bbox_loss(
             distances,
             predicted,
             anchors,
             target_boxes / strides,
-            target_scores * of_box.unsqueeze(-1),
+            target_scores * box_weight.unsqueeze(-1),
             total,
             assigned,
             canvas,
@@ -118,8 +123,8 @@ class MaskedDetectionLoss:
         )
         gains = parts.hyp
         losses = {"box": box * gains.box, "score": score * gains.cls, "distance": distance * gains.dfl}
-        whole = losses["box"] + losses["score"] + losses["distance"]
-        return whole, {name: float(value.detach()) for name, value in losses.items()}
+        total_loss = losses["box"] + losses["score"] + losses["distance"]
+        return total_loss, {name: float(value.detach()) for name, value in losses.items()}
 
     def _background(
         self, known: torch.Tensor, anchors: torch.Tensor, predicted: torch.Tensor
@@ -129,14 +134,14 @@ class MaskedDetectionLoss:
         `anchors` ``(A, 2)`` and `predicted` ``(B, A, 4)`` are in pixels of the canvas.
         """
         height, width = known.shape[1:]
-        flat = known.flatten(1)
+        flat_known = known.flatten(1)
 
         def at(points: torch.Tensor) -> torch.Tensor:
             x = points[..., 0].long().clamp(0, width - 1)
             y = points[..., 1].long().clamp(0, height - 1)
-            return flat.gather(1, y * width + x)
+            return flat_known.gather(1, y * width + x)
 
-        here = at(anchors.expand(len(known), -1, -1))
+        anchor_known = at(anchors.expand(len(known), -1, -1))
         if not self._rim_rule:
-            return here
-        return here & at((predicted[..., :2] + predicted[..., 2:]) / 2)
+            return anchor_known
+        return anchor_known & at((predicted[..., :2] + predicted[..., 2:]) / 2)

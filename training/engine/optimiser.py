@@ -1,8 +1,8 @@
-"""AdamW as torch has it, without torch's compiler.
+"""Torch's AdamW without the import of torch's compiler.
 
-An optimiser of torch imports `torch._dynamo`, only to tell it to stand aside: 900 modules, 5 s of a round's
-start. The methods are taken as they were before torch wrapped them for that; where a version of torch wraps
-them otherwise, they are used as they are.
+Torch's optimisers import `torch._dynamo` only to disable it: 900 modules, 5 s at the start of each round. The
+methods are used here without that wrapper; if a version of torch wraps them otherwise, they are used as they
+are.
 """
 
 from __future__ import annotations
@@ -27,5 +27,5 @@ class AdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
-        """Change the weights by their gradients."""
+        """Update the weights."""
         self._step()

@@ -1,11 +1,11 @@
-"""Teach the describer's heads on frozen features, with a memory of what the parents were taught.
+"""Fit the describer's heads on frozen features, together with the memory of the parents.
 
-Twenty cells of a new class are too few for gradients, and gradients forget what a project does not show.
-Features of a trunk that has seen thousands of white cells tell a new class from its neighbours by a linear
-discriminant, in seconds. It is fitted on the project's cells together with the vectors that the parents
-remember (`training.models.memory`). Among the values that the parent's own heads were taught, the heads go
-on deciding, as far as cells that the discriminant was not fitted on say that they are better at it
-(``docs/adr/0007``).
+Twenty cells of a new class are too few for gradient descent, which also forgets the classes that a project
+does not show. A linear discriminant on the features of a trunk that was trained on thousands of white cells
+separates a new class from its neighbours, and is fitted in seconds: on the project's cells together with the
+feature vectors that the parents remember (`training.models.memory`). Among the values that the parent's own
+heads were trained on, the heads are interpolated with the discriminant, by a share that is selected by
+cross-fitting (``docs/adr/0007``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import nn
 
 from training.engine.augment import OTHER_LOOKS, jitter
 from training.engine.data import Labels, TrainingField, each_cell, labelled_cells
-from training.engine.new_attribute import Lines, fit_lines
+from training.engine.new_attribute import LogisticFit, fit_logistic
 from training.engine.within_class import classes_of, fit_shift
 from training.models.memory import OUTSIDE, Memory, single_labels
 from training.models.model import LearnedModel, adapted
@@ -33,22 +33,22 @@ from training.similarity.space import Space
 
 FOLDS = 5
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Shares of the discriminant among the values that the parent was taught; the least that serves is taken."""
+"""Candidate shares of the discriminant among the parent's values; the smallest good enough is used."""
 
-_SERVES = 0.005
-"""A share whose loss is this close to the best serves as well."""
+_TOLERANCE = 0.005
+"""A share is good enough if its loss is this close to the best."""
 
 MIN_CELLS_TO_SELECT = 10
-USUAL_TEMPERATURE = 4.0
-"""With fewer cells there is nothing to choose on, and scores are divided by what is usual."""
+DEFAULT_TEMPERATURE = 4.0
+"""Temperature of a discriminant if there are fewer cells than `MIN_CELLS_TO_SELECT`."""
 
 _TEMPERATURES = np.geomspace(0.5, 64, 43)
 MAX_PER_VALUE = 1500
-"""Cells of each value that are looked at: more would hardly move the mean of a class."""
+"""Maximum number of cells of each value that are embedded: more would hardly change the mean of a class."""
 
 
-_SHOWN, _LOOKS_OF_A_CELL, _AXES = 240, 4, 64
-"""Cells that are shown in how many other looks, and the directions that are kept: 95% of the moves."""
+_SHIFTED_CELLS, _SHIFTS_PER_CELL, _SHIFT_RANK = 240, 4, 64
+"""Number of cells, simulated domain shifts per cell, and rank of their second moment: 95% of the variance."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Cells:
     labels
         Of these cells.
     units
-        ``(n,)`` str: which unit (`annotation_store.splits.units`) each is of.
+        ``(n,)`` str: the unit (`annotation_store.splits.units`) of each.
     places
         Of each the number of its field, and its place among that field's cells.
     """
@@ -70,222 +70,226 @@ class Cells:
     features: np.ndarray
     labels: Labels
     units: np.ndarray
-    places: list[tuple[int, int]]
+    positions: list[tuple[int, int]]
 
 
-def look_at_cells(
+def embed_cells(
     model: LearnedModel,
     fields: Sequence[TrainingField],
     *,
     most: int = MAX_PER_VALUE,
     seed: int = 0,
     on_field: Callable[[int], None] | None = None,
-    look: Callable[[Sequence[tuple[TrainingField, list[int]]]], list[np.ndarray]] | None = None,
+    embed: Callable[[Sequence[tuple[TrainingField, list[int]]]], list[np.ndarray]] | None = None,
 ) -> Cells:
-    """Return the features of all labelled cells, or of `most` of each value if there are more.
+    """Embed all labelled cells, or `most` of each value if there are more.
 
-    Pixels of one field at a time are held in memory.
+    The pixels of one field at a time are held in memory.
 
     Parameters
     ----------
-    look
-        Gives the features of the cells of fields by their places; ``None`` = they are computed here.
+    embed
+        Return the features of cells of fields, given by their indices; ``None`` = compute them here.
     """
-    model.evaluating()  # batch norms of a few cells would say something of the others
-    places, labels = labelled_cells(fields, model.vocabulary, most=most, seed=seed)
+    model.evaluating()  # in training mode, batch norms would mix the cells of a batch
+    chosen, labels = labelled_cells(fields, model.vocabulary, most=most, seed=seed)
     features = [np.zeros((0, model.describer.features), np.float32)]
-    if look is not None:
-        features += look(list(zip(fields, places, strict=True)))
-    for i, field in enumerate(fields if look is None else ()):
-        cells = list(each_cell(field, places[i], cut_crop))
-        seen = features_of(model.describer, [crop for crop, _ in cells], [size for _, size in cells])
-        features.append(seen.cpu().numpy())
+    if embed is not None:
+        features += embed(list(zip(fields, chosen, strict=True)))
+    for i, field in enumerate(fields if embed is None else ()):
+        cells = list(each_cell(field, chosen[i], cut_crop))
+        embedded = features_of(model.describer, [crop for crop, _ in cells], [size for _, size in cells])
+        features.append(embedded.cpu().numpy())
         if on_field is not None:
             on_field(i + 1)
-    of = [(i, place) for i, some in enumerate(places) for place in some]
-    units = np.array([fields[i].patient or fields[i].name for i, _ in of], str)
-    return Cells(np.concatenate(features), labels, units, of)
+    positions = [(i, index) for i, indices in enumerate(chosen) for index in indices]
+    units = np.array([fields[i].patient or fields[i].name for i, _ in positions], str)
+    return Cells(np.concatenate(features), labels, units, positions)
 
 
-def joined(one: Cells, other: Cells, fields: int) -> Cells:
+def joined(cells: Cells, other: Cells, fields: int) -> Cells:
     """Append cells of other fields to those of the first `fields`."""
     return Cells(
-        np.concatenate((one.features, other.features)),
-        one.labels.joined(other.labels, len(one.units)),
-        np.concatenate((one.units, other.units)),
-        [*one.places, *((fields + i, place) for i, place in other.places)],
+        np.concatenate((cells.features, other.features)),
+        cells.labels.joined(other.labels, len(cells.units)),
+        np.concatenate((cells.units, other.units)),
+        [*cells.positions, *((fields + i, index) for i, index in other.positions)],
     )
 
 
 def remember(model: LearnedModel, cells: Cells, *, seed: int = 0) -> None:
-    """Store the cells that a trunk was trained on; other cells have embeddings of another trunk."""
+    """Store the cells that a trunk was trained on; others were embedded by another trunk."""
     nothing = Memory.empty(model.describer.features, len(model.vocabulary.heads))
-    model.memory = _remembering(nothing, cells, single_labels(cells.labels.allowed), model.source, seed)
+    model.memory = _add_to_memory(nothing, cells, single_labels(cells.labels.allowed), model.source, seed)
 
 
-def _remembering(memory: Memory, cells: Cells, labels: np.ndarray, source: int | None, seed: int) -> Memory:
-    """Add a project's cells, with the label that each row of theirs has by now, to a memory."""
-    of = cells.labels.of
+def _add_to_memory(memory: Memory, cells: Cells, labels: np.ndarray, source: int | None, seed: int) -> Memory:
+    """Add a project's cells to a memory, with the given label of each row."""
+    cell_ids = cells.labels.cell_ids
     return memory.with_cells(
-        cells.features[of], labels, source, seed=seed, weights=cells.labels.weights, cell_ids=of
+        cells.features[cell_ids], labels, source, seed=seed, weights=cells.labels.weights, cell_ids=cell_ids
     )
 
 
-def learn_looks(model: LearnedModel, fields: Sequence[TrainingField], *, seed: int = 0) -> None:
-    """Learn how other laboratories' looks move features, and keep it with the memory.
+def estimate_domain_shifts(model: LearnedModel, fields: Sequence[TrainingField], *, seed: int = 0) -> None:
+    """Estimate the second moment of domain shifts between laboratories, and store it in the memory.
 
-    Some cells are shown as other stains, lamps and cameras might show them. What a trunk makes of the
-    difference is no property of a cell.
+    Some cells are jittered as other stains, lamps and cameras might show them. The change of their features
+    says nothing about the cells.
     """
     rng = np.random.default_rng(seed)
-    crops, sizes = _some_cells(fields, _SHOWN, rng)
+    crops, sizes = _sample_cells(fields, _SHIFTED_CELLS, rng)
     if not crops:
         return
-    plain = features_of(model.describer, crops, sizes).cpu().numpy()
-    moves = []
-    for _ in range(_LOOKS_OF_A_CELL):
-        shown = jitter(to_tensor(crops, torch.device("cpu")), rng, **OTHER_LOOKS)
-        pixels = (shown.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
-        moves.append(features_of(model.describer, list(pixels), sizes).cpu().numpy() - plain)
-    every = np.concatenate(moves).astype(np.float64)
-    lengths, axes = np.linalg.svd(every / max(1, len(every)) ** 0.5, full_matrices=False)[1:]
-    looks = (lengths[:, None] * axes)[:_AXES].astype(np.float16)
+    original = features_of(model.describer, crops, sizes).cpu().numpy()
+    shifts = []
+    for _ in range(_SHIFTS_PER_CELL):
+        jittered = jitter(to_tensor(crops, torch.device("cpu")), rng, **OTHER_LOOKS)
+        pixels = (jittered.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+        shifts.append(features_of(model.describer, list(pixels), sizes).cpu().numpy() - original)
+    stacked = np.concatenate(shifts).astype(np.float64)
+    lengths, axes = np.linalg.svd(stacked / max(1, len(stacked)) ** 0.5, full_matrices=False)[1:]
+    looks = (lengths[:, None] * axes)[:_SHIFT_RANK].astype(np.float16)
     model.memory = replace(model.memory, looks=looks)
 
 
-def remember_outside(model: LearnedModel, fields: Sequence[TrainingField], *, seed: int = 0) -> None:
-    """Remember the cells of fields as of classes that the model's words lack, `OUTSIDE` of them at most."""
-    crops, sizes = _some_cells(fields, OUTSIDE, np.random.default_rng(seed))
-    seen = features_of(model.describer, crops, sizes).cpu().numpy()
-    model.memory = replace(model.memory, outside=seen.astype(np.float16))
+def remember_untaught(model: LearnedModel, fields: Sequence[TrainingField], *, seed: int = 0) -> None:
+    """Store up to `OUTSIDE` cells of classes that are not in the model's vocabulary."""
+    crops, sizes = _sample_cells(fields, OUTSIDE, np.random.default_rng(seed))
+    embedded = features_of(model.describer, crops, sizes).cpu().numpy()
+    model.memory = replace(model.memory, outside=embedded.astype(np.float16))
 
 
-def _some_cells(
+def _sample_cells(
     fields: Sequence[TrainingField], most: int, rng: np.random.Generator
 ) -> tuple[list[np.ndarray], list[float]]:
-    """Draw cells of fields, labelled or not; return their crops and sizes."""
-    cut = [one for field in fields for one in each_cell(field, range(len(field.cells)), cut_crop)]
-    chosen = [cut[i] for i in rng.permutation(len(cut))[:most]]
+    """Sample cells of fields, labelled or not; return their crops and sizes."""
+    cells = [
+        crop_and_size
+        for field in fields
+        for crop_and_size in each_cell(field, range(len(field.cells)), cut_crop)
+    ]
+    chosen = [cells[i] for i in rng.permutation(len(cells))[:most]]
     return [crop for crop, _ in chosen], [size for _, size in chosen]
 
 
 @dataclass(frozen=True)
 class Mixing:
-    """How a discriminant and its head are mixed, as chosen on cells that it was not fitted on.
+    """How a discriminant and its head are interpolated, selected by cross-fitting.
 
     Attributes
     ----------
-    cooling
-        The temperature that its scores are divided by.
-    of_head
-        The same of the head's logits.
+    temperature
+        Temperature of the discriminant's scores.
+    head_temperature
+        Temperature of the head's logits.
     share
-        What the discriminant's word weighs among the head's own values.
+        Interpolation weight of the discriminant among the head's own values.
     shift
-        What is added to the result in a cell of each class (`training.engine.within_class`); ``None`` = as
-        the parents have it.
+        Log-odds added in a cell of each class (`training.engine.within_class`); ``None`` = the parent's.
     """
 
-    cooling: float
-    of_head: float
+    temperature: float
+    head_temperature: float
     share: float
     shift: np.ndarray | None = dataclasses.field(default=None, compare=False)
 
-    def keep(self, lines: nn.Module) -> Discriminant:
-        """Write into a discriminant how it is to be mixed with its head."""
-        assert isinstance(lines, Discriminant)
+    def write_to(self, discriminant: nn.Module) -> Discriminant:
+        """Write the parameters to a discriminant; return it."""
+        assert isinstance(discriminant, Discriminant)
         if self.shift is not None:
-            lines.shift.copy_(torch.from_numpy(self.shift))
-        lines.share.fill_(self.share)
-        lines.temperature.fill_(1.0)
-        lines.used.fill_(1.0)
-        return lines
+            discriminant.shift.copy_(torch.from_numpy(self.shift))
+        discriminant.share.fill_(self.share)
+        discriminant.temperature.fill_(1.0)
+        discriminant.used.fill_(1.0)
+        return discriminant
 
 
-def teach_heads(
+def fit_heads(
     model: LearnedModel, cells: Cells, *, seed: int = 0, mixing: Mapping[int, Mixing] | None = None
 ) -> dict[int, Mixing]:
-    """Fit a discriminant beside each head, and remember the cells.
+    """Fit a discriminant for each head, and remember the cells.
 
-    Trunk and heads stay as they are. An attribute that no parent's head was taught gets lines of its own kind
-    (`training.engine.new_attribute`). A head of which cells and memory show fewer than two values gets no
-    discriminant. A group's label counts for the member that a discriminant of the other cells finds most
-    probable; where no cell shows any member, it teaches nothing.
+    Trunk and heads stay as they are. An attribute that no parent's head was trained on gets a logistic
+    regression instead (`training.engine.new_attribute`). A head with fewer than two values among cells and
+    memory gets no discriminant. The label of a group counts as the member that a discriminant of the other
+    cells predicts; if no cell has any member's label, it is ignored.
 
     Parameters
     ----------
     model
-        Made by `adapted` for the project: what its memory holds of the same project is not used.
+        Made by `adapted` for the project: the cells of the same project in its memory are not used.
     cells
-        The project's, from `look_at_cells`.
+        The project's, from `embed_cells`.
     mixing
-        By a head's index how its discriminant is mixed with it, where that was chosen on nearly the same
-        cells: choosing takes five times as long as fitting. Of heads that it lacks it is chosen.
+        Head index to its mixing, if it was selected on nearly the same cells: selecting takes five times as
+        long as fitting. If any head is missing, all are selected.
 
     Returns
     -------
     dict
-        By a head's index how its discriminant is mixed with it.
+        Head index to its mixing.
     """
     model.evaluating()
     memory = model.memory.without(model.source)
-    shown = _with_memory(cells, memory, seed)
-    own = shown.labels[: len(cells.labels.of)]
+    rows = _join_memory(cells, memory, seed)
+    own_labels = rows.labels[: len(cells.labels.cell_ids)]
     mixed: dict[int, Mixing] = {}
-    if (shown.labels >= 0).any():
-        _resolve_groups(shown, cells.labels.allowed, memory.looks)
-        mixed = _fit_discriminants(model, shown, cells.labels.of, memory.looks, mixing or {})
-    model.memory = _remembering(memory, cells, own, model.source, seed)
-    # a group of which no member was ever shown teaches none of them
+    if (rows.labels >= 0).any():
+        _resolve_groups(rows, cells.labels.allowed, memory.looks)
+        mixed = _fit_discriminants(model, rows, cells.labels.cell_ids, memory.looks, mixing or {})
+    model.memory = _add_to_memory(memory, cells, own_labels, model.source, seed)
+    # a group without a label of any member counts for none of them
     model.teach(
-        [own[:, i, None] == np.arange(len(values)) for i, values in enumerate(model.vocabulary.heads)],
+        [own_labels[:, i, None] == np.arange(len(values)) for i, values in enumerate(model.vocabulary.heads)],
         cells.labels.weights,
     )
     return mixed
 
 
 def out_of_fold(model: LearnedModel, cells: Cells, source: int, *, seed: int = 0) -> list[np.ndarray | None]:
-    """Predict each cell with discriminants fitted on other patients' cells only.
+    """Predict each cell out of fold: with discriminants fitted on other patients' cells only.
 
-    Where all cells are of one patient (or field), each is judged by what the others teach. The heads never
-    learnt from the project, nor does a cell that the parents remember of it count.
+    If all cells are of one patient (or field), the folds are of cells. Neither the heads nor the memory used
+    here contain the project's cells.
 
     Parameters
     ----------
     cells
         All labelled cells of a project.
     source
-        The project, as memories know it.
+        The project's number in memories.
 
     Returns
     -------
     list
-        Per head probabilities ``(n, K)``, 0 of what no other cell shows; ``None`` if `MIN_CELLS_TO_SELECT`
-        cells have no label of it.
+        Per head probabilities ``(n, K)``, 0 for values without any other cell; ``None`` if fewer than
+        `MIN_CELLS_TO_SELECT` cells have a label.
     """
     probe = adapted(model, model.vocabulary, source).evaluating()
     if len(np.unique(cells.units)) < 2:
         cells = replace(cells, units=np.arange(len(cells.units)).astype(str))
     memory = probe.memory.without(source)
-    shown = _with_memory(cells, memory, seed)
-    predictions: list[np.ndarray | None] = [None] * shown.labels.shape[1]
-    if not (shown.labels >= 0).any():
+    rows = _join_memory(cells, memory, seed)
+    predictions: list[np.ndarray | None] = [None] * rows.labels.shape[1]
+    if not (rows.labels >= 0).any():
         return predictions
-    _resolve_groups(shown, cells.labels.allowed, memory.looks)
-    first = np.searchsorted(cells.labels.of, np.arange(len(cells.units)))  # what is said of all rows is alike
-    for i, crossed in _cross_fit(probe, shown, memory.looks).items():
-        if shown.counts(i) < MIN_CELLS_TO_SELECT:
+    _resolve_groups(rows, cells.labels.allowed, memory.looks)
+    # all rows of a cell have the same prediction
+    first = np.searchsorted(cells.labels.cell_ids, np.arange(len(cells.units)))
+    for i, crossed in _cross_fit(probe, rows, memory.looks).items():
+        if rows.counts(i) < MIN_CELLS_TO_SELECT:
             continue
-        lines = crossed.mixing.keep(probe.describer.lines[i])
-        logits, of_lines = crossed.logits[first], crossed.scores[first]
-        mixed = lines.mixed(torch.from_numpy(logits), torch.from_numpy(of_lines))
-        predictions[i] = np.where(of_lines > NEVER, mixed.exp().numpy(), 0.0)
+        discriminant = crossed.mixing.write_to(probe.describer.lines[i])
+        logits, scores = crossed.logits[first], crossed.scores[first]
+        mixed = discriminant.mixed(torch.from_numpy(logits), torch.from_numpy(scores))
+        predictions[i] = np.where(scores > NEVER, mixed.exp().numpy(), 0.0)
     return predictions
 
 
 @dataclass
-class _Shown:
-    """What discriminants are fitted on: the rows of a project's labels, and those of a memory behind them.
+class _TrainingRows:
+    """Training data of discriminants: the rows of a project's labels, then those of a memory.
 
     Attributes
     ----------
@@ -294,9 +298,9 @@ class _Shown:
     labels, weights
         ``(n, heads)``: see `training.models.memory.Memory`.
     folds
-        ``(n,)``: they cut no unit in two.
+        ``(n,)``: the fold of each; all rows of a unit are in one.
     cells
-        ``(n,)``: which cell each is of, ascending.
+        ``(n,)``: the cell of each, ascending.
     """
 
     features: np.ndarray
@@ -305,9 +309,9 @@ class _Shown:
     folds: np.ndarray
     cells: np.ndarray
 
-    def of(self, rows: np.ndarray) -> _Shown:
-        """Return some rows."""
-        return _Shown(
+    def select(self, rows: np.ndarray) -> _TrainingRows:
+        """Select rows."""
+        return _TrainingRows(
             self.features[rows], self.labels[rows], self.weights[rows], self.folds[rows], self.cells[rows]
         )
 
@@ -322,49 +326,51 @@ class _Shown:
         return float(self.weights[self.labels[:, head] >= 0, head].sum())
 
     def space(self, looks: np.ndarray) -> Space:
-        """Return the space in which they lie."""
+        """Fit the whitened space of the features."""
         return Space(self.features, self.labels, looks, self.weights)
 
 
-def _with_memory(cells: Cells, memory: Memory, seed: int) -> _Shown:
+def _join_memory(cells: Cells, memory: Memory, seed: int) -> _TrainingRows:
     """Append a memory's cells to those of a project."""
-    of = cells.labels.of
+    cell_ids = cells.labels.cell_ids
     rng = np.random.default_rng(seed)
     names, units = np.unique(cells.units, return_inverse=True)
-    folds = rng.permutation(max(1, len(names)))[units][of] % FOLDS
-    return _Shown(
-        np.concatenate((cells.features[of], memory.features.astype(np.float32))).astype(np.float64),
+    folds = rng.permutation(max(1, len(names)))[units][cell_ids] % FOLDS
+    return _TrainingRows(
+        np.concatenate((cells.features[cell_ids], memory.features.astype(np.float32))).astype(np.float64),
         np.concatenate((single_labels(cells.labels.allowed), memory.labels)).astype(int),
         np.concatenate((cells.labels.weights, memory.weights)).astype(np.float64),
         np.concatenate((folds, rng.integers(FOLDS, size=len(memory)))),
-        np.concatenate((of, len(cells.units) + np.arange(len(memory)))),
+        np.concatenate((cell_ids, len(cells.units) + np.arange(len(memory)))),
     )
 
 
-def _resolve_groups(shown: _Shown, allowed: Sequence[np.ndarray], looks: np.ndarray) -> None:
-    """Write the most probable member that other cells have shown into the labels of cells of a group."""
-    several = [np.flatnonzero(head.sum(1) > 1) for head in allowed]
-    if not any(len(rows) for rows in several):
+def _resolve_groups(training_rows: _TrainingRows, allowed: Sequence[np.ndarray], looks: np.ndarray) -> None:
+    """Replace the labels of groups by the most probable member that other cells have."""
+    group_rows = [np.flatnonzero(head.sum(1) > 1) for head in allowed]
+    if not any(len(rows) for rows in group_rows):
         return
-    features, labels = shown.features, shown.labels
-    space = shown.space(looks)
-    for i, rows in enumerate(several):
-        weight, bias, met = space.discriminant(labels[:, i], allowed[i].shape[1], shown.weights[:, i])
-        scores = np.where(allowed[i][rows] & met, features[rows] @ weight.T + bias, -np.inf)
+    features, labels = training_rows.features, training_rows.labels
+    space = training_rows.space(looks)
+    for i, rows in enumerate(group_rows):
+        weight, bias, present = space.discriminant(
+            labels[:, i], allowed[i].shape[1], training_rows.weights[:, i]
+        )
+        scores = np.where(allowed[i][rows] & present, features[rows] @ weight.T + bias, -np.inf)
         known = np.isfinite(scores).any(1)
         labels[rows[known], i] = scores[known].argmax(1)
 
 
 @dataclass
-class _Crossed:
+class _CrossFit:
     """One head's discriminant, judged on cells that it was not fitted on.
 
     Attributes
     ----------
     scores
-        ``(n, K)`` its scores, divided by `Mixing.cooling`; `NEVER` of what no other cell shows.
+        ``(n, K)`` its scores, divided by `Mixing.temperature`; `NEVER` for values without any other cell.
     logits
-        ``(n, K)`` the head's logits alone, divided by `Mixing.of_head`.
+        ``(n, K)`` the head's logits alone, divided by `Mixing.head_temperature`.
     """
 
     scores: np.ndarray
@@ -372,156 +378,182 @@ class _Crossed:
     mixing: Mixing
 
 
-def _fitted(shown: _Shown, sizes: Sequence[int]) -> list[int]:
-    """List the heads of which cells show two values or more."""
-    columns = shown.labels.T
+def _heads_to_fit(training_rows: _TrainingRows, sizes: Sequence[int]) -> list[int]:
+    """List the heads with at least two labelled values."""
+    columns = training_rows.labels.T
     return [i for i in range(len(sizes)) if len(np.unique(columns[i][columns[i] >= 0])) >= 2]
 
 
-def _is_new(model: LearnedModel, head: int) -> bool:
-    """Return whether a head is of an attribute that no parent's own head was taught."""
+def _is_new_attribute(model: LearnedModel, head: int) -> bool:
+    """Return whether a head is of an attribute that no parent's head was trained on."""
     if model.vocabulary.classes and not head:
         return False
-    return model.describer.own_values(head) < 2  # of one alone there is nothing to say
+    return model.describer.own_values(head) < 2  # one value alone is nothing to predict
 
 
-def _new_lines(shown: _Shown, head: int, vocabulary: Vocabulary) -> Lines:
-    return fit_lines(
-        shown.features,
-        shown.labels[:, head],
-        shown.classes(vocabulary),
-        shown.weights[:, head],
-        values=len(vocabulary.heads[head]),
-        of_classes=len(vocabulary.classes),
+def _fit_new_attribute(training_rows: _TrainingRows, head: int, vocabulary: Vocabulary) -> LogisticFit:
+    return fit_logistic(
+        training_rows.features,
+        training_rows.labels[:, head],
+        training_rows.classes(vocabulary),
+        training_rows.weights[:, head],
+        n_values=len(vocabulary.heads[head]),
+        n_classes=len(vocabulary.classes),
     )
 
 
-def _cross_fit(model: LearnedModel, shown: _Shown, looks: np.ndarray) -> dict[int, _Crossed]:
-    """Evaluate each head's discriminant on cells of other folds; one of fewer than two values has none."""
-    describer, calibration, words = model.describer, model.calibration, model.vocabulary
-    features, labels, weights, folds = shown.features, shown.labels, shown.weights, shown.folds
-    names, sizes, classes = words.head_names, [len(values) for values in words.heads], shown.classes(words)
-    used = _fitted(shown, sizes)
-    if not used:
+def _cross_fit(model: LearnedModel, training_rows: _TrainingRows, looks: np.ndarray) -> dict[int, _CrossFit]:
+    """Predict each fold with discriminants fitted on the others, for the heads with at least two values."""
+    describer, calibration, vocabulary = model.describer, model.calibration, model.vocabulary
+    features, labels, weights, folds = (
+        training_rows.features,
+        training_rows.labels,
+        training_rows.weights,
+        training_rows.folds,
+    )
+    names, sizes, classes = (
+        vocabulary.head_names,
+        [len(values) for values in vocabulary.heads],
+        training_rows.classes(vocabulary),
+    )
+    heads = _heads_to_fit(training_rows, sizes)
+    if not heads:
         return {}
-    scores = {i: np.full((len(labels), sizes[i]), NEVER) for i in used}
+    scores = {i: np.full((len(labels), sizes[i]), NEVER) for i in heads}
     for fold in np.unique(folds):
-        held, rest = folds == fold, folds != fold
-        if not (labels[rest] >= 0).any():
+        test, train = folds == fold, folds != fold
+        if not (labels[train] >= 0).any():
             continue
-        taught_by = shown.of(rest)
-        space = taught_by.space(looks)
-        for i in used:
-            if _is_new(model, i):
-                scores[i][held] = _new_lines(taught_by, i, words).scores(features[held], classes[held])
+        training = training_rows.select(train)
+        space = training.space(looks)
+        for i in heads:
+            if _is_new_attribute(model, i):
+                scores[i][test] = _fit_new_attribute(training, i, vocabulary).scores(
+                    features[test], classes[test]
+                )
                 continue
-            weight, bias, met = space.discriminant(labels[rest, i], sizes[i], weights[rest, i])
-            scores[i][held] = np.where(met, features[held] @ weight.T + bias, NEVER)
+            weight, bias, present = space.discriminant(labels[train, i], sizes[i], weights[train, i])
+            scores[i][test] = np.where(present, features[test] @ weight.T + bias, NEVER)
     with torch.inference_mode():
         device = next(describer.parameters()).device
-        heads = describer.head_logits(torch.from_numpy(features.astype(np.float32)).to(device))
+        logits_of_heads = describer.head_logits(torch.from_numpy(features.astype(np.float32)).to(device))
     crossed = {}
-    for i in used:
-        lines = describer.lines[i]
-        assert isinstance(lines, Discriminant)
-        cooling = _temperature(scores[i], labels[:, i], weights[:, i])
-        of_head = float(lines.temperature) if lines.used else calibration.temperatures.get(names[i], 1.0)
-        own = lines.own.cpu().numpy() > 0
-        logits = heads[i].cpu().numpy().astype(np.float64) / of_head
-        cooled = np.where(scores[i] > NEVER, scores[i] / cooling, NEVER)
-        share = _share(cooled, logits, own, labels[:, i], weights[:, i])
-        crossed[i] = _Crossed(cooled, logits, Mixing(cooling, of_head, share))
+    for i in heads:
+        discriminant = describer.lines[i]
+        assert isinstance(discriminant, Discriminant)
+        temperature = _select_temperature(scores[i], labels[:, i], weights[:, i])
+        head_temperature = (
+            float(discriminant.temperature)
+            if discriminant.used
+            else calibration.temperatures.get(names[i], 1.0)
+        )
+        own = discriminant.own.cpu().numpy() > 0
+        logits = logits_of_heads[i].cpu().numpy().astype(np.float64) / head_temperature
+        scaled = np.where(scores[i] > NEVER, scores[i] / temperature, NEVER)
+        share = _select_share(scaled, logits, own, labels[:, i], weights[:, i])
+        crossed[i] = _CrossFit(scaled, logits, Mixing(temperature, head_temperature, share))
     return crossed
 
 
-def _shift(
-    model: LearnedModel, head: int, crossed: _Crossed, shown: _Shown, of: np.ndarray
+def _fit_shift(
+    model: LearnedModel, head: int, crossed: _CrossFit, training_rows: _TrainingRows, cell_ids: np.ndarray
 ) -> np.ndarray | None:
-    """Fit an attribute's shift within classes on a project's rows, the first of what was shown.
+    """Fit an attribute's shift within classes on the project's rows, which come first.
 
-    Of what parents remember there are as many cells of a rare value as of others: they do not show what is
-    usual.
+    The memory of the parents is balanced over the values, so it does not show their frequencies.
 
     Parameters
     ----------
-    of
-        Which cell each of these rows is of.
+    cell_ids
+        The cell of each of these rows.
     """
-    lines = model.describer.lines[head]
-    assert isinstance(lines, Discriminant)
-    if not len(lines.shift) or _is_new(model, head):
+    discriminant = model.describer.lines[head]
+    assert isinstance(discriminant, Discriminant)
+    if not len(discriminant.shift) or _is_new_attribute(model, head):
         return None
-    own = len(of)
-    mixed = crossed.mixing.keep(copy.deepcopy(lines).cpu()).mixed(
-        torch.from_numpy(crossed.logits[:own]), torch.from_numpy(crossed.scores[:own])
+    n = len(cell_ids)
+    mixed = crossed.mixing.write_to(copy.deepcopy(discriminant).cpu()).mixed(
+        torch.from_numpy(crossed.logits[:n]), torch.from_numpy(crossed.scores[:n])
     )
     return fit_shift(
         mixed.numpy(),
-        classes_of(shown.labels[:own, 0], of),
-        shown.labels[:own, head],
-        shown.weights[:own, head],
-        lines.shift_before.cpu().numpy(),
+        classes_of(training_rows.labels[:n, 0], cell_ids),
+        training_rows.labels[:n, head],
+        training_rows.weights[:n, head],
+        discriminant.shift_before.cpu().numpy(),
     )
 
 
 def _fit_discriminants(
-    model: LearnedModel, shown: _Shown, of: np.ndarray, looks: np.ndarray, mixing: Mapping[int, Mixing]
+    model: LearnedModel,
+    training_rows: _TrainingRows,
+    cell_ids: np.ndarray,
+    looks: np.ndarray,
+    mixing: Mapping[int, Mixing],
 ) -> dict[int, Mixing]:
-    heads = _fitted(shown, [len(values) for values in model.vocabulary.heads])
+    heads = _heads_to_fit(training_rows, [len(values) for values in model.vocabulary.heads])
     if not heads:
         return {}
     if not all(i in mixing for i in heads):
-        crossed = _cross_fit(model, shown, looks)
+        crossed = _cross_fit(model, training_rows, looks)
         mixing = {
-            i: replace(one.mixing, shift=_shift(model, i, one, shown, of)) for i, one in crossed.items()
+            i: replace(mix.mixing, shift=_fit_shift(model, i, mix, training_rows, cell_ids))
+            for i, mix in crossed.items()
         }
     mixing = {i: mixing[i] for i in heads}
-    space = shown.space(looks)
-    for i, one in mixing.items():
-        lines = one.keep(model.describer.lines[i])
-        if _is_new(model, i):
-            weight, bias, met, shift = _new_lines(shown, i, model.vocabulary)
-            lines.shift.copy_(torch.from_numpy(shift / one.cooling))
+    space = training_rows.space(looks)
+    for i, mix in mixing.items():
+        discriminant = mix.write_to(model.describer.lines[i])
+        if _is_new_attribute(model, i):
+            weight, bias, present, shift = _fit_new_attribute(training_rows, i, model.vocabulary)
+            discriminant.shift.copy_(torch.from_numpy(shift / mix.temperature))
         else:
-            weight, bias, met = space.discriminant(shown.labels[:, i], len(lines.bias), shown.weights[:, i])
-        lines.weight.copy_(torch.from_numpy(weight / one.cooling))
-        lines.bias.copy_(torch.from_numpy(np.where(met, bias / one.cooling, NEVER)))
-        lines.temperature.fill_(one.of_head)
-    # what comes out by now are probabilities: cross-fitting has chosen how sure they are
+            weight, bias, present = space.discriminant(
+                training_rows.labels[:, i], len(discriminant.bias), training_rows.weights[:, i]
+            )
+        discriminant.weight.copy_(torch.from_numpy(weight / mix.temperature))
+        discriminant.bias.copy_(torch.from_numpy(np.where(present, bias / mix.temperature, NEVER)))
+        discriminant.temperature.fill_(mix.head_temperature)
+    # the output is calibrated already: the temperatures were selected by cross-fitting
     calibration, names = model.calibration, model.vocabulary.head_names
-    still = {n: t for n, t in calibration.temperatures.items() if n not in {names[i] for i in mixing}}
-    model.calibration = replace(calibration, temperatures=still)
+    remaining = {n: t for n, t in calibration.temperatures.items() if n not in {names[i] for i in mixing}}
+    model.calibration = replace(calibration, temperatures=remaining)
     return mixing
 
 
-def _temperature(outputs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
-    """Choose what to divide a discriminant's scores by, on cells that it was not fitted on."""
+def _select_temperature(outputs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
+    """Select the temperature of a discriminant on out-of-fold scores."""
     rows = np.flatnonzero(labels >= 0)
-    rows = rows[outputs[rows, labels[rows]] > NEVER]  # its value had other cells
+    rows = rows[outputs[rows, labels[rows]] > NEVER]  # its value has other cells
     if weights[rows].sum() < MIN_CELLS_TO_SELECT:
-        return USUAL_TEMPERATURE
+        return DEFAULT_TEMPERATURE
     losses = [_loss(outputs[rows] / t, labels[rows], weights[rows]) for t in _TEMPERATURES]
     return float(_TEMPERATURES[int(np.argmin(losses))])
 
 
-def _share(
+def _select_share(
     outputs: np.ndarray, logits: np.ndarray, own: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> float:
-    """Choose the discriminant's share among a head's own values, on cells that it was not fitted on."""
+    """Select the discriminant's share among a head's own values on out-of-fold scores."""
     rows = np.flatnonzero((labels >= 0) & np.append(own, False)[labels])
     rows = rows[outputs[rows, labels[rows]] > NEVER]
     if not own.any():
         return 1.0
     if own.sum() < 2 or weights[rows].sum() < MIN_CELLS_TO_SELECT:
         return 0.0
-    one, other = (log_softmax(np.where(own, x[rows], NEVER), axis=1) for x in (logits, outputs))
-    losses = np.array(
-        [_loss((1 - share) * one + share * other, labels[rows], weights[rows]) for share in SHARES]
+    log_p_head, log_p_discriminant = (
+        log_softmax(np.where(own, x[rows], NEVER), axis=1) for x in (logits, outputs)
     )
-    return float(SHARES[int(np.flatnonzero(losses <= losses.min() + _SERVES)[0])])
+    losses = np.array(
+        [
+            _loss((1 - share) * log_p_head + share * log_p_discriminant, labels[rows], weights[rows])
+            for share in SHARES
+        ]
+    )
+    return float(SHARES[int(np.flatnonzero(losses <= losses.min() + _TOLERANCE)[0])])
 
 
 def _loss(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
-    """Return the mean negative log of the probability of the labels, none below one in a thousand."""
-    likely = log_softmax(scores, axis=1)[np.arange(len(labels)), labels]
-    return float(-np.average(np.maximum(likely, np.log(1e-3)), weights=weights))
+    """Return the weighted mean negative log-likelihood of the labels, probabilities clipped at 0.001."""
+    log_p = log_softmax(scores, axis=1)[np.arange(len(labels)), labels]
+    return float(-np.average(np.maximum(log_p, np.log(1e-3)), weights=weights))

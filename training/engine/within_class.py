@@ -1,9 +1,9 @@
-"""What the class of a cell leaves open of its attributes: a shift of each value's log-odds in each class.
+"""Attributes within a class: a shift of the log-odds of each value in each class.
 
-A head that sees all classes at once gives every cell of a class its commonest value: the nucleus of a
-lymphocyte is round, that of a monocyte is not. It ranks the cells of a class well all the same; what is wrong
-is where it draws the line. So the line is drawn anew in each class, from the project's own cells, with those
-of rare values weighing more (``docs/adr/0025``).
+A head that is trained on all classes at once predicts the most common value for every cell of a class: the
+nucleus of a lymphocyte is round, that of a monocyte is not. It still ranks the cells of a class well; only
+its decision threshold is wrong. So the threshold is fitted in each class, on the project's own cells, rare
+values weighted higher (``docs/adr/0025``).
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 MIN_CELLS_PER_VALUE = 3
-"""Cells of a value in a class from which on they move its line: fewer may be slips of the hand."""
+"""Minimum number of cells of a value in a class to shift it: fewer may be label errors."""
 
-RARE = 0.5
-"""How much more cells of a rare value weigh: 0 = as all others, 1 = each value as much as each other."""
+RARITY_EXPONENT = 0.5
+"""Exponent of the inverse frequency that weights the cells: 0 = no weighting, 1 = equal values."""
 
-_STRENGTH = 2.0
-"""How firmly a shift leans on what was known before: the inverse of a variance in squared log-odds."""
+_PRIOR_PRECISION = 2.0
+"""Precision of the Gaussian prior of a shift: the inverse of a variance in squared log-odds."""
 
 
 def fit_shift(
     logits: np.ndarray, classes: np.ndarray, labels: np.ndarray, weights: np.ndarray, before: np.ndarray
 ) -> np.ndarray:
-    """Fit what is added to the log-odds of an attribute's values in each class.
+    """Fit the shift of an attribute's log-odds in each class.
 
     Parameters
     ----------
     logits
-        ``(n, K)``: what is said of cells by what was not fitted on them.
+        ``(n, K)``: out-of-fold log probabilities.
     classes, labels
-        ``(n,)``: the class and the value of each, -1 = none.
+        ``(n,)``: the class and the value of each cell, -1 = none.
     weights
-        ``(n,)``: the share of the votes that each label has.
+        ``(n,)``: the share of the votes of each label.
     before
-        ``(classes, K)``: the shift where these cells say nothing.
+        ``(classes, K)``: mean of the prior.
 
     Returns
     -------
     numpy.ndarray
-        ``(classes, K)``. Moved only in classes in which two values have `MIN_CELLS_PER_VALUE` cells, and only
-        of these values.
+        ``(classes, K)``. It differs from `before` only in classes in which at least two values have
+        `MIN_CELLS_PER_VALUE` cells, and only for these values.
     """
     shift = before.astype(np.float64).copy()
     for k in range(len(shift)):
@@ -52,33 +52,35 @@ def fit_shift(
         if len(values) < 2:
             continue
         rows &= np.isin(labels, values)
-        of, counts = np.searchsorted(values, labels[rows]), counts[values]
-        weight = weights[rows] * ((counts.sum() / (len(values) * counts)) ** RARE)[of]
-        shift[k, values] = _fitted(logits[rows][:, values], of, weight, shift[k, values])
+        targets, counts = np.searchsorted(values, labels[rows]), counts[values]
+        weight = weights[rows] * ((counts.sum() / (len(values) * counts)) ** RARITY_EXPONENT)[targets]
+        shift[k, values] = _fit(logits[rows][:, values], targets, weight, shift[k, values])
     return shift
 
 
-def classes_of(labels: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Return of each row of labels the class of its cell: that with most votes, which its first row has.
+def classes_of(labels: np.ndarray, cell_ids: np.ndarray) -> np.ndarray:
+    """Return the class of each row's cell: the majority class, that of its first row.
 
     Parameters
     ----------
     labels
-        ``(m,)``: of the class.
-    of
-        ``(m,)``: which cell each row is of, see `training.engine.data.Labels`.
+        ``(m,)``: the class label of each row.
+    cell_ids
+        ``(m,)``: the cell of each row, see `training.engine.data.Labels`.
     """
-    return np.asarray(labels[np.searchsorted(of, of)])
+    return np.asarray(labels[np.searchsorted(cell_ids, cell_ids)])
 
 
-def _fitted(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Return the most probable shift ``(k,)`` where `before` is likely; logits ``(n, k)``."""
-    met = np.bincount(labels, weights, minlength=len(before))
+def _fit(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Return the maximum a posteriori shift ``(k,)`` around `before`; logits ``(n, k)``."""
+    observed = np.bincount(labels, weights, minlength=len(before))
 
     def loss(shift: np.ndarray) -> tuple[float, np.ndarray]:
-        likely = log_softmax(logits + shift, axis=1)
-        off = shift - before
-        value = _STRENGTH / 2 * off @ off - weights @ likely[np.arange(len(labels)), labels]
-        return float(value), weights @ np.exp(likely) - met + _STRENGTH * off
+        log_p = log_softmax(logits + shift, axis=1)
+        difference = shift - before
+        value = (
+            _PRIOR_PRECISION / 2 * difference @ difference - weights @ log_p[np.arange(len(labels)), labels]
+        )
+        return float(value), weights @ np.exp(log_p) - observed + _PRIOR_PRECISION * difference
 
     return np.asarray(minimize(loss, before, jac=True, method="L-BFGS-B").x)

@@ -12,7 +12,7 @@ import numpy as np
 from annotation_store.errors import ImageError
 from annotation_store.records import Proposal
 from training.engine.data import TrainingField
-from training.engine.recipe import Cells, joined, look_at_cells, out_of_fold
+from training.engine.recipe import Cells, embed_cells, joined, out_of_fold
 from training.inference.predictor import Boxes, Predictor
 from training.models.lineage import Lineage
 from training.models.memory import source_of
@@ -78,23 +78,23 @@ def check_labels(
     budget = budget or Budget(None, 0.0)
     channel.send(Progress(stage="check", done=0, total=len(known)))
     fields = list(ready[0]) if ready is not None else []
-    cells = ready[1] if ready is not None else look_at_cells(model, [])
+    cells = ready[1] if ready is not None else embed_cells(model, [])
     there = {one.field.id for one in fields}
     rest = [one for one in known if one.cells and one.field.id not in there]
     for some in budget.batches(rest, budget.share(_PART), _BATCH if look is None else _MANY):
         channel.check()
-        more = look_at_cells(model, [one.training_field(project) for one in some], look=look)
+        more = embed_cells(model, [one.training_field(project) for one in some], embed=look)
         cells = joined(cells, more, len(fields))
         fields += some
         channel.send(Progress(stage="check", done=len(fields), total=len(known)))
     of = sum(len(one.cells) for one in known)
     budget.leave_out(CHECKED, of - sum(len(one.cells) for one in known if one not in fields), of)
-    if not cells.places:
+    if not cells.positions:
         return {}
     predicted = out_of_fold(model, cells, source_of(project.uid))
     words = model.vocabulary
     found: Checked = defaultdict(dict)
-    for row, (number, place) in enumerate(cells.places):
+    for row, (number, place) in enumerate(cells.positions):
         cell = fields[number].cells[place]
         shares = [
             {}

@@ -19,7 +19,7 @@ from annotation_store.project import Project
 from annotation_store.records import Proposal, Suggestion
 from training import ranking
 from training.engine.data import Labels, labelled_cells
-from training.engine.recipe import Cells, Mixing, teach_heads
+from training.engine.recipe import Cells, Mixing, fit_heads
 from training.inference.stain_proposals import has_box_from_stain
 from training.models.memory import Memory, source_of
 from training.models.model import LearnedModel, adapted
@@ -150,16 +150,14 @@ class _Heads:
             return 0
         rows, of = labels.rows_of(np.flatnonzero(whole))
         labels = replace(
-            labels, allowed=[head[rows] for head in labels.allowed], weights=labels.weights[rows], of=of
+            labels, allowed=[head[rows] for head in labels.allowed], weights=labels.weights[rows], cell_ids=of
         )
         some = [one for one, is_whole in zip(some, whole, strict=True) if is_whole]
         units = np.array([known[i].patient for i, _ in some], str)
         counts = self._count(labels)
         if any(count > _GROWN * self._mixed_at.get(value, 0) for value, count in counts.items()):
             self._mixing, self._mixed_at = {}, counts
-        self._mixing = teach_heads(
-            self.model, Cells(features[whole], labels, units, some), mixing=self._mixing
-        )
+        self._mixing = fit_heads(self.model, Cells(features[whole], labels, units, some), mixing=self._mixing)
         self.fitted = len(some)
         return self.fitted
 

@@ -22,10 +22,10 @@ from annotation_store.errors import LLDError
 from annotation_store.files.layout import ENGINE, inside
 from annotation_store.project import Project
 from training.engine.data import TrainingField, cut_patches, labelled_cells
-from training.engine.keep import SHARES, keep_share
+from training.engine.interpolation import SHARES, interpolate_with_parent
 from training.engine.loop import DivergedError, LearningConfig, StepReport, StoppedError
 from training.engine.presets import NOTHING_FOUND, CellsFound, settings
-from training.engine.recipe import MAX_PER_VALUE, Cells, look_at_cells, remember, teach_heads
+from training.engine.recipe import MAX_PER_VALUE, Cells, embed_cells, fit_heads, remember
 from training.evaluation.bulk_accept import bulk
 from training.evaluation.cell_outcomes import write_outcomes
 from training.evaluation.extra_metrics import SUGGESTED
@@ -190,7 +190,7 @@ class _Training:
         else:
             self.forgotten = shown_by_nobody(model, {name for k in training for name in k.classes})
             self.seen = self._look(model, fields)
-            teach_heads(model, self.seen, seed=request.seed)
+            fit_heads(model, self.seen, seed=request.seed)
             before = copy.deepcopy(model.detector)
             epochs, pseudo = self._learn(model, fields, training, testing, others, config, state, mark)
             kept = self._keep(model, before, training, testing) if epochs else 1.0
@@ -300,7 +300,7 @@ class _Training:
         def look_at_some() -> int:
             first = next((one for one in fields if one.cells), fields[0])
             some = dataclasses.replace(first, cells=first.cells[:_FIRST_CELLS])
-            return len(look_at_cells(model, [some]).units)
+            return len(embed_cells(model, [some]).units)
 
         most = MAX_PER_VALUE
         until = self.budget.share(_LOOKING)
@@ -311,7 +311,7 @@ class _Training:
             while (some := count(most)) > room and most > _FEWEST_CELLS:
                 most = max(_FEWEST_CELLS, most // 2)
             self.budget.leave_out(CELLS, some, cells)
-        return look_at_cells(model, fields, most=most, seed=self.request.seed, on_field=looked)
+        return embed_cells(model, fields, most=most, seed=self.request.seed, on_field=looked)
 
     def _keep(
         self,
@@ -333,7 +333,7 @@ class _Training:
             some, until = some[: len(raw)], None  # the other shares cost as much
             return finding_loss(model, [k.truth() for k in some], raw)
 
-        kept = keep_share(model.detector, before, judge_finding)
+        kept = interpolate_with_parent(model.detector, before, judge_finding)
         self.budget.leave_out(PARENT, len(some), len(chosen))
         return kept
 

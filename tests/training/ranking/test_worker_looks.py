@@ -11,7 +11,7 @@ import pytest
 import training.inference.predict
 from annotation_store import Project
 from training import ranking
-from training.engine.keep import SHARES
+from training.engine.interpolation import SHARES
 from training.protocol import PredictRequest, TrainRequest, parse_message
 from training.worker.channel import CancelledError, Channel
 from training.worker.run import run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from training.engine.keep import SHARES, keep_share
+from training.engine.interpolation import SHARES, interpolate_with_parent
 
 
 def layer(value: float) -> nn.Linear:
@@ -18,7 +18,9 @@ def layer(value: float) -> nn.Linear:
 def kept(loss_of: dict[float, float]) -> tuple[float, float]:
     """Give the share chosen, where each share of a parent of weight 1 has the loss said, and the weight."""
     child = layer(0.0)
-    share = keep_share(child, layer(1.0), lambda: loss_of[round(float(child.weight.detach()), 2)])
+    share = interpolate_with_parent(
+        child, layer(1.0), lambda: loss_of[round(float(child.weight.detach()), 2)]
+    )
     return share, float(child.weight.detach())
 
 
