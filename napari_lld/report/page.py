@@ -35,7 +35,11 @@ from napari_lld.report.trust import films_not_learned, set_rows, units_word
 from napari_lld.report.unseen import before_annotation
 from napari_lld.report.words import counted
 from napari_lld.report.work import work
-from training.evaluation.unchecked_films import CHECKED, MEASURED, UNCHECKED_AT_MOST
+from training.evaluation.unchecked_films import (
+    MAX_UNCHECKED_PROBABILITY,
+    MIN_CHECKED_CELLS,
+    MIN_MEASURED_CELLS,
+)
 
 
 def write_report(
@@ -109,9 +113,9 @@ def render_project(project: Project, options: ReportOptions | None = None) -> st
             set_units=units_word(sets),
             wide_sets=[row.title for row in sets if row.is_wide],
             films_not_learned=films_not_learned(project, facts),
-            needed_cells=MEASURED,
-            checked=CHECKED,
-            unchecked_at_most=UNCHECKED_AT_MOST,
+            needed_cells=MIN_MEASURED_CELLS,
+            checked=MIN_CHECKED_CELLS,
+            unchecked_at_most=MAX_UNCHECKED_PROBABILITY,
             agreement=agreed,
             pictures=pictures(project, facts),
             colours=(LABELLED, PROPOSED),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from annotation_store import Project
 from napari_lld.report.facts import Facts
 from napari_lld.report.numbers import CardPart
-from training.evaluation.unchecked_films import CHECKED, narrows_nothing
+from training.evaluation.unchecked_films import MIN_CHECKED_CELLS, narrows_nothing
 from training.models.lineage import learnt_from
 from training.networks.scale import domain_of
 
@@ -73,7 +73,7 @@ def units_word(rows: Sequence[SetRow]) -> str:
 
 
 def films_not_learned(project: Project, facts: Facts) -> list[tuple[str, int, int]]:
-    """List the films of which the model has learned from fewer than `CHECKED` cells, with fields and cells.
+    """List the films with fewer than `MIN_CHECKED_CELLS` training cells, with fields and cells.
 
     Without a model they are those of all fields, where the starter's suggestions wait. Empty for a model of a
     version that kept no account of it.
@@ -87,5 +87,5 @@ def films_not_learned(project: Project, facts: Facts) -> list[tuple[str, int, in
     return [
         (facts.words.domain(film), count, cells[film])
         for film, count in fields.items()
-        if cells[film] < CHECKED
+        if cells[film] < MIN_CHECKED_CELLS
     ]

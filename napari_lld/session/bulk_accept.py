@@ -11,7 +11,7 @@ from napari_lld.session.model_facts import bulk_refusal, class_refusal
 from napari_lld.session.open_project import OpenProject
 from napari_lld.session.selection import Selection
 from napari_lld.session.suggestions import Suggestions
-from training.evaluation.unchecked_films import CHECKED
+from training.evaluation.unchecked_films import MIN_CHECKED_CELLS
 
 
 class Candidate(NamedTuple):
@@ -43,7 +43,7 @@ def unchecked_refusal(count: int) -> str:
         "{count} are of films that the model has not learned from: look at each. Once {needed} cells of a "
         "film are labelled, let the model look again.",
         count,
-        needed=CHECKED,
+        needed=MIN_CHECKED_CELLS,
     )
 
 

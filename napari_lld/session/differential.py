@@ -17,7 +17,7 @@ from annotation_store import ClassCount
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 from napari_lld.i18n.translate import tr
-from training.evaluation.statistics import exact, wilson
+from training.evaluation.statistics import clopper_pearson, wilson
 
 BLAST = "blast"
 """The class group whose share is told as blast %."""
@@ -83,8 +83,8 @@ def differential(
     unknown
         See `Project.suggestions.count_unknown`.
     worth
-        Of cells that were counted in places of a slide: see `training.evaluation.statistics.worth`. By class
-        or group; the intervals are then exact ones, else Wilson's.
+        Of cells that were counted in places of a slide: see `training.evaluation.statistics.effective_share`.
+        By class or group; the intervals are then exact ones, else Wilson's.
     """
     counts: Counter[str] = Counter()
     unclassified = nucleated_red = 0
@@ -100,7 +100,9 @@ def differential(
 
     def share(name: str, title: str, count: int) -> Share:
         cell_worth = None if worth is None else worth.get(name, min(worth.values(), default=1.0))
-        low, high = wilson(count, counted) if cell_worth is None else exact(count, counted, cell_worth)
+        low, high = (
+            wilson(count, counted) if cell_worth is None else clopper_pearson(count, counted, cell_worth)
+        )
         return Share(name, title, count, count / counted if counted else 0.0, low, high)
 
     names = [*schema.class_names, *(group.name for group in schema.groups)]

@@ -10,7 +10,7 @@ from typing import Any
 from annotation_store.records import Model
 from napari_lld.i18n.reasons import in_words
 from napari_lld.i18n.translate import later, tr
-from training.evaluation.bulk_accept import PROMISED, may_be_accepted
+from training.evaluation.bulk_accept import MAX_ERROR_RATE, may_be_accepted
 from training.evaluation.gate import MIN_UNITS
 from training.evaluation.units import of_units
 from training.models.folder import damage
@@ -198,7 +198,7 @@ def bulk_refusal(model: Model | None, probability: float) -> str:
             "The held-out cells {units} are still too few to promise that at most {promised:.0%} of what is "
             "accepted is wrong: look at each suggestion.",
             units=units_text,
-            promised=PROMISED,
+            promised=MAX_ERROR_RATE,
         )
     if least is None:
         return tr(
@@ -208,12 +208,12 @@ def bulk_refusal(model: Model | None, probability: float) -> str:
             wrong=wrong,
             of=total,
             units=units_text,
-            promised=PROMISED,
+            promised=MAX_ERROR_RATE,
         )
     if probability < least:
         return tr(
             "That at most {promised:.0%} are wrong can be promised from a probability of {least:.0%} on.",
-            promised=PROMISED,
+            promised=MAX_ERROR_RATE,
             least=least,
         )
     return ""

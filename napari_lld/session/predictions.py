@@ -9,14 +9,14 @@ from annotation_store import Entry
 from annotation_store.records import Proposal
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
-from training.evaluation.uncertainty import information
+from training.evaluation.uncertainty import uncertainty
 
 
 def doubt(proposal: Proposal, schema: Schema) -> float | None:
     """Return how much one would learn from labelling it, or ``None`` if no model says anything of it."""
     if not proposal.class_probabilities and not any(proposal.attribute_probabilities.values()):
         return None
-    return information(proposal, [group.classes for group in schema.groups])
+    return uncertainty(proposal, [group.classes for group in schema.groups])
 
 
 class Disagreement(NamedTuple):

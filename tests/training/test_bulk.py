@@ -10,15 +10,15 @@ from statsmodels.stats.proportion import proportion_confint
 
 from annotation_store.records import Proposal
 from training.evaluation.bulk_accept import (
-    PROMISED,
+    MAX_ERROR_RATE,
     RISK,
     THRESHOLDS,
     Bulk,
-    bulk,
+    fit_bulk,
     may_be_accepted,
     upper_bound,
 )
-from training.evaluation.metrics import FieldResult, Ranking, TrueCell, written
+from training.evaluation.metrics import FieldResult, Ranking, TrueCell, acceptances
 from training.evaluation.statistics import wilson
 
 CLASSES = ("Neutrophil", "Lymphocyte", "Monocyte", "Eosinophil", "Basophil")
@@ -45,7 +45,7 @@ def accepted(found: Bulk, others: list[FieldResult]) -> tuple[int, int]:
     """Count what would be accepted of other patients, and what of that is wrong."""
     some = [
         one
-        for one in written(others)
+        for one in acceptances(others)
         if found.least is not None
         and one.probability >= found.least
         and may_be_accepted(*found.classes.get(one.cell_class, (0, 0)))
@@ -57,14 +57,14 @@ def by_wilson(measured: list[FieldResult], others: list[FieldResult]) -> int:
     """Count what the former rule accepts: 95% is the lower Wilson bound, in all and of the class."""
     right: Counter[str] = Counter()
     of: Counter[str] = Counter()
-    for one in written(measured):
+    for one in acceptances(measured):
         if one.probability >= 0.5:
             right.update({one.cell_class: one.right, "all": one.right})
             of.update([one.cell_class, "all"])
     if wilson(right["all"], of["all"])[0] < 0.95:
         return 0
     good = {name for name in CLASSES if wilson(right[name], of[name])[0] >= 0.95}
-    return sum(one.cell_class in good and one.probability >= 0.5 for one in written(others))
+    return sum(one.cell_class in good and one.probability >= 0.5 for one in acceptances(others))
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_of_a_hundred_draws_of_patients_ninety_five_keep_the_promise_and_more_is
         drawn = rng.permutation(len(everybody))
         measured = [everybody[i] for i in drawn[:patients]]
         others = [everybody[i] for i in drawn[patients:]]
-        took, wrong = accepted(bulk(measured), others)
-        kept += wrong <= PROMISED * took
+        took, wrong = accepted(fit_bulk(measured), others)
+        kept += wrong <= MAX_ERROR_RATE * took
         ours += took
         theirs += by_wilson(measured, others)
     assert kept >= 95
@@ -93,8 +93,8 @@ def test_of_a_hundred_draws_of_patients_ninety_five_keep_the_promise_and_more_is
 def test_of_too_few_patients_nothing_is_promised_however_many_cells_they_have() -> None:
     rng = np.random.default_rng(0)
     few = [patient(rng, cells=400) for _ in range(4)]
-    assert bulk(few) == Bulk(None, 4)
-    little = bulk([patient(rng, cells=3) for _ in range(5)])
+    assert fit_bulk(few) == Bulk(None, 4)
+    little = fit_bulk([patient(rng, cells=3) for _ in range(5)])
     assert (little.least, little.units, little.of) == (None, 5, 0)
 
 
@@ -113,11 +113,11 @@ def test_fields_drawn_at_random_are_judged_by_alone_where_they_are_of_enough_pat
     good = [patient(rng, differ=0.0) for _ in range(40)]
     hard = [FieldResult(r.patient + "h", r.found, r.classes, [], [], [p for _, p in r.matched]) for r in good]
     drawn = [True] * 40 + [False] * 40
-    assert bulk(good + hard).least is None
-    found = bulk(good + hard, drawn)
+    assert fit_bulk(good + hard).least is None
+    found = fit_bulk(good + hard, drawn)
     assert found.reserve
     assert found.least in THRESHOLDS
-    assert not bulk(good + hard, [True] * 4 + [False] * 76).reserve
+    assert not fit_bulk(good + hard, [True] * 4 + [False] * 76).reserve
 
 
 def test_a_class_seldom_seen_or_often_wrong_is_left_to_a_look() -> None:

@@ -14,6 +14,7 @@ from training.evaluation.metrics import (
     FieldTruth,
     Ranking,
     TrueCell,
+    acceptance_precision,
     average_precision,
     beyond_class,
     evaluate_field,
@@ -22,7 +23,6 @@ from training.evaluation.metrics import (
     merged,
     precision_recall,
     summarise,
-    written_right,
 )
 
 
@@ -259,9 +259,9 @@ def test_what_would_be_written_is_counted_by_its_own_probability() -> None:
     ]
     cells += [cell(60, 60, "Eosinophil"), cell(110, 60, "Monocyte")]
     result = evaluate_field(truth(*cells), proposals, classes=list(sure))
-    written = written_right([result], 0.5)
+    written = acceptance_precision([result], 0.5)
     assert written == {"threshold": 0.5, "right": 2, "of": 4, "classes": {"Eosinophil": [1, 3], "": [1, 1]}}
-    assert written_right([result], 0.3)["classes"]["Eosinophil"] == [2, 4]
+    assert acceptance_precision([result], 0.3)["classes"]["Eosinophil"] == [2, 4]
     assert summarise([result], threshold=0.5)["written"] == written
 
 

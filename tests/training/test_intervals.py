@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from training.evaluation.statistics import exact, wilson, worth
+from training.evaluation.statistics import clopper_pearson, effective_share, wilson
 
 
 @pytest.mark.parametrize(("hits", "of"), [(10, 10), (50, 100), (0, 10), (1, 1), (299, 300)])
@@ -22,13 +22,15 @@ def test_where_nothing_was_counted_every_share_is_possible() -> None:
 @pytest.mark.parametrize(("hits", "of"), [(0, 9), (3, 20), (20, 20), (7, 200)])
 def test_counted_in_one_place_the_interval_is_the_exact_one_of_scipy(hits: int, of: int) -> None:
     expected = binomtest(hits, of).proportion_ci(method="exact")
-    assert worth([hits], [of]) == worth([hits, 0], [of, 0]) == 1, "empty places say nothing"
-    assert exact(hits, of) == pytest.approx((expected.low, expected.high), abs=1e-6)
+    assert effective_share([hits], [of]) == effective_share([hits, 0], [of, 0]) == 1, (
+        "empty places say nothing"
+    )
+    assert clopper_pearson(hits, of) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
 def test_where_nothing_was_counted_in_any_place_every_share_is_possible() -> None:
-    assert worth([], []) == worth([0, 0], [0, 0]) == 1
-    assert exact(0, 0) == (0.0, 1.0)
+    assert effective_share([], []) == effective_share([0, 0], [0, 0]) == 1
+    assert clopper_pearson(0, 0) == (0.0, 1.0)
 
 
 def test_alike_within_places_the_interval_still_holds_the_share_as_often_as_it_says() -> None:
@@ -38,7 +40,9 @@ def test_alike_within_places_the_interval_still_holds_the_share_as_often_as_it_s
         for _ in range(400):
             of = 1 + rng.poisson(7, 26)
             hits = rng.binomial(of, rng.beta(alike * share, alike * (1 - share), 26))
-            low, high = exact(int(hits.sum()), int(of.sum()), worth(hits.tolist(), of.tolist()))
+            low, high = clopper_pearson(
+                int(hits.sum()), int(of.sum()), effective_share(hits.tolist(), of.tolist())
+            )
             held += low <= share <= high
             low, high = wilson(int(hits.sum()), int(of.sum()))
             narrow += low <= share <= high

@@ -25,7 +25,7 @@ from annotation_store.splits import units, units_of_fields
 from napari_lld.report import write_report
 from tests.annotation_store.older import take_back
 from tests.training.conftest import draw
-from training.evaluation.patient_split import among, held_out_key, known_as, listed_as_held_out
+from training.evaluation.patient_split import card_names, held_out_key, listed_as_held_out, listed_entries
 from training.protocol import TrainRequest
 from training.worker.anonymous_card import hide_names, nameless
 from training.worker.channel import Channel
@@ -218,12 +218,12 @@ def test_held_out_patients_are_known_by_older_cards_names_and_newer_ones_hashes(
 ) -> None:
     with Project.open(named, read_only=True) as project:
         fields = project.fields.all()[:2]
-        one, other = (known_as(field, unit) for field, unit in zip(fields, units(fields), strict=True))
+        one, other = (card_names(field, unit) for field, unit in zip(fields, units(fields), strict=True))
         for name in one:
             for entry in (name, held_out_key(project, name)):
                 listed = listed_as_held_out([{"held_out": [entry]}])
-                assert among(project, one, listed) == {entry}
-                assert not among(project, other, listed)
+                assert listed_entries(project, one, listed) == {entry}
+                assert not listed_entries(project, other, listed)
         for nonsense in (None, 7, "x", [7, None], {}):
             assert listed_as_held_out([{"held_out": nonsense}]) == frozenset()
 
@@ -262,8 +262,8 @@ def test_cards_of_an_earlier_version_lose_their_names_at_the_next_training(
     with Project.open(folder) as project:
         card = json.loads(file.read_text("utf-8"))
         of_fields = units_of_fields(project.fields.all())
-        every = [known_as(field, of_fields[field.id]) for field in project.fields.all()]
-        held = [old for new, old in every if among(project, [new], card["held_out"])]
+        every = [card_names(field, of_fields[field.id]) for field in project.fields.all()]
+        held = [old for new, old in every if listed_entries(project, [new], card["held_out"])]
         measured = {**card["metrics"]["held_out"], "domains": {f"{NAME} 0": {}, "H_100x_C1": {}}}
         earlier = {
             "held_out": held,

@@ -17,7 +17,7 @@ import torch
 from annotation_store.errors import LLDError
 from annotation_store.project import Project
 from napari_lld import sample
-from training.evaluation.open_set import among_taught
+from training.evaluation.open_set import given_taught
 from training.inference.onnx_export import OnnxError, _compare, _Whole, describe_export, export_onnx
 from training.inference.predict import calibrated, cell_sides, propose_raw
 from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place
@@ -86,7 +86,7 @@ def test_onnx_runtime_gives_the_boxes_and_probabilities_of_predict(
             other = min(others, key=lambda one: float(np.abs(np.subtract(one.box, cell["box"])).max()))
             np.testing.assert_allclose(cell["box"], other.box, atol=0.5)
             assert cell["confidence"] == pytest.approx(other.confidence, abs=1e-3)
-            among = among_taught(other.class_probabilities, other.novelty)
+            among = given_taught(other.class_probabilities, other.novelty)
             assert cell["class"] == pytest.approx(among, abs=1e-3)
             assert cell["attributes"].keys() == other.attribute_probabilities.keys()
             for name, values in other.attribute_probabilities.items():

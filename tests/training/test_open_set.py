@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from annotation_store.records import UNKNOWN_BELOW
-from training.evaluation.open_set import among_taught, drawn_to_even, probability_taught
+from training.evaluation.open_set import given_taught, mix_with_uniform, probability_taught
 
 TAUGHT = np.array([True, False, True, True])
 SAID = np.array([[0.9, 0.0, 0.07, 0.03], [0.002, 0.0, 0.001, 0.997], [0.4, 0.0, 0.35, 0.25]])
@@ -23,7 +23,7 @@ def test_a_cell_that_stands_out_is_not_sure_and_a_typical_one_stays_as_sure_as_i
 
 @pytest.mark.parametrize("novelty", [0.0, 0.004, 0.05, 0.2, 0.9])
 def test_the_order_stays_and_what_is_said_among_the_taught_is_found_again(novelty: float) -> None:
-    stated = drawn_to_even(SAID, TAUGHT, probability_taught(np.full(3, novelty)))
+    stated = mix_with_uniform(SAID, TAUGHT, probability_taught(np.full(3, novelty)))
     np.testing.assert_allclose(stated.sum(1), 1)
     assert not stated[:, ~TAUGHT].any()
     assert (stated.argsort(1) == SAID.argsort(1)).all()
@@ -32,11 +32,11 @@ def test_the_order_stays_and_what_is_said_among_the_taught_is_found_again(novelt
     )
     for row, was in zip(stated, SAID, strict=True):
         told = dict(zip("acd", row[TAUGHT].tolist(), strict=True))
-        assert list(among_taught(told, novelty).values()) == pytest.approx(was[TAUGHT].tolist(), abs=1e-9)
+        assert list(given_taught(told, novelty).values()) == pytest.approx(was[TAUGHT].tolist(), abs=1e-9)
 
 
 def test_without_a_p_value_probabilities_are_those_of_the_taught_classes() -> None:
     told = {"a": 0.9, "b": 0.1}
-    assert among_taught(told, None) == told
-    assert among_taught({}, 0.1) == {}
-    assert among_taught({"a": 1.0}, 0.1) == {"a": 1.0}
+    assert given_taught(told, None) == told
+    assert given_taught({}, 0.1) == {}
+    assert given_taught({"a": 1.0}, 0.1) == {"a": 1.0}

@@ -12,7 +12,7 @@ from PIL import Image
 from annotation_store.geometry import iou_matrix
 from annotation_store.records import Proposal, Shape
 from tests.training.conftest import FieldMaker
-from training.evaluation.prediction_sets import OfHead, Sets
+from training.evaluation.prediction_sets import HeadSets, Sets
 from training.inference.predict import RawProposals, calibrated, propose_raw, suggestible
 from training.inference.stain import propose_from_stain, propose_where_model_fails, unboxed_nuclei
 from training.inference.stain_proposals import is_from_stain
@@ -58,7 +58,7 @@ def test_raw_outputs_become_calibrated_probabilities_by_name(words: Vocabulary) 
 def test_of_a_cell_that_stands_out_the_class_is_less_certain_but_no_value(words: Vocabulary) -> None:
     model = new_model(words)
     model.teach([np.ones((2, len(values)), bool) for values in words.heads])
-    model.sets = Sets({"class": OfHead(0.95), "size": OfHead(0.95)})
+    model.sets = Sets({"class": HeadSets(0.95), "size": HeadSets(0.95)})
     logits = [np.array([[9.0, 0, 0]] * 3), np.array([[9.0, 0]] * 3), np.zeros((3, 3))]
     boxes = np.array([[50 * i, 0, 40, 40] for i in range(3)], np.float32)
     raw = RawProposals(boxes, np.array([0.99, 0.9, 0.8]), logits, novelty=np.array([0.5, 0.1, 0.01]))
@@ -86,7 +86,7 @@ def test_where_nothing_was_checked_no_class_or_value_is_sure_and_the_order_stays
             np.ones((2, 3), bool),
         ]
     )
-    model.sets = Sets({"class": OfHead(0.95), "size": OfHead(0.95)})
+    model.sets = Sets({"class": HeadSets(0.95), "size": HeadSets(0.95)})
     surest = np.array([30.0, 9.0, 4.0, 0.5])
     raw = RawProposals(
         np.array([[50 * i, 0, 40, 40] for i in range(4)], np.float32),

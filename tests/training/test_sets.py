@@ -12,7 +12,14 @@ import pytest
 
 from annotation_store.records import Box, Proposal
 from training.evaluation.metrics import FieldResult, Ranking, TrueCell
-from training.evaluation.prediction_sets import OfHead, Sets, fit_sets, mass_for, members, needed
+from training.evaluation.prediction_sets import (
+    HeadSets,
+    Sets,
+    conformal_score,
+    fit_sets,
+    mass_for,
+    prediction_set,
+)
 from training.evaluation.unchecked_films import narrows_nothing, trust_reasons
 from training.models.model import CARD, WEIGHTS, ModelError, new_model, read_model, write_model
 from training.networks.vocabulary import Vocabulary
@@ -42,7 +49,7 @@ def said(row: np.ndarray) -> Mapping[str, float]:
 
 
 def scores(some: Drawn) -> np.ndarray:
-    return np.array([needed(said(row), WORDS[t]) for t, row in zip(some[1], some[2], strict=True)])
+    return np.array([conformal_score(said(row), WORDS[t]) for t, row in zip(some[1], some[2], strict=True)])
 
 
 @pytest.mark.parametrize(
@@ -89,13 +96,13 @@ def test_patients_that_differ_are_worth_fewer_cells_and_few_claim_nothing() -> N
 
 
 def test_sets_are_never_empty_and_hold_what_was_taught_only() -> None:
-    assert members({"a": 1.0, "b": 0.0}, 0.95) == ("a",)
-    assert members({"a": 0.5, "b": 0.45, "c": 0.05}, 0.95) == ("a", "b")
-    assert members({"a": 0.2, "b": 0.8}, 2.0) == ("b", "a"), "all, where no mass is enough"
+    assert prediction_set({"a": 1.0, "b": 0.0}, 0.95) == ("a",)
+    assert prediction_set({"a": 0.5, "b": 0.45, "c": 0.05}, 0.95) == ("a", "b")
+    assert prediction_set({"a": 0.2, "b": 0.8}, 2.0) == ("b", "a"), "all, where no mass is enough"
     rng = np.random.default_rng(0)
     for row in rng.dirichlet(np.full(4, 0.1), 200):
-        assert members(said(row), 0.95)[0] == max(said(row), key=said(row).__getitem__)
-    assert needed({"a": 0.9, "b": 0.1}, "never taught") == np.inf
+        assert prediction_set(said(row), 0.95)[0] == max(said(row), key=said(row).__getitem__)
+    assert conformal_score({"a": 0.9, "b": 0.1}, "never taught") == np.inf
 
 
 def results(cells: int, *, patients: int = 30, wrong: int = 0, **marks: float | bool) -> list[FieldResult]:
@@ -112,8 +119,8 @@ def results(cells: int, *, patients: int = 30, wrong: int = 0, **marks: float | 
 
 
 def test_fewer_than_fifty_cells_claim_nothing() -> None:
-    assert not fit_sets(results(49), ["size"], least=0.25)
-    sets = fit_sets(results(60, wrong=3), ["size", "shape"], least=0.25)
+    assert not fit_sets(results(49), ["size"], min_confidence=0.25)
+    sets = fit_sets(results(60, wrong=3), ["size", "shape"], min_confidence=0.25)
     assert {name: (one.mass, one.cells, one.patients) for name, one in sets.heads.items()} == {
         "class": (0.95, 60, 30),
         "size": (0.95, 60, 30),
@@ -123,7 +130,7 @@ def test_fewer_than_fifty_cells_claim_nothing() -> None:
 
 
 def test_sets_that_hold_nearly_all_values_are_named() -> None:
-    told = fit_sets(results(60, wrong=3), ["size"], least=0.25).summary()
+    told = fit_sets(results(60, wrong=3), ["size"], min_confidence=0.25).summary()
     (reason,) = trust_reasons({"unchecked": [], "sets": told})
     assert "anything down for the class (on average 3.0 of 3 values): they hold nearly all values" in reason
     assert not narrows_nothing({"mass": 0.95, "size": 1.7, "values": 2})
@@ -132,22 +139,24 @@ def test_sets_that_hold_nearly_all_values_are_named() -> None:
 
 @pytest.mark.parametrize("marks", [{"novelty": 0.01}, {"unchecked": True}, {"confidence": 0.1}])
 def test_what_claims_no_sets_is_not_measured_by(marks: dict[str, float | bool]) -> None:
-    assert fit_sets(results(60, **marks), ["size"], least=0.25).heads == {}
+    assert fit_sets(results(60, **marks), ["size"], min_confidence=0.25).heads == {}
 
 
 def test_an_unknown_or_unchecked_cell_claims_no_set() -> None:
-    sets = Sets({"class": OfHead(0.95), "size": OfHead(0.95), "shape": OfHead(None)})
+    sets = Sets({"class": HeadSets(0.95), "size": HeadSets(0.95), "shape": HeadSets(None)})
     one = Proposal(BOX, 0.9, {"M": 0.6, "L": 0.38, "N": 0.02}, {"size": {"a": 0.99, "b": 0.01}})
-    assert sets.claimed(one) == {"class": ("M", "L"), "size": ("a",)}
-    assert sets.claimed(replace(one, attribute_probabilities={})) == {"class": ("M", "L")}
-    assert sets.claimed(replace(one, novelty=0.01)) == {}
-    assert sets.claimed(replace(one, unchecked=True)) == {}
+    assert sets.predict(one) == {"class": ("M", "L"), "size": ("a",)}
+    assert sets.predict(replace(one, attribute_probabilities={})) == {"class": ("M", "L")}
+    assert sets.predict(replace(one, novelty=0.01)) == {}
+    assert sets.predict(replace(one, unchecked=True)) == {}
 
 
 def test_a_model_keeps_its_sets_and_one_from_before_claims_none(tmp_path: Path) -> None:
     vocabulary = Vocabulary(("M", "L"), {}, {"size": ("a", "b")})
     model = new_model(vocabulary)
-    model.sets = Sets({"class": OfHead(float(np.nextafter(0.97, 2)), 60, 30, 0.96, 1.2), "size": OfHead()})
+    model.sets = Sets(
+        {"class": HeadSets(float(np.nextafter(0.97, 2)), 60, 30, 0.96, 1.2), "size": HeadSets()}
+    )
     write_model(model, tmp_path / WEIGHTS, tmp_path / CARD)
     assert read_model(tmp_path).sets == model.sets
     assert not adapted(model, vocabulary).sets, "a child is measured anew"

@@ -11,9 +11,9 @@ import pytest
 
 from annotation_store.records import Box, Proposal, Suggestion, SuggestionState
 from annotation_store.schema import load_schema
-from training.evaluation.bulk_accept import bulk
-from training.evaluation.metrics import FieldResult, Ranking, TrueCell, written, written_right
-from training.evaluation.uncertainty import information
+from training.evaluation.bulk_accept import fit_bulk
+from training.evaluation.metrics import FieldResult, Ranking, TrueCell, acceptance_precision, acceptances
+from training.evaluation.uncertainty import uncertainty
 from training.ranking.cells import Queue, rank_cells
 from training.ranking.cost import CostModel
 from training.ranking.explanations import Words
@@ -52,7 +52,7 @@ def test_a_field_says_how_many_are_unlike_and_contends_over_none_of_them() -> No
 
 
 def test_a_candidate_that_is_sure_leaves_the_class_of_an_unknown_cell_in_doubt() -> None:
-    assert information(UNKNOWN) == 1 > information(SURE) == information(UNTOLD)
+    assert uncertainty(UNKNOWN) == 1 > uncertainty(SURE) == uncertainty(UNTOLD)
     assert CostModel().candidate(UNKNOWN, 0) > CostModel().candidate(SURE, 0)
 
 
@@ -74,9 +74,9 @@ def test_what_may_be_accepted_at_once_is_judged_without_those_that_never_are() -
     results = [
         replace(result(*[known] * 30, *[wrong] * 30, spurious=(UNKNOWN,)), patient=f"p{i}") for i in range(20)
     ]
-    assert len(list(written(results))) == 600
-    assert written_right(results, 0.5)["classes"] == {"Monocyte": [600, 600]}
-    found = bulk(results)
+    assert len(list(acceptances(results))) == 600
+    assert acceptance_precision(results, 0.5)["classes"] == {"Monocyte": [600, 600]}
+    found = fit_bulk(results)
     assert (found.wrong, found.classes) == (0, {"Monocyte": [600, 600]})
 
 

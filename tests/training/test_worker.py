@@ -35,7 +35,7 @@ from training.client import (
 from training.engine.loop import DivergedError
 from training.evaluation.cell_outcomes import read_outcomes
 from training.evaluation.gate import Comparison
-from training.evaluation.patient_split import among, listed_as_held_out
+from training.evaluation.patient_split import listed_as_held_out, listed_entries
 from training.inference.stain_proposals import is_from_stain
 from training.models.model import read_model, starter_place, write_model
 from training.networks.architectures import ARCHITECTURES
@@ -495,7 +495,9 @@ def test_a_models_card_holds_all_that_was_measured_on_held_out_cells(larger: Pat
         card = opened.models.all()[0].card
         listed = listed_as_held_out([card])
         held_fields = {
-            i for i, unit in units_of_fields(opened.fields.all()).items() if among(opened, [unit], listed)
+            i
+            for i, unit in units_of_fields(opened.fields.all()).items()
+            if listed_entries(opened, [unit], listed)
         }
         shown = read_outcomes(opened.models.folder(1))
         for i, field in enumerate(opened.fields.all()):

@@ -216,17 +216,17 @@ def _interval(
     which
         ``(cells,)`` bool.
     """
-    if not len(bootstrap.drawn) or not len(rows):
+    if not len(bootstrap.counts) or not len(rows):
         return None
-    of_row = bootstrap.of_row[which]
+    of_row = bootstrap.cluster_of_row[which]
     shape = tables_of(rows[:1]).shape[1:]
     sums = np.zeros((bootstrap.clusters, *shape))
     for start in range(0, len(rows), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         np.add.at(sums, of_row[part], tables_of(rows[part]))
-    drawn = bootstrap.drawn @ sums.reshape(bootstrap.clusters, -1)
+    drawn = bootstrap.counts @ sums.reshape(bootstrap.clusters, -1)
     resampled = np.array([of(row.reshape(shape)) for row in drawn])
-    return interval(resampled, least=0.5 * len(resampled))
+    return interval(resampled, minimum=0.5 * len(resampled))
 
 
 def _sums(counts: np.ndarray) -> np.ndarray:

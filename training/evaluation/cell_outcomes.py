@@ -1,7 +1,7 @@
-"""What became of single cells when a model was measured: the best, the worst, the least certain; no torch.
+"""Outcomes of single cells in an evaluation: the best, the worst, the most uncertain; no torch.
 
-A few of each are kept beside the model's weights, for whoever wants to see what the numbers are made of.
-Which those are depends on the cells alone, never on the order of the fields.
+A few of each are stored with the model's weights, to inspect what the metrics are made of. The choice depends
+on the cells alone, not on the order of the fields.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from annotation_store.files.outputs import write_file
 from annotation_store.records import Proposal
 from annotation_store.schema.reserved import UNSURE
 from training.evaluation.metrics import FieldResult, TrueCell
-from training.evaluation.uncertainty import Groups, information
+from training.evaluation.uncertainty import Groups, uncertainty
 
 FILE = "outcomes.json"
-"""Beside the two files of a model; older versions wrote none."""
+"""File in the model's folder; older versions wrote none."""
 
 VERSION = 1
 EACH = 12
-"""Cells of each kind that are kept."""
+"""Number of cells of each kind."""
 
 THRESHOLD = 0.5
 
 Kind = Literal["best", "worst", "unsure"]
 What = Literal["right", "not found", "no cell", "class", "attribute"]
 
-_NOTHING = 1e-6
+_EPSILON = 1e-6
 Row = dict[str, Any]
 
 
@@ -49,44 +49,44 @@ def outcomes(
     Parameters
     ----------
     results, field_ids
-        What it did on each field, and the field's id.
+        The results on each field, and the field's id.
     groups
         Class group to its classes: the group and any of these do not contradict each other.
     threshold
         Confidence from which a proposal finds a cell.
     each
-        How many of each kind.
+        Number of cells of each kind.
     origins
-        Where what was measured begins on the field: a window of a slide. ``None`` = at its corner.
+        Upper left corner of each evaluated area on its field (a window of a slide); ``None`` = (0, 0).
 
     Returns
     -------
     list of dict
-        ``kind`` (``"best"``: all that was labelled is right, with the most confidence; ``"worst"``: each
-        kind of mistake in turn, the gravest first; ``"unsure"``: the greatest doubt, no matter whether
-        right); ``what`` (see `What`); ``field``; ``box`` (``null`` if there is no cell) and ``proposed``
-        (``null`` where nothing was); ``class`` and ``attributes`` as labelled; ``wrong``, the attributes
-        that are; ``confidence``; ``said_class`` and ``said_attributes``: name to ``[value, probability]``;
-        ``unknown``: the model could not say what the cell is, and no class stands in ``said_class``.
+        ``kind`` (``"best"``: all labels are predicted correctly, with the lowest loss; ``"worst"``: each kind
+        of mistake in turn, the highest loss first; ``"unsure"``: the highest uncertainty, correct or not);
+        ``what`` (see `What`); ``field``; ``box`` (``null`` if there is no cell) and ``proposed`` (``null`` if
+        nothing was); ``class`` and ``attributes`` as labelled; ``wrong``, the wrong attributes;
+        ``confidence``; ``said_class`` and ``said_attributes``: the predictions, ``[value, probability]``;
+        ``unknown``: the cell is unknown to the model, and ``said_class`` has no class.
     """
     groups = groups or {}
     rows = [
-        _moved(row, origin)
+        _shift_boxes(row, origin)
         for result, field_id, origin in zip(
             results, field_ids, origins or [(0.0, 0.0)] * len(results), strict=True
         )
         for row in _rows(result, field_id, groups, threshold)
     ]
-    rows.sort(key=_place)
+    rows.sort(key=_sort_key)
     best = sorted(
         (row for row in rows if row["what"] == "right" and row["labels"]),
         key=lambda row: (-row["labels"], row["surprise"]),
     )
-    of_kind = [
+    by_mistake = [
         sorted((row for row in rows if row["what"] == what), key=lambda row: -row["surprise"])
         for what in ("class", "not found", "no cell", "attribute")
     ]
-    worst = [row for some in zip_longest(*of_kind) for row in some if row is not None]
+    worst = [row for rows_of_kind in zip_longest(*by_mistake) for row in rows_of_kind if row is not None]
     shown = {id(row) for row in (*best[:each], *worst[:each])}
     unsure = sorted(
         (row for row in rows if row["doubt"] is not None and id(row) not in shown),
@@ -96,19 +96,19 @@ def outcomes(
     hidden = ("surprise", "doubt", "labels")
     return [
         {"kind": kind, **{k: v for k, v in row.items() if k not in hidden}}
-        for kind, some in kinds
-        for row in some[:each]
+        for kind, rows_of_kind in kinds
+        for row in rows_of_kind[:each]
     ]
 
 
-def write_outcomes(folder: Path, of: Mapping[str, Sequence[Row]]) -> None:
-    """Store outcomes in a model's folder, by what they were measured on (``held_out``, ``trained_on``)."""
-    text = json.dumps({"version": VERSION, **{name: list(rows) for name, rows in of.items()}})
+def write_outcomes(folder: Path, by_split: Mapping[str, Sequence[Row]]) -> None:
+    """Write outcomes to a model's folder, by the set they were measured on (``held_out``, ``trained_on``)."""
+    text = json.dumps({"version": VERSION, **{name: list(rows) for name, rows in by_split.items()}})
     write_file(folder / FILE, text)
 
 
 def read_outcomes(folder: Path) -> dict[str, list[Row]]:
-    """Read what `write_outcomes` stored; empty if there is nothing, or it cannot be read."""
+    """Read what `write_outcomes` wrote; empty if it is missing or cannot be read."""
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         if content["version"] != VERSION:
@@ -154,30 +154,30 @@ def _row(
         "said_attributes": {},
         "labels": 0,
         "doubt": None,
-        # of a cell that was not found only its size says how easily it could have been
+        # a missed cell has no loss: rank it by its size
         "surprise": 0.0 if cell is None else max(cell.box[2:]),
     }
     if predicted is None:
         return row
-    chances = {} if predicted.is_unknown else predicted.class_probabilities
+    probabilities = {} if predicted.is_unknown else predicted.class_probabilities
     if predicted.stated_class is not None:
-        row["said_class"] = [predicted.stated_class, round(chances[predicted.stated_class], 4)]
+        row["said_class"] = [predicted.stated_class, round(probabilities[predicted.stated_class], 4)]
     row["said_attributes"] = {
         name: [value, round(predicted.attribute_probabilities[name][value], 4)]
         for name, value in predicted.best_attributes.items()
     }
     if cell is None:
         return row | {"surprise": predicted.confidence}
-    surprises = {"cell": -math.log(max(predicted.confidence, _NOTHING))}
-    if label is not None and label != UNSURE and chances:
+    surprises = {"cell": -math.log(max(predicted.confidence, _EPSILON))}
+    if label is not None and label != UNSURE and probabilities:
         members = groups.get(label, (label,))
-        surprises["class"] = -math.log(max(sum(chances.get(name, 0.0) for name in members), _NOTHING))
+        surprises["class"] = -math.log(max(sum(probabilities.get(name, 0.0) for name in members), _EPSILON))
         if predicted.stated_class not in members:
             row["what"] = "class"
     for name, value in labelled.items():
-        shares = predicted.attribute_probabilities.get(name)
-        if shares:
-            surprises[name] = -math.log(max(shares.get(value, 0.0), _NOTHING))
+        value_probabilities = predicted.attribute_probabilities.get(name)
+        if value_probabilities:
+            surprises[name] = -math.log(max(value_probabilities.get(value, 0.0), _EPSILON))
             if predicted.best_attributes[name] != value:
                 row["wrong"].append(name)
     if row["what"] == "right" and row["wrong"]:
@@ -185,14 +185,14 @@ def _row(
     known_groups: Groups = list(groups.values())
     return row | {
         "labels": len(surprises) - 1,
-        "doubt": information(predicted, known_groups)
+        "doubt": uncertainty(predicted, known_groups)
         if predicted.class_probabilities or predicted.attribute_probabilities
         else None,
         "surprise": math.fsum(surprises.values()),
     }
 
 
-def _moved(row: Row, origin: tuple[float, float]) -> Row:
+def _shift_boxes(row: Row, origin: tuple[float, float]) -> Row:
     if any(origin):
         for name in ("box", "proposed"):
             if (box := row[name]) is not None:
@@ -200,6 +200,6 @@ def _moved(row: Row, origin: tuple[float, float]) -> Row:
     return row
 
 
-def _place(row: Row) -> tuple[int, list[float]]:
-    """Order rows by where they lie: what else is equal then never depends on how they came."""
+def _sort_key(row: Row) -> tuple[int, list[float]]:
+    """Return a sort key by position, so that ties do not depend on the input order."""
     return row["field"], row["box"] or row["proposed"] or []

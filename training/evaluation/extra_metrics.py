@@ -1,7 +1,7 @@
-"""Beyond a summary: numbers per class, value and domain, intervals, calibration, confusion; no torch.
+"""Detailed metrics: per class, value and domain, intervals, calibration, confusion matrices; no torch.
 
-Intervals are bootstraps over whole patients (fields where no patient is known): cells of one patient are
-alike, and to resample them one by one would promise more than the data hold.
+Intervals are cluster bootstraps over patients (fields, if the patient is unknown), see
+`training.evaluation.bootstrap`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from training.evaluation.reliability import curve
 
 BINS = 15
 SUGGESTED = 0.25
-"""Confidence from which a proposal is shown as a suggestion unless told otherwise; these are calibrated."""
+"""Default confidence from which a proposal is shown as a suggestion; calibration is measured on these."""
 
 Pairs = list[tuple[str, str | None]]
-"""True and predicted name of the cell; ``None`` = the cell was not found."""
+"""True and predicted name of each cell; ``None`` = the cell was not found."""
 
 
 def describe(
@@ -45,7 +45,7 @@ def describe(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return `training.evaluation.metrics.summarise` and what it leaves out.
+    """Return `training.evaluation.metrics.summarise` and more detailed metrics.
 
     Parameters
     ----------
@@ -76,19 +76,19 @@ def describe(
             cells): ``before``, ``after`` (expected calibration error), ``n``, and the ``curve`` after it (see
             `training.evaluation.reliability.curve`).
         ``confusion``
-            ``class`` and ``attributes`` (name to the same): ``truth``, ``said``, ``counts`` (a row a true
-            value). Among ``said``, ``null`` = not found, ``""`` = found, but nothing was said; ``null`` among
-            ``truth`` = there was no cell.
+            ``class`` and ``attributes`` (name to the same): ``truth``, ``said`` (predictions), ``counts``
+            (one row per true value). Among ``said``, ``null`` = not found, ``""`` = found without a
+            prediction; ``null`` among ``truth`` = there was no cell.
     """
     attributes = attributes or {}
     numbers = summarise(results, attributes=list(attributes), threshold=threshold)
     bootstrap = Bootstrap([result.patient for result in results], resamples, seed)
     class_pairs = [_class_pairs(result, classes, threshold) for result in results]
     pairs = {name: [_attribute_pairs(r, name, threshold) for r in results] for name in attributes}
-    tables = {name: _tables(some, attributes[name]) for name, some in pairs.items()}
-    of_class = _tables(class_pairs, classes)
+    tables = {name: _tables(field_pairs, attributes[name]) for name, field_pairs in pairs.items()}
+    class_tables = _tables(class_pairs, classes)
     spread = {name: _F1(bootstrap.sums(table), found_only=True) for name, table in tables.items()}
-    spread_of_class = _F1(bootstrap.sums(of_class), found_only=True)
+    class_spread = _F1(bootstrap.sums(class_tables), found_only=True)
     rows = {
         name: {
             **numbers["attributes"][name],
@@ -102,52 +102,54 @@ def describe(
         for name, table in tables.items()
     }
     for name in set(ordered) & set(tables):
-        for measure, (value, between) in rank_measures(tables[name][:, :, :-2], bootstrap).items():
-            rows[name][measure], rows[name]["intervals"][measure] = value, between
+        for measure, (value, bounds) in rank_measures(tables[name][:, :, :-2], bootstrap).items():
+            rows[name][measure], rows[name]["intervals"][measure] = value, bounds
     detection = _detection(bootstrap, results, threshold)
     present = [spread[name].macro for name, row in rows.items() if row["n"]]
     numbers["attributes"] = rows
     numbers["intervals"] = {
         **detection,
-        "class_f1": spread_of_class.macro_interval,
+        "class_f1": class_spread.macro_interval,
         "attribute_f1": interval(_mean(np.array(present), 0)) if present else None,
         "patients": bootstrap.clusters,
         "of_fields": bootstrap.fields,
         "resamples": resamples,
         "level": LEVEL,
     }
-    numbers["classes"] = _per_class(results, of_class, spread_of_class, classes, numbers, bootstrap)
+    numbers["classes"] = _per_class(results, class_tables, class_spread, classes, numbers, bootstrap)
     numbers["calibration"] = _calibration(results, uncalibrated, classes, list(attributes), threshold)
     numbers["confusion"] = {
         "class": _confusion(
-            [pair for some in class_pairs for pair in some]
+            [pair for field_pairs in class_pairs for pair in field_pairs]
             + [(None, p.best_class) for r in results for p in r.spurious if p.confidence >= threshold],
             classes,
         ),
         "attributes": {
-            name: _confusion([pair for one in some for pair in one], attributes[name])
-            for name, some in pairs.items()
+            name: _confusion(
+                [pair for pairs_of_field in field_pairs for pair in pairs_of_field], attributes[name]
+            )
+            for name, field_pairs in pairs.items()
         },
     }
     numbers["domains"] = _per_domain(results, list(attributes), threshold)
     return numbers
 
 
-# --- who was said to be what -----------------------------------------------------------------------------
+# --- predictions per true value ------------------------------------------------------------------------
 
 
 def _outcomes(result: FieldResult, threshold: float) -> list[tuple[TrueCell, Proposal | None]]:
     """Return each true cell with the proposal that found it, or ``None``."""
-    found: list[tuple[TrueCell, Proposal | None]] = [
+    outcomes: list[tuple[TrueCell, Proposal | None]] = [
         (cell, p if p.confidence >= threshold else None) for cell, p in result.matched
     ]
-    return found + [(cell, None) for cell in result.missed]
+    return outcomes + [(cell, None) for cell in result.missed]
 
 
 def _class_pairs(result: FieldResult, classes: Sequence[str], threshold: float) -> Pairs:
     known = set(classes)
     return [
-        # a proposal without a class found the cell, yet named nothing: "" is not a class of any schema
+        # "" = found without a predicted class: it is not a class of any schema
         (cell.cell_class, None if p is None else p.best_class or "")
         for cell, p in _outcomes(result, threshold)
         if cell.cell_class is not None and cell.cell_class in known
@@ -163,27 +165,27 @@ def _attribute_pairs(result: FieldResult, name: str, threshold: float) -> Pairs:
 
 
 def _tables(fields: Sequence[Pairs], names: Sequence[str]) -> np.ndarray:
-    """Count ``(fields, K true, K + 2 said)``; the last two: something else, not found."""
-    place = {name: i for i, name in enumerate(names)}
+    """Count ``(fields, K true, K + 2 predicted)``; the last two: another value, not found."""
+    index = {name: i for i, name in enumerate(names)}
     tables = np.zeros((len(fields), len(names), len(names) + 2))
     for table, pairs in zip(tables, fields, strict=True):
         for truth, predicted in pairs:
-            if truth in place:
-                table[place[truth], -1 if predicted is None else place.get(predicted, -2)] += 1
+            if truth in index:
+                table[index[truth], -1 if predicted is None else index.get(predicted, -2)] += 1
     return tables
 
 
 def _confusion(pairs: Sequence[tuple[str | None, str | None]], names: Sequence[str]) -> dict[str, Any]:
-    """Count predictions per true name; only names that occur, in the schema's order."""
+    """Return a confusion matrix of the names that occur, in the schema's order."""
     truths: list[str | None] = [name for name in names if any(t == name for t, _ in pairs)]
     predicted: list[str | None] = [name for name in names if any(name in pair for pair in pairs)]
-    if any(s == "" for _, s in pairs):
+    if any(p == "" for _, p in pairs):
         predicted.append("")
     predicted.append(None)
     if any(t is None for t, _ in pairs):
         truths.append(None)
     counts = Counter(pairs)
-    return {"truth": truths, "said": predicted, "counts": [[counts[t, s] for s in predicted] for t in truths]}
+    return {"truth": truths, "said": predicted, "counts": [[counts[t, p] for p in predicted] for t in truths]}
 
 
 # --- intervals -------------------------------------------------------------------------------------------
@@ -203,18 +205,18 @@ class _F1:
 
     def __init__(self, tables: np.ndarray, *, found_only: bool) -> None:
         k = tables.shape[1]
-        right = tables[:, range(k), range(k)] if k else np.zeros((len(tables), 0))
+        true_positives = tables[:, range(k), range(k)] if k else np.zeros((len(tables), 0))
         truth = (tables[:, :, :-1] if found_only else tables).sum(2)
         predicted = tables[:, :, :k].sum(1)
-        either = truth + predicted
-        self.each = np.where(truth > 0, 2 * right / np.maximum(either, 1e-12), np.nan)
-        self.recall = np.where(truth > 0, right / np.maximum(truth, 1e-12), np.nan)
-        self.precision = np.where(predicted > 0, right / np.maximum(predicted, 1e-12), np.nan)
+        total_counts = truth + predicted
+        self.each = np.where(truth > 0, 2 * true_positives / np.maximum(total_counts, 1e-12), np.nan)
+        self.recall = np.where(truth > 0, true_positives / np.maximum(truth, 1e-12), np.nan)
+        self.precision = np.where(predicted > 0, true_positives / np.maximum(predicted, 1e-12), np.nan)
         self.macro = _mean(self.each, 1)
         self.macro_interval = interval(self.macro)
         total = truth.sum(1)
         self.accuracy_interval = interval(
-            np.where(total > 0, right.sum(1) / np.maximum(total, 1e-12), np.nan)
+            np.where(total > 0, true_positives.sum(1) / np.maximum(total, 1e-12), np.nan)
         )
 
 
@@ -237,7 +239,7 @@ def _average_precisions(bootstrap: Bootstrap, rankings: Sequence[Ranking]) -> np
     The area under the precision envelope differs from its mean at 101 recalls by less than 0.01.
     """
     truths = bootstrap.sums(np.array([float(r.truths) for r in rankings]))
-    of_field = np.repeat(bootstrap.of_row, [len(r.scores) for r in rankings])
+    of_field = np.repeat(bootstrap.cluster_of_row, [len(r.scores) for r in rankings])
     all_ = merged(rankings)
     order = np.argsort(-all_.scores, kind="stable")
     hits = all_.hits[order].astype(np.float32)
@@ -251,7 +253,7 @@ def _average_precisions(bootstrap: Bootstrap, rankings: Sequence[Ranking]) -> np
     result = np.full(len(truths), np.nan)
     step = max(1, 2_000_000 // max(1, last))  # a few MB at a time
     for start in range(0, len(truths), step):
-        weights = bootstrap.drawn[start : start + step].astype(np.float32)[:, of_field[order]]
+        weights = bootstrap.counts[start : start + step].astype(np.float32)[:, of_field[order]]
         right = np.add.reduceat(weights * hits, new, axis=1)
         predicted = np.add.reduceat(weights, new, axis=1)
         precision = np.cumsum(right, 1) / np.maximum(np.cumsum(predicted, 1), 1)
@@ -263,11 +265,11 @@ def _average_precisions(bootstrap: Bootstrap, rankings: Sequence[Ranking]) -> np
 
 
 def _per_value(table: np.ndarray, spread: _F1, names: Sequence[str]) -> dict[str, Any]:
-    whole = _F1(table.sum(0, keepdims=True), found_only=True)
+    overall = _F1(table.sum(0, keepdims=True), found_only=True)
     counts = table[:, :, :-1].sum((0, 2))
     return {
         name: {
-            "f1": _number(whole.each[0, i]),
+            "f1": _number(overall.each[0, i]),
             "n": int(counts[i]),
             "interval": interval(spread.each[:, i]),
         }
@@ -284,20 +286,20 @@ def _per_class(
     numbers: Mapping[str, Any],
     bootstrap: Bootstrap,
 ) -> dict[str, Any]:
-    whole = _F1(table.sum(0, keepdims=True), found_only=True)
-    nothing = Ranking(np.zeros(0), np.zeros(0, bool), 0)
+    overall = _F1(table.sum(0, keepdims=True), found_only=True)
+    empty = Ranking(np.zeros(0), np.zeros(0, bool), 0)
     rows = {}
     for i, name in enumerate(classes):
-        rankings = [result.classes.get(name, nothing) for result in results]
+        rankings = [result.classes.get(name, empty) for result in results]
         truths = sum(r.truths for r in rankings)
         if not truths:
             continue
         rows[name] = {
             "ap50": numbers["ap50_of"].get(name),
             "truths": truths,
-            "f1": _number(whole.each[0, i]),
-            "precision": _number(whole.precision[0, i]),
-            "recall": _number(whole.recall[0, i]),
+            "f1": _number(overall.each[0, i]),
+            "precision": _number(overall.precision[0, i]),
+            "recall": _number(overall.recall[0, i]),
             "n": int(table[:, i, :-1].sum()),
             "intervals": {
                 "ap50": interval(_average_precisions(bootstrap, rankings)),
@@ -309,7 +311,7 @@ def _per_class(
     return rows
 
 
-_OF_DOMAIN = ("fields", "cells", "ap50", "precision", "recall", "class_f1", "class_n", "attribute_f1")
+_DOMAIN_METRICS = ("fields", "cells", "ap50", "precision", "recall", "class_f1", "class_n", "attribute_f1")
 
 
 def _per_domain(
@@ -319,11 +321,11 @@ def _per_domain(
     for result in results:
         domains[result.domain].append(result)
     if len(domains) < 2:
-        return {}  # it would say the same again
+        return {}  # it would repeat the summary
     rows = {}
     for domain in sorted(domains):
         numbers = summarise(domains[domain], attributes=attributes, threshold=threshold)
-        rows[domain] = {key: numbers[key] for key in _OF_DOMAIN}
+        rows[domain] = {key: numbers[key] for key in _DOMAIN_METRICS}
         rows[domain]["attribute_n"] = sum(row["n"] for row in numbers["attributes"].values())
     return rows
 
@@ -348,47 +350,49 @@ def _calibration(
 
     def suggestions(results: Sequence[FieldResult]) -> Ranking:
         # calibration keeps the order, so the same proposals come first before and after
-        every = merged(result.found for result in results)
-        first = np.argsort(-every.scores, kind="stable")[:n]
-        return Ranking(every.scores[first], every.hits[first], every.truths)
+        ranking_of_all = merged(result.found for result in results)
+        top = np.argsort(-ranking_of_all.scores, kind="stable")[:n]
+        return Ranking(ranking_of_all.scores[top], ranking_of_all.hits[top], ranking_of_all.truths)
 
-    def said_class(cell: TrueCell, p: Proposal) -> tuple[float, bool] | None:
+    def predicted_class(cell: TrueCell, p: Proposal) -> tuple[float, bool] | None:
         if cell.cell_class not in known or not p.class_probabilities:
             return None
         return max(p.class_probabilities.values()), p.best_class == cell.cell_class
 
-    def said_value(name: str) -> Callable[[TrueCell, Proposal], tuple[float, bool] | None]:
-        def statement(cell: TrueCell, p: Proposal) -> tuple[float, bool] | None:
+    def predicted_value(name: str) -> Callable[[TrueCell, Proposal], tuple[float, bool] | None]:
+        def compare(cell: TrueCell, p: Proposal) -> tuple[float, bool] | None:
             value, probabilities = cell.attributes.get(name, UNSURE), p.attribute_probabilities.get(name)
             if value == UNSURE or not probabilities:
                 return None
             return max(probabilities.values()), p.best_attributes.get(name) == value
 
-        return statement
+        return compare
 
-    least = {id(cell): p.confidence >= threshold for r in after for cell, p in r.matched}
+    is_confident = {id(cell): p.confidence >= threshold for r in after for cell, p in r.matched}
 
-    def of_found(statement: Callable[[TrueCell, Proposal], tuple[float, bool] | None]) -> dict[str, Any]:
+    def of_found(compare: Callable[[TrueCell, Proposal], tuple[float, bool] | None]) -> dict[str, Any]:
         def ranking(results: Sequence[FieldResult]) -> Ranking:
-            some = [
-                one
+            compared = [
+                pair
                 for result in results
                 for cell, p in result.matched
-                if least.get(id(cell)) and (one := statement(cell, p)) is not None
+                if is_confident.get(id(cell)) and (pair := compare(cell, p)) is not None
             ]
-            return Ranking(np.array([s for s, _ in some]), np.array([h for _, h in some], bool), 0)
+            return Ranking(
+                np.array([score for score, _ in compared]), np.array([hit for _, hit in compared], bool), 0
+            )
 
-        return _errors(ranking(after), None if before is None else ranking(before))
+        return _calibration_errors(ranking(after), None if before is None else ranking(before))
 
     return {
         "bins": BINS,
-        "cells": _errors(suggestions(after), None if before is None else suggestions(before)),
-        "class": of_found(said_class),
-        "attributes": {name: of_found(said_value(name)) for name in attributes},
+        "cells": _calibration_errors(suggestions(after), None if before is None else suggestions(before)),
+        "class": of_found(predicted_class),
+        "attributes": {name: of_found(predicted_value(name)) for name in attributes},
     }
 
 
-def _errors(after: Ranking, before: Ranking | None) -> dict[str, Any]:
+def _calibration_errors(after: Ranking, before: Ranking | None) -> dict[str, Any]:
     return {
         "before": None if before is None else _number(expected_calibration_error(before, BINS)),
         "after": _number(expected_calibration_error(after, BINS)),

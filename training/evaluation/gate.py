@@ -1,10 +1,10 @@
-"""Whether a new model may take the place of the one in use: clustered non-inferiority; no torch.
+"""The gate: a clustered non-inferiority test of a new model against the one in use; no torch.
 
-Cells of one patient are alike, so patients (fields where no patient is known) are what is counted. The
-difference of two models' scores has an interval from the delete-one-patient jackknife with Student's t of
-one degree of freedom less than there are patients (Efron & Tibshirani, *An Introduction to the Bootstrap*,
+Cells of one patient are correlated, so patients (fields, if the patient is unknown) are the sampling units.
+The interval of the difference of the models' scores is from the delete-one-patient jackknife with Student's t
+of one degree of freedom less than there are patients (Efron & Tibshirani, *An Introduction to the Bootstrap*,
 1993, chapter 11; Cameron, Gelbach & Miller, *Bootstrap-based improvements for inference with clustered
-errors*, 2008, say why percentile bootstraps of few clusters are too narrow).
+errors*, 2008, show why percentile bootstraps of few clusters are too narrow).
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from training.evaluation.units import of_units
 from training.reasons import Reason
 
 MIN_UNITS = 5
-"""Of fewer patients nothing is concluded: how patients differ is then as good as unknown."""
+"""Minimum number of patients: with fewer, the variance between patients is as good as unknown."""
 
 MARGIN = 0.05
-"""A model that is worse by no more than this is taken: it has learnt from more cells."""
+"""Non-inferiority margin: the new model was trained on more cells."""
 
 LEVEL = 0.9
-"""Of the interval: two one-sided tests of 5% each, as is usual for non-inferiority."""
+"""Confidence level of the interval: two one-sided tests of 5% each, as is usual for non-inferiority."""
 
 _MAX_GROUPS = 40
-"""More patients are left out in groups: more would cost time and change nothing."""
+"""Maximum number of jackknife groups: more patients are left out in groups, to save time."""
 
 Verdict = Literal["not_worse", "undecided", "worse", "cannot_judge"]
 
@@ -48,7 +48,7 @@ class Comparison:
         ``"not_worse"``: the interval lies above -`margin`. ``"worse"``: it lies below 0, and the difference
         below -`margin`. ``"undecided"``: neither. ``"cannot_judge"``: there is no interval.
     units
-        How many patients (fields where no patient is known) it stands on.
+        Number of patients (fields, if the patient is unknown).
     reason
         Caveats of the comparison; ``None`` if the model is shown to be not worse.
     """
@@ -64,7 +64,7 @@ class Comparison:
 
     @property
     def worse(self) -> bool:
-        """Whether the new model is shown to be worse, so that the old one stays in use."""
+        """Whether the new model is significantly worse, so that the old one stays in use."""
         return self.verdict == "worse"
 
     def stored(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def cannot_judge(reason: Reason, units: int = 0) -> Comparison:
     return Comparison("cannot_judge", units, reason=reason)
 
 
-def few(units: Collection[str]) -> Comparison:
+def too_few(units: Collection[str]) -> Comparison:
     """Return the result for too few patients to compare by."""
     reason = Reason(
         "It could not be compared with the model before: the measured held-out cells are {units}, and "
@@ -90,9 +90,9 @@ def few(units: Collection[str]) -> Comparison:
 
 
 def units_of(results: Sequence[FieldResult]) -> dict[str, list[int]]:
-    """Return the patients (fields if none is known) that have cells to judge by, and their results' places.
+    """Return the patients (fields, if unknown) that have cells, to the indices of their results.
 
-    A field without cells goes with its patient; of a patient without any cell nothing is counted.
+    A field without cells belongs to its patient; a patient without any cell is not included.
     """
     units: dict[str, list[int]] = defaultdict(list)
     for i, result in enumerate(results):
@@ -107,37 +107,37 @@ def compare(
     attributes: Sequence[str] = (),
     measure: Callable[[Sequence[FieldResult], Sequence[str]], float] = score,
 ) -> Comparison:
-    """Compare two models on the same fields, patients taken as wholes.
+    """Compare two models on the same fields by a jackknife over patients.
 
     Parameters
     ----------
     new, old
         Results of the same fields in the same order.
     """
-    of = units_of(new)
-    if len(of) < MIN_UNITS:
-        return few(of)
-    units = list(of.values())
+    rows_of_unit = units_of(new)
+    if len(rows_of_unit) < MIN_UNITS:
+        return too_few(rows_of_unit)
+    units = list(rows_of_unit.values())
 
     def difference(rows: Sequence[int]) -> float:
         return measure([new[i] for i in rows], attributes) - measure([old[i] for i in rows], attributes)
 
-    every = range(len(new))
+    everything = range(len(new))
     groups = [set(chain(*units[i::_MAX_GROUPS])) for i in range(min(len(units), _MAX_GROUPS))]
-    without = [difference([i for i in every if i not in left]) for left in groups]
+    jackknife = [difference([i for i in everything if i not in omitted]) for omitted in groups]
     from scipy.stats import t  # takes a second to import
 
-    g, whole = len(groups), difference(every)
-    error = float(np.sqrt((g - 1) / g * np.sum((np.array(without) - np.mean(without)) ** 2)))
-    reach = float(t.ppf((1 + LEVEL) / 2, g - 1)) * error
-    low, high = whole - reach, whole + reach
+    g, full = len(groups), difference(everything)
+    error = float(np.sqrt((g - 1) / g * np.sum((np.array(jackknife) - np.mean(jackknife)) ** 2)))
+    half_width = float(t.ppf((1 + LEVEL) / 2, g - 1)) * error
+    low, high = full - half_width, full + half_width
     verdict: Verdict = "undecided"
     if low > -MARGIN:
         verdict = "not_worse"
-    elif high < 0 and whole < -MARGIN:
+    elif high < 0 and full < -MARGIN:
         verdict = "worse"
-    values = {"difference": f"{whole:+.3f}", "low": f"{low:+.3f}", "high": f"{high:+.3f}", "level": LEVEL}
-    numbers = {
+    values = {"difference": f"{full:+.3f}", "low": f"{low:+.3f}", "high": f"{high:+.3f}", "level": LEVEL}
+    reasons = {
         "not_worse": None,
         "worse": Reason(
             "On the held-out cells it is worse than the model in use, which stays active: {difference}, with "
@@ -147,8 +147,8 @@ def compare(
         "undecided": Reason(
             "Cells {units} are too few to show whether it is worse than the model before: {difference}, with "
             "{level:.0%} certainty between {low} and {high}",
-            units=of_units(len(of), count_fields(of)),
+            units=of_units(len(rows_of_unit), count_fields(rows_of_unit)),
             **values,
         ),
     }[verdict]
-    return Comparison(verdict, len(units), whole, low, high, reason=numbers)
+    return Comparison(verdict, len(units), full, low, high, reason=reasons)

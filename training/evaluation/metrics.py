@@ -1,15 +1,15 @@
-"""How good proposals are, where the truth is known; no torch.
+"""Metrics of proposals against ground truth; no torch.
 
-Truth counts where its centre lies in the evaluated area (finished regions, or a whole field, less ignore
-areas). Proposals centred elsewhere are dropped *before* matching. What is centred within a quarter of its own
-side of the area's border does not count, neither as hit nor as miss: the cell of an unmatched proposal may be
-centred outside, and to count only the hits there would flatter precision. A missing or unsure value is never
-a class: such a cell counts for its box only.
+A true cell counts if its centre lies in the evaluated area (finished regions, or a whole field, without the
+ignore areas). Proposals centred elsewhere are dropped *before* matching. Boxes whose centre is within a
+quarter of their own side of the area's border are ignored, neither hit nor miss: the cell of an unmatched
+proposal may be centred outside, and counting only the hits there would bias precision. A missing or unsure
+value is never a class: such a cell counts for detection only.
 
-Where several readings label a cell, the value with most votes is the truth. Where votes tie, a prediction
-that agrees with any of the tied values is right: the value that was predicted is then the truth, and the
-first of the tied values where another one was predicted or the cell was not found. In the ranking of a
-class, a cell that may be of it by tied votes is passed over unless it was predicted to be.
+If several readings label a cell, the majority value is the truth. If votes tie, a prediction of any of the
+tied values is correct: the predicted value is then the truth, and the first of the tied values if another one
+was predicted or the cell was not found. In the ranking of a class, a cell that is of it by one of the tied
+votes is ignored unless it was predicted to be.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from annotation_store.schema.reserved import UNSURE
 from annotation_store.splits import field_unit
 
 IOU = 0.5
-"""A proposal finds a cell when their boxes overlap at least this much (intersection over union)."""
+"""Minimum IoU (intersection over union) of a proposal with the cell it finds."""
 
 BORDER = 0.25
-"""Width of the border over the side of a box that is centred there: few boxes that find a cell are centred
-farther from the cell's own centre, and regions are small, so that a wide border would leave few cells."""
+"""Width of the border over the side of a box centred there: few matched boxes are centred farther from the
+cell's own centre, and regions are small, so that a wide border would leave few cells."""
 
 MIN_CELLS_WITHIN_CLASS = 5
-"""Cells of a class that must have a value before the value is measured within the class."""
+"""Minimum number of cells of a value to measure it within a class."""
 
 _RECALLS = np.linspace(0, 1, 101)
 
 
 @dataclass(frozen=True)
 class TrueCell:
-    """A cell that is known to be there; see `annotation_store.records.Cell`.
+    """A ground-truth cell; see `annotation_store.records.Cell`.
 
     Attributes
     ----------
     ties
-        Where votes of several readings tie: ``"class"`` or an attribute's name to the values with most votes,
-        of which the first is `cell_class` or stands in `attributes` too.
+        If votes of several readings tie: ``"class"`` or an attribute's name to the tied values, the first of
+        which is also `cell_class` or in `attributes`.
     """
 
     box: Box
@@ -56,32 +56,32 @@ class TrueCell:
     attributes: Mapping[str, str] = field(default_factory=dict)
     ties: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def settled(self, found: Proposal) -> TrueCell:
-        """Return the cell as it is judged where a proposal found it: what ties is what was predicted."""
+    def resolve_ties(self, proposal: Proposal) -> TrueCell:
+        """Return the cell with ties resolved in favour of the proposal that found it."""
         if not self.ties:
             return self
-        predicted = {"class": found.best_class, **found.best_attributes}
-        right = {name: said for name, tied in self.ties.items() if (said := predicted.get(name)) in tied}
-        cell_class = right.pop("class", self.cell_class)
-        return replace(self, cell_class=cell_class, attributes={**self.attributes, **right})
+        predicted = {"class": proposal.best_class, **proposal.best_attributes}
+        correct = {name: value for name, tied in self.ties.items() if (value := predicted.get(name)) in tied}
+        cell_class = correct.pop("class", self.cell_class)
+        return replace(self, cell_class=cell_class, attributes={**self.attributes, **correct})
 
 
 @dataclass(frozen=True)
 class FieldTruth:
-    """What is known of a field.
+    """Ground truth of a field.
 
     Attributes
     ----------
     cells
-        All known cells; those centred outside the evaluated area do not count.
+        All annotated cells; those centred outside the evaluated area do not count.
     inside
         The evaluated area: finished regions; ``None`` = the whole field.
     outside
-        Areas taken out of it: ignore areas, or regions that were learnt from.
+        Areas excluded from it: ignore areas, or training regions.
     patient
-        The unit of splits and intervals (see `annotation_store.splits.units`); the name if none is given.
+        The unit of splits and intervals (see `annotation_store.splits.units`); the field's name if unknown.
     domain
-        Microscope, camera and stain, as far as they are known: see `training.networks.scale.domain_of`.
+        Microscope, camera and stain, if known: see `training.networks.scale.domain_of`.
     """
 
     name: str
@@ -95,7 +95,7 @@ class FieldTruth:
 
     @property
     def unit(self) -> str:
-        """What is never parted, and resampled as one in bootstraps."""
+        """The unit that is never split, and resampled as a whole in bootstraps."""
         return self.patient or field_unit(self.name)
 
     def covers(self, box: Box) -> bool:
@@ -106,14 +106,14 @@ class FieldTruth:
 
     @property
     def counted(self) -> int:
-        """How many of the cells count: centred in the evaluated area, and not at its border."""
+        """Number of cells that count: centred in the evaluated area, and not at its border."""
         inside = [cell.box for cell in self.cells if self.covers(cell.box)]
         return int((~self.at_border(inside)).sum())
 
     def at_border(self, boxes: Sequence[Box]) -> np.ndarray:
         """Return, for each box ``(n,)``, whether its centre is within `BORDER` sides of the area's border.
 
-        The edge of the field is no border: nothing is centred beyond it.
+        The edge of the field does not count as border: nothing is centred beyond it.
         """
         if not boxes or (border := self._border()).is_empty:  # an area without boxes may have none
             return np.zeros(len(boxes), bool)
@@ -133,14 +133,14 @@ class FieldTruth:
 
 @dataclass
 class Ranking:
-    """Proposals of one kind (any cell, or one class) with what they turned out to be.
+    """Scores and hits of proposals (of any cell, or of one class), for ranking metrics.
 
     Attributes
     ----------
     scores, hits
-        ``(n,)``: score, and whether it found a cell; ignored proposals are left out.
+        ``(n,)``: score, and whether it is a true positive; ignored proposals are not included.
     truths
-        How many cells that count there were to find.
+        Number of true cells that count.
     """
 
     scores: np.ndarray
@@ -150,20 +150,20 @@ class Ranking:
 
 @dataclass
 class FieldResult:
-    """The outcome on one field, from which any summary is made; what lies at the border is in none of it.
+    """Evaluation of one field, from which summaries are computed; cells at the border are not included.
 
     Attributes
     ----------
     found
-        Class-free ranking.
+        Ranking regardless of class.
     classes
         Class name to its ranking by ``p(cell) p(class | cell)``.
     matched
         Pairs of true cell and the proposal that found it, most confident first.
     missed
-        True cells that no proposal found.
+        False negatives: true cells that no proposal found.
     spurious
-        Proposals that found none, ignored ones aside.
+        False positives: proposals that found no cell, without ignored ones.
     """
 
     patient: str
@@ -176,7 +176,7 @@ class FieldResult:
 
 
 def match(overlaps: np.ndarray, order: Sequence[int], ignored: np.ndarray) -> np.ndarray:
-    """Match proposals to cells as COCO does: the best score chooses first, the best free overlap of `IOU`.
+    """Match proposals to cells greedily as COCO does: by descending score, to the free cell of highest IoU.
 
     Parameters
     ----------
@@ -185,28 +185,28 @@ def match(overlaps: np.ndarray, order: Sequence[int], ignored: np.ndarray) -> np
     order
         Indices of the proposals, best first.
     ignored
-        ``(cells,)`` bool: chosen only where no cell that counts is free; may be chosen again.
+        ``(cells,)`` bool: matched only if no other cell is free; may be matched again.
 
     Returns
     -------
     numpy.ndarray
         ``(proposals,)`` int: index of the cell, -1 = none.
     """
-    taken = np.zeros(overlaps.shape[1], bool)
+    matched = np.zeros(overlaps.shape[1], bool)
     result = np.full(overlaps.shape[0], -1)
     for i in order:
-        for candidates in (~ignored & ~taken, ignored):
+        for candidates in (~ignored & ~matched, ignored):
             row = np.where(candidates, overlaps[i], -1)
             if len(row) and row.max() >= IOU:
                 result[i] = int(row.argmax())
-                taken[result[i]] = True
+                matched[result[i]] = True
                 break
     return result
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """Which proposals found which cells of an evaluated area.
+    """Matching of proposals to the cells of an evaluated area.
 
     Attributes
     ----------
@@ -230,17 +230,17 @@ class Pairing:
 
     @property
     def hits(self) -> np.ndarray:
-        """Whether each proposal found a cell that counts."""
+        """Whether each proposal is matched to a cell that counts."""
         return np.array([j >= 0 and bool(self.inner[j]) for j in self.found], bool)
 
     @property
     def counts(self) -> np.ndarray:
-        """Whether each proposal counts: it found a cell that counts, or none and is not at the border."""
+        """Whether each proposal counts: matched to a cell that counts, or unmatched and not at the border."""
         return np.asarray(self.hits | (self.found < 0) & ~self.near)
 
 
 def pair(truth: FieldTruth, boxes: Sequence[Box]) -> Pairing:
-    """Match boxes, the most confident first and all centred in the area, to the cells of a field."""
+    """Match boxes to the cells of a field; they must be centred in the area, the most confident first."""
     cells = tuple(cell for cell in truth.cells if truth.covers(cell.box))
     inner = ~truth.at_border([cell.box for cell in cells])
     overlaps = iou_matrix(np.array(boxes), np.array([c.box for c in cells]))
@@ -262,42 +262,51 @@ def evaluate_field(
     classes
         The classes to rank.
     groups
-        Class group to its classes; a cell of a group is ignored for its members and none of the others.
+        Class group to its classes; a cell of a group is ignored for its members and counts for all others.
     """
     groups = groups or {}
-    kept = sorted((p for p in proposals if truth.covers(p.box)), key=lambda p: -p.confidence)
-    pairs = pair(truth, [p.box for p in kept])
-    confidences = np.array([p.confidence for p in kept], np.float64)
+    kept = sorted(
+        (proposal for proposal in proposals if truth.covers(proposal.box)),
+        key=lambda proposal: -proposal.confidence,
+    )
+    pairs = pair(truth, [proposal.box for proposal in kept])
+    confidences = np.array([proposal.confidence for proposal in kept], np.float64)
     ranking = Ranking(confidences[pairs.counts], pairs.hits[pairs.counts], int(pairs.inner.sum()))
 
     cells = list(pairs.cells)
-    for p, j in zip(kept, pairs.found, strict=True):
+    for proposal, j in zip(kept, pairs.found, strict=True):
         if j >= 0:
-            cells[j] = pairs.cells[j].settled(p)
+            cells[j] = pairs.cells[j].resolve_ties(proposal)
     by_class = {}
     for name in classes:
-        scores = confidences * np.array([p.class_probabilities.get(name, 0.0) for p in kept])
-        of_class = np.array([cell.cell_class == name for cell in cells], bool) & pairs.inner
-        open_ = np.array([_may_be(cell, name, groups) for cell in cells], bool) & ~of_class
-        open_ |= ~pairs.inner
-        relevant = np.flatnonzero(of_class | open_)
+        scores = confidences * np.array([proposal.class_probabilities.get(name, 0.0) for proposal in kept])
+        is_class = np.array([cell.cell_class == name for cell in cells], bool) & pairs.inner
+        ambiguous = np.array([_is_ambiguous(cell, name, groups) for cell in cells], bool) & ~is_class
+        ambiguous |= ~pairs.inner
+        relevant = np.flatnonzero(is_class | ambiguous)
         chosen = scores >= 1e-3
         order = [int(i) for i in np.argsort(-scores, kind="stable") if chosen[i]]
-        hit = match(pairs.overlaps[:, relevant], order, open_[relevant])
-        real = np.array([h >= 0 and bool(of_class[relevant[h]]) for h in hit], bool)
-        ignore = (hit >= 0) & ~real | (hit < 0) & pairs.near
-        use = chosen & ~ignore
-        by_class[name] = Ranking(scores[use], real[use], int(of_class.sum()))
+        hit = match(pairs.overlaps[:, relevant], order, ambiguous[relevant])
+        hits = np.array([h >= 0 and bool(is_class[relevant[h]]) for h in hit], bool)
+        ignore = (hit >= 0) & ~hits | (hit < 0) & pairs.near
+        counted = chosen & ~ignore
+        by_class[name] = Ranking(scores[counted], hits[counted], int(is_class.sum()))
 
-    matched = [(cells[j], p) for p, j, hit in zip(kept, pairs.found, pairs.hits, strict=True) if hit]
-    lost = pairs.inner.copy()
-    lost[pairs.found[pairs.hits]] = False
-    missed = [cells[j] for j in np.flatnonzero(lost)]
-    spurious = [p for p, j, counts in zip(kept, pairs.found, pairs.counts, strict=True) if counts and j < 0]
+    matched = [
+        (cells[j], proposal) for proposal, j, hit in zip(kept, pairs.found, pairs.hits, strict=True) if hit
+    ]
+    is_missed = pairs.inner.copy()
+    is_missed[pairs.found[pairs.hits]] = False
+    missed = [cells[j] for j in np.flatnonzero(is_missed)]
+    spurious = [
+        proposal
+        for proposal, j, counts in zip(kept, pairs.found, pairs.counts, strict=True)
+        if counts and j < 0
+    ]
     return FieldResult(truth.unit, ranking, by_class, matched, missed, spurious, truth.domain)
 
 
-def _may_be(cell: TrueCell, name: str, groups: Mapping[str, Sequence[str]]) -> bool:
+def _is_ambiguous(cell: TrueCell, name: str, groups: Mapping[str, Sequence[str]]) -> bool:
     if cell.cell_class is None or cell.cell_class == UNSURE:
         return True
     return name in groups.get(cell.cell_class, ()) or name in cell.ties.get("class", ())
@@ -306,14 +315,14 @@ def _may_be(cell: TrueCell, name: str, groups: Mapping[str, Sequence[str]]) -> b
 def best_first(ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:
     """Return scores, highest first, and hits in the same order.
 
-    Where scores are equal each hit is the mean of theirs, so that the order of the fields changes nothing.
+    Hits of equal scores are averaged, so that the result does not depend on the order of the fields.
     """
     order = np.argsort(-ranking.scores, kind="stable")
     scores, hits = ranking.scores[order], ranking.hits[order].astype(np.float64)
-    new = np.flatnonzero(np.diff(scores, prepend=np.nan) != 0)
-    if len(new) < len(scores):
-        counts = np.diff(new, append=len(scores))
-        hits = np.repeat(np.add.reduceat(hits, new) / counts, counts)
+    starts = np.flatnonzero(np.diff(scores, prepend=np.nan) != 0)
+    if len(starts) < len(scores):
+        counts = np.diff(starts, append=len(scores))
+        hits = np.repeat(np.add.reduceat(hits, starts) / counts, counts)
     return scores, hits
 
 
@@ -321,14 +330,18 @@ def average_precision(ranking: Ranking) -> float:
     """Return the average precision as COCO computes it (101 recalls); NaN if there is nothing to find."""
     if not ranking.truths:
         return float("nan")
-    _, ordered = best_first(ranking)
-    hits = np.cumsum(ordered)
+    _, hits_by_score = best_first(ranking)
+    hits = np.cumsum(hits_by_score)
     precision = hits / np.arange(1, len(hits) + 1)
     recall = hits / ranking.truths
     precision = np.maximum.accumulate(precision[::-1])[::-1]
-    at = np.searchsorted(recall, _RECALLS, side="left")
+    positions = np.searchsorted(recall, _RECALLS, side="left")
     return (
-        float(np.where(at < len(precision), precision[np.minimum(at, len(precision) - 1)], 0).mean())
+        float(
+            np.where(
+                positions < len(precision), precision[np.minimum(positions, len(precision) - 1)], 0
+            ).mean()
+        )
         if len(precision)
         else 0.0
     )
@@ -344,9 +357,9 @@ def precision_recall(ranking: Ranking, threshold: float) -> tuple[float, float]:
 
 
 def best_threshold(ranking: Ranking) -> float:
-    """Return the score at which F1 is highest; 0.5 where nothing is found."""
-    scores, ordered = best_first(ranking)
-    hits = np.cumsum(ordered)
+    """Return the score at which F1 is highest; 0.5 if there are no hits."""
+    scores, hits_by_score = best_first(ranking)
+    hits = np.cumsum(hits_by_score)
     f1 = 2 * hits / (np.arange(1, len(hits) + 1) + max(1, ranking.truths))
     return float(scores[int(f1.argmax())]) if len(f1) and f1.max() > 0 else 0.5
 
@@ -355,39 +368,39 @@ def macro_f1(truth: Sequence[str], predicted: Sequence[str | None]) -> float:
     """Return F1 averaged over the values in the truth; ``None`` = no prediction. NaN if empty."""
     scores = []
     for value in sorted(set(truth)):
-        both = sum(t == value and s == value for t, s in zip(truth, predicted, strict=True))
-        either = sum(t == value for t in truth) + sum(s == value for s in predicted)
-        scores.append(2 * both / either)
+        true_positives = sum(t == value and p == value for t, p in zip(truth, predicted, strict=True))
+        total = sum(t == value for t in truth) + sum(p == value for p in predicted)
+        scores.append(2 * true_positives / total)
     return float(np.mean(scores)) if scores else float("nan")
 
 
 def expected_calibration_error(ranking: Ranking, bins: int = 15) -> float:
-    """Return the mean gap between confidence and share of hits, over bins of equal mass; NaN if empty."""
+    """Return the expected calibration error over bins of equal mass; NaN if empty."""
     n = len(ranking.scores)
     if not n:
         return float("nan")
     scores, hits = best_first(ranking)
     bins = min(bins, n)
     parts = zip(np.array_split(scores, bins), np.array_split(hits, bins), strict=True)
-    return float(sum(len(part) * abs(part.mean() - right.mean()) for part, right in parts) / n)
+    return float(sum(len(part) * abs(part.mean() - part_hits.mean()) for part, part_hits in parts) / n)
 
 
 def merged(rankings: Iterable[Ranking]) -> Ranking:
     """Concatenate the rankings of several fields."""
-    some = list(rankings)
-    if not some:
+    parts = list(rankings)
+    if not parts:
         return Ranking(np.zeros(0), np.zeros(0, bool), 0)
     return Ranking(
-        np.concatenate([r.scores for r in some]),
-        np.concatenate([r.hits for r in some]),
-        sum(r.truths for r in some),
+        np.concatenate([r.scores for r in parts]),
+        np.concatenate([r.hits for r in parts]),
+        sum(r.truths for r in parts),
     )
 
 
 def summarise(
     results: Sequence[FieldResult], *, attributes: Sequence[str] = (), threshold: float = 0.5
 ) -> dict[str, Any]:
-    """Sum up fields in numbers; what could not be measured is ``None``.
+    """Compute the metrics of fields; undefined ones are ``None``.
 
     Parameters
     ----------
@@ -400,28 +413,30 @@ def summarise(
     -------
     dict
         ``fields``, ``cells``; ``ap50`` (white cells, class-free); ``map50`` (mean over the classes that
-        occur) and ``ap50_of`` (class to number); ``precision``, ``recall`` at ``threshold``;
-        ``written`` (`written_right`); ``best_threshold``; ``ece``; ``class_f1`` with ``class_n`` on matched
-        cells; ``attribute_f1`` (mean over attributes that occur) and ``attributes`` (name to ``f1``,
-        ``f1_end_to_end``, ``accuracy``, ``n``, and what an attribute says beyond the class: ``look_up`` and
+        occur) and ``ap50_of`` (class to number); ``precision``, ``recall`` at ``threshold``; ``acceptances``
+        (`acceptance_precision`); ``best_threshold``; ``ece``; ``class_f1`` with ``class_n`` on matched cells;
+        ``attribute_f1`` (mean over attributes that occur) and ``attributes`` (name to ``f1``,
+        ``f1_end_to_end``, ``accuracy``, ``n``, and the prediction beyond the class: ``look_up`` and
         ``within_class``, see `beyond_class`).
     """
     found = merged(result.found for result in results)
     names = sorted({name for result in results for name in result.classes})
-    of_class = {
+    ap_of_class = {
         name: average_precision(merged(r.classes[name] for r in results if name in r.classes))
         for name in names
     }
-    of_class = {name: value for name, value in of_class.items() if np.isfinite(value)}
+    ap_of_class = {name: value for name, value in ap_of_class.items() if np.isfinite(value)}
     precision, recall = precision_recall(found, threshold)
-    sure = [(cell, p) for r in results for cell, p in r.matched if p.confidence >= threshold]
+    confident = [(cell, p) for r in results for cell, p in r.matched if p.confidence >= threshold]
     missed = [cell for r in results for cell in r.missed]
     missed += [cell for r in results for cell, p in r.matched if p.confidence < threshold]
-    singles = set(names)
+    class_names = set(names)
     pairs = [
-        (c.cell_class, p.best_class) for c, p in sure if c.cell_class in singles and c.cell_class is not None
+        (c.cell_class, p.best_class)
+        for c, p in confident
+        if c.cell_class in class_names and c.cell_class is not None
     ]
-    table = {name: _attribute(name, sure, missed) for name in attributes}
+    table = {name: _attribute(name, confident, missed) for name in attributes}
     present = [row["f1"] for row in table.values() if row["n"]]
     return {
         "fields": len(results),
@@ -430,11 +445,11 @@ def summarise(
         "proposals": int((found.scores >= threshold).sum()),
         "threshold": threshold,
         "ap50": _number(average_precision(found)),
-        "map50": _number(float(np.mean(list(of_class.values()))) if of_class else float("nan")),
-        "ap50_of": of_class,
+        "map50": _number(float(np.mean(list(ap_of_class.values()))) if ap_of_class else float("nan")),
+        "ap50_of": ap_of_class,
         "precision": _number(precision),
         "recall": _number(recall),
-        "written": written_right(results, threshold),
+        "written": acceptance_precision(results, threshold),
         "best_threshold": best_threshold(found),
         "ece": _number(expected_calibration_error(found)),
         "class_f1": _number(macro_f1([t for t, _ in pairs], [s for _, s in pairs])),
@@ -444,12 +459,12 @@ def summarise(
     }
 
 
-def written_right(results: Sequence[FieldResult], threshold: float) -> dict[str, Any]:
-    """Count how often what accepting would write is right, of proposals at least this probable.
+def acceptance_precision(results: Sequence[FieldResult], threshold: float) -> dict[str, Any]:
+    """Compute the precision of accepting all proposals with at least this probability.
 
-    What counts is `Proposal.probability` and the class written; a proposal without class is right where it
-    found a cell. Cells whose own class is missing, unsure or a group judge no class and are left out, and so
-    are unknown ones (`Proposal.is_unknown`), which must be accepted individually.
+    A proposal is judged by `Proposal.probability` and its class; without a class, it is correct if it found a
+    cell. Cells whose true class is missing, unsure or a group are ignored, and so are unknown cells
+    (`Proposal.is_unknown`), which must be accepted individually.
 
     Returns
     -------
@@ -457,17 +472,17 @@ def written_right(results: Sequence[FieldResult], threshold: float) -> dict[str,
         ``threshold``; ``right`` of ``of``; ``classes``: class to ``[right, of]``, without class under ``""``.
     """
     counts: dict[str, list[int]] = {}
-    for one in written(results):
-        if one.probability >= threshold:
-            own = counts.setdefault(one.cell_class, [0, 0])
-            own[0] += one.right
-            own[1] += 1
-    right, of = (sum(pair[i] for pair in counts.values()) for i in (0, 1))
-    return {"threshold": threshold, "right": right, "of": of, "classes": counts}
+    for accepted in acceptances(results):
+        if accepted.probability >= threshold:
+            counts_of_class = counts.setdefault(accepted.cell_class, [0, 0])
+            counts_of_class[0] += accepted.right
+            counts_of_class[1] += 1
+    right, total = (sum(pair[i] for pair in counts.values()) for i in (0, 1))
+    return {"threshold": threshold, "right": right, "of": total, "classes": counts}
 
 
-class Written(NamedTuple):
-    """What accepting a proposal would write: a class or ``""``, how probable it is, whether it is right."""
+class Acceptance(NamedTuple):
+    """The result of accepting a proposal: its class or ``""``, its probability, whether it is correct."""
 
     patient: str
     cell_class: str
@@ -475,17 +490,17 @@ class Written(NamedTuple):
     right: bool
 
 
-def written(results: Iterable[FieldResult]) -> Iterator[Written]:
-    """Return what accepting each proposal would write; see `written_right`."""
+def acceptances(results: Iterable[FieldResult]) -> Iterator[Acceptance]:
+    """Yield the result of accepting each proposal; see `acceptance_precision`."""
     for result in results:
-        singles = set(result.classes)
+        class_names = set(result.classes)
         for cell, p in result.matched:
-            if not p.is_unknown and (p.best_class is None or cell.cell_class in singles):
+            if not p.is_unknown and (p.best_class is None or cell.cell_class in class_names):
                 right = p.best_class in (None, cell.cell_class)
-                yield Written(result.patient, p.best_class or "", p.probability, right)
+                yield Acceptance(result.patient, p.best_class or "", p.probability, right)
         for p in result.spurious:
             if not p.is_unknown:
-                yield Written(result.patient, p.best_class or "", p.probability, False)
+                yield Acceptance(result.patient, p.best_class or "", p.probability, False)
 
 
 def _attribute(
@@ -497,23 +512,25 @@ def _attribute(
         if cell.attributes.get(name, UNSURE) != UNSURE
     ]
     truth, predicted = [t for t, _ in pairs], [s for _, s in pairs]
-    known = [
+    labelled = [
         (cell.cell_class, cell.attributes[name], p.best_attributes.get(name))
         for cell, p in matched
         if cell.cell_class is not None and cell.attributes.get(name, UNSURE) != UNSURE
     ]
-    lost = [cell.attributes[name] for cell in missed if cell.attributes.get(name, UNSURE) != UNSURE]
+    missed_values = [cell.attributes[name] for cell in missed if cell.attributes.get(name, UNSURE) != UNSURE]
     return {
         "f1": _number(macro_f1(truth, predicted)),
-        "f1_end_to_end": _number(macro_f1(truth + lost, [*predicted, *([None] * len(lost))])),
+        "f1_end_to_end": _number(
+            macro_f1(truth + missed_values, [*predicted, *([None] * len(missed_values))])
+        ),
         "accuracy": _number(float(np.mean([t == s for t, s in pairs])) if pairs else float("nan")),
         "n": len(pairs),
-        **beyond_class(known),
+        **beyond_class(labelled),
     }
 
 
 def beyond_class(cells: Sequence[tuple[str, str, str | None]]) -> dict[str, float | None]:
-    """Return how much of an attribute is predicted beyond what the cell's class implies.
+    """Measure how well an attribute is predicted beyond what the class of the cell implies.
 
     Parameters
     ----------
@@ -523,27 +540,30 @@ def beyond_class(cells: Sequence[tuple[str, str, str | None]]) -> dict[str, floa
     Returns
     -------
     dict
-        ``look_up``: the macro-F1 of giving each cell the commonest value of its class; ``within_class``: the
-        mean recall of the values among the cells of one class (chance: one over their number), averaged over
-        the classes in which two values or more have `MIN_CELLS_WITHIN_CLASS` cells. ``None`` if there are
-        none.
+        ``look_up``: macro-F1 of the baseline that predicts the most common value of the true class;
+        ``within_class``: balanced accuracy of the values within a class (chance: one over their number),
+        averaged over the classes with at least two values of `MIN_CELLS_WITHIN_CLASS` cells. ``None`` if
+        undefined.
     """
     of_class: dict[str, list[tuple[str, str | None]]] = {}
     for name, true, predicted in cells:
         of_class.setdefault(name, []).append((true, predicted))
-    usual = {}
+    most_common = {}
     balanced = []
-    for name, some in sorted(of_class.items()):
-        counts = Counter(true for true, _ in some)
-        usual[name] = max(sorted(counts), key=counts.__getitem__)
-        met = [value for value, n in sorted(counts.items()) if n >= MIN_CELLS_WITHIN_CLASS]
-        if len(met) >= 2:
+    for name, values in sorted(of_class.items()):
+        counts = Counter(true for true, _ in values)
+        most_common[name] = max(sorted(counts), key=counts.__getitem__)
+        frequent = [value for value, n in sorted(counts.items()) if n >= MIN_CELLS_WITHIN_CLASS]
+        if len(frequent) >= 2:
             recalls = [
-                np.mean([predicted == true for true, predicted in some if true == value]) for value in met
+                np.mean([predicted == true for true, predicted in values if true == value])
+                for value in frequent
             ]
             balanced.append(float(np.mean(recalls)))
     return {
-        "look_up": _number(macro_f1([true for _, true, _ in cells], [usual[name] for name, _, _ in cells])),
+        "look_up": _number(
+            macro_f1([true for _, true, _ in cells], [most_common[name] for name, _, _ in cells])
+        ),
         "within_class": _number(float(np.mean(balanced)) if balanced else float("nan")),
     }
 
@@ -553,7 +573,7 @@ def _number(value: float) -> float | None:
 
 
 def score(results: Sequence[FieldResult], attributes: Sequence[str] = ()) -> float:
-    """Return one number to compare models by: the mean of AP50, class F1 and attribute F1 where measured."""
+    """Return one number to compare models by: the mean of AP50, class F1 and attribute F1, if defined."""
     numbers = summarise(results, attributes=attributes, threshold=0.25)
     parts = [numbers[key] for key in ("ap50", "class_f1", "attribute_f1") if numbers[key] is not None]
     return float(np.mean(parts)) if parts else 0.0

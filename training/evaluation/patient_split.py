@@ -1,4 +1,4 @@
-"""Which units (`annotation_store.splits`) are kept out of training, to measure models on."""
+"""Split units (`annotation_store.splits`) into training and held-out ones."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from annotation_store import Project
 
 MIN_CELLS = 30
-"""With fewer cells than this all are needed for learning, and nothing is held out."""
+"""With fewer cells, all are used for training and none are held out."""
 
 
 def count_fields(units: Iterable[str]) -> int:
-    """Count the units whose patient is not known: slides and fields that stand for themselves."""
+    """Count the units with unknown patient: slides and fields that are units themselves."""
     return sum(map(stands_for_itself, units))
 
 
-def known_as(field: Field, unit: str) -> tuple[str, str]:
-    """Return what cards call the unit that a field belongs to: its name, and its name in older cards.
+def card_names(field: Field, unit: str) -> tuple[str, str]:
+    """Return the names of a field's unit in cards: its name, and its name in older cards.
 
     Cards of versions before `annotation_store.splits.units` name the patient, or the field's content.
     """
@@ -36,20 +36,26 @@ def held_out_key(project: Project, unit: str) -> str:
 
 
 def listed_as_held_out(cards: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """Return what the cards of models list as held out: keyed hashes; in older cards, names."""
+    """Return the held-out units that cards list: keyed hashes; in older cards, names."""
     listed = (card.get("held_out") for card in cards)
-    return frozenset(one for some in listed if isinstance(some, list) for one in some if isinstance(one, str))
+    return frozenset(
+        entry
+        for entries in listed
+        if isinstance(entries, list)
+        for entry in entries
+        if isinstance(entry, str)
+    )
 
 
-def among(project: Project, names: Iterable[str], listed: Collection[str]) -> set[str]:
-    """Return the card entries of these names."""
+def listed_entries(project: Project, names: Iterable[str], listed: Collection[str]) -> set[str]:
+    """Return the entries of cards that stand for these names."""
     if not listed:
         return set()
     return {entry for name in names for entry in (name, held_out_key(project, name)) if entry in listed}
 
 
 MIN_CELLS_OF_CLASS = 3
-"""Cells of a class that are left for learning: of a class with fewer, none is held out."""
+"""Minimum number of training cells of a class: none is held out of a class with fewer."""
 
 
 def held_out(
@@ -68,34 +74,34 @@ def held_out(
     share
         Share of the cells to hold out, 0 to 1.
     already
-        Held out before: once in, always in.
+        Units that were held out before: they remain held out.
     learnt
-        Whom the model that is trained on from has learnt from: to hold them out now would measure nothing.
+        Training units of the parent model, which cannot be held out.
 
     Returns
     -------
     set
         Units, in the order of a hash of their names until the share is reached; at least one unit
-        with cells is left for learning, and of each class `MIN_CELLS_OF_CLASS` cells. No new ones where there
-        are fewer than `MIN_CELLS` cells.
+        with cells and `MIN_CELLS_OF_CLASS` cells of each class remain for training. No new ones if there are
+        fewer than `MIN_CELLS` cells.
     """
-    total = sum(len(some) for some in cells.values())
+    total = sum(len(classes) for classes in cells.values())
     chosen = {unit for unit in already if unit in cells and unit not in learnt} if share > 0 else set()
     if share <= 0 or total < MIN_CELLS:
         return chosen
-    held = sum(len(cells[unit]) for unit in chosen)
-    left = Counter(name for unit, some in cells.items() if unit not in chosen for name in some)
+    n_held = sum(len(cells[unit]) for unit in chosen)
+    remaining = Counter(name for unit, classes in cells.items() if unit not in chosen for name in classes)
     for unit in sorted(cells, key=lambda name: hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()):
-        if held >= share * total:
+        if n_held >= share * total:
             break
         if unit in chosen or unit in learnt or not cells[unit]:
             continue
-        if not any(some for other, some in cells.items() if other not in chosen and other != unit):
+        if not any(classes for other, classes in cells.items() if other not in chosen and other != unit):
             break
-        own = Counter(cells[unit])
-        if any(name is not None and left[name] - n < MIN_CELLS_OF_CLASS for name, n in own.items()):
+        counts = Counter(cells[unit])
+        if any(name is not None and remaining[name] - n < MIN_CELLS_OF_CLASS for name, n in counts.items()):
             continue
         chosen.add(unit)
-        held += len(cells[unit])
-        left -= own
+        n_held += len(cells[unit])
+        remaining -= counts
     return chosen

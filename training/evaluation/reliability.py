@@ -1,4 +1,4 @@
-"""Reliability: how often predictions of a given confidence are right; no torch."""
+"""Reliability diagrams: accuracy as a function of confidence; no torch."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ import numpy as np
 from training.evaluation.metrics import Ranking
 
 STEPS = 10
-"""Tenths of confidence: what people read off a diagram, and whole numbers of cells in each."""
+"""Number of bins of equal width."""
 
 
 def curve(ranking: Ranking, steps: int = STEPS) -> list[dict[str, Any]]:
-    """Return a reliability diagram: a row for each tenth of confidence with predictions.
+    """Return a reliability diagram: a row for each non-empty bin of confidence.
 
     Parameters
     ----------
     ranking
-        Confidences, and whether each was right.
+        Confidences, and whether each prediction was correct.
     steps
-        How many steps of equal width lie between 0 and 1; the last one holds 1 itself.
+        Number of bins of equal width between 0 and 1; the last one includes 1.
 
     Returns
     -------
     list of dict
-        ``from`` and ``to``; ``n``, how many were that sure; ``right``, how many of them were right;
-        ``mean``, how sure they were on average. The order of the ranking changes nothing.
+        ``from`` and ``to``; ``n``, number of predictions; ``right``, number of correct ones; ``mean``, mean
+        confidence. It does not depend on the order of the ranking.
     """
-    place = np.clip((ranking.scores * steps).astype(int), 0, steps - 1)
+    bin_index = np.clip((ranking.scores * steps).astype(int), 0, steps - 1)
     rows = []
     for step in range(steps):
-        inside = place == step
-        n = int(inside.sum())
+        in_bin = bin_index == step
+        n = int(in_bin.sum())
         if n:
             rows.append(
                 {
                     "from": step / steps,
                     "to": (step + 1) / steps,
                     "n": n,
-                    "right": int(ranking.hits[inside].sum()),
-                    "mean": round(float(np.sort(ranking.scores[inside]).mean()), 4),
+                    "right": int(ranking.hits[in_bin].sum()),
+                    "mean": round(float(np.sort(ranking.scores[in_bin]).mean()), 4),
                 }
             )
     return rows

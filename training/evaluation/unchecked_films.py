@@ -1,4 +1,4 @@
-"""Messages on how far suggestions can be relied on, per film; no torch."""
+"""Messages about films on which predictions were not validated; no torch."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Any
 
 from training.reasons import Reason
 
-CHECKED = 10
-"""Labelled cells of a film from which on what is said of it counts as checked: so many move it for good
+MIN_CHECKED_CELLS = 10
+"""Minimum number of labelled cells of a film to count as validated: they estimate its domain shift well
 (``docs/adr/0008``), and fewer may all be of one class."""
 
-UNCHECKED_AT_MOST = 0.9
-"""On a film where nothing was checked no class or value is stated as more probable than this."""
+MAX_UNCHECKED_PROBABILITY = 0.9
+"""Maximum probability of a class or value on a film that was not validated."""
 
-MEASURED = 50
-"""Held-out labelled cells from which on sets of values are claimed (`evaluation.prediction_sets`)."""
+MIN_MEASURED_CELLS = 50
+"""Minimum number of held-out labelled cells to predict sets (`evaluation.prediction_sets`)."""
 
-NARROWED = 0.2
-"""Share of the values beside the true one that sets rule out on average, below which they narrow nothing."""
+MIN_NARROWING = 0.2
+"""Minimum share of the other values that sets exclude on average; below it they are useless."""
 
 
 def trust_reasons(result: Mapping[str, Any]) -> list[Reason]:
-    """Describe the limits of the suggestions that a task ended with.
+    """Describe the limits of the suggestions of a task.
 
     Parameters
     ----------
     result
-        Of `training.protocol.Done`.
+        The result in its `training.protocol.Done` message.
     """
     reasons = []
     if unlike := result.get("unlike"):
@@ -37,50 +37,50 @@ def trust_reasons(result: Mapping[str, Any]) -> list[Reason]:
     elif "sets" in result and not result["sets"]:
         reasons.append(not_measured_reason())
     heads = (result.get("sets") or {}).get("heads", {})
-    if wide := {name: one for name, one in heads.items() if narrows_nothing(one)}:
+    if wide := {name: head for name, head in heads.items() if narrows_nothing(head)}:
         reasons.append(wide_reason(wide))
     return reasons
 
 
 def unlike_reason(films: Sequence[str]) -> Reason:
-    """Return which films look unlike those that the model learnt from, and what helps."""
+    """Describe which films differ from the training films, and what helps."""
     return Reason(
         "The film {names} looks unlike those that the model learned from: label some ordinary cells of it "
         "before you rely on its classes there",
         "The films {names} look unlike those that the model learned from: label some ordinary cells of each "
         "before you rely on its classes there",
         count=len(films),
-        names=_listed(films),
+        names=_join_names(films),
     )
 
 
 def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int]) -> Reason:
-    """Describe which films the model has not learnt from, the effect on its probabilities, and the cure."""
+    """Describe which films the model was not trained on, the effect on its probabilities, and the cure."""
     return Reason(
         "Probabilities are not yet checked on the film {names}, and none of a class or value is above "
         "{most:.0%} there: label {needed} of its cells",
         "Probabilities are not yet checked on the films {names}, and none of a class or value is above "
         "{most:.0%} there: label {needed} cells of each",
         count=len(films),
-        names=_joined([_labelled(film, labelled.get(film)) for film in films]),
-        most=UNCHECKED_AT_MOST,
-        needed=CHECKED,
+        names=_join([_labelled(film, labelled.get(film)) for film in films]),
+        most=MAX_UNCHECKED_PROBABILITY,
+        needed=MIN_CHECKED_CELLS,
     )
 
 
 def wide_reason(heads: Mapping[str, Mapping[str, Any]]) -> Reason:
-    """List the classes and attributes whose sets hold nearly all values."""
+    """List the classes and attributes whose sets contain nearly all values."""
     return Reason(
         "Sets narrow hardly anything down for {names}: they hold nearly all values",
-        names=_joined(
+        names=_join(
             [
                 Reason(
                     "{name} (on average {size} of {of} values)",
                     name=Reason("the class") if name == "class" else name.replace("_", " "),
-                    size=f"{one['size']:.1f}",
-                    of=one["values"],
+                    size=f"{head['size']:.1f}",
+                    of=head["values"],
                 )
-                for name, one in heads.items()
+                for name, head in heads.items()
             ],
             most=len(heads),
         ),
@@ -88,18 +88,18 @@ def wide_reason(heads: Mapping[str, Mapping[str, Any]]) -> Reason:
 
 
 def narrows_nothing(head: Mapping[str, Any]) -> bool:
-    """Return whether the sets of a head (`prediction_sets.OfHead`) hold nearly all values that there are."""
+    """Return whether the sets of a head (`prediction_sets.HeadSets`) contain nearly all values."""
     size, values = head.get("size"), head.get("values")
     if head.get("mass") is None or size is None or values is None or values < 2:
         return False
-    return bool(values - size < NARROWED * (values - 1))
+    return bool(values - size < MIN_NARROWING * (values - 1))
 
 
 def not_measured_reason() -> Reason:
-    """Warn that a model's probabilities have not been validated, and when they will be."""
+    """Say that a model's probabilities have not been validated yet, and when they will be."""
     return Reason(
         "The probabilities are not yet checked on your films: that begins at {needed} held-out cells",
-        needed=MEASURED,
+        needed=MIN_MEASURED_CELLS,
     )
 
 
@@ -110,19 +110,19 @@ def _labelled(film: str, count: int | None) -> Reason:
         "{film} ({count} of {needed} cells labelled)",
         "{film} ({count} of {needed} cells labelled)",
         count=count,
-        needed=CHECKED,
+        needed=MIN_CHECKED_CELLS,
         film=film,
     )
 
 
-def _joined(some: Sequence[Reason], *, most: int = 3) -> Reason:
-    """Join reasons by commas; what is left out is marked."""
-    if len(some) > most:
-        return Reason("{some} …", some=_joined(some[:most]))
-    if len(some) == 1:
-        return some[0]
-    return Reason("{first}, {last}", first=_joined(some[:-1], most=most), last=some[-1])
+def _join(reasons: Sequence[Reason], *, most: int = 3) -> Reason:
+    """Join reasons by commas; an ellipsis marks omitted ones."""
+    if len(reasons) > most:
+        return Reason("{some} …", some=_join(reasons[:most]))
+    if len(reasons) == 1:
+        return reasons[0]
+    return Reason("{first}, {last}", first=_join(reasons[:-1], most=most), last=reasons[-1])
 
 
-def _listed(films: Sequence[str]) -> str:
+def _join_names(films: Sequence[str]) -> str:
     return ", ".join(films[:3]) + (" …" if len(films) > 3 else "")

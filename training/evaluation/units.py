@@ -1,4 +1,4 @@
-"""The units that cells are counted by: patients, or fields without a known patient."""
+"""Describe sampling units in messages: patients, or fields with unknown patient."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from training.reasons import Reason
 
 
 def of_units(units: int, fields: int | None) -> Reason:
-    """Describe whose cells they are: "of 3 patients", "of 4 fields whose patients are not known", or both.
+    """Describe units: "of 3 patients", "of 4 fields whose patients are not known", or both.
 
     Parameters
     ----------
     units
-        How many patients, or fields if none is known.
+        Number of patients, or of fields with unknown patient.
     fields
-        How many of them are fields; ``None`` if an older version did not count them.
+        Number of those that are fields; ``None`` if an older version did not count them.
     """
     if fields is None:
         return Reason(

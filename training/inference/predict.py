@@ -13,8 +13,8 @@ import torch
 
 from annotation_store.geometry import SAME_CELL, iou_matrix
 from annotation_store.records import Box, Proposal, Shape
-from training.evaluation.open_set import drawn_to_even, probability_taught
-from training.evaluation.unchecked_films import UNCHECKED_AT_MOST
+from training.evaluation.open_set import mix_with_uniform, probability_taught
+from training.evaluation.unchecked_films import MAX_UNCHECKED_PROBABILITY
 from training.inference.engine import Engine, Networks
 from training.models.model import LearnedModel
 from training.networks.describer import cut_crop, features_of, size_feature
@@ -460,7 +460,7 @@ def stated(
     fewer than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than
     `MIN_ATTRIBUTE_SIDE` gets no attributes. A class is only as probable as it is that the cell is of any
     that was taught (`training.evaluation.open_set`). Of a film where nothing was checked all probabilities
-    are drawn towards even ones instead, so that none is above `UNCHECKED_AT_MOST` and the order stays.
+    are drawn towards even ones instead, so that none is above `MAX_UNCHECKED_PROBABILITY` and the order stays.
     """
     unlike: list[float | None] = [None] * len(raw.boxes)
     if raw.novelty is not None:
@@ -474,12 +474,14 @@ def stated(
     ]
     if raw.unchecked:
         probabilities = [
-            None if head is None or known is None else drawn_to_even(head, known, UNCHECKED_AT_MOST)
+            None
+            if head is None or known is None
+            else mix_with_uniform(head, known, MAX_UNCHECKED_PROBABILITY)
             for head, (_, _, known) in zip(probabilities, heads, strict=True)
         ]
     elif raw.novelty is not None and probabilities[0] is not None and heads[0][2] is not None:
         taught = probability_taught(raw.novelty.round(_DIGITS))
-        probabilities[0] = drawn_to_even(probabilities[0], heads[0][2], taught)
+        probabilities[0] = mix_with_uniform(probabilities[0], heads[0][2], taught)
     proposals = []
     for i in rows:
         predicted = [
@@ -494,7 +496,7 @@ def stated(
         if max(w, h) < MIN_ATTRIBUTE_SIDE:
             attributes = {}
         one = Proposal((x, y, w, h), float(confidences[i]), classes, attributes, unlike[i], raw.unchecked)
-        proposals.append(replace(one, sets=model.sets.claimed(one)))
+        proposals.append(replace(one, sets=model.sets.predict(one)))
     return proposals
 
 

@@ -75,7 +75,7 @@ class CalibrationCard(_Bounded):
     note: Annotated[str, Field(max_length=2_000)] = ""
 
 
-class OfHeadCard(_Bounded):
+class HeadSetsCard(_Bounded):
     """Prediction sets of one head."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -91,7 +91,7 @@ class OfHeadCard(_Bounded):
 class SetsCard(_Bounded):
     """Prediction sets of a model."""
 
-    heads: Annotated[dict[_Word, OfHeadCard], Field(max_length=1_001)] = {}
+    heads: Annotated[dict[_Word, HeadSetsCard], Field(max_length=1_001)] = {}
 
 
 class ModelCard(_Bounded):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from annotation_store.records import Cell, Field
-from training.evaluation.patient_split import among, known_as, listed_as_held_out
+from training.evaluation.patient_split import card_names, listed_as_held_out, listed_entries
 
 if TYPE_CHECKING:
     from annotation_store import Project
@@ -92,14 +92,14 @@ class Lineage:
             name
             for unit, unit_fields in fields.items()
             for field in unit_fields
-            for name in known_as(field, unit)
+            for name in card_names(field, unit)
         }
-        return any(step.chosen and among(self.project, names, step.held) for step in self.steps)
+        return any(step.chosen and listed_entries(self.project, names, step.held) for step in self.steps)
 
     def _taught(self, step: _Step, field: Field) -> bool:
         if step.fields is not None:
             return field.id in step.fields
-        return not among(self.project, known_as(field, "")[1:], step.held)
+        return not listed_entries(self.project, card_names(field, "")[1:], step.held)
 
 
 def fields_of(card: Mapping[str, Any], name: str) -> frozenset[int] | None:
@@ -154,16 +154,19 @@ def still_held_out(
     gone, renamed = set(latest), 0
     for unit, fields in units.items():
         names = {unit, *(field.patient for field in fields if field.patient)}
-        by_name = bool(among(project, names, listed))
+        by_name = bool(listed_entries(project, names, listed))
         to_measure = [field for field in fields if field.id in annotated]
         by_fields = bool(to_measure) and all(
-            field.id in of_fields or among(project, known_as(field, unit), listed) for field in to_measure
+            field.id in of_fields or listed_entries(project, card_names(field, unit), listed)
+            for field in to_measure
         )
         if not (by_name or by_fields):
             continue
         held.add(unit)
         if to_measure:
-            here = among(project, names.union(*(known_as(field, unit) for field in to_measure)), latest)
+            here = listed_entries(
+                project, names.union(*(card_names(field, unit) for field in to_measure)), latest
+            )
             gone -= here
             renamed += not here
     return held, max(0, len(gone) - renamed)

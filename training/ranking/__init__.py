@@ -4,7 +4,7 @@ The order of the fields is worked out after a round (`update`) and stored, so th
 anybody's hand; `order` reads it. Regions and cells come from the suggestions that wait now.
 """
 
-from training.evaluation.uncertainty import information
+from training.evaluation.uncertainty import uncertainty
 from training.ranking.cells import Queue, cells
 from training.ranking.cold_start import look_at_stain
 from training.ranking.cost import CostModel, cost_model
@@ -23,11 +23,11 @@ __all__ = [
     "best_regions",
     "cells",
     "cost_model",
-    "information",
     "label_errors",
     "look_at_slides",
     "look_at_stain",
     "order",
     "regions",
+    "uncertainty",
     "update",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 from annotation_store.records import Cell, Proposal
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
-from training.evaluation.uncertainty import ATTRIBUTES, Groups, information
+from training.evaluation.uncertainty import ATTRIBUTE_WEIGHT, Groups, uncertainty
 
 RARE_FROM = 0.2
 """A class or value is likely when a candidate has it with this probability."""
@@ -18,7 +18,7 @@ RARE_FROM = 0.2
 RARE_BONUS = 0.5
 """Bonus of a class without labels for a candidate that certainly has it."""
 
-VALUE_BONUS = RARE_BONUS * ATTRIBUTES
+VALUE_BONUS = RARE_BONUS * ATTRIBUTE_WEIGHT
 """The same for a value of an attribute."""
 
 
@@ -80,7 +80,7 @@ def acquisition_value(proposal: Proposal, labels: Labels, groups: Groups = ()) -
         _expected(values, labels.rare_values.get(name, {}))
         for name, values in proposal.attribute_probabilities.items()
     )
-    return information(proposal, groups) + bonus
+    return uncertainty(proposal, groups) + bonus
 
 
 def _expected(probabilities: Mapping[str, float], rare: Mapping[str, float]) -> float:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from annotation_store.records import Suggestion
-from training.evaluation.uncertainty import Groups, doubt
+from training.evaluation.uncertainty import Groups, normalised_entropy
 from training.ranking.acquisition import RARE_FROM, acquisition_value
 from training.ranking.cost import CostModel, cost_model
 from training.ranking.explanations import IN_DOUBT, UNKNOWN, Words, contenders
@@ -100,7 +100,7 @@ def _teaching(one: Suggestion, words: Words) -> list[Reason]:
     doubtful = [
         words.schema.attribute_title(name).lower()
         for name, values in proposal.attribute_probabilities.items()
-        if (doubt(values) or 0.0) >= IN_DOUBT
+        if (normalised_entropy(values) or 0.0) >= IN_DOUBT
     ]
     if doubtful:
         names, more = ", ".join(doubtful[:3]), len(doubtful) - 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from annotation_store.records import Proposal
 from annotation_store.schema import Schema
-from training.evaluation.uncertainty import doubt
+from training.evaluation.uncertainty import normalised_entropy
 from training.ranking.acquisition import RARE_FROM, Labels
 from training.reasons import Reason
 
@@ -98,7 +98,7 @@ class Words:
             name
             for one in some
             for name, values in one.attribute_probabilities.items()
-            if (doubt(values) or 0.0) >= IN_DOUBT
+            if (normalised_entropy(values) or 0.0) >= IN_DOUBT
         )
         if doubtful:
             name, count = min(doubtful.items(), key=lambda item: (-item[1], item[0]))

@@ -14,7 +14,7 @@ import torch
 from annotation_store.errors import LLDError
 from annotation_store.project import Project
 from annotation_store.records import Box, Cell, Field, Suggestion
-from training.evaluation.statistics import exact, worth
+from training.evaluation.statistics import clopper_pearson, effective_share
 from training.inference.slide_count import LIKELY, Places, SlideCount, count
 from training.inference.slide_map import SlideMap
 from training.inference.slide_tiles import Tiling, kinds_of
@@ -208,8 +208,8 @@ class _Wanted:
         each, intervals = {}, {}
         for name, members in names.items():
             hits = [sum(one[member] for member in members) for one in by_tile]
-            each[name] = round(worth(hits, totals), 5)
-            intervals[name] = [round(v, 5) for v in exact(sum(hits), sum(totals), each[name])]
+            each[name] = round(effective_share(hits, totals), 5)
+            intervals[name] = [round(v, 5) for v in clopper_pearson(sum(hits), sum(totals), each[name])]
         return {"intervals": intervals, "worth": each}
 
     def _searched(self) -> list[int]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotation_store.records import Cell
-from training.evaluation.unchecked_films import CHECKED
+from training.evaluation.unchecked_films import MIN_CHECKED_CELLS
 from training.inference.predict import Move, RawProposals, novelty_of
 from training.models.lineage import learnt_from
 from training.models.model import LearnedModel
@@ -74,7 +74,7 @@ class Films:
 
     def is_unchecked(self, film: str) -> bool:
         """Return whether what is said of a film rests on too few labelled cells of it."""
-        return self._count_labelled(film) < CHECKED
+        return self._count_labelled(film) < MIN_CHECKED_CELLS
 
     def trust(self) -> dict[str, Any]:
         """Return what `training.evaluation.unchecked_films.trust_reasons` takes."""

@@ -26,7 +26,7 @@ from training.engine.interpolation import SHARES, interpolate_with_parent
 from training.engine.loop import DivergedError, LearningConfig, StepReport, StoppedError
 from training.engine.presets import NOTHING_FOUND, CellsFound, settings
 from training.engine.recipe import MAX_PER_VALUE, Cells, embed_cells, fit_heads, remember
-from training.evaluation.bulk_accept import bulk
+from training.evaluation.bulk_accept import fit_bulk
 from training.evaluation.cell_outcomes import write_outcomes
 from training.evaluation.extra_metrics import SUGGESTED
 from training.evaluation.metrics import FieldResult, summarise
@@ -449,7 +449,7 @@ class _Training:
         attributes = list(model.vocabulary.attributes)
         if cells >= LEAST_HELD_OUT:  # the calibration was fitted on these very cells
             new = cross_fitted(model, truths, raw, prior=starter_calibration())
-            model.sets = fit_sets(new, attributes, least=SUGGESTED)
+            model.sets = fit_sets(new, attributes, min_confidence=SUGGESTED)
         else:
             new = judge(model, truths, raw)
         comparison, old = compare_with_active(
@@ -465,7 +465,7 @@ class _Training:
         metrics = {
             "held_out": measured(model, truths, raw, judged=new),
             "random_reserve": drawn_at_random(testing, new, reserve, words),
-            "bulk": bulk(new, [k.field.id in reserve for k in testing]).stored(),
+            "bulk": fit_bulk(new, [k.field.id in reserve for k in testing]).stored(),
             "trained_on": trained_on,
             "active_before": summarise(old, attributes=attributes) if old else None,
             "difference": comparison.stored(),

@@ -28,7 +28,7 @@ from annotation_store.splits import units_of_fields
 from training.cluster.connection import connected
 from training.cluster.sending import finest_level
 from training.cluster.training_task import RemoteError, Trained, TrainingTask
-from training.evaluation.patient_split import held_out_key, known_as
+from training.evaluation.patient_split import card_names, held_out_key
 from training.models.folder import CARD, model_files, read_card
 from training.models.lineage import Lineage
 from training.models.model import ModelError, read_model
@@ -186,7 +186,7 @@ class TrainingElsewhere:
             kind, _, name = unit.partition(" ")
             in_copy = keys.in_copy(f"held out: {kind} {keys.hashed(name)}")
             copy.keys[in_copy] = held_out_key(self.project, unit)
-            for called in (*known_as(one, unit), *([one.patient] if one.patient else [])):
+            for called in (*card_names(one, unit), *([one.patient] if one.patient else [])):
                 theirs[called] = theirs[held_out_key(self.project, called)] = in_copy
 
     def _pixels(self, field_id: int) -> Iterator[tuple[str, Callable[[], bytes]]]:

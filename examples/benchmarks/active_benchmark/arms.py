@@ -13,7 +13,7 @@ import numpy as np
 from annotation_store import Project
 from annotation_store.records import Box, Field, Suggestion
 from training import ranking
-from training.evaluation.uncertainty import information
+from training.evaluation.uncertainty import uncertainty
 from training.ranking import acquisition as ranking_worth
 from training.ranking.cells import rank_cells
 from training.ranking.fields import BUDGET
@@ -137,7 +137,7 @@ def _open(project: Project, field_id: int) -> list[Suggestion]:
 
 def _by_doubt(project: Project) -> list[int]:
     sums = {
-        field.id: sum(information(one.proposal) for one in _open(project, field.id))
+        field.id: sum(uncertainty(one.proposal) for one in _open(project, field.id))
         for field in project.fields.all()
     }
     return sorted(sums, key=lambda field_id: (-sums[field_id], field_id))
@@ -150,7 +150,7 @@ def _random_region(project: Project, field: Field, rng: np.random.Generator) -> 
 def _doubtful_region(project: Project, field: Field) -> Box | None:
     some = [one.proposal for one in _open(project, field.id)]
     centres = np.array([(p.box[0] + p.box[2] / 2, p.box[1] + p.box[3] / 2) for p in some]).reshape(-1, 2)
-    return _region(project, field, centres, np.array([information(p) for p in some]))
+    return _region(project, field, centres, np.array([uncertainty(p) for p in some]))
 
 
 def _region(project: Project, field: Field, centres: np.ndarray, weights: np.ndarray) -> Box | None:

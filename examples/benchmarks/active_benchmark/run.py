@@ -20,8 +20,8 @@ from active_benchmark.arms import ARMS, Arm, work
 from active_benchmark.prices import counted, counting, seconds, vector
 from annotation_store import Project
 from annotation_store.schema import Schema
-from training.evaluation.bulk_accept import PROMISED, bulk, may_be_accepted
-from training.evaluation.metrics import FieldResult, evaluate_field, summarise, written_right
+from training.evaluation.bulk_accept import MAX_ERROR_RATE, fit_bulk, may_be_accepted
+from training.evaluation.metrics import FieldResult, acceptance_precision, evaluate_field, summarise
 from training.simulate import Action, AnnotationWork, SimulatedAnnotator
 
 SUGGESTED = 0.25
@@ -201,10 +201,10 @@ def _bulk(results: Sequence[FieldResult]) -> dict[str, Any]:
     The rule is that of the window (`training.evaluation.bulk_accept`).
     """
     measured, others = results[::2], results[1::2]
-    found = bulk(measured)
+    found = fit_bulk(measured)
     taken = wrong = 0
     if found.least is not None:
-        for name, (right, of) in written_right(others, found.least)["classes"].items():
+        for name, (right, of) in acceptance_precision(others, found.least)["classes"].items():
             if may_be_accepted(*found.classes.get(name, (0, 0))):
                 taken, wrong = taken + of, wrong + of - right
-    return {"taken": taken, "wrong": wrong, "allowed": PROMISED * taken}
+    return {"taken": taken, "wrong": wrong, "allowed": MAX_ERROR_RATE * taken}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation_store.records import Proposal
-from training.evaluation.uncertainty import NOTHING_KNOWN, class_doubt, doubt, information
+from training.evaluation.uncertainty import NOTHING_KNOWN, class_entropy, normalised_entropy, uncertainty
 
 BOX = (0.0, 0.0, 10.0, 10.0)
 
@@ -23,26 +23,26 @@ def test_class_and_attributes_weigh_as_the_design_says() -> None:
         BOX, 0.9, {"A": 0.5, "B": 0.5, "C": 0.0}, {"x": {"u": 0.5, "v": 0.5}, "y": {"u": 1.0, "v": 0}}
     )
     # H = ln 2 of at most ln 3; attributes 1 and 0, mean a half
-    assert information(one) == pytest.approx(math.log(2) / math.log(3) + 0.5 * 0.5)
+    assert uncertainty(one) == pytest.approx(math.log(2) / math.log(3) + 0.5 * 0.5)
 
 
 def test_what_the_model_does_not_speak_of_adds_nothing() -> None:
-    assert information(Proposal(BOX, 0.9)) == NOTHING_KNOWN
-    assert information(Proposal(BOX, 0.9, {"A": 1.0})) == 0
-    assert information(Proposal(BOX, 0.9, {}, {"x": {"u": 0.5, "v": 0.5}, "y": {}})) == pytest.approx(0.5)
-    assert doubt({}) is None
+    assert uncertainty(Proposal(BOX, 0.9)) == NOTHING_KNOWN
+    assert uncertainty(Proposal(BOX, 0.9, {"A": 1.0})) == 0
+    assert uncertainty(Proposal(BOX, 0.9, {}, {"x": {"u": 0.5, "v": 0.5}, "y": {}})) == pytest.approx(0.5)
+    assert normalised_entropy({}) is None
 
 
 def test_doubt_within_a_group_weighs_half() -> None:
     even = {"A": 0.5, "B": 0.5, "C": 0.0, "D": 0.0}
-    assert class_doubt(even, [("A", "B")]) == pytest.approx(0.5 * 0.5)
-    assert class_doubt(even, [("A", "C")]) == pytest.approx(0.5)
-    assert class_doubt(even) == pytest.approx(0.5)
+    assert class_entropy(even, [("A", "B")]) == pytest.approx(0.5 * 0.5)
+    assert class_entropy(even, [("A", "C")]) == pytest.approx(0.5)
+    assert class_entropy(even) == pytest.approx(0.5)
 
 
 @given(shares, shares, st.floats(0, 1))
 def test_any_probabilities_give_a_number_between_0_and_1_5(
     classes: dict[str, float], values: dict[str, float], confidence: float
 ) -> None:
-    u = information(Proposal(BOX, confidence, classes, {"x": values}), [("a", "b"), ("b", "c")])
+    u = uncertainty(Proposal(BOX, confidence, classes, {"x": values}), [("a", "b"), ("b", "c")])
     assert 0 <= u <= 1.5 + 1e-9

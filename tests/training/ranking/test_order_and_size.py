@@ -110,7 +110,7 @@ class Counted:
         sa.event.listen(engine(project), "before_cursor_execute", self._statement)
         # by their names: the package has functions that are called as some of its modules
         module = import_module("training.ranking.acquisition")
-        monkeypatch.setattr(module, "information", self._once(module.information))
+        monkeypatch.setattr(module, "uncertainty", self._once(module.uncertainty))
         for name in ("project", "label_errors"):
             module = import_module(f"training.ranking.{name}")
             monkeypatch.setattr(module, "iou_matrix", self._pairs(module.iou_matrix))

@@ -6,7 +6,7 @@ import pytest
 
 from annotation_store.records import Cell, Proposal
 from annotation_store.schema import load_schema
-from training.evaluation.uncertainty import information
+from training.evaluation.uncertainty import uncertainty
 from training.ranking.acquisition import RARE_BONUS, VALUE_BONUS, Labels, acquisition_value, rarity
 from training.ranking.explanations import Words
 
@@ -22,9 +22,9 @@ def test_a_group_counts_for_its_classes_in_equal_parts_and_few_labels_make_nothi
 
 
 def test_a_rare_value_that_is_likely_adds_half_of_what_a_rare_class_does() -> None:
-    assert acquisition_value(TORN, Labels({"A": 1.0})) - information(TORN) == pytest.approx(RARE_BONUS * 0.5)
+    assert acquisition_value(TORN, Labels({"A": 1.0})) - uncertainty(TORN) == pytest.approx(RARE_BONUS * 0.5)
     rare = Labels(rare_values={"x": {"u": 0.8, "v": 0.0}, "y": {"w": 1.0}})
-    assert acquisition_value(TORN, rare) - information(TORN) == pytest.approx(VALUE_BONUS * 0.5 * 0.8)
+    assert acquisition_value(TORN, rare) - uncertainty(TORN) == pytest.approx(VALUE_BONUS * 0.5 * 0.8)
     assert VALUE_BONUS == RARE_BONUS / 2
 
 
