@@ -68,7 +68,7 @@ person = SimulatedAnnotator(project, {field.id: cells[field.name] for field in p
 # %%
 def choose() -> list[ranking.Ranked]:
     """List the regions to annotate next, the best first."""
-    stain = ranking.look_at_stain(project) if not project.models.all() else {}
+    stain = ranking.embed_by_stain(project) if not project.models.all() else {}
     order = ranking.update(project, budget=regions, stain=stain)
     return ranking.best_regions(project, order, regions, stain=stain)
 

@@ -130,7 +130,7 @@ def doubts(made: Project) -> list[Doubt]:
     names = {field.id: field.name for field in made.fields.all()}
     return [
         Doubt(names[one.field_id], one.box, one.id is None, one.errors, one.score)
-        for one in ranking.label_errors(made, least=0.0).items
+        for one in ranking.label_errors(made, min_probability=0.0).items
         if one.box is not None
     ]
 

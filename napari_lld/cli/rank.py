@@ -111,7 +111,7 @@ def _ranked(
     if what is What.CELLS:
         return ranking.cells(project, queue=queue)[:count], []
     if what is What.LABEL_ERRORS:
-        label_errors = ranking.label_errors(project, least=least)
+        label_errors = ranking.label_errors(project, min_probability=least)
         notes = []
         if label_errors.source is not None and label_errors.unchecked:
             notes = [
@@ -127,7 +127,7 @@ def _ranked(
             stain = _look_at_stain(project, tick, scheduler, workers)
     if opened_slides := project.slides.all():
         with progress(f"Mapping {plural(len(opened_slides), 'slide')}") as tick:
-            stain = {**stain, **ranking.look_at_slides(project, progress=tick)}
+            stain = {**stain, **ranking.embed_slides_by_stain(project, progress=tick)}
     # an order that is stored is the window's, and is not to change under anybody's hand
     ranked = ranking.update(project, budget=count, store=project.rankings.latest_facts() is None, stain=stain)
     notes = [f"{project.path} is read-only: the ranking was not saved."] if project.read_only else []
@@ -143,7 +143,7 @@ def _look_at_stain(
     from training import ranking
 
     if scheduler is None and workers is None:
-        return ranking.look_at_stain(project, progress=tick)
+        return ranking.embed_by_stain(project, progress=tick)
     from training.cluster.stain import look_on
     from training.cluster.units import on_cluster
 

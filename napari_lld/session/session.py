@@ -118,7 +118,7 @@ class Session(OpenProject):
         self.training = Training(self, self.preferences)
         self.training.state.received.connect(self._on_worker_message)
         for signal in (self.project_changed, self.models.changed):
-            signal.connect(self.training.look_at_slides)
+            signal.connect(self.training.embed_slides_by_stain)
 
     # ------------------------------------------------------------------ open and closed
 
@@ -348,7 +348,7 @@ class Session(OpenProject):
 
     def _on_fields_added(self, ids: list[int]) -> None:
         self.fields.on_fields_added(ids)
-        self.training.look_at_slides()
+        self.training.embed_slides_by_stain()
 
     def _on_suggestions_changed(self, field_ids: list[int]) -> None:
         self.suggestions.on_suggestions_changed()
@@ -363,7 +363,7 @@ class Session(OpenProject):
         if message.type in {"saved", "suggested", "done", "cancelled"}:
             self.refresh()
         if message.type in {"done", "cancelled", "failed"}:
-            self.training.look_at_slides()
+            self.training.embed_slides_by_stain()
             if self.training.state.task in {"predict", "differential"}:  # a tile without a cell tells nobody
                 self.fields.on_searched()
         if message.type == "done" and self.training.state.task == "train" and message.result.get("active"):

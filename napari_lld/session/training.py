@@ -85,7 +85,7 @@ class Training:
         )
         self.process.start(request)
 
-    def look_at_slides(self) -> None:
+    def embed_slides_by_stain(self) -> None:
         """Ask which slides the active model has not searched in full."""
         project = self._opened.project
         left: list[int] = []
@@ -98,7 +98,7 @@ class Training:
 
     def search_slides(self) -> None:
         """Search the slides that the active model has not searched in full, each from where it was."""
-        self.look_at_slides()
+        self.embed_slides_by_stain()
         if self.slides_left:
             self.suggest(fields=list(self.slides_left))
 

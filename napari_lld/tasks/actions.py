@@ -108,7 +108,7 @@ def rank_fields(
             if scheduler:
                 _look_on_cluster(opened, scheduler, on_progress)
             else:
-                ranking.look_at_stain(opened, progress=on_progress)
+                ranking.embed_by_stain(opened, progress=on_progress)
         ranking.update(opened)
 
 

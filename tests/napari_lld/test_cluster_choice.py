@@ -25,7 +25,7 @@ from training.cluster import reach as reaching
 from training.cluster import stain, units
 from training.cluster.reach import Reached
 from training.protocol import Progress
-from training.ranking import look_at_stain
+from training.ranking import embed_by_stain
 
 ADDRESS = "tcp://10.0.0.5:8786"
 
@@ -193,7 +193,7 @@ def test_the_first_order_of_fields_is_worked_out_on_the_cluster_and_can_be_stopp
         yield more["check"]
 
     def look_on(check: Any, project: Project, progress: Any) -> Any:
-        found = look_at_stain(project, progress=progress)
+        found = embed_by_stain(project, progress=progress)
         check()
         return found
 

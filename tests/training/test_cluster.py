@@ -311,7 +311,7 @@ def test_embeddings_evaluation_and_ranking_are_those_of_one_process(
         Project.open(other) as two,
         on_cluster(at, None, project=labelled, read_only=False, check=lambda: None, device="cpu") as there,
     ):
-        looked, expected = look_on(there, one), ranking.look_at_stain(two)
+        looked, expected = look_on(there, one), ranking.embed_by_stain(two)
     assert looked.keys() == expected.keys()
     for i, look in looked.items():
         assert look.vector == pytest.approx(expected[i].vector, abs=1e-3)

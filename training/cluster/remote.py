@@ -152,11 +152,11 @@ def _stain(
     _items: Sequence[Mapping[str, Any]],
     _options: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    from training.ranking.cold_start import look_at
+    from training.ranking.cold_start import embed_image
 
     found = []
     for image in images:
-        look = look_at(image)
+        look = embed_image(image)
         boxes = np.array([one.box for one in look.predictions], float).reshape(-1, 4)
         confidences = np.array([one.confidence for one in look.predictions], float)
         size = [image.shape[1], image.shape[0]]

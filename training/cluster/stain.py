@@ -14,7 +14,7 @@ from training.cluster.arrays import array_of
 from training.cluster.errors import GarbageError
 from training.cluster.units import Cluster
 from training.inference.sources import StoredField
-from training.ranking.cold_start import look_at_stain
+from training.ranking.cold_start import embed_by_stain
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -27,9 +27,9 @@ _AT_ONCE = 512
 def look_on(
     cluster: Cluster, project: Project, progress: Callable[[int, int], None] | None = None
 ) -> dict[int, Embedding]:
-    """Have the fields without embeddings looked at; see `training.ranking.look_at_stain`."""
+    """Have the fields without embeddings looked at; see `training.ranking.embed_by_stain`."""
     look = partial(_look, cluster, project)
-    return look_at_stain(project, progress=progress, look=look, batch=_AT_ONCE)
+    return embed_by_stain(project, progress=progress, embed=look, batch=_AT_ONCE)
 
 
 def _look(cluster: Cluster, project: Project, fields: Sequence[Field]) -> Mapping[int, Embedding]:

@@ -6,12 +6,12 @@ anybody's hand; `order` reads it. Regions and cells come from the suggestions th
 
 from training.evaluation.uncertainty import uncertainty
 from training.ranking.cells import Queue, cells
-from training.ranking.cold_start import look_at_stain
+from training.ranking.cold_start import embed_by_stain
 from training.ranking.cost import CostModel, cost_model
 from training.ranking.items import STAIN, STARTER, Ranked
 from training.ranking.label_errors import LabelErrors, label_errors
 from training.ranking.project import best_regions, order, regions, update
-from training.ranking.slides import look_at_slides
+from training.ranking.slides import embed_slides_by_stain
 
 __all__ = [
     "STAIN",
@@ -23,9 +23,9 @@ __all__ = [
     "best_regions",
     "cells",
     "cost_model",
+    "embed_by_stain",
+    "embed_slides_by_stain",
     "label_errors",
-    "look_at_slides",
-    "look_at_stain",
     "order",
     "regions",
     "uncertainty",

@@ -1,4 +1,4 @@
-"""What labelling a candidate is worth, given what is labelled already."""
+"""Acquisition value of a candidate for labelling, given the labels so far."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 from training.evaluation.uncertainty import ATTRIBUTE_WEIGHT, Groups, uncertainty
 
-RARE_FROM = 0.2
-"""A class or value is likely when a candidate has it with this probability."""
+LIKELY_FROM = 0.2
+"""Minimum probability of a class or value to be likely for a candidate."""
 
 RARE_BONUS = 0.5
-"""Bonus of a class without labels for a candidate that certainly has it."""
+"""Bonus of a candidate that certainly has a class without labels."""
 
 VALUE_BONUS = RARE_BONUS * ATTRIBUTE_WEIGHT
 """The same for a value of an attribute."""
@@ -24,7 +24,7 @@ VALUE_BONUS = RARE_BONUS * ATTRIBUTE_WEIGHT
 
 @dataclass(frozen=True)
 class Labels:
-    """What the labels so far mean for the next.
+    """Rarity of classes and values among the labels so far.
 
     Attributes
     ----------
@@ -43,15 +43,16 @@ class Labels:
         names = [*schema.class_names, *(group.name for group in schema.groups)]
         classes = rarity((cell.cell_class for cell in cells), {n: schema.members(n) for n in names})
         values = {
-            one.name: rarity(
-                (cell.attributes.get(one.name) for cell in cells), {v: (v,) for v in one.value_names}
+            attribute.name: rarity(
+                (cell.attributes.get(attribute.name) for cell in cells),
+                {v: (v,) for v in attribute.value_names},
             )
-            for one in schema.attributes
+            for attribute in schema.attributes
         }
         return cls(classes, values)
 
     def stored(self) -> dict[str, Any]:
-        """Return what `read` takes."""
+        """Return a JSON-serialisable dict for `read`."""
         return {
             "rare": dict(self.rare),
             "rare_values": {name: dict(values) for name, values in self.rare_values.items()},
@@ -59,7 +60,7 @@ class Labels:
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Labels:
-        """Restore a stored value; ignore what cannot be read."""
+        """Read what `stored` returned; invalid parts are ignored."""
         values = stored.get("rare_values")
         return cls(
             _numbers(stored.get("rare")),
@@ -74,7 +75,7 @@ def _numbers(content: object) -> dict[str, float]:
 
 
 def acquisition_value(proposal: Proposal, labels: Labels, groups: Groups = ()) -> float:
-    """Return the information of a candidate, with a bonus for each rare class and value that is likely."""
+    """Return the uncertainty of a candidate plus a bonus for each rare class and value that is likely."""
     bonus = RARE_BONUS * _expected(proposal.class_probabilities, labels.rare)
     bonus += VALUE_BONUS * math.fsum(
         _expected(values, labels.rare_values.get(name, {}))
@@ -85,17 +86,17 @@ def acquisition_value(proposal: Proposal, labels: Labels, groups: Groups = ()) -
 
 def _expected(probabilities: Mapping[str, float], rare: Mapping[str, float]) -> float:
     return math.fsum(
-        p * rare[name] for name, p in probabilities.items() if p >= RARE_FROM and rare.get(name, 0.0) > 0
+        p * rare[name] for name, p in probabilities.items() if p >= LIKELY_FROM and rare.get(name, 0.0) > 0
     )
 
 
-def total(candidates: Iterable[Proposal], labels: Labels, groups: Groups = ()) -> float:
-    """Sum up what candidates are worth."""
-    return math.fsum(acquisition_value(one, labels, groups) for one in candidates)
+def total_value(candidates: Iterable[Proposal], labels: Labels, groups: Groups = ()) -> float:
+    """Sum the acquisition values of candidates."""
+    return math.fsum(acquisition_value(candidate, labels, groups) for candidate in candidates)
 
 
 def rarity(labels: Iterable[str | None], members: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Return how rare each class or value is among labels: 0 = at least an equal share, 1 = never.
+    """Return the rarity of each class or value among labels: 0 = at least an equal share, 1 = absent.
 
     Parameters
     ----------
@@ -105,13 +106,13 @@ def rarity(labels: Iterable[str | None], members: Mapping[str, Sequence[str]]) -
     members
         Every class or value to itself, every group to its classes.
     """
-    classes = sorted({name for some in members.values() for name in some})
+    classes = sorted({name for names in members.values() for name in names})
     counts = dict.fromkeys(classes, 0.0)
     for label in labels:
-        some = members.get(label, ()) if label is not None and label != UNSURE else ()
-        for name in some:
-            counts[name] += 1 / len(some)
-    sum_ = math.fsum(counts.values())
-    if sum_ < len(classes) or not classes:
+        names = members.get(label, ()) if label is not None and label != UNSURE else ()
+        for name in names:
+            counts[name] += 1 / len(names)
+    n_labels = math.fsum(counts.values())
+    if n_labels < len(classes) or not classes:
         return {}  # too few labels to call anything rare
-    return {name: round(max(0.0, 1 - n * len(classes) / sum_), 6) for name, n in counts.items()}
+    return {name: round(max(0.0, 1 - n * len(classes) / n_labels), 6) for name, n in counts.items()}

@@ -1,4 +1,4 @@
-"""Two queues of suggestions: those to accept fast, and those that teach most."""
+"""Two orders of suggestions: most confident first, to accept quickly, or by acquisition value."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from annotation_store.records import Suggestion
 from training.evaluation.uncertainty import Groups, normalised_entropy
-from training.ranking.acquisition import RARE_FROM, acquisition_value
+from training.ranking.acquisition import LIKELY_FROM, acquisition_value
 from training.ranking.cost import CostModel, cost_model
-from training.ranking.explanations import IN_DOUBT, UNKNOWN, Words, contenders
+from training.ranking.explanations import UNCERTAIN_FROM, UNKNOWN_CELL, Words, contenders
 from training.ranking.items import Ranked
 from training.reasons import Reason
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Queue(StrEnum):
-    """What a queue is for."""
+    """Purpose of a queue."""
 
     ACCEPT = "accept"
     TEACH = "teach"
@@ -36,23 +36,31 @@ def rank_cells(
 ) -> list[Ranked]:
     """Order suggestions for a queue.
 
-    `Queue.ACCEPT` goes by the probability of what accepting writes, `Queue.TEACH` by what its labels
-    would tell; equals by id. Unknown cells come last in the one and first in the other.
+    `Queue.ACCEPT` sorts by the probability of the predicted class, `Queue.TEACH` by acquisition value; ties
+    by id. Unknown cells are last in the former and first in the latter.
     """
     words, cost = words or Words(), cost or CostModel()
-    teaches = Queue(queue) is Queue.TEACH
+    by_acquisition = Queue(queue) is Queue.TEACH
     items = []
-    for one in suggestions:
-        score = acquisition_value(one.proposal, words.labels, groups) if teaches else one.probability
-        seconds = cost.candidate(one.proposal, attributes)
-        reasons = tuple(_teaching(one, words) if teaches else _sure(one, words))
-        item = Ranked("cell", one.id, one.field_id, score, seconds, reasons, one.box)
-        items.append((one.is_unknown != teaches, item))
+    for suggestion in suggestions:
+        score = (
+            acquisition_value(suggestion.proposal, words.labels, groups)
+            if by_acquisition
+            else suggestion.probability
+        )
+        seconds = cost.candidate(suggestion.proposal, attributes)
+        reasons = tuple(
+            _acquisition_reasons(suggestion, words)
+            if by_acquisition
+            else _confidence_reasons(suggestion, words)
+        )
+        item = Ranked("cell", suggestion.id, suggestion.field_id, score, seconds, reasons, suggestion.box)
+        items.append((suggestion.is_unknown != by_acquisition, item))
     return [item for _, item in sorted(items, key=lambda pair: (pair[0], -pair[1].score, pair[1].id or 0))]
 
 
 def cells(project: Project, field_id: int | None = None, *, queue: Queue | str = Queue.TEACH) -> list[Ranked]:
-    """Order the waiting suggestions of a field, or of the project, for a queue."""
+    """Order the pending suggestions of a field, or of the project, for a queue."""
     from training.ranking.project import groups_of, stored_words
 
     return rank_cells(
@@ -65,25 +73,25 @@ def cells(project: Project, field_id: int | None = None, *, queue: Queue | str =
     )
 
 
-def _sure(one: Suggestion, words: Words) -> list[Reason]:
-    best = one.stated_class
-    if one.is_unknown:
-        return [UNKNOWN, Reason("A cell at {confidence:.0%}", confidence=one.confidence)]
+def _confidence_reasons(suggestion: Suggestion, words: Words) -> list[Reason]:
+    best = suggestion.stated_class
+    if suggestion.is_unknown:
+        return [UNKNOWN_CELL, Reason("A cell at {confidence:.0%}", confidence=suggestion.confidence)]
     if best is None:
-        return [Reason("A cell at {confidence:.0%}", confidence=one.confidence)]
+        return [Reason("A cell at {confidence:.0%}", confidence=suggestion.confidence)]
     return [
         Reason(
             "A cell at {confidence:.0%}, {name} at {share:.0%}",
-            confidence=one.confidence,
+            confidence=suggestion.confidence,
             name=words.title(best),
-            share=one.proposal.class_probabilities[best],
+            share=suggestion.proposal.class_probabilities[best],
         )
     ]
 
 
-def _teaching(one: Suggestion, words: Words) -> list[Reason]:
-    proposal = one.proposal
-    statements = [UNKNOWN] if proposal.is_unknown else []
+def _acquisition_reasons(suggestion: Suggestion, words: Words) -> list[Reason]:
+    proposal = suggestion.proposal
+    statements = [UNKNOWN_CELL] if proposal.is_unknown else []
     if pair := contenders(proposal):
         first, second = (words.title(name) for name in pair)
         statements.append(Reason("Between {first} and {second}", first=first, second=second))
@@ -91,19 +99,19 @@ def _teaching(one: Suggestion, words: Words) -> list[Reason]:
         statements.append(Reason("Its class is not known to the model"))
     rare = words.rare_among([proposal])
     if rare:
-        share = max(proposal.class_probabilities[rare[0]], RARE_FROM)
+        share = max(proposal.class_probabilities[rare[0]], LIKELY_FROM)
         statements.append(
             Reason("Of a rare class at {share:.0%}: {name}", share=share, name=words.title(rare[0]))
         )
     if pairs := words.rare_values_among([proposal]):
         statements.append(Reason("Of a rare value: {name}", name=words.value(*pairs[0])))
-    doubtful = [
+    uncertain = [
         words.schema.attribute_title(name).lower()
         for name, values in proposal.attribute_probabilities.items()
-        if (normalised_entropy(values) or 0.0) >= IN_DOUBT
+        if (normalised_entropy(values) or 0.0) >= UNCERTAIN_FROM
     ]
-    if doubtful:
-        names, more = ", ".join(doubtful[:3]), len(doubtful) - 3
+    if uncertain:
+        names, more = ", ".join(uncertain[:3]), len(uncertain) - 3
         if more > 0:
             statements.append(Reason("In doubt: {names} and {more} more", names=names, more=more))
         else:

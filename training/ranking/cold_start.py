@@ -20,71 +20,71 @@ if TYPE_CHECKING:
     from annotation_store.project import Project
 
 _SIDE = 320
-_KEPT = 384
-"""Side of the thumbnail that the project keeps, of which the smaller one is made."""
+_STORED_SIDE = 384
+"""Side of the thumbnail that the project stores, from which the smaller one is made."""
 _BATCH = 32
 
 
-Looks = Callable[[Sequence[Field]], Mapping[int, Embedding]]
-"""Gives what was seen on fields by their id, without those that cannot be read."""
+EmbedFields = Callable[[Sequence[Field]], Mapping[int, Embedding]]
+"""Returns the embeddings of fields by their id, without those that cannot be read."""
 
 
-def look_at_stain(
+def embed_by_stain(
     project: Project,
     *,
     progress: Callable[[int, int], None] | None = None,
-    look: Looks | None = None,
+    embed: EmbedFields | None = None,
     batch: int = _BATCH,
 ) -> dict[int, Embedding]:
     """Embed the fields without embeddings, store the result, and return it by field.
 
-    What is kept is not looked at again, so it can be interrupted at any time. A project that is open for
-    reading only keeps nothing: pass what is returned on to `update` and `best_regions`.
+    Stored fields are not embedded again, so it can be interrupted at any time. A project that is open for
+    reading only stores nothing: pass the result on to `update` and `best_regions`.
 
     Parameters
     ----------
-    look
-        Who looks at fields; ``None`` = this process.
+    embed
+        Embeds fields; ``None`` = in this process.
     batch
-        Fields that are looked at before what was seen is stored.
+        Number of fields that are embedded before the result is stored.
     """
-    looked: dict[int, Embedding] = {}
-    seen = set(project.embeddings.of(STAIN))
-    missing = [field for field in project.fields.all() if not field.is_slide and field.id not in seen]
-    look = look or partial(_look, project)
+    new: dict[int, Embedding] = {}
+    embedded = set(project.embeddings.of(STAIN))
+    missing = [field for field in project.fields.all() if not field.is_slide and field.id not in embedded]
+    embed = embed or partial(_embed_fields, project)
     for start in range(0, len(missing), batch):
-        some = missing[start : start + batch]
-        found = dict(look(some))
+        fields = missing[start : start + batch]
+        embeddings = dict(embed(fields))
         if not project.read_only:
-            project.embeddings.save(STAIN, found)
-        looked |= found
+            project.embeddings.save(STAIN, embeddings)
+        new |= embeddings
         if progress is not None:
-            progress(start + len(some), len(missing))
-    return looked
+            progress(start + len(fields), len(missing))
+    return new
 
 
-def _look(project: Project, fields: Sequence[Field]) -> dict[int, Embedding]:
-    found = {}
+def _embed_fields(project: Project, fields: Sequence[Field]) -> dict[int, Embedding]:
+    embeddings = {}
     for field in fields:
         with suppress(LLDError):  # its pixels are damaged: `check` reports it
-            small = project.pixels.thumbnail(field.id, _SIDE)
-            found[field.id] = _seen(small, field.width, field.height)
-    return found
+            thumbnail = project.pixels.thumbnail(field.id, _SIDE)
+            embeddings[field.id] = _embed(thumbnail, field.width, field.height)
+    return embeddings
 
 
-def look_at(pixels: np.ndarray) -> Embedding:
-    """Return what is seen on a field ``(H, W, 3)`` made as small as its thumbnail."""
+def embed_image(pixels: np.ndarray) -> Embedding:
+    """Embed an image ``(H, W, 3)``, reduced to the size of a thumbnail."""
     height, width = pixels.shape[:2]
-    return _seen(shrunk(shrunk(pixels, _KEPT), _SIDE), width, height)
+    return _embed(shrunk(shrunk(pixels, _STORED_SIDE), _SIDE), width, height)
 
 
-def _seen(small: np.ndarray, width: int, height: int) -> Embedding:
+def _embed(thumbnail: np.ndarray, width: int, height: int) -> Embedding:
     from training.inference.stain import propose_from_stain  # scikit-image: not before it is needed
 
-    scale = max(width, height) / max(small.shape[:2])
+    scale = max(width, height) / max(thumbnail.shape[:2])
     proposals = []
-    for one in propose_from_stain(small):
-        x, y = min(one.box[0] * scale, width - 1), min(one.box[1] * scale, height - 1)
-        w, h = min(one.box[2] * scale, width - x), min(one.box[3] * scale, height - y)
-        proposals.append(Proposal((x, y, w, h), one.confidence))
-    return Embedding(np.asarray(colour_features(small), np.float32), tuple(proposals))
+    for proposal in propose_from_stain(thumbnail):
+        x, y = min(proposal.box[0] * scale, width - 1), min(proposal.box[1] * scale, height - 1)
+        w, h = min(proposal.box[2] * scale, width - x), min(proposal.box[3] * scale, height - y)
+        proposals.append(Proposal((x, y, w, h), proposal.confidence))
+    return Embedding(np.asarray(colour_features(thumbnail), np.float32), tuple(proposals))

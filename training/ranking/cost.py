@@ -1,4 +1,4 @@
-"""How many seconds of an expert's time a piece of work takes.
+"""Cost model of annotation, in seconds of an expert's time.
 
 The constants are assumptions until the project has measured enough of its own time. They follow the
 keystroke-level model (Card, Moran and Newell, *The keystroke-level model for user performance time with
@@ -36,25 +36,25 @@ _LIMITS = (0.2, 5.0)
 
 @dataclass(frozen=True, slots=True)
 class CostModel:
-    """Seconds for each thing that is done; see this module for where they come from.
+    """Seconds for each action; see this module for the sources.
 
     Attributes
     ----------
     open_field
-        To open a field and find one's way.
+        Open a field and orient oneself.
     region
-        To draw a region and finish it.
+        Draw and finish a region.
     scan
-        To look a whole field over for what was not proposed; an area takes its share.
+        Scan a whole field for missed cells; an area takes its share.
     box, label_class, attribute
-        To box a cell, name its class, fill in one attribute.
+        Box a cell, label its class, label one attribute.
     accept, glance, correct_value, correct_box, reject
-        To accept a suggestion, with a glance at each of its attributes; to put its class or a value right,
-        or its box; to reject it.
+        Accept a suggestion, check one of its attributes, correct its class or a value, correct its box,
+        reject it.
     factor
-        The project's own measured seconds over those that the rest of this predicts.
+        Measured over predicted time in this project.
     measured_fields
-        From how many fields the factor comes; 0 = all is assumption.
+        Number of fields that `factor` was measured on; 0 = not measured.
     """
 
     open_field: float = 3.0
@@ -72,54 +72,54 @@ class CostModel:
     measured_fields: int = 0
 
     def new_cell(self, attributes: int) -> float:
-        """To box and label a cell without a suggestion, in seconds."""
+        """Return the seconds to box and label a cell without a suggestion."""
         return self.factor * (self.box + self.label_class + attributes * self.attribute)
 
     def accepted(self, attributes: int, values: float = 0.0, boxes: float = 0.0) -> float:
-        """To take over a suggestion, so many of its values and its box put right first."""
-        right = values * self.correct_value + boxes * self.correct_box
-        return self.factor * (self.accept + attributes * self.glance + right)
+        """Return the seconds to accept a suggestion after correcting some of its values and its box."""
+        corrections = values * self.correct_value + boxes * self.correct_box
+        return self.factor * (self.accept + attributes * self.glance + corrections)
 
     def rejected(self) -> float:
-        """To reject a suggestion."""
+        """Return the seconds to reject a suggestion."""
         return self.factor * self.reject
 
     def candidate(self, proposal: Proposal, attributes: int) -> float:
-        """To judge a suggestion, as likely as not right in each of its parts as it says itself."""
-        sure = 0.0 if proposal.is_unknown else max(proposal.class_probabilities.values(), default=0.0)
-        wrong = 1 - sure
-        wrong += sum(1 - max(v.values(), default=0.0) for v in proposal.attribute_probabilities.values())
-        unsaid = max(0, attributes - len(proposal.attribute_probabilities))
-        take = self.accepted(attributes, min(max(wrong, 0.0), 1.0 + attributes))
-        take += self.factor * self.attribute * unsaid
-        p = min(max(proposal.confidence, 0.0), 1.0)
-        return p * take + (1 - p) * self.rejected()
+        """Return the expected seconds to review a suggestion, according to its own probabilities."""
+        confidence = 0.0 if proposal.is_unknown else max(proposal.class_probabilities.values(), default=0.0)
+        n_wrong = 1 - confidence
+        n_wrong += sum(1 - max(v.values(), default=0.0) for v in proposal.attribute_probabilities.values())
+        n_unpredicted = max(0, attributes - len(proposal.attribute_probabilities))
+        accept = self.accepted(attributes, min(max(n_wrong, 0.0), 1.0 + attributes))
+        accept += self.factor * self.attribute * n_unpredicted
+        p_cell = min(max(proposal.confidence, 0.0), 1.0)
+        return p_cell * accept + (1 - p_cell) * self.rejected()
 
     def area(self, candidates: Iterable[Proposal], share: float, attributes: int) -> float:
-        """To finish an area of a field, `share` of its size."""
+        """Return the seconds to finish an area of a field, `share` of its size."""
         fixed = self.open_field + self.region + self.scan * min(max(share, 0.0), 1.0)
-        return self.factor * fixed + sum(self.candidate(one, attributes) for one in candidates)
+        return self.factor * fixed + sum(self.candidate(candidate, attributes) for candidate in candidates)
 
-    def fitted(self, work: Sequence[tuple[float, float]]) -> CostModel:
-        """Fit to measured time: pairs of what this model predicts of a field and what it took, in s.
+    def fit(self, work: Sequence[tuple[float, float]]) -> CostModel:
+        """Fit the factor to pairs of predicted and measured seconds of fields.
 
-        Nothing changes below `MIN_FIELDS` fields or `MIN_SECONDS`.
+        Return the model unchanged with fewer than `MIN_FIELDS` fields or `MIN_SECONDS`.
         """
-        used = [(estimated, took) for estimated, took in work if estimated > 0 and took > 0]
-        estimated, took = sum(s for s, _ in used), sum(t for _, t in used)
-        if len(used) < MIN_FIELDS or took < MIN_SECONDS:
+        pairs = [(estimated, measured) for estimated, measured in work if estimated > 0 and measured > 0]
+        estimated, measured = sum(s for s, _ in pairs), sum(measured for _, measured in pairs)
+        if len(pairs) < MIN_FIELDS or measured < MIN_SECONDS:
             return self
-        factor = self.factor * min(max(took / estimated, _LIMITS[0]), _LIMITS[1])
-        return dataclasses.replace(self, factor=factor, measured_fields=len(used))
+        factor = self.factor * min(max(measured / estimated, _LIMITS[0]), _LIMITS[1])
+        return dataclasses.replace(self, factor=factor, measured_fields=len(pairs))
 
 
 def cost_model(project: Project) -> CostModel:
-    """Return the cost model, from the project's own active seconds if there are enough."""
-    took: dict[int, float] = defaultdict(float)
-    for one in project.work_time.all():
-        took[one.field_id] += one.seconds
+    """Return the cost model, fitted to the project's active time if there is enough."""
+    measured: dict[int, float] = defaultdict(float)
+    for entry in project.work_time.all():
+        measured[entry.field_id] += entry.seconds
     model = CostModel()
-    if len(took) < MIN_FIELDS:
+    if len(measured) < MIN_FIELDS:
         return model
     cells: dict[int, list[Cell]] = defaultdict(list)
     for cell in project.cells.all():
@@ -132,12 +132,14 @@ def cost_model(project: Project) -> CostModel:
             finished[region.field_id] += region.shape.geometry.area / (field.width * field.height)
     attributes = len(project.schema.attributes)
     work = []
-    for field_id, seconds in took.items():
+    for field_id, seconds in measured.items():
         if not cells[field_id] and not finished[field_id]:
-            continue  # looked at, nothing done
+            continue  # viewed only
         estimate = model.area((), finished[field_id], attributes)
         for cell in cells[field_id]:
-            stated = len(cell.attributes)
-            estimate += model.new_cell(stated) if cell.suggestion_id is None else model.accepted(stated)
+            n_attributes = len(cell.attributes)
+            estimate += (
+                model.new_cell(n_attributes) if cell.suggestion_id is None else model.accepted(n_attributes)
+            )
         work.append((estimate, seconds))
-    return model.fitted(work)
+    return model.fit(work)

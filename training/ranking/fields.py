@@ -1,4 +1,4 @@
-"""In which order to annotate the fields."""
+"""Active learning: the order in which to annotate the fields."""
 
 from __future__ import annotations
 
@@ -11,40 +11,42 @@ import numpy as np
 
 from annotation_store.records import Proposal
 from training.evaluation.uncertainty import Groups
-from training.ranking.acquisition import total
+from training.ranking.acquisition import total_value
 from training.ranking.cost import CostModel
-from training.ranking.diversity import k_center, unit
+from training.ranking.diversity import k_center, normalise
 from training.ranking.explanations import Words
 from training.ranking.items import Ranked
 from training.reasons import Reason
 
 BUDGET = 12
-"""How many fields are chosen for being different as well; after them the order is by score alone."""
+"""Number of fields that are selected for diversity as well; after them the order is by score alone."""
 
-DEEP = 4
-"""They are chosen from so many times as many of the best."""
+CANDIDATE_FACTOR = 4
+"""They are selected from this many times as many of the best."""
 
-RESERVE = 0.15
-"""Share of the fields drawn at random."""
+RANDOM_SHARE = 0.15
+"""Share of the fields that are sampled at random."""
 
-_EVERY = 7
-"""Each seventh field of the order is one of these: 14%."""
+_RANDOM_INTERVAL = 7
+"""One field of the random sample in this many of the order: 14%."""
 
 NEW = Reason("Not yet predicted by the model")
 
 
 @dataclass(frozen=True)
 class FieldView:
-    """What the ranking sees of a field.
+    """Input of the ranking for a field.
 
     Attributes
     ----------
     key
-        What stays the same wherever the field stands: its content's hash.
+        Hash of its content, which does not depend on its position.
     unknown
         Share of its area that is neither finished nor ignored.
     candidates
-        In the unknown area.
+        Proposals in the unknown area.
+    vector
+        Its embedding.
     touched
         Whether it has annotations.
     """
@@ -68,16 +70,16 @@ def rank_fields(
     budget: int = BUDGET,
     on_field: Callable[[], None] | None = None,
 ) -> list[Ranked]:
-    """Order the fields that have an unknown area, best first; the order of `views` changes nothing.
+    """Order the fields that have an unknown area, best first, independently of the order of `views`.
 
     Parameters
     ----------
     attributes
-        How many the schema has: what a cell costs.
+        Number of attributes of the schema, for the cost of a cell.
     random_sample
-        Ids of the fields drawn at random; each seventh place is one of theirs, in the order of the draw.
+        Ids of the fields that were sampled at random; every seventh of the order is one of them.
     on_field
-        Called for each field; what it raises ends it.
+        Called for each field; it may raise to cancel.
     """
     words, cost = words or Words(), cost or CostModel()
     scored = []
@@ -87,37 +89,39 @@ def rank_fields(
         if view.unknown <= 1e-3:
             continue
         seconds = cost.area(view.candidates, view.unknown, attributes)
-        score = total(view.candidates, words.labels, groups) / seconds
+        score = total_value(view.candidates, words.labels, groups) / seconds
         reasons = tuple(words.candidates(view.candidates))
         scored.append((Ranked("field", view.id, view.id, score, seconds, reasons), view))
     scored.sort(key=lambda pair: (-pair[0].score, pair[0].field_id))
-    drawn = sorted(
-        (pair for pair in scored if pair[0].field_id in random_sample), key=lambda pair: draw_key(pair[1].key)
+    sampled = sorted(
+        (pair for pair in scored if pair[0].field_id in random_sample),
+        key=lambda pair: sampling_key(pair[1].key),
     )
     others = [pair for pair in scored if pair[0].field_id not in random_sample]
-    known = [v.vector for v in sorted(views, key=lambda v: v.id) if v.touched]
-    return interleaved(
-        [one for one, _ in _thinned(others, known, budget)], [_random(one) for one, _ in drawn]
+    annotated = [v.vector for v in sorted(views, key=lambda v: v.id) if v.touched]
+    return interleave(
+        [item for item, _ in _diversify(others, annotated, budget)],
+        [_mark_random(item) for item, _ in sampled],
     )
 
 
-def draw_key(key: str, seed: int = 0) -> str:
-    """Return the place of a field in the draw: a hash, so that the fields' order changes nothing."""
+def sampling_key(key: str, seed: int = 0) -> str:
+    """Return the sort key of a field in the random sample: a hash, independent of the input order."""
     return hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "replace")).hexdigest()
 
 
-def draw(views: Sequence[FieldView], already: Collection[int], *, seed: int = 0) -> list[int]:
-    """Draw fields at random until `RESERVE` of all are drawn, from those without annotations.
+def sample_random(views: Sequence[FieldView], sampled: Collection[int], *, seed: int = 0) -> list[int]:
+    """Extend the random sample to `RANDOM_SHARE` of all fields, from those without annotations.
 
     Returns
     -------
     list
-        Ids of the newly drawn.
+        Ids of the newly sampled fields.
     """
-    missing = round(RESERVE * len(views)) - len({v.id for v in views} & set(already))
+    missing = round(RANDOM_SHARE * len(views)) - len({v.id for v in views} & set(sampled))
     free = sorted(
-        (v for v in views if not v.touched and v.id not in already),
-        key=lambda v: (draw_key(v.key, seed), v.id),
+        (v for v in views if not v.touched and v.id not in sampled),
+        key=lambda v: (sampling_key(v.key, seed), v.id),
     )
     return [v.id for v in free[: max(0, missing)]]
 
@@ -125,29 +129,33 @@ def draw(views: Sequence[FieldView], already: Collection[int], *, seed: int = 0)
 Pair = tuple[Ranked, FieldView]
 
 
-def _thinned(pairs: Sequence[Pair], known: Sequence[np.ndarray | None], budget: int) -> list[Pair]:
-    """Choose the first `budget` of the best `DEEP` times as many so that they differ; the rest follow."""
-    deep = min(len(pairs), DEEP * budget)
-    while 0 < deep < len(pairs) and pairs[deep][0].score == pairs[deep - 1][0].score:
-        deep += 1  # equals are not parted by their ids
-    vectors = unit([*(view.vector for _, view in pairs[:deep]), *known])
-    chosen = k_center(vectors[:deep], budget, known=vectors[deep:])
+def _diversify(pairs: Sequence[Pair], annotated: Sequence[np.ndarray | None], budget: int) -> list[Pair]:
+    """Move `budget` diverse fields to the front, chosen among the best `CANDIDATE_FACTOR` times as many."""
+    n_candidates = min(len(pairs), CANDIDATE_FACTOR * budget)
+    while 0 < n_candidates < len(pairs) and pairs[n_candidates][0].score == pairs[n_candidates - 1][0].score:
+        n_candidates += 1  # include all ties
+    vectors = normalise([*(view.vector for _, view in pairs[:n_candidates]), *annotated])
+    chosen = k_center(vectors[:n_candidates], budget, known=vectors[n_candidates:])
     rest = [i for i in range(len(pairs)) if i not in set(chosen)]
     return [pairs[i] for i in [*chosen, *rest]]
 
 
-def _random(one: Ranked) -> Ranked:
+def _mark_random(item: Ranked) -> Ranked:
     reason = Reason("Drawn at random: such fields show, without bias, how good the model is")
-    return dataclasses.replace(one, reasons=(reason, *one.reasons), drawn=True)
+    return dataclasses.replace(item, reasons=(reason, *item.reasons), drawn=True)
 
 
-def interleaved(others: Sequence[Ranked], drawn: Sequence[Ranked]) -> list[Ranked]:
-    """Put one of `drawn` after each three, then six, others: the fourth, the eleventh and so on."""
+def interleave(others: Sequence[Ranked], sampled: Sequence[Ranked]) -> list[Ranked]:
+    """Insert a sampled item at the fourth position, the eleventh and so on, every seventh."""
     result: list[Ranked] = []
-    left, right = iter(others), iter(drawn)
-    for place in range(len(others) + len(drawn)):
-        sides = (right, left) if place % _EVERY == _EVERY // 2 else (left, right)
-        one = next(sides[0], None) or next(sides[1], None)
-        if one is not None:
-            result.append(one)
+    scored_items, sampled_items = iter(others), iter(sampled)
+    for position in range(len(others) + len(sampled)):
+        sides = (
+            (sampled_items, scored_items)
+            if position % _RANDOM_INTERVAL == _RANDOM_INTERVAL // 2
+            else (scored_items, sampled_items)
+        )
+        item = next(sides[0], None) or next(sides[1], None)
+        if item is not None:
+            result.append(item)
     return result

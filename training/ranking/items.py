@@ -1,4 +1,4 @@
-"""What every ranking hands out."""
+"""The item type of all rankings."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from training.reasons import Reason
 
 STAIN = "stain"
 STARTER = "starter"
-"""Whose embeddings are no model's of the project: those of the stain alone, those of the bundled starter."""
+"""Sources of embeddings besides the project's models: the stain alone, and the bundled starter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Something to look at next.
+    """A ranked item: a field, region, cell or label error to look at next.
 
     Attributes
     ----------
     kind
         ``"field"``, ``"region"``, ``"cell"`` or ``"label_error"``.
     id
-        Of the field (also for a region), of the suggestion, or of the cell that may be mistaken; ``None``
-        if there is no such thing yet (a cell that was missed).
+        Id of the field (also for a region), the suggestion, or the possibly mislabelled cell; ``None`` for a
+        missed cell.
     score
-        Higher comes first, among things of one kind and one ranking.
+        Sort key, the highest first, within one ranking.
     seconds
-        How long it will take, by estimate.
+        Estimated time.
     reasons
         Reasons: English sentences that can be translated.
     drawn
-        Drawn at random, not by score: what is found there measures the model without bias.
+        Whether it was sampled at random, not by score, so that it measures the model without bias.
     prediction
         What the model predicts there (for a label error; ``None`` if it finds no cell).
     errors
-        Of a mistake how probable each kind of error is: ``"class"``, ``"value"``, ``"box"``, ``"missing"`` (a
-        cell without a box) and ``"spurious"`` (a box without a cell).
+        Probability of each kind of label error: ``"class"``, ``"value"``, ``"box"``, ``"missing"`` (a cell
+        without a box) and ``"spurious"`` (a box without a cell).
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Labels that the model confidently contradicts: to be looked at again, not to be believed."""
+"""Possible label errors: labels that the model confidently contradicts, for a person to review."""
 
 from __future__ import annotations
 
@@ -34,46 +34,46 @@ from training.reasons import Reason
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-EXPECTED = 0.03
-"""Share of labels, and of boxes, that are taken to be wrong before anything is known of them."""
+PRIOR = 0.03
+"""Prior probability that a label, or a box, is wrong."""
 
-LISTED = 0.5
-"""Probability of an error from which it is listed."""
+MIN_PROBABILITY = 0.5
+"""Minimum probability of a listed error."""
 
-_OVERLOOKED = 0.3
-"""The odds that what a model sees is a cell count so much where a person has looked and boxed none."""
+_MISSED_ODDS = 0.3
+"""Factor on the odds of a predicted cell if a person has finished the area without boxing it."""
 
-_EMPTY = 0.1
-"""Share of the boxes that no model sees which are taken to be empty, were models to miss every cell."""
+_PRIOR_EMPTY = 0.1
+"""Prior probability that a box is empty."""
 
 _MIN_BOXES = 10
-_LEAST_OFF, _USUALLY_OFF = 0.06, 0.1
-"""How far (1 - IoU) boxes usually lie from what the model draws: the least of many, and that of few boxes."""
+_MIN_BOX_DEVIATION, _BOX_DEVIATION = 0.06, 0.1
+"""Median deviation (1 - IoU) of boxes from predicted ones: its minimum, and the default for few boxes."""
 
-_FOUND, _FOUND_OF = 0.9, 10
-"""Assumed recall of a model that was not measured, and the number of cells this counts for."""
+_PRIOR_RECALL, _PRIOR_RECALL_CELLS = 0.9, 10
+"""Prior recall of a model, and its weight as a number of cells."""
 
 _CELL_TAUGHT = Reason("The model learnt from this very cell")
 _CELL_NOT_TAUGHT = Reason("The model did not learn from this very cell")
 _FIELD_TAUGHT = Reason("The model learnt from this field")
 _FIELD_NOT_TAUGHT = Reason("The model did not learn from this field")
 
-_TOUCHES = 0.2
-_SAME = 0.5
+_TOUCHING_IOU = 0.2
+_SAME_IOU = 0.5
 
 
 @dataclass(frozen=True)
-class SeenField:
+class PredictedField:
     """A field's labels and one model's predictions for it.
 
     Attributes
     ----------
     judged
-        By cell id, the prediction of a model that was not trained on the cell.
+        Cell id to its out-of-fold prediction.
     learnt
-        Id of the last cell that the model learnt from here; ``None`` = it was not shown this field.
+        Id of the last training cell of this field; ``None`` = the model was not trained on it.
     decided
-        Ids of cells whose label a person gave with this model's word before their eyes.
+        Ids of cells that a person labelled while seeing this model's prediction.
     rejected
         Boxes that a person rejected.
     """
@@ -88,92 +88,99 @@ class SeenField:
     learnt: float | None = None
     judged: Mapping[int, Proposal] = dataclasses.field(default_factory=dict)
 
-    def partners(self) -> tuple[list[Proposal], np.ndarray, dict[int, Proposal]]:
-        """Return the predictions, the most confident first, their IoU with the cells, and the matches."""
+    def matches(self) -> tuple[list[Proposal], np.ndarray, dict[int, Proposal]]:
+        """Return the predictions, the most confident first, their IoU with the cells, and matches."""
         boxes = np.array([cell.box for cell in self.cells]).reshape(-1, 4)
         predicted = sorted(self.predictions, key=lambda p: -p.confidence)
         overlaps = iou_matrix(np.array([p.box for p in predicted]), boxes)
-        partner = match(overlaps, range(len(predicted)), np.zeros(len(self.cells), bool))
-        return predicted, overlaps, {int(cell): predicted[i] for i, cell in enumerate(partner) if cell >= 0}
+        matched = match(overlaps, range(len(predicted)), np.zeros(len(self.cells), bool))
+        return predicted, overlaps, {int(cell): predicted[i] for i, cell in enumerate(matched) if cell >= 0}
 
-    def prediction(self, cell: Cell, found: Proposal | None) -> Proposal | None:
-        """Return the prediction for a cell, if possible of a model that has not learnt from it."""
+    def prediction(self, cell: Cell, found_by: Proposal | None) -> Proposal | None:
+        """Return the prediction for a cell, if possible the out-of-fold one."""
         judged = self.judged.get(cell.id)
-        if judged is None or iou_matrix([judged.box], [cell.box])[0, 0] < _SAME:  # the box was moved away
-            return found
-        if found is None:
+        if judged is None or iou_matrix([judged.box], [cell.box])[0, 0] < _SAME_IOU:  # the box was moved away
+            return found_by
+        if found_by is None:
             return judged
-        return replace(judged, box=found.box, confidence=found.confidence)
+        return replace(judged, box=found_by.box, confidence=found_by.confidence)
 
 
 @dataclass(frozen=True)
-class Usual:
-    """What is usual of a reading's labels: what a single one is compared with.
+class LabelStatistics:
+    """Statistics of a reading's labels that single labels are compared with.
 
     Attributes
     ----------
-    shares
-        By attribute (``""`` = the class) and label the mean probability that the label has of models which
-        did not learn from the cells: low where a class is young, or readers differ. (Confident learning:
-        Northcutt et al. 2021, arXiv 1911.00068.)
-    off
-        How far a box lies from what the model draws: 1 - IoU.
-    found
+    self_confidence
+        Attribute (``""`` = the class) and label to the mean out-of-fold probability of the label: low for a
+        new class, or if readers disagree. (Confident learning: Northcutt et al. 2021, arXiv 1911.00068.)
+    box_deviation
+        Median deviation of boxes from predicted ones: 1 - IoU.
+    recall
         Share of the cells that the model finds.
     """
 
-    shares: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
-    off: float = _USUALLY_OFF
-    found: float = _FOUND
+    self_confidence: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
+    box_deviation: float = _BOX_DEVIATION
+    recall: float = _PRIOR_RECALL
 
     @classmethod
-    def of(cls, fields: Sequence[SeenField], schema: Schema, recall: float | None = None) -> Usual:
-        """Learn it from all fields; `recall`, where it was measured, is the share of cells that are found."""
-        given: dict[tuple[str, str], list[float]] = defaultdict(list)
-        off: list[float] = []
-        cells = touched = 0
-        for one in fields:
-            predicted, overlaps, of_cell = one.partners()
-            cells += len(one.cells)
-            touched += int((overlaps >= _TOUCHES).any(0).sum()) if len(predicted) else 0
-            for i, cell in enumerate(one.cells):
-                if i in of_cell:
-                    off.append(1 - float(iou_matrix([cell.box], [of_cell[i].box])[0, 0]))
-                for name, label, left, _ in _labels(cell, one.judged.get(cell.id), schema):
-                    given[name, label].append(left)
-        shares = {key: float(np.mean(some)) for key, some in given.items()}
-        usually = max(_LEAST_OFF, float(np.median(off))) if len(off) >= _MIN_BOXES else _USUALLY_OFF
-        measured = _FOUND if recall is None else recall
-        # the cell that is asked about does not count
-        found = (touched + _FOUND_OF * measured) / (max(touched, cells - 1) + _FOUND_OF)
-        return cls(shares, usually, found)
+    def of(
+        cls, fields: Sequence[PredictedField], schema: Schema, recall: float | None = None
+    ) -> LabelStatistics:
+        """Compute them from all fields; `recall` is that on held-out cells, if it was measured."""
+        probabilities: dict[tuple[str, str], list[float]] = defaultdict(list)
+        deviations: list[float] = []
+        cells = n_touched = 0
+        for field_ in fields:
+            predicted, overlaps, matches = field_.matches()
+            cells += len(field_.cells)
+            n_touched += int((overlaps >= _TOUCHING_IOU).any(0).sum()) if len(predicted) else 0
+            for i, cell in enumerate(field_.cells):
+                if i in matches:
+                    deviations.append(1 - float(iou_matrix([cell.box], [matches[i].box])[0, 0]))
+                for name, label, p, _ in _labels(cell, field_.judged.get(cell.id), schema):
+                    probabilities[name, label].append(p)
+        shares = {key: float(np.mean(values)) for key, values in probabilities.items()}
+        deviation = (
+            max(_MIN_BOX_DEVIATION, float(np.median(deviations)))
+            if len(deviations) >= _MIN_BOXES
+            else _BOX_DEVIATION
+        )
+        prior = _PRIOR_RECALL if recall is None else recall
+        # leave one out: the cell in question does not count
+        recall_share = (n_touched + _PRIOR_RECALL_CELLS * prior) / (
+            max(n_touched, cells - 1) + _PRIOR_RECALL_CELLS
+        )
+        return cls(shares, deviation, recall_share)
 
-    def wrong_label(self, attribute: str, label: str, left: float) -> float:
-        """Return the probability that a label is wrong of which a model leaves so much probability."""
-        right = min(1.0, left / max(1e-3, self.shares.get((attribute, label), 1.0)))
-        return EXPECTED * (1 - right) / (EXPECTED * (1 - right) + (1 - EXPECTED) * right)
+    def wrong_label(self, attribute: str, label: str, p: float) -> float:
+        """Return the probability that a label is wrong, given its predicted probability `p`."""
+        p_correct = min(1.0, p / max(1e-3, self.self_confidence.get((attribute, label), 1.0)))
+        return PRIOR * (1 - p_correct) / (PRIOR * (1 - p_correct) + (1 - PRIOR) * p_correct)
 
     def wrong_box(self, overlap: float) -> float:
-        """Return the probability that a box is badly placed which overlaps what the model draws so much."""
-        spread = self.off / 0.6745  # half of the boxes lie nearer than the median
-        right = math.sqrt(2 / math.pi) / spread * math.exp(-0.5 * ((1 - overlap) / spread) ** 2)
-        return EXPECTED / (EXPECTED + (1 - EXPECTED) * right)
+        """Return the probability that a box is badly placed, given its IoU with the predicted one."""
+        sigma = self.box_deviation / 0.6745  # from the median of a half-normal distribution
+        density = math.sqrt(2 / math.pi) / sigma * math.exp(-0.5 * ((1 - overlap) / sigma) ** 2)
+        return PRIOR / (PRIOR + (1 - PRIOR) * density)
 
     @property
     def empty_box(self) -> float:
-        """The probability that there is no cell in a box where the model sees none."""
-        return _EMPTY / (_EMPTY + (1 - _EMPTY) * (1 - self.found))
+        """Probability that a box without a predicted cell is empty."""
+        return _PRIOR_EMPTY / (_PRIOR_EMPTY + (1 - _PRIOR_EMPTY) * (1 - self.recall))
 
 
-def overlooked(confidence: float) -> float:
-    """Return the probability that a person overlooked what a model takes for a cell."""
-    odds = _OVERLOOKED * confidence
+def missed_probability(confidence: float) -> float:
+    """Return the probability that a person missed a predicted cell."""
+    odds = _MISSED_ODDS * confidence
     return odds / (odds + 1 - confidence)
 
 
 @dataclass(frozen=True)
 class Contradiction:
-    """The labels that a model predicts instead, where it is confident and contradicts the label.
+    """The predictions that confidently contradict the labels of a cell.
 
     Attributes
     ----------
@@ -189,34 +196,34 @@ class Contradiction:
 
 
 def contradiction(
-    cell: Cell, predicted: Proposal, schema: Schema, usual: Usual | None = None
+    cell: Cell, predicted: Proposal, schema: Schema, statistics: LabelStatistics | None = None
 ) -> Contradiction:
     """Return which labels of a cell a model contradicts, except those that a person has confirmed."""
-    usual = usual or Usual()
+    statistics = statistics or LabelStatistics()
     other, values = None, {}
-    for name, label, left, best in _labels(cell, predicted, schema):
-        if best is None or usual.wrong_label(name, label, left) < LISTED:
+    for name, label, p, alternative in _labels(cell, predicted, schema):
+        if alternative is None or statistics.wrong_label(name, label, p) < MIN_PROBABILITY:
             continue
         if name:
-            values[name] = best
+            values[name] = alternative
         else:
-            other = best
+            other = alternative
     return Contradiction(other, values)
 
 
 def _labels(
     cell: Cell, predicted: Proposal | None, schema: Schema
 ) -> Iterator[tuple[str, str, float, str | None]]:
-    """Return each label that a model can judge and that no person has confirmed.
+    """Yield each label that has a prediction and was not confirmed by a person.
 
-    A model predicts nothing for a class or value it was not trained on; it may be older than the schema. Of a
-    cell unlike anything taught it states no class.
+    A model has no prediction for a class or value it was not trained on (it may be older than the schema),
+    nor for the class of an unknown cell.
 
     Yields
     ------
     tuple
-        Attribute (``""`` = the class), label, the probability that is left to the label, and what is more
-        probable; ``None`` = nothing.
+        Attribute (``""`` = the class), label, its predicted probability, and the most probable alternative;
+        ``None`` = none.
     """
     if predicted is None:
         return
@@ -229,71 +236,79 @@ def _labels(
         members = [name for name in schema.members(label) if name in shares]
         others = {name: p for name, p in shares.items() if name not in members and schema.is_class(name)}
         if members:
-            yield "", label, sum(shares[name] for name in members), _best(others)
-    kept = cell.confirmed.get("attributes", {})
+            yield "", label, sum(shares[name] for name in members), _most_probable(others)
+    confirmed = cell.confirmed.get("attributes", {})
     for attribute in schema.attributes:
         name = attribute.name
         value, shares = cell.attributes.get(name), predicted.attribute_probabilities.get(name, {})
-        if value is None or value not in shares or value == kept.get(name):
+        if value is None or value not in shares or value == confirmed.get(name):
             continue
-        others = {one: p for one, p in shares.items() if one != value and one in attribute.value_names}
-        yield name, value, shares[value], _best(others)
+        others = {
+            other: p for other, p in shares.items() if other != value and other in attribute.value_names
+        }
+        yield name, value, shares[value], _most_probable(others)
 
 
-def _best(shares: Mapping[str, float]) -> str | None:
+def _most_probable(shares: Mapping[str, float]) -> str | None:
     return max(sorted(shares), key=shares.__getitem__, default=None)
 
 
 def find_label_errors(
-    fields: Sequence[SeenField],
+    fields: Sequence[PredictedField],
     schema: Schema,
     *,
-    usual: Usual | None = None,
+    statistics: LabelStatistics | None = None,
     cost: CostModel | None = None,
-    least: float = LISTED,
+    min_probability: float = MIN_PROBABILITY,
 ) -> list[Ranked]:
-    """Rank what the model contradicts, the likeliest mistakes first, with the reason.
+    """Rank possible label errors, the most probable first, with reasons.
 
-    Each score is the probability of an error. A reason states whether the model was trained on the cell:
-    that it agrees with what it was taught proves nothing, that it disagrees all the more.
+    The score is the probability of an error. A reason states whether the model was trained on the cell: its
+    agreement with a training label proves nothing, its disagreement all the more.
 
     Parameters
     ----------
-    usual
-        What is usual here; ``None`` = learn it from `fields`.
-    least
-        Probability from which an error is listed.
+    statistics
+        Statistics of the labels; ``None`` = compute them from `fields`.
+    min_probability
+        Minimum probability of a listed error.
     """
-    words, cost, usual = Words(schema), cost or CostModel(), usual or Usual.of(fields, schema)
+    words, cost, statistics = (
+        Words(schema),
+        cost or CostModel(),
+        statistics or LabelStatistics.of(fields, schema),
+    )
     seconds = cost.accepted(len(schema.attributes), 1.0)
     found = []
-    for one in fields:
-        predicted, overlaps, of_cell = one.partners()
-        for i, cell in enumerate(one.cells):
-            if cell.id in one.decided:
+    for field_ in fields:
+        predicted, overlaps, matches = field_.matches()
+        for i, cell in enumerate(field_.cells):
+            if cell.id in field_.decided:
                 continue
-            prediction = one.prediction(cell, of_cell.get(i))
-            errors, reasons = _wrong_labels(cell, prediction, schema, usual, words, least)
+            prediction = field_.prediction(cell, matches.get(i))
+            errors, reasons = _wrong_labels(cell, prediction, schema, statistics, words, min_probability)
             if tuple(cell.confirmed.get("box", ())) != tuple(cell.box):
                 overlap = float(overlaps[:, i].max(initial=0.0))
-                if overlap >= _TOUCHES:
+                if overlap >= _TOUCHING_IOU:
                     nearest = predicted[int(overlaps[:, i].argmax())]
-                    errors["box"] = usual.wrong_box(overlap) * nearest.confidence
-                    if errors["box"] >= least > 0:
+                    errors["box"] = statistics.wrong_box(overlap) * nearest.confidence
+                    if errors["box"] >= min_probability > 0:
                         reasons.append(Reason("The model draws the box elsewhere"))
                         prediction = _in_box_of(nearest, prediction)
                 else:
-                    errors["spurious"] = usual.empty_box
-                    if errors["spurious"] >= least:
+                    errors["spurious"] = statistics.empty_box
+                    if errors["spurious"] >= min_probability:
                         reasons, prediction = [Reason("The model sees no cell here")], None
-            if max(errors.values(), default=0.0) >= max(least, 1e-9):
-                learnt = one.learnt is not None and cell.id <= one.learnt and cell.id not in one.judged
+            if max(errors.values(), default=0.0) >= max(min_probability, 1e-9):
+                learnt = (
+                    field_.learnt is not None and cell.id <= field_.learnt and cell.id not in field_.judged
+                )
                 reasons.append(_CELL_TAUGHT if learnt else _CELL_NOT_TAUGHT)
                 found.append(
                     Ranked(
                         "label_error",
                         cell.id,
-                        one.field.id,
+                        field_.field.id,
                         1 - float(np.prod([1 - p for p in errors.values()])),
                         seconds,
                         tuple(reasons),
@@ -302,7 +317,7 @@ def find_label_errors(
                         errors=errors,
                     )
                 )
-        found += _missed(one, predicted, overlaps, cost.new_cell(len(schema.attributes)), least)
+        found += _missed(field_, predicted, overlaps, cost.new_cell(len(schema.attributes)), min_probability)
     return sorted(found, key=lambda item: (-item.score, item.field_id, item.id or 0, item.box))
 
 
@@ -315,29 +330,34 @@ def _in_box_of(predicted: Proposal, prediction: Proposal | None) -> Proposal:
 
 
 def _wrong_labels(
-    cell: Cell, predicted: Proposal | None, schema: Schema, usual: Usual, words: Words, least: float
+    cell: Cell,
+    predicted: Proposal | None,
+    schema: Schema,
+    statistics: LabelStatistics,
+    words: Words,
+    min_probability: float,
 ) -> tuple[dict[str, float], list[Reason]]:
-    """Return how probable it is that the class is wrong, or a value, and a reason for each that is listed.
+    """Return the probabilities that the class or a value is wrong, and a reason for each listed one.
 
-    Where only all values together are probably wrong, the most doubtful is named.
+    If only all values together are probably wrong, the most doubtful one is named.
     """
     errors: dict[str, float] = {"class": 0.0, "value": 0.0}
     reasons: list[tuple[float, Reason]] = []
-    for name, label, left, best in _labels(cell, predicted, schema):
-        if best is None or predicted is None:
+    for name, label, p, alternative in _labels(cell, predicted, schema):
+        if alternative is None or predicted is None:
             continue
-        error = usual.wrong_label(name, label, left)
+        error = statistics.wrong_label(name, label, p)
         shares = predicted.attribute_probabilities[name] if name else predicted.class_probabilities
         kind = "value" if name else "class"
         errors[kind] = 1 - (1 - errors[kind]) * (1 - error)
-        if shares[best] <= left:
+        if shares[alternative] <= p:
             continue
         if not name:
             reason = Reason(
                 "Labelled {label}, predicted {other} at {share:.0%}",
                 label=words.title(label),
-                other=words.title(best),
-                share=shares[best],
+                other=words.title(alternative),
+                share=shares[alternative],
             )
             reasons.append((error, reason))
             continue
@@ -345,48 +365,50 @@ def _wrong_labels(
             "{attribute}: labelled {label}, predicted {other} at {share:.0%}",
             attribute=schema.attribute_title(name),
             label=schema.value_title(name, label),
-            other=schema.value_title(name, best),
-            share=shares[best],
+            other=schema.value_title(name, alternative),
+            share=shares[alternative],
         )
         reasons.append((error, reason))
-    listed = [reason for error, reason in reasons if error >= least]
-    if not listed and reasons and max(errors.values()) >= least:
-        listed = [max(reasons, key=lambda one: one[0])[1]]
+    listed = [reason for error, reason in reasons if error >= min_probability]
+    if not listed and reasons and max(errors.values()) >= min_probability:
+        listed = [max(reasons, key=lambda pair: pair[0])[1]]
     return errors, listed
 
 
 def _missed(
-    one: SeenField,
+    field_: PredictedField,
     predicted: Sequence[Proposal],
     overlaps: np.ndarray,
     seconds: float,
-    least: float,
+    min_probability: float,
 ) -> list[Ranked]:
-    """Find what the model believes to be a cell, where a person says that all cells are boxed."""
-    truth = FieldTruth(one.field.name, one.field.width, one.field.height, (), one.finished, one.ignore)
-    found = []
+    """Find predicted cells without a box in finished areas."""
+    truth = FieldTruth(
+        field_.field.name, field_.field.width, field_.field.height, (), field_.finished, field_.ignore
+    )
+    missed = []
     for i, proposal in enumerate(predicted):
         box = proposal.box
-        error = overlooked(proposal.confidence)
-        if error < least or not truth.covers(box) or overlaps[i].max(initial=0.0) >= _TOUCHES:
+        error = missed_probability(proposal.confidence)
+        if error < min_probability or not truth.covers(box) or overlaps[i].max(initial=0.0) >= _TOUCHING_IOU:
             continue
         if truth.at_border([box])[0]:
             continue  # its true centre may lie outside
-        if one.rejected and iou_matrix(np.array([box]), np.array(one.rejected)).max() >= _SAME:
+        if field_.rejected and iou_matrix(np.array([box]), np.array(field_.rejected)).max() >= _SAME_IOU:
             continue
         reasons = (
             Reason(
                 "The model sees a cell at {share:.0%}; none is boxed, and the area is finished",
                 share=proposal.confidence,
             ),
-            _FIELD_TAUGHT if one.learnt is not None else _FIELD_NOT_TAUGHT,
+            _FIELD_TAUGHT if field_.learnt is not None else _FIELD_NOT_TAUGHT,
         )
         errors = {"missing": error}
-        found.append(
+        missed.append(
             Ranked(
                 "label_error",
                 None,
-                one.field.id,
+                field_.field.id,
                 error,
                 seconds,
                 reasons,
@@ -395,7 +417,7 @@ def _missed(
                 errors=errors,
             )
         )
-    return found
+    return missed
 
 
 # --- of a project ----------------------------------------------------------------------------------------
@@ -403,21 +425,20 @@ def _missed(
 
 @dataclass(frozen=True)
 class LabelErrors:
-    """The possible label errors of a reading as a model sees them, and what is needed to judge them again.
+    """Possible label errors of a reading, and the data to compute them again.
 
     Attributes
     ----------
     source
-        Who looked: a model's number or ``"starter"``; ``None`` = no model has looked at the fields yet.
+        The number of the model, or ``"starter"``; ``None`` = there are no predictions yet.
     unchecked
-        How many labelled cells no model has judged that did not learn from them: they came since, or fewer
-        than ten are labelled.
+        Number of labelled cells without an out-of-fold prediction: they are new, or there are fewer than ten.
     """
 
     source: str | None = None
     items: tuple[Ranked, ...] = ()
-    seen: Mapping[int, SeenField] = dataclasses.field(default_factory=dict)
-    usual: Usual = dataclasses.field(default_factory=Usual)
+    seen: Mapping[int, PredictedField] = dataclasses.field(default_factory=dict)
+    statistics: LabelStatistics = dataclasses.field(default_factory=LabelStatistics)
     unchecked: int = 0
 
     @property
@@ -426,69 +447,76 @@ class LabelErrors:
         return _number(self.source)
 
     def now(self, project: Project, field_id: int) -> list[Ranked]:
-        """Evaluate a field's possible label errors again, from its present cells; as cheap as reading it."""
-        seen = self.seen.get(field_id)
-        if seen is None:
+        """Compute a field's possible label errors again from its current cells; as fast as reading them."""
+        stored = self.seen.get(field_id)
+        if stored is None:
             return []
-        marks = _marks(project, self.model_id, field_id)
-        again = replace(
-            marks.of(project.fields.get(field_id), seen.predictions), learnt=seen.learnt, judged=seen.judged
+        annotations = _read_annotations(project, self.model_id, field_id)
+        current = replace(
+            annotations.of(project.fields.get(field_id), stored.predictions),
+            learnt=stored.learnt,
+            judged=stored.judged,
         )
-        return find_label_errors([again], project.schema, usual=self.usual)
+        return find_label_errors([current], project.schema, statistics=self.statistics)
 
     def contradiction(self, cell: Cell, predicted: Proposal, schema: Schema) -> Contradiction:
-        """Describe the model's label for a cell, in the schema's words."""
-        return contradiction(cell, predicted, schema, self.usual)
+        """Return which labels of a cell are contradicted; see `contradiction`."""
+        return contradiction(cell, predicted, schema, self.statistics)
 
 
-def label_errors(project: Project, *, least: float = LISTED) -> LabelErrors:
+def label_errors(project: Project, *, min_probability: float = MIN_PROBABILITY) -> LabelErrors:
     """Rank the possible label errors of the current reading, by the newest model's predictions.
 
-    A label is judged by what models say that did not learn from it, where the worker has asked them
-    (`training.worker.out_of_fold`). Nothing where no model has looked, and nothing in a blind reading: a
-    model would change what is read.
+    A label is compared with its out-of-fold prediction, if the worker has computed it
+    (`training.worker.out_of_fold`). Empty without predictions, and in a blind reading, which they would bias.
 
     Parameters
     ----------
-    least
-        Probability from which an error is listed; 0 = all that can be judged, in order.
+    min_probability
+        Minimum probability of a listed error; 0 = all that can be compared, in order.
     """
     source = newest_source(project, besides=(STAIN,))
     if source is None or project.reading.blind:
         return LabelErrors()
-    looks = project.embeddings.of(source, predictions=True)
+    embeddings = project.embeddings.of(source, predictions=True)
     number = _number(source)
-    marks = _marks(project, number)
+    annotations = _read_annotations(project, number)
     cards = {model.id: (model.card, model.parent) for model in project.models.all()}
     lineage = Lineage.of(project, number, cards)
-    seen = []
+    predicted_fields = []
     for field in project.fields.all():
-        if field.id not in looks or not (marks.cells.get(field.id) or marks.finished.get(field.id)):
+        if field.id not in embeddings or not (
+            annotations.cells.get(field.id) or annotations.finished.get(field.id)
+        ):
             continue
-        predicted = (*looks[field.id].predictions, *marks.predictions.get(field.id, ()))
-        judged = looks[field.id].cells
-        seen.append(replace(marks.of(field, predicted), learnt=lineage.learnt(field), judged=judged))
+        predicted = (*embeddings[field.id].predictions, *annotations.predictions.get(field.id, ()))
+        out_of_fold = embeddings[field.id].cells
+        predicted_fields.append(
+            replace(annotations.of(field, predicted), learnt=lineage.learnt(field), judged=out_of_fold)
+        )
     recall = None
     if number is not None and number in cards:
         recall = _measured_recall(cards[number][0])
-    usual = Usual.of(seen, project.schema, recall)
-    items = find_label_errors(seen, project.schema, usual=usual, least=least)
+    statistics = LabelStatistics.of(predicted_fields, project.schema, recall)
+    items = find_label_errors(
+        predicted_fields, project.schema, statistics=statistics, min_probability=min_probability
+    )
     listed = {item.field_id for item in items}
     unchecked = sum(
-        cell.id not in one.judged and (cell.cell_class not in (None, UNSURE) or bool(cell.attributes))
-        for one in seen
-        for cell in one.cells
+        cell.id not in field_.judged and (cell.cell_class not in (None, UNSURE) or bool(cell.attributes))
+        for field_ in predicted_fields
+        for cell in field_.cells
     )
-    kept = {one.field.id: one for one in seen if one.field.id in listed}
-    return LabelErrors(source, tuple(items), kept, usual, unchecked)
+    listed_fields = {field_.field.id: field_ for field_ in predicted_fields if field_.field.id in listed}
+    return LabelErrors(source, tuple(items), listed_fields, statistics, unchecked)
 
 
 def _measured_recall(card: Mapping[str, Any]) -> float | None:
-    """Return a share that a card states; cards come from files, so it may have any value."""
-    found: Any = card
+    """Read the held-out recall of a card; cards come from files, so it may have any value."""
+    entry: Any = card
     for name in ("metrics", "held_out", "recall"):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return float(found) if isinstance(found, int | float) and 0 <= found <= 1 else None
+        entry = entry.get(name) if isinstance(entry, Mapping) else None
+    return float(entry) if isinstance(entry, int | float) and 0 <= entry <= 1 else None
 
 
 def _number(source: str | None) -> int | None:
@@ -496,7 +524,7 @@ def _number(source: str | None) -> int | None:
 
 
 @dataclass(frozen=True)
-class _Marks:
+class _Annotations:
     """Annotations by field, of a whole project or one field, read in five statements."""
 
     cells: Mapping[int, list[Cell]]
@@ -506,8 +534,8 @@ class _Marks:
     rejected: Mapping[int, list[Box]]
     decided: Mapping[int, list[int]]
 
-    def of(self, field: Field, predicted: Sequence[Proposal]) -> SeenField:
-        return SeenField(
+    def of(self, field: Field, predicted: Sequence[Proposal]) -> PredictedField:
+        return PredictedField(
             field,
             tuple(self.cells.get(field.id, ())),
             tuple(predicted),
@@ -518,12 +546,12 @@ class _Marks:
         )
 
 
-def _marks(project: Project, model_id: int | None, field_id: int | None = None) -> _Marks:
-    judged = [s for s in SuggestionState if s is not SuggestionState.SUPERSEDED]
-    suggestions = project.suggestions.find(field_id, states=judged)
+def _read_annotations(project: Project, model_id: int | None, field_id: int | None = None) -> _Annotations:
+    states = [s for s in SuggestionState if s is not SuggestionState.SUPERSEDED]
+    suggestions = project.suggestions.find(field_id, states=states)
     own = [s for s in suggestions if s.model_id == model_id]
     regions = project.regions.all(field_id)
-    return _Marks(
+    return _Annotations(
         by_field((cell.field_id, cell) for cell in project.cells.all(field_id)),
         by_field((r.field_id, r.shape) for r in regions if r.finished),
         by_field((area.field_id, area.shape) for area in project.ignore_areas.all(field_id)),

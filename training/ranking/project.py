@@ -1,4 +1,4 @@
-"""The rankings of a project: read in few statements, worked out after a round, stored."""
+"""Rankings of a project: computed after a training round from few SQL statements, and stored."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from training.ranking.fields import (
     BUDGET,
     NEW,
     FieldView,
-    draw,
-    draw_key,
     rank_fields,
+    sample_random,
+    sampling_key,
 )
 from training.ranking.items import STAIN, STARTER, Ranked
 from training.ranking.slides import (
-    NOT_LOOKED_AT,
-    OF_A_VIEW,
-    beyond_search,
+    NOT_MAPPED,
+    REGION_SHARE,
+    in_best_region,
     not_searched,
-    of_best_place,
+    outside_search,
     partly_searched,
     region_on_slide,
 )
@@ -56,7 +56,7 @@ SHARE = 0.2
 """Share of a field that a proposed region covers, before the project has regions of its own."""
 
 _MIN_REGIONS = 3
-_WHOLE = 0.8
+_MAX_REGION_SHARE = 0.8
 
 
 # --- fields ----------------------------------------------------------------------------------------------
@@ -71,33 +71,33 @@ def update(
     stain: Mapping[int, Embedding] | None = None,
     on_field: Callable[[], None] | None = None,
 ) -> list[Ranked]:
-    """Rank the fields again, from the stored suggestions and embeddings, and store the order.
+    """Rank the fields from the stored suggestions and embeddings, and store the order.
 
-    The worker calls it after a round. Fields that are drawn at random now stay drawn for good. A project
-    that is open for reading only, or a blind reading, keeps neither.
+    The worker calls it after a training round. Fields remain in the random sample once they are in it. A
+    project that is open for reading only, or a blind reading, stores neither.
 
     Parameters
     ----------
     budget
-        How many fields are to be annotated before the next round.
+        Number of fields to be annotated before the next round.
     seed
-        Another seed, other random fields.
+        Seed of the random sample.
     store
-        Whether the window is to show this order from now on.
+        Whether the window shows this order from now on.
     stain
-        Embeddings of the stain that the project does not store (`look_at_stain`).
+        Embeddings by the stain that the project does not store (`embed_by_stain`).
     on_field
-        Called for each field before anything is stored; what it raises ends it.
+        Called for each field before anything is stored; it may raise to cancel.
     """
     source = newest_source(project)
     cells = project.cells.all()
     views = _views(project, source, stain or {}, cells)
-    keeps = not project.read_only and not project.reading.blind
-    drawn = project.random_sample.fields()
+    stores = not project.read_only and not project.reading.blind
+    sampled = project.random_sample.fields()
     slides = {field.id for field in project.slides.all()}
-    new = draw([view for view in views if view.id not in slides], drawn, seed=seed)
-    if keeps:
-        project.random_sample.add(new)
+    newly_sampled = sample_random([view for view in views if view.id not in slides], sampled, seed=seed)
+    if stores:
+        project.random_sample.add(newly_sampled)
     schema = project.schema
     labels = Labels.of(schema, cells)
     ranked = rank_fields(
@@ -106,56 +106,56 @@ def update(
         groups=groups_of(schema),
         cost=cost_model(project),
         attributes=len(schema.attributes),
-        random_sample={*drawn, *new},
+        random_sample={*sampled, *newly_sampled},
         budget=budget,
         on_field=on_field,
     )
     if slides:
         searched = set() if source in (None, STAIN) else set(project.embeddings.fields(str(source)))
-        partly = _partly_searched(project)
+        searched_share = _partly_searched(project)
         ranked = [
-            _said_of_slide(project, one, stain or {}, partly.get(one.field_id))
-            if one.field_id in slides and (one.field_id in partly or one.field_id not in searched)
-            else one
-            for one in ranked
+            _describe_slide(project, item, stain or {}, searched_share.get(item.field_id))
+            if item.field_id in slides and (item.field_id in searched_share or item.field_id not in searched)
+            else item
+            for item in ranked
         ]
-    if keeps and store:
-        about = {**labels.stored(), "region": _usual_region(project)}
-        project.rankings.store(source or "", [_stored(one) for one in ranked], about=about)
+    if stores and store:
+        facts = {**labels.stored(), "region": _median_region(project)}
+        project.rankings.store(source or "", [_to_json(item) for item in ranked], about=facts)
     return ranked
 
 
 def _partly_searched(project: Project) -> dict[int, float]:
-    """Return by slide what share of it its last search has searched, of those that it has not in full."""
-    return {i: one.share for i, one in project.searches.progress().items() if one.share < 1}
+    """Return the searched share of the slides whose last search is not complete."""
+    return {i: progress.share for i, progress in project.searches.progress().items() if progress.share < 1}
 
 
-def _said_of_slide(
-    project: Project, one: Ranked, stain: Mapping[int, Embedding], share: float | None
+def _describe_slide(
+    project: Project, item: Ranked, stain: Mapping[int, Embedding], share: float | None
 ) -> Ranked:
-    """Describe what is known of a slide that was not searched, or not in full."""
+    """Replace or extend the reasons of a slide that was not searched, or not completely."""
     if project.reading.blind:
-        return one
+        return item
     if share:
-        return dataclasses.replace(one, reasons=(partly_searched(share), *one.reasons))
-    if project.suggestions.count(one.field_id):
-        return one
-    seen = project.embeddings.of(STAIN, field_id=one.field_id, predictions=True).get(one.field_id)
-    seen = seen or stain.get(one.field_id)
-    reason = NOT_LOOKED_AT if seen is None else not_searched(len(seen.predictions))
-    return dataclasses.replace(one, reasons=(reason,))
+        return dataclasses.replace(item, reasons=(partly_searched(share), *item.reasons))
+    if project.suggestions.count(item.field_id):
+        return item
+    embedding = project.embeddings.of(STAIN, field_id=item.field_id, predictions=True).get(item.field_id)
+    embedding = embedding or stain.get(item.field_id)
+    reason = NOT_MAPPED if embedding is None else not_searched(len(embedding.predictions))
+    return dataclasses.replace(item, reasons=(reason,))
 
 
 def order(project: Project, summaries: Iterable[FieldSummary] | None = None) -> list[Ranked]:
-    """Return the order of the fields as it was last worked out, without those that are finished since.
+    """Return the last stored order of the fields, without those that were finished since.
 
-    Fields that came since stand at the end. Where nothing was worked out yet they stand as they came. In a
-    blind reading nothing tells what a model saw.
+    Fields that were added since come last; without a stored order, fields are in the order they were added. A
+    blind reading hides scores and reasons.
 
     Parameters
     ----------
     summaries
-        Of all fields, where they are at hand.
+        Of all fields, if the caller has them.
     """
     open_fields = {
         s.field.id
@@ -163,7 +163,7 @@ def order(project: Project, summaries: Iterable[FieldSummary] | None = None) -> 
         if s.state is not FieldState.REVIEWED and not s.field.skipped
     }
     stored = project.rankings.latest()
-    ranked = [] if stored is None else [one for item in stored.items if (one := _read(item)) is not None]
+    ranked = [] if stored is None else [one for item in stored.items if (one := _from_json(item)) is not None]
     if project.reading.blind:
         ranked = [dataclasses.replace(one, score=0.0, reasons=()) for one in ranked]
     known = {one.field_id for one in ranked}
@@ -173,17 +173,17 @@ def order(project: Project, summaries: Iterable[FieldSummary] | None = None) -> 
     ]
 
 
-def _stored(one: Ranked) -> dict[str, Any]:
+def _to_json(item: Ranked) -> dict[str, Any]:
     return {
-        "field": one.field_id,
-        "score": round(one.score, 6),
-        "seconds": round(one.seconds, 2),
-        "reasons": [reason.stored() for reason in one.reasons],
-        "reserve": one.drawn,
+        "field": item.field_id,
+        "score": round(item.score, 6),
+        "seconds": round(item.seconds, 2),
+        "reasons": [reason.stored() for reason in item.reasons],
+        "reserve": item.drawn,
     }
 
 
-def _read(item: Mapping[str, Any]) -> Ranked | None:
+def _from_json(item: Mapping[str, Any]) -> Ranked | None:
     try:
         field_id = int(item["field"])
         reasons = tuple(Reason.read(reason) for reason in item["reasons"])
@@ -202,7 +202,7 @@ def _read(item: Mapping[str, Any]) -> Ranked | None:
 
 
 def newest_source(project: Project, *, besides: Sequence[str] = ()) -> str | None:
-    """Return the model whose embeddings to use: that of most fields; of equals the newest."""
+    """Return the source with embeddings of most fields; ties go to the newest."""
     counts = {
         source: n for source, n in project.embeddings.count_by_source().items() if source not in besides
     }
@@ -214,76 +214,82 @@ def _age(source: str) -> int:
 
 
 def _views(
-    project: Project, source: str | None, stain: Mapping[int, Embedding], every: Sequence[Cell]
+    project: Project, source: str | None, stain: Mapping[int, Embedding], all_cells: Sequence[Cell]
 ) -> list[FieldView]:
-    """Read what the ranking sees; a fixed number of statements however many fields there are."""
+    """Read the input of the ranking; the number of SQL statements does not depend on that of the fields."""
     suggested = by_field((s.field_id, s.proposal) for s in project.suggestions.find())
     rejected = project.suggestions.rejected_boxes()
-    cells = by_field((cell.field_id, cell.box) for cell in every)
+    cells = by_field((cell.field_id, cell.box) for cell in all_cells)
     regions: dict[int, list[Region]] = by_field((r.field_id, r) for r in project.regions.all())
     ignored = by_field((area.field_id, area.shape) for area in project.ignore_areas.all())
-    looks = dict(stain) if source in (None, STAIN) else {}
-    looks |= project.embeddings.of(source) if source is not None else {}
-    stained = (
+    embeddings = dict(stain) if source in (None, STAIN) else {}
+    embeddings |= project.embeddings.of(source) if source is not None else {}
+    stain_embeddings = (
         {}
         if suggested or project.reading.blind
         else {**stain, **project.embeddings.of(STAIN, predictions=True)}
     )
-    every_field = [field for field in project.fields.all() if not field.skipped]
-    searched = set() if source in (None, STAIN) else set(looks)
-    slides = [f.id for f in every_field if f.is_slide]
+    all_fields = [field for field in project.fields.all() if not field.skipped]
+    searched = set() if source in (None, STAIN) else set(embeddings)
+    slides = [f.id for f in all_fields if f.is_slide]
     partly = _partly_searched(project) if slides else {}
     unsearched = [i for i in slides if i in partly or i not in searched.union(suggested)]
-    if unsearched and not stained and not project.reading.blind:
-        looked_at = {**stain, **project.embeddings.of(STAIN, predictions=True)}
-        stained = {one: looked_at[one] for one in unsearched if one in looked_at}
-    words = Labels.of(project.schema, every)
+    if unsearched and not stain_embeddings and not project.reading.blind:
+        stain_stored = {**stain, **project.embeddings.of(STAIN, predictions=True)}
+        stain_embeddings = {
+            slide_id: stain_stored[slide_id] for slide_id in unsearched if slide_id in stain_stored
+        }
+    words = Labels.of(project.schema, all_cells)
     groups = groups_of(project.schema)
     views = []
-    for field in every_field:
-        own = regions.get(field.id, [])
-        finished = [r.shape for r in own if r.finished]
+    for field in all_fields:
+        own_regions = regions.get(field.id, [])
+        finished = [r.shape for r in own_regions if r.finished]
         known = [*finished, *ignored.get(field.id, [])]
-        look, from_stain = looks.get(field.id), stained.get(field.id)
-        found = _found(project, field, suggested.get(field.id, []), from_stain, partly=field.id in partly)
-        taken = [*cells.get(field.id, []), *rejected.get(field.id, [])]
-        some, unknown = candidates(found, known, taken), unknown_share(field, known)
-        if field.is_slide and unknown > 0:  # nobody looks at all of it
-            worths = [acquisition_value(one, words, groups) for one in some]
-            some, unknown = of_best_place(field, some, worths, known), OF_A_VIEW
+        embedding, stain_embedding = embeddings.get(field.id), stain_embeddings.get(field.id)
+        proposals = _proposals_of(
+            project, field, suggested.get(field.id, []), stain_embedding, partly=field.id in partly
+        )
+        occupied = [*cells.get(field.id, []), *rejected.get(field.id, [])]
+        open_candidates, unknown = candidates(proposals, known, occupied), unknown_share(field, known)
+        if field.is_slide and unknown > 0:  # only its best region counts
+            values = [acquisition_value(slide_id, words, groups) for slide_id in open_candidates]
+            open_candidates, unknown = in_best_region(field, open_candidates, values, known), REGION_SHARE
         views.append(
             FieldView(
                 field.id,
                 field.content_hash,
                 unknown,
-                tuple(some),
-                look.vector if look is not None else None,
-                bool(own or cells.get(field.id)),
+                tuple(open_candidates),
+                embedding.vector if embedding is not None else None,
+                bool(own_regions or cells.get(field.id)),
             )
         )
     return views
 
 
-def _found(
+def _proposals_of(
     project: Project, field: Field, suggested: Sequence[Proposal], stain: Embedding | None, *, partly: bool
 ) -> list[Proposal]:
-    """Return a field's suggestions, else what was seen by the stain; of a slide searched in part, both."""
-    seen = list(stain.predictions) if stain is not None else []
-    if not suggested or not seen:
-        return list(suggested) or seen
+    """Return a field's suggestions, else the proposals by the stain; both for a partly searched slide."""
+    by_stain = list(stain.predictions) if stain is not None else []
+    if not suggested or not by_stain:
+        return list(suggested) or by_stain
     if not partly:
         return list(suggested)
-    beyond = beyond_search(project, field, seen)
-    return [*suggested, *candidates(beyond, [], [one.box for one in suggested])]
+    unsearched = outside_search(project, field, by_stain)
+    return [*suggested, *candidates(unsearched, [], [proposal.box for proposal in suggested])]
 
 
-def candidates(found: Sequence[Proposal], known: Sequence[Shape], taken: Sequence[Box]) -> list[Proposal]:
+def candidates(
+    proposals: Sequence[Proposal], known: Sequence[Shape], occupied: Sequence[Box]
+) -> list[Proposal]:
     """Keep the proposals centred in the unknown area that are neither cells already nor rejected."""
-    kept = [p for p in found if not any(shape.contains_centre(p.box) for shape in known)]
-    if kept and taken:
-        again = iou_matrix(np.array([p.box for p in kept]), np.array(taken)).max(1) > SAME_CELL
-        kept = [p for p, is_again in zip(kept, again, strict=True) if not is_again]
-    return kept
+    remaining = [p for p in proposals if not any(shape.contains_centre(p.box) for shape in known)]
+    if remaining and occupied:
+        overlapping = iou_matrix(np.array([p.box for p in remaining]), np.array(occupied)).max(1) > SAME_CELL
+        remaining = [p for p, overlaps in zip(remaining, overlapping, strict=True) if not overlaps]
+    return remaining
 
 
 def unknown_share(field: Field, known: Sequence[Shape]) -> float:
@@ -302,14 +308,14 @@ def best_regions(
 ) -> list[Ranked]:
     """Return the best region of each of the first fields of an order, in that order, as the window does.
 
-    The order is more than a score: its first fields differ from each other, and some are drawn at random.
+    The order is not by score alone: its first fields are diverse, and some are sampled at random.
     """
-    found = (
+    best = (
         region
-        for one in ranked
-        for region in regions(project, one.field_id, stain=(stain or {}).get(one.field_id))
+        for item in ranked
+        for region in regions(project, item.field_id, stain=(stain or {}).get(item.field_id))
     )
-    return list(islice(found, count))
+    return list(islice(best, count))
 
 
 def regions(
@@ -320,54 +326,56 @@ def regions(
     suggestions: Sequence[Suggestion] | None = None,
     stain: Embedding | None = None,
 ) -> list[Ranked]:
-    """Propose the regions of a field to annotate next, best first; cheap enough to be called from a window.
+    """Propose the regions of a field to annotate next, best first; fast enough to be called from a window.
 
-    Empty if the field is known already, and on a whole slide that was neither searched nor looked at. On a
-    field drawn at random the region is drawn at random too.
+    Empty if the field is known already, and on a whole slide that was neither searched nor mapped. On a field
+    of the random sample the region is sampled at random too.
 
     Parameters
     ----------
     suggestions
-        The field's waiting suggestions, where the caller has them: to read hundreds is most of the work.
+        The field's pending suggestions, if the caller has them: reading hundreds takes most of the time.
     stain
         The field's stain embedding, if the project does not store it.
     """
     field = project.fields.get(field_id)
     stored = project.rankings.latest_facts()
-    about: Mapping[str, Any] = stored.about if stored is not None else {}
-    words = Words(project.schema, Labels.read(about))
+    facts: Mapping[str, Any] = stored.about if stored is not None else {}
+    words = Words(project.schema, Labels.read(facts))
     known = [r.shape for r in project.regions.all(field_id)]
     known += [area.shape for area in project.ignore_areas.all(field_id)]
     boxes = [cell.box for cell in project.cells.all(field_id)]
     waiting = project.suggestions.find(field_id) if suggestions is None else suggestions
-    found = [s.proposal for s in waiting]
+    proposals = [s.proposal for s in waiting]
     partly = field.is_slide and field_id in _partly_searched(project)
-    if (partly or not found) and not project.reading.blind:
+    if (partly or not proposals) and not project.reading.blind:
         stain = project.embeddings.of(STAIN, field_id=field_id, predictions=True).get(field_id, stain)
-        found = _found(project, field, found, stain, partly=partly)
-    some = candidates(found, known, boxes)
-    if field.is_slide and not some:
+        proposals = _proposals_of(project, field, proposals, stain, partly=partly)
+    open_candidates = candidates(proposals, known, boxes)
+    if field.is_slide and not open_candidates:
         return []
     groups = groups_of(project.schema)
-    worths = weights = np.array([acquisition_value(p, words.labels, groups) for p in some])
-    centres = np.array([(p.box[0] + p.box[2] / 2, p.box[1] + p.box[3] / 2) for p in some]).reshape(-1, 2)
+    values = weights = np.array([acquisition_value(p, words.labels, groups) for p in open_candidates])
+    centres = np.array([(p.box[0] + p.box[2] / 2, p.box[1] + p.box[3] / 2) for p in open_candidates]).reshape(
+        -1, 2
+    )
     random = field_id in project.random_sample.fields()
     if random:
         centres, weights = _random_place(field)
-    window = _window(field, about.get("region"), [*boxes, *(p.box for p in some)])
+    window = _window(field, facts.get("region"), [*boxes, *(p.box for p in open_candidates)])
     steps = GRID
-    if field.is_slide:  # as wide as a field of view, wherever it lies
-        window, steps = region_on_slide(field, [*boxes, *(p.box for p in some)])
+    if field.is_slide:  # a fixed number of cell sides
+        window, steps = region_on_slide(field, [*boxes, *(p.box for p in open_candidates)])
     items = []
     attributes = len(project.schema.attributes)
     for box, _ in best_windows(
         (field.width, field.height), window, centres, weights, known, count=count, grid=steps
     ):
-        within = [i for i, p in enumerate(some) if Shape(box).contains_centre(p.box)]
-        inside = [some[i] for i in within]
+        within = [i for i, p in enumerate(open_candidates) if Shape(box).contains_centre(p.box)]
+        inside = [open_candidates[i] for i in within]
         share = box[2] * box[3] / (field.width * field.height)
         seconds = CostModel().area(inside, share, attributes)
-        score = float(worths[within].sum()) / seconds
+        score = float(values[within].sum()) / seconds
         reasons = words.candidates(inside)
         if random:
             reasons = [Reason("Drawn at random: such places show, without bias, how good the model is")]
@@ -376,21 +384,25 @@ def regions(
 
 
 def _random_place(field: Field) -> tuple[np.ndarray, np.ndarray]:
-    digits = draw_key(field.content_hash, seed=1)
+    digits = sampling_key(field.content_hash, seed=1)
     x, y = int(digits[:8], 16) / 16**8 * field.width, int(digits[8:16], 16) / 16**8 * field.height
     return np.array([(x, y)]), np.ones(1)
 
 
-def _window(field: Field, usual: object, boxes: Sequence[Box]) -> tuple[float, float]:
-    """Size a proposed region: as the project's own, else `SHARE` of the field; four cells wide at least."""
+def _window(field: Field, median_size: object, boxes: Sequence[Box]) -> tuple[float, float]:
+    """Return the size of a proposed region: the project's median, else `SHARE`; at least four cells wide."""
     width, height = (SHARE**0.5 * field.width, SHARE**0.5 * field.height)
-    if isinstance(usual, list) and len(usual) == 2 and all(isinstance(v, float) for v in usual):
-        width, height = usual[0] * field.width, usual[1] * field.height
-    least = 4 * float(np.median([max(box[2:]) for box in boxes])) if boxes else 0.0
-    return max(width, min(least, 0.7 * field.width)), max(height, min(least, 0.7 * field.height))
+    if (
+        isinstance(median_size, list)
+        and len(median_size) == 2
+        and all(isinstance(v, float) for v in median_size)
+    ):
+        width, height = median_size[0] * field.width, median_size[1] * field.height
+    minimum = 4 * float(np.median([max(box[2:]) for box in boxes])) if boxes else 0.0
+    return max(width, min(minimum, 0.7 * field.width)), max(height, min(minimum, 0.7 * field.height))
 
 
-def _usual_region(project: Project) -> list[float] | None:
+def _median_region(project: Project) -> list[float] | None:
     """Return the median width and height of the finished regions as shares of their fields."""
     shares = []
     fields = {field.id: field for field in project.fields.all()}
@@ -400,7 +412,7 @@ def _usual_region(project: Project) -> list[float] | None:
         field = fields[region.field_id]
         _, _, w, h = region.shape.bounds
         share = (w / field.width, h / field.height)
-        if share[0] * share[1] < _WHOLE:
+        if share[0] * share[1] < _MAX_REGION_SHARE:
             shares.append(share)
     if len(shares) < _MIN_REGIONS:
         return None
@@ -416,7 +428,7 @@ def groups_of(schema: Schema) -> list[tuple[str, ...]]:
 
 
 def stored_words(project: Project) -> Words:
-    """Return the schema's words with what the labels meant when the ranking was last worked out."""
+    """Return the schema's words with the rarity of labels as of the last stored ranking."""
     stored = project.rankings.latest_facts()
     return Words(project.schema, Labels.read(stored.about) if stored is not None else Labels())
 

@@ -230,7 +230,7 @@ def rank_again(project: Project, channel: Channel, *, keep: str | None = None) -
     try:
         if keep is not None:
             project.embeddings.delete(keep=[keep])
-        ranking.look_at_slides(project, progress=lambda *_: channel.check())
+        ranking.embed_slides_by_stain(project, progress=lambda *_: channel.check())
         ranking.update(project)
     except CancelledError:
         raise

@@ -11,9 +11,9 @@ from annotation_store.records import Proposal
 from training.ranking import diversity
 from training.ranking.acquisition import Labels, rarity
 from training.ranking.cost import CostModel
-from training.ranking.diversity import k_center, unit
+from training.ranking.diversity import k_center, normalise
 from training.ranking.explanations import Words
-from training.ranking.fields import DEEP, RESERVE, FieldView, draw, rank_fields
+from training.ranking.fields import CANDIDATE_FACTOR, RANDOM_SHARE, FieldView, rank_fields, sample_random
 
 SURE = Proposal((0, 0, 9, 9), 0.9, {"A": 1.0, "B": 0.0})
 TORN = Proposal((0, 0, 9, 9), 0.9, {"A": 0.5, "B": 0.5})
@@ -62,8 +62,8 @@ def test_among_the_best_those_that_differ_come_first() -> None:
 
 def test_random_fields_take_every_seventh_place() -> None:
     views = [view(i, TORN) for i in range(1, 41)]
-    drawn = draw(views, ())
-    assert len(drawn) == round(RESERVE * 40)
+    drawn = sample_random(views, ())
+    assert len(drawn) == round(RANDOM_SHARE * 40)
     ranked = rank_fields(views, random_sample=drawn)
     assert {one.field_id for one in ranked if one.drawn} == set(drawn)
     assert [i for i, one in enumerate(ranked) if one.drawn] == [3, 10, 17, 24, 31, 38]
@@ -72,12 +72,12 @@ def test_random_fields_take_every_seventh_place() -> None:
 
 def test_what_was_drawn_stays_drawn_and_nothing_touched_is_drawn() -> None:
     views = [view(i, touched=i % 2 == 0) for i in range(1, 41)]
-    first = draw(views, ())
+    first = sample_random(views, ())
     assert all(i % 2 for i in first)
-    assert draw(views, first) == []
+    assert sample_random(views, first) == []
     more = [*views, *(view(i) for i in range(41, 81))]
-    assert len({*first, *draw(more, first)}) == round(RESERVE * 80)
-    assert draw(views, (), seed=1) != first
+    assert len({*first, *sample_random(more, first)}) == round(RANDOM_SHARE * 80)
+    assert sample_random(views, (), seed=1) != first
 
 
 @settings(max_examples=60, deadline=None)
@@ -97,8 +97,8 @@ def test_the_order_of_the_fields_changes_nothing(data: st.DataObject) -> None:
         for i in range(1, n + 1)
     ]
     shuffled = data.draw(st.permutations(views))
-    drawn = draw(views, ())
-    assert sorted(draw(shuffled, ())) == sorted(drawn)
+    drawn = sample_random(views, ())
+    assert sorted(sample_random(shuffled, ())) == sorted(drawn)
     first = rank_fields(views, random_sample=drawn, budget=4)
     assert rank_fields(shuffled, random_sample=drawn, budget=4) == first
     assert sorted(one.field_id for one in first) == [v.id for v in views if v.unknown > 0]
@@ -115,7 +115,7 @@ def test_choosing_different_fields_is_linear_in_candidates_and_chosen(
     # the best 40, with those that score the same, against ten chosen: never field against field
     assert sum(rows) <= 10 * 250
     assert len(rows) < 10 + 1
-    assert DEEP * 10 == 40
+    assert CANDIDATE_FACTOR * 10 == 40
 
 
 def test_k_center_takes_the_farthest_and_copes_with_what_nobody_looked_at() -> None:
@@ -124,6 +124,6 @@ def test_k_center_takes_the_farthest_and_copes_with_what_nobody_looked_at() -> N
     assert k_center(line, 2, known=np.array([[9.0]])) == [0, 2]
     assert k_center(line, 0) == []
     assert len(k_center(np.full((3, 1), np.nan), 5)) == 3
-    mixed = unit([np.array([1.0, 0.0]), None, np.array([0.0, 2.0]), np.array([1.0, 1.0, 1.0])])
+    mixed = normalise([np.array([1.0, 0.0]), None, np.array([0.0, 2.0]), np.array([1.0, 1.0, 1.0])])
     assert np.isnan(mixed).all(1).tolist() == [False, True, False, True]
     assert sorted(k_center(mixed, 4)) == [0, 1, 2, 3]

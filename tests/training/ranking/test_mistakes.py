@@ -94,9 +94,9 @@ def test_where_only_all_values_together_are_doubted_the_most_doubtful_is_named(f
         "cytoplasm": {"scanty": 0.1, "abundant": 0.9},
     }
     looked(finished, Proposal((10, 10, 20, 20), 1.0, {}, shares))
-    (every,) = ranking.label_errors(finished, least=0.0).items
+    (every,) = ranking.label_errors(finished, min_probability=0.0).items
     least = 0.99 * every.errors["value"]  # above what each of them has
-    (one,) = ranking.label_errors(finished, least=least).items
+    (one,) = ranking.label_errors(finished, min_probability=least).items
     assert len(one.reasons) == 2, "a value, and whether the model learnt from the cell"
     assert "labelled open, predicted coarse at 93%" in str(one.reasons[0]).lower()
 
@@ -345,5 +345,5 @@ def test_all_that_can_be_judged_is_ordered_on_request(finished: Project) -> None
     looked(finished, says(10, 10, Monocyte=0.9, Lymphocyte=0.1))
     assert label_errors(finished) == []
     assert ranking.label_errors(finished).unchecked == 1
-    (one,) = ranking.label_errors(finished, least=0.0).items
+    (one,) = ranking.label_errors(finished, min_probability=0.0).items
     assert 0 < one.score < 0.5

@@ -21,7 +21,7 @@ from tests.database import engine, writing
 from training import ranking
 from training.ranking import diversity
 from training.ranking.cells import Queue, rank_cells
-from training.ranking.label_errors import SeenField, find_label_errors
+from training.ranking.label_errors import PredictedField, find_label_errors
 from training.worker.annotated_fields import knowledge
 
 from .conftest import candidate
@@ -68,9 +68,9 @@ def said(draw: st.DrawFn) -> Proposal:
 
 
 @st.composite
-def seen(draw: st.DrawFn, number: int) -> SeenField:
+def seen(draw: st.DrawFn, number: int) -> PredictedField:
     where = draw(st.lists(places, max_size=5, unique=True))
-    return SeenField(
+    return PredictedField(
         Field(number, f"f{number}", 160, 120, f"hash{number}", ""),
         tuple(Cell(10 * number + i, number, 1, box, draw(labels)) for i, box in enumerate(where)),
         tuple(draw(st.lists(said(), max_size=5))),
@@ -81,7 +81,9 @@ def seen(draw: st.DrawFn, number: int) -> SeenField:
 
 @settings(max_examples=40, deadline=None)
 @given(st.tuples(seen(1), seen(2), seen(3)), st.randoms(use_true_random=False))
-def test_the_order_of_fields_changes_no_likely_label_error(some: tuple[SeenField, ...], random: Any) -> None:
+def test_the_order_of_fields_changes_no_likely_label_error(
+    some: tuple[PredictedField, ...], random: Any
+) -> None:
     shuffled = list(some)
     random.shuffle(shuffled)
     assert find_label_errors(shuffled, SCHEMA) == find_label_errors(some, SCHEMA)

@@ -48,9 +48,9 @@ def test_slides_are_ranked_by_the_map_before_a_search_and_by_suggestions_after_i
     unseen = ranking.update(slides)
     assert {str(one.reasons[0]) for one in unseen} == {"Whole slide, neither mapped nor searched yet"}
     assert ranking.regions(slides, 2) == []
-    looked = ranking.look_at_slides(slides)
+    looked = ranking.embed_slides_by_stain(slides)
     assert sorted(looked) == [1, 2]
-    assert ranking.look_at_slides(slides) == {}, "they are looked at once"
+    assert ranking.embed_slides_by_stain(slides) == {}, "they are looked at once"
     ranked = ranking.update(slides)
     assert [one.field_id for one in ranked] == [2, 1]
     counts = [int(str(one.reasons[0]).removeprefix("Not searched yet: ").split()[0]) for one in ranked]
@@ -73,7 +73,7 @@ def test_slides_are_ranked_by_the_map_before_a_search_and_by_suggestions_after_i
 def test_a_slide_whose_search_was_cut_off_is_ranked_by_the_map_where_it_was_not_searched(
     slides: Project,
 ) -> None:
-    looked = ranking.look_at_slides(slides)
+    looked = ranking.embed_slides_by_stain(slides)
     tiling = Tiling.of(1200, 900, SIDE)
     kinds = [tiling.at(p.box[0] + 20, p.box[1] + 20) for p in looked[2].predictions]
     tile = max(set(kinds), key=kinds.count)
@@ -102,5 +102,5 @@ def test_a_slide_whose_search_was_cut_off_is_ranked_by_the_map_where_it_was_not_
 def test_a_slide_that_is_gone_is_passed_over_and_a_skipped_one_is_not_looked_at(slides: Project) -> None:
     slides.fields.update(1, skipped=True)
     Path(slides.fields.get(2).source_path).unlink()
-    assert ranking.look_at_slides(slides) == {}
+    assert ranking.embed_slides_by_stain(slides) == {}
     assert [one.field_id for one in ranking.update(slides)] == [2]
