@@ -96,7 +96,7 @@ def narrows_nothing(head: Mapping[str, Any]) -> bool:
 
 
 def not_measured_reason() -> Reason:
-    """Say that a model's probabilities have not been validated yet, and when they will be."""
+    """Explain that a model's probabilities have not been validated yet, and when they will be."""
     return Reason(
         "The probabilities are not yet checked on your films: that begins at {needed} held-out cells",
         needed=MIN_MEASURED_CELLS,
