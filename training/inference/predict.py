@@ -456,11 +456,11 @@ def stated(
 ) -> list[Proposal]:
     """Convert some raw proposals, with the confidence ``(n,)`` of each, into records with probabilities.
 
-    An untrained class or value is absent, which is not the same as improbable, and a head that knows
-    fewer than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than
-    `MIN_ATTRIBUTE_SIDE` gets no attributes. A class is only as probable as it is that the cell is of any
-    that was taught (`training.evaluation.open_set`). Of a film where nothing was checked all probabilities
-    are drawn towards even ones instead, so that none is above `MAX_UNCHECKED_PROBABILITY` and the order stays.
+    An untrained class or value is absent, which is not the same as improbable, and a head that knows fewer
+    than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than `MIN_ATTRIBUTE_SIDE` gets
+    no attributes. A class is only as probable as it is that the cell is of any that was taught
+    (`training.evaluation.open_set`). Of a film where nothing was checked all probabilities are drawn towards
+    even ones instead, so that none is above `MAX_UNCHECKED_PROBABILITY` and the order stays.
     """
     unlike: list[float | None] = [None] * len(raw.boxes)
     if raw.novelty is not None:
