@@ -412,6 +412,10 @@ class Suggestion:
         return self.proposal.stated_class
 
 
+RETIRED = "retired"
+"""The key of a card under which stands why its model is out of use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A trained model of the project, numbered from 1."""
@@ -421,6 +425,12 @@ class Model:
     created: datetime
     active: bool
     card: Mapping[str, Any]
+
+    @property
+    def retired(self) -> str | None:
+        """Why it is out of use for good: what a repair found of its files; ``None`` if it is in use."""
+        why = self.card.get(RETIRED)
+        return None if why is None else str(why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -622,7 +632,13 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an export wrote, and where; `skipped` holds a sentence for each kind of thing left out."""
+    """What an export wrote, and where; `skipped` holds a sentence for each kind of thing left out.
+
+    Attributes
+    ----------
+    patients_named
+        How many patients it names, in a column or in the name of a file.
+    """
 
     path: Path
     fields: int
@@ -630,3 +646,4 @@ class ExportReport:
     regions: int
     suggestions: int = 0
     skipped: list[str] = field(default_factory=list)
+    patients_named: int = 0

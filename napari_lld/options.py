@@ -157,6 +157,7 @@ class ExportOptions:
                 "Replace the names of patients, slides and files by keyed hashes, and leave out comments "
                 "and people."
             ),
+            starts=True,
         ),
     ] = False
     card: Annotated[

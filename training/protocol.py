@@ -441,7 +441,8 @@ class Suggested(_Answer):
 
     `unknown`: how many of them are of cells unlike anything the model was taught. `unlike`: films that as a
     whole look unlike those that it learnt from. `unchecked`: films that it has not learnt from, and where
-    too few cells are labelled; `labelled`: of each of these how many are.
+    too few cells are labelled; `labelled`: of each of these how many are. `damaged`: names of the fields
+    whose image cannot be read.
     """
 
     type: Literal["suggested"] = "suggested"
@@ -452,6 +453,7 @@ class Suggested(_Answer):
     unlike: list[str] = Field(default_factory=list)
     unchecked: list[str] = Field(default_factory=list)
     labelled: dict[str, int] = Field(default_factory=dict)
+    damaged: list[str] = Field(default_factory=list)
 
     def trust(self) -> dict[str, Any]:
         """Return what is known of the films, as the result of a task has it."""

@@ -48,10 +48,13 @@ def copy_field(project: Path, row: Mapping[str, Any], target: Path, *, name: str
     sync_tree(target)
 
 
-def copy_model(project: Path, model_id: int, target: Path) -> None:
-    """Copy the files of a model."""
+def copy_model(project: Path, model_id: int, target: Path, *, retired: bool = False) -> None:
+    """Copy the files of a model; one that is retired may have none."""
     source = inside(project, MODELS, str(int(model_id)))
     if not source.is_dir():
+        if retired:
+            target.mkdir(parents=True)
+            return
         raise ProjectError(_missing(project, f"the files of the model {model_id}"))
     refuse_links_below(source)
     copy_tree(source, target)
@@ -67,7 +70,15 @@ def _missing(project: Path, what: str) -> str:
 
 def copy_tree(source: Path, target: Path) -> None:
     """Copy a folder; its files are never changed in place, so that the disk may keep them once."""
-    shutil.copytree(source, target, copy_function=link)
+    for place, _, names in os.walk(source, onerror=_raise):
+        folder = target / Path(place).relative_to(source)
+        folder.mkdir(parents=True)
+        for name in names:
+            link(Path(place) / name, folder / name)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def link(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:

@@ -213,6 +213,7 @@ def _stage(project: Project, other: Other, there: Replica, *, dry_run: bool) -> 
                 copy_field(other.folder, row, staging / row["content_hash"])
         for model_id, uid in there.models.items():
             if uid not in models_here:
-                copy_model(other.folder, model_id, staging / f"model-{uid}")
+                retired = model_id in there.retired
+                copy_model(other.folder, model_id, staging / f"model-{uid}", retired=retired)
                 models_here.add(uid)
         yield staging

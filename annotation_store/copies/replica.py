@@ -38,6 +38,7 @@ from annotation_store._db.tables import (
 from annotation_store._db.tables import project as project_table
 from annotation_store.files.disk import hash_of
 from annotation_store.files.layout import MODELS, inside
+from annotation_store.records import RETIRED
 
 Uid = str
 Columns = Mapping[str, Any]
@@ -218,6 +219,8 @@ class Replica:
             row.id: _model_uid(self.folder, row)
             for row in self.rows(sa.select(models).where(models.c.ready).order_by(models.c.id))
         }
+        of_cards = self.rows(sa.select(models.c.id, models.c.card).where(models.c.ready))
+        self.retired = {row.id for row in of_cards if isinstance(row.card, dict) and RETIRED in row.card}
         self.fields = {
             row.id: row.content_hash for row in self.rows(sa.select(fields.c.id, fields.c.content_hash))
         }
@@ -396,7 +399,8 @@ def counts(edit: EditRow, change: Any) -> bool:
 
 def _model_uid(folder: Path, row: Any) -> Uid:
     """Name a model after the hash of its weights, else after its files."""
-    card = row.card if isinstance(row.card, dict) else {}
+    card = dict(row.card) if isinstance(row.card, dict) else {}
+    card.pop(RETIRED, None)
     if isinstance(card.get("sha256"), str):
         return digest("model", card["sha256"])
     place = inside(folder, MODELS, str(int(row.id)))

@@ -36,7 +36,7 @@ from annotation_store.copies.files import copy_field, copy_model
 from annotation_store.copies.other import Other, read_project
 from annotation_store.copies.replica import DESCRIBED, Replica
 from annotation_store.errors import EditError, OutputError
-from annotation_store.files.disk import make_folder, move, refuse_long_path, sync, why_not_written
+from annotation_store.files.disk import folder_kept_if_filled, move, refuse_long_path, sync, why_not_written
 from annotation_store.files.layout import DATABASE, LOGS, MODELS, ORIGINALS, PIXELS
 from annotation_store.files.outputs import check_output, place_beside
 from annotation_store.images.zarr_writer import create_root
@@ -108,8 +108,7 @@ def split(
         ids = [row.id for row in other.connection.execute(by_content)]
         shares = _shares(ids, people, overlap)
         try:
-            make_folder(target.absolute())
-            with place_beside(target / "readers") as hidden:
+            with folder_kept_if_filled(target.absolute()), place_beside(target / "readers") as hidden:
                 ticker = _Ticker(progress, sum(map(len, shares.values())))
                 for reader in people:
                     what = _What(reader, frozenset(shares[reader]), blind, names)
@@ -186,7 +185,9 @@ class _Copying:
             self._copy_files(row)
             tick()
         for model_id in self._there.models:
-            copy_model(self._other.folder, model_id, self._target / MODELS / str(model_id))
+            retired = model_id in self._there.retired
+            target = self._target / MODELS / str(model_id)
+            copy_model(self._other.folder, model_id, target, retired=retired)
         database = self._target / DATABASE
         engine = make_engine(database)
         try:

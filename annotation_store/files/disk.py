@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from annotation_store.errors import ProjectError
@@ -50,6 +52,20 @@ def make_folder(folder: Path) -> None:
         sync(folder.parent)
 
 
+@contextmanager
+def folder_kept_if_filled(folder: Path) -> Iterator[None]:
+    """Make a folder to write in; if the block fails, remove what was made and is empty."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        make_folder(folder)
+        yield
+    except BaseException:
+        for place in made:
+            with suppress(OSError):
+                place.rmdir()
+        raise
+
+
 def refuse_long_path(folder: Path) -> None:
     """Reject a project's folder whose path is too long for the database.
 
@@ -75,7 +91,8 @@ def why_not_written(what: str, error: OSError) -> str:
     what
         ``The project /data/film``.
     """
-    reason = error.strerror or str(error)
+    # a library's own words (of HDF5, of Arrow) name temporary files and the time
+    reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno in _FULL:
         return f"{what} cannot be written: the disk is full ({reason}). Free some space, then try again."
     if error.errno == errno.ENAMETOOLONG:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -49,6 +50,26 @@ def project_around(out: Path) -> Path | None:
                 if (folder / DATABASE).is_file():  # also one whose pixels are missing
                     return folder
     return None
+
+
+def missing(places: Sequence[Path]) -> list[Path]:
+    """List the files and folders that are not there yet."""
+    return [place for place in places if not os.path.lexists(place)]
+
+
+@contextmanager
+def removed_on_failure(places: Sequence[Path]) -> Iterator[None]:
+    """Remove files and folders of this export's own making, if the block that completes it fails."""
+    try:
+        yield
+    except BaseException:
+        for place in places:
+            with suppress(OSError):
+                if place.is_dir():
+                    shutil.rmtree(place)
+                else:
+                    place.unlink(missing_ok=True)
+        raise
 
 
 def write_file(out: Path, content: str | bytes | Iterable[str], *, durable: bool = True) -> None:

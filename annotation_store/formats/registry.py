@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from annotation_store.errors import FormatError
-from annotation_store.files.outputs import check_output
+from annotation_store.files.outputs import check_output, missing, removed_on_failure
 from annotation_store.formats import cells_csv, crops, dataset_card, geojson, huggingface, voc
 from annotation_store.formats._exchange.document import Document, Regions
 from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.merge import merge
 from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
+from annotation_store.formats._io.file_names import patients_named
 from annotation_store.formats._io.option import Option
 from annotation_store.formats.coco import coco
 from annotation_store.formats.labelstudio import labelstudio
@@ -272,14 +273,16 @@ def write(
     out = Path(path)
     chosen_options = _options(form, form.write_options, options)
     request = ExportRequest(project, out, what, anonymise, progress, chosen_options)  # type: ignore[arg-type]
-    for place in targets(form, out, card=card):
+    places = targets(form, out, card=card)
+    for place in places:
         check_output(place, overwrite=overwrite)
+    new = missing(places)
     report = form.write(request)
     if card:
-        dataset_card.write(
-            dataset_card.facts(project, report, form=name, what=request.what, anonymise=anonymise), out
-        )
-    return report
+        about = dataset_card.facts(project, report, form=name, what=request.what, anonymise=anonymise)
+        with removed_on_failure(new):
+            dataset_card.write(about, out)
+    return replace(report, patients_named=patients_named(project.fields.all(), request.named))
 
 
 def targets(form: Format, out: Path, *, card: bool = False) -> list[Path]:

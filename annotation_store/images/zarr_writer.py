@@ -237,7 +237,10 @@ def _read(folder: Path, path: str, window: Any = ...) -> Pixels:
         array: Any = zarr.open_array(store=str(folder / path), mode="r")[window]
     # codecs raise errors of their own on damaged chunks
     except (ColourError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise ProjectError(f"The pixels in {folder} are missing or damaged: run napari-lld check.") from error
+        raise ProjectError(
+            f"The pixels of the field {_name(folder)} ({folder}) are missing or damaged: "
+            "run napari-lld check --repair."
+        ) from error
     return np.ascontiguousarray(np.asarray(array, dtype=np.uint8).transpose(1, 2, 0))
 
 

@@ -20,7 +20,7 @@ from annotation_store.images.slide_files import size_on_disk
 from annotation_store.images.zarr_writer import is_root, read_every_level, read_overview
 from annotation_store.maintenance.audit import Audit
 from annotation_store.maintenance.model_files import damage_of
-from annotation_store.records import FieldKind
+from annotation_store.records import RETIRED, FieldKind
 
 
 class Check:
@@ -147,7 +147,8 @@ class Check:
 
     def _check_models(self, quick: bool = False) -> list[str]:
         query = sa.select(models.c.id, models.c.card).where(models.c.ready).order_by(models.c.id)
-        damages = ((row.id, self.model_damage(row, quick=quick)) for row in self._db.rows(query))
+        in_use = [row for row in self._db.rows(query) if RETIRED not in (row.card or {})]
+        damages = ((row.id, self.model_damage(row, quick=quick)) for row in in_use)
         return [f"Model {model_id} cannot be used: {why}." for model_id, why in damages if why is not None]
 
     def model_damage(self, row: Any, *, quick: bool = False) -> str | None:

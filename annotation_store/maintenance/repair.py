@@ -46,7 +46,7 @@ from annotation_store.images.zarr_writer import (
     write_overview,
 )
 from annotation_store.maintenance.check import Check
-from annotation_store.records import FieldKind
+from annotation_store.records import RETIRED, FieldKind
 
 _THUMBNAIL = re.compile(r"\.?\d+-\d+\.jpg(\.[0-9a-f]{32})?")
 """The names of thumbnails, those half-written too."""
@@ -72,8 +72,8 @@ class Repair:
 
         Pixels are made again from the originals, originals are taken again from a folder (if
         the content is still the same), indexes are rebuilt. Nothing is deleted but damaged thumbnails: what
-        belongs to nothing or was damaged moves to ``lost+found``. Annotations, history and models are
-        never touched; a damaged model no longer suggests.
+        belongs to nothing or was damaged moves to ``lost+found``. Annotations, history and the files of
+        models are never touched; a damaged model no longer suggests, and is retired until they are back.
 
         Parameters
         ----------
@@ -96,6 +96,7 @@ class Repair:
             mended += self._set_strays_aside()
             mended += self._mend_thumbnails()
             mended += self._mend_models()
+            mended += self._retire_models()
         except OSError as error:
             raise ProjectError(why_not_written(f"The project {self._db.path}", error)) from error
         self._db.cached_fields.clear()
@@ -294,3 +295,27 @@ class Repair:
         self._db.events.models_changed.emit()
         instead = "the starter" if sound is None else f"model {sound}"
         return [f"Model {damaged} cannot be used ({why}): {instead} is now in use."]
+
+    def _retire_models(self) -> list[str]:
+        """Mark the models whose files are gone or damaged, so that they are not complained of for ever."""
+        mended: list[str] = []
+        query = sa.select(models.c.id, models.c.card).where(models.c.ready).order_by(models.c.id)
+        for row in self._db.rows(query):
+            card = dict(row.card) if isinstance(row.card, dict) else {}
+            why = self._check.model_damage(row)
+            if (why is None) == (RETIRED not in card):
+                continue
+            if why is None:
+                del card[RETIRED]
+                mended.append(f"The files of model {row.id} are whole again: it can be used.")
+            else:
+                card[RETIRED] = why
+                mended.append(
+                    f"Model {row.id} cannot be used ({why}): it is retired, and what it suggested stays. Put "
+                    "its files back and repair again to use it."
+                )
+            with self._db.writing() as connection:
+                connection.execute(models.update().where(models.c.id == row.id).values(card=card))
+        if mended:
+            self._db.events.models_changed.emit()
+        return mended

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_lld.cli._console import UsageError, say, say_json, worker_progress
+from napari_lld.cli._console import UsageError, plural, say, say_json, worker_progress
 from napari_lld.cli._metrics import say_metrics
 from napari_lld.cli._options import (
     Device,
@@ -50,8 +50,9 @@ def evaluate(
 ) -> None:
     """Measure a model on the project's held-out regions, or against a fully annotated COCO file.
 
-    What is judged is what `predict` would show in this project: labelled cells of a film are taken into
-    account, and on films that the model has not learned from no class or value is above 90%.
+    What is judged is what the model predicts in this project: labelled cells of a film are taken into
+    account, and on films that the model has not learned from no class or value is above 90%. Where it finds
+    nothing, `predict` shows boxes from the stain: those are not judged, and the fields are counted.
     """
     from training.client import run_worker
     from training.evaluation.unchecked_films import trust_reasons
@@ -89,5 +90,10 @@ def evaluate(
         return
     say(f"Model {tested}, measured {'on held-out cells' if truth is None else f'against {truth}'}:")
     say_metrics(done.metrics)
+    if count := int(done.metrics.get("found_nothing", 0)):
+        say(
+            f"On {plural(count, 'field')} the model finds nothing: predict shows boxes from the stain there, "
+            "which are not judged here."
+        )
     for reason in trust_reasons(done.metrics):
         say(f"{reason}.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_lld.cli._console import UsageError, listed, plural, say, say_json
+from napari_lld.cli._console import UsageError, complain, listed, plural, say, say_json
 from napari_lld.cli._faces import asks
 from napari_lld.cli._options import Json, Overwrite, ProjectPath, ReadingName, open_project
 from napari_lld.options import ExportOptions
@@ -42,6 +42,11 @@ def export(
             overwrite=overwrite,
             card=options.card,
         )
+    if report.patients_named:
+        complain(
+            f"{out} names {plural(report.patients_named, 'patient')}: --anonymise replaces names by keyed "
+            "hashes."
+        )
     if as_json:
         say_json(
             {
@@ -52,6 +57,7 @@ def export(
                 "cells": report.cells,
                 "suggestions": report.suggestions,
                 "skipped": list(report.skipped),
+                "patients_named": report.patients_named,
             }
         )
         return

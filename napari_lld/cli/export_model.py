@@ -45,4 +45,6 @@ def export_model(
     values = sum(map(len, heads.values()))
     known = f"{plural(values, 'value')} of {plural(len(heads), 'head')}" if heads else "no class or attribute"
     say(f"{name} is in {out}: detector {done.result['detector']}, {known}.")
+    if missing := done.result.get("missing"):
+        say(missing)
     say("The file's metadata and docs/onnx.md describe how to run it.")

@@ -47,7 +47,7 @@ def models(
             if choice not in numbers:
                 have = f"it has {', '.join(map(str, numbers))}; give one of them, or" if numbers else "give"
                 raise UsageError(f"{project} has no model {choice}; {have} starter")
-            why = damage(opened.models.folder(choice))
+            why = None if opened.models.get(choice).retired else damage(opened.models.folder(choice))
             if why is not None:
                 raise UsageError(
                     f"{why} The active model was not changed; give the number of another model, or "
@@ -93,8 +93,15 @@ def _row(model: Model) -> dict[str, Any]:
         "held_out": {name: measured.get(name) for name in _NUMBERS} if measured else None,
         "note": None if measured else model_numbers(model),
         "why_not_active": model.card.get("why_not_active"),
+        "retired": model.retired,
         "comparison": comparison(model) or None,
     }
+
+
+def _state(row: dict[str, Any]) -> str:
+    if row["retired"]:
+        return " retired"
+    return " damaged" if row["damaged"] else ""
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
@@ -113,14 +120,16 @@ def _show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         measured = row["held_out"] or {}
         table.add_row(
-            f"{row['id']}{' active' if row['active'] else ''}{' damaged' if row['damaged'] else ''}",
+            f"{row['id']}{' active' if row['active'] else ''}{_state(row)}",
             row["created"].strftime("%Y-%m-%d %H:%M"),
             row["parent"],
             *(number(measured.get(name)) for name in _NUMBERS),
         )
     say_table(table)
     for row in rows:
-        if row["damaged"]:
+        if row["retired"]:
+            say(f"Model {row['id']} is retired: {row['retired']}.")
+        elif row["damaged"]:
             out = "--roll-back goes back to the model before it" if row["active"] else "it cannot be used"
             say(f"Model {row['id']}: {row['damaged']} {out[0].upper()}{out[1:]}.")
         if row["why_not_active"]:

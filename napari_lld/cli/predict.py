@@ -111,7 +111,7 @@ def predict(
         say_json(answer | {"out": None if out is None else out.absolute()} | done.result)
     else:
         _say(done.result, f"to {out}" if out is not None else f"to review in {project}")
-    if done.result.get("slides", {}).get("damaged"):
+    if done.result.get("damaged") or done.result.get("slides", {}).get("damaged"):
         raise typer.Exit(INCOMPLETE)
     if skipped := done.result.get("skipped"):
         images_word = plural(int(done.result["fields"]) + len(skipped), "image")

@@ -45,8 +45,8 @@ def fresh_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     existed = out.is_dir()
     work = out / _UNFINISHED
     shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
-    work.mkdir(parents=True)
     try:
+        work.mkdir(parents=True)
         (work / MARKER).write_text(json.dumps({"made_by": "napari-lld demo"}) + "\n", encoding="utf-8")
         if not existed:  # so that a killed first run can be run again
             shutil.copy(work / MARKER, out / MARKER)

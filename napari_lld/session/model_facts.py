@@ -144,7 +144,7 @@ def rollback(models: Sequence[Model]) -> Rollback | None:
     """Return what the active model can be rolled back to; ``None`` if the starter suggests already.
 
     That is the model it was trained on from; one that began at the starter, as most do, goes back to the
-    latest before it that was not refused.
+    latest before it that was not refused. One that was retired is passed over.
 
     Parameters
     ----------
@@ -154,6 +154,7 @@ def rollback(models: Sequence[Model]) -> Rollback | None:
     active = next((model for model in models if model.active), None)
     if active is None:
         return None
+    models = [model for model in models if model.retired is None]
     parent = next((model for model in models if str(model.id) == active.parent), None)
     earlier = [m for m in models if m.id < active.id and not m.card.get("why_not_active")]
     return Rollback(parent or max(earlier, key=lambda model: model.id, default=None))

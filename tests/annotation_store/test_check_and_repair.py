@@ -16,6 +16,8 @@ from PIL import Image
 from safetensors.numpy import save
 
 from annotation_store import Project, ProjectError, Proposal, Shape
+from annotation_store.copies.split import split
+from annotation_store.errors import EditError
 from annotation_store.files.outputs import place_beside
 from tests.database import run_sql
 
@@ -149,7 +151,26 @@ def test_a_model_without_files_is_no_longer_active(project: Project) -> None:
     report = project.repair()
     assert project.models.active() is None
     assert any("Model 1" in line for line in report.mended)
-    assert any("Model 1 cannot be used" in line for line in report.left)
+    assert report.left == []
+
+
+def test_a_model_without_its_files_is_retired_until_they_are_back(project: Project, tmp_path: Path) -> None:
+    folder = a_model(project).parent
+    a_model(project)
+    folder.rename(tmp_path / "weights")
+    (problem,) = project.check()
+    assert problem.startswith("Model 1 cannot be used: its files are missing")
+    (told,) = project.repair().mended
+    assert "Model 1 cannot be used" in told
+    assert "retired" in told
+    assert project.check() == []
+    assert [model.id for model in project.models.all()] == [1, 2]
+    with pytest.raises(EditError, match="Model 1 was retired, since its files are missing"):
+        project.models.activate(1)
+    assert split(project.path, ["Ada"], tmp_path / "readers"), "it goes along without files"
+    (tmp_path / "weights").rename(folder)
+    assert project.repair().mended == ["The files of model 1 are whole again: it can be used."]
+    project.models.activate(1)
 
 
 def a_model(project: Project, *, active: bool = True, value: float = 1.0) -> Path:

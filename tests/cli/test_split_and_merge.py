@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,9 @@ import pytest
 from PIL import Image
 
 from annotation_store import Project, Shape
+from annotation_store.copies import files
+from annotation_store.copies.split import split
+from annotation_store.errors import OutputError
 from tests.cli.conftest import Cli
 
 
@@ -94,3 +99,15 @@ def test_what_cannot_be_split_or_merged_is_one_sentence(cli: Cli, films: Path, t
     cli("split", films, "--readers", "A", "--out", films / "r").refuses("inside the project")
     cli("split", films, "--readers", "A", "--out", tmp_path / "r", "--overlap", 9).refuses("3 fields")
     cli("merge", films, tmp_path / "nothing").refuses("not a napari-lld project")
+
+
+def test_a_split_for_which_there_is_no_room_leaves_no_folder(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files, "link", full)
+    with pytest.raises(OutputError, match=r"readers.* cannot be written: the disk is full"):
+        split(films, ["Anna", "Bert"], tmp_path / "new" / "readers")
+    assert not (tmp_path / "new").exists()

@@ -149,6 +149,15 @@ def test_the_worker_writes_the_file_and_says_what_is_in_it(
     run(request_.model_copy(update={"overwrite": True}), Quiet(), 0.0)
 
 
+@pytest.mark.parametrize(("origin", "leans"), [("yolo26s.pt", True), ("scratch", True), ("starter", False)])
+def test_a_file_says_that_its_model_leaves_cells_to_the_stain(
+    model: LearnedModel, monkeypatch: pytest.MonkeyPatch, origin: str, leans: bool
+) -> None:
+    monkeypatch.setattr(model, "card", {**model.card, "origin": origin})
+    missing = describe_export(model)["missing"]
+    assert (missing is not None and "boxes from the stain" in missing) == leans
+
+
 def test_without_the_packages_it_says_what_to_install(
     request_: ExportModelRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from annotation_store import Project, Shape
+from annotation_store.errors import ProjectError
 from annotation_store.files.layout import PIXELS
 from annotation_store.records import Proposal
 
@@ -79,3 +81,43 @@ def test_a_field_whose_image_is_damaged_is_named_and_the_others_get_suggestions(
         assert done.field_ids == [2]
         assert [s.field_id for s in project.suggestions.find()] == [2]
     assert any(name in str(getattr(message, "reason", "")) for message in messages)
+
+
+def test_an_annotated_field_whose_image_is_damaged_is_left_out_of_learning_by_its_name(
+    small_project: Path,
+) -> None:
+    from training.worker.annotated_fields import knowledge, not_read, readable
+
+    shutil.rmtree(small_project / PIXELS / "1" / "0")
+    with Project.open(small_project, annotator="Ada") as project:
+        for field in project.fields.all():
+            project.cells.add(field.id, (60, 60, 20, 20), cell_class="Monocyte")
+        known, lost = readable(project, knowledge(project))
+        assert [one.field.id for one in known] == [2]
+        (reason,) = not_read(project, lost)
+        assert f"left out: {project.fields.get(1).name}. " in reason
+        assert f"napari-lld check {small_project} --repair" in reason
+        (small_project / PIXELS).rename(small_project / "gone")
+        (small_project / "project.db").rename(small_project / "gone.db")
+        with pytest.raises(ProjectError):
+            readable(project, knowledge(project))
+
+
+def test_a_damaged_image_does_not_hide_the_scale_that_the_others_show() -> None:
+    from training.inference import predict
+
+    def damaged() -> Any:
+        raise ProjectError("damaged")
+
+    whole = np.zeros((100, 100, 3), np.uint8)
+    given: list[int] = []
+
+    def find(_model: Any, images: Any, _zoom: float) -> list[tuple[int, np.ndarray]]:
+        given.append(len(images))
+        return [(100, np.array([[5.0, 5.0, 20.0, 20.0]])) for _ in images]
+
+    model: Any = SimpleNamespace(sides=(0.1, 0.5))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(predict, "_likely", find)
+        assert predict.seen_side(model, [damaged, lambda: whole]) == 20.0
+    assert given[0] == 1

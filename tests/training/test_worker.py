@@ -19,7 +19,8 @@ import pytest
 import torch
 from PIL import Image
 
-from annotation_store.errors import LLDError, ProjectError
+from annotation_store.errors import LLDError, OutputError, ProjectError
+from annotation_store.files.disk import why_not_written
 from annotation_store.project import Project
 from annotation_store.records import Shape
 from annotation_store.splits import units_of_fields
@@ -299,6 +300,13 @@ def test_a_full_disk_is_known_by_its_code_not_by_words() -> None:
     error.__cause__ = full
     assert failure(error).cause == "The disk is full."
     assert failure(LLDError("There is no class 'the disk is full'.")).cause.startswith("There is no class")
+
+
+def test_a_file_that_could_not_be_written_is_named_though_the_disk_is_full() -> None:
+    error = OutputError(why_not_written("The file /usb/cells.h5ad", OSError(errno.ENOSPC, "time = Sunday")))
+    error.__cause__ = OSError(errno.ENOSPC, "time = Sunday")
+    assert failure(error).cause.startswith("The file /usb/cells.h5ad cannot be written: the disk is full")
+    assert "Sunday" not in failure(error).cause, "HDF5 tells the time, and the name of a temporary file"
 
 
 def test_training_begins_with_a_detector_of_ultralytics_and_the_starters_describer(

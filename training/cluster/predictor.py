@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from annotation_store.errors import ImageError
 from training.cluster.model_files import read_files
 from training.cluster.results import read_features, read_proposals
 from training.cluster.units import Cluster
@@ -62,9 +61,8 @@ class ClusterPredictor:
             views = [_asked(View(pixels)) for pixels in some]
             seen = []
             for _, (one,) in self._proposed(model, ((None, [view]) for view in views), options):
-                if one is None:
-                    raise ImageError("An image by which the scale is judged is damaged.")
-                seen.append((max(one[0]), one[1].boxes))
+                if one is not None:  # of a damaged image
+                    seen.append((max(one[0]), one[1].boxes))
             return seen
 
         return seen_side(model, fields, find)

@@ -18,6 +18,7 @@ from torch import nn
 from annotation_store.errors import LLDError
 from training.inference.predict import MOST_PER_FIELD
 from training.models.calibration import MIN_PROBABILITY
+from training.models.ultralytics_checkpoints import is_checkpoint
 from training.networks.architectures import ARCHITECTURES
 from training.networks.describer import CONTEXT, CROP
 from training.networks.detector import CANDIDATES, IOU, PAD_GREY, STRIDE
@@ -37,6 +38,12 @@ FORMAT = "napari-lld onnx"
 FORMAT_VERSION = 1
 METADATA = "napari_lld"
 """Key of the metadata, a JSON object."""
+
+STAIN = (
+    "The detector began without having been taught a white cell. Where it finds nothing, napari-lld shows "
+    "boxes from the stain, which this file does not give."
+)
+"""What a file says of itself whose model leaves much to the stain."""
 
 _OPSET = 17
 _MOST_OFF = 1e-3
@@ -118,7 +125,14 @@ def describe_export(model: LearnedModel) -> dict[str, Any]:
             "least_attribute_side": MIN_ATTRIBUTE_SIDE,
         },
         "heads": heads,
+        "missing": STAIN if _leans_on_stain(model) else None,
     }
+
+
+def _leans_on_stain(model: LearnedModel) -> bool:
+    """Return whether the detector of a model began with random weights, or with those of Ultralytics."""
+    origin = str(model.card.get("origin"))
+    return origin == "scratch" or is_checkpoint(origin)
 
 
 def export_onnx(model: LearnedModel) -> bytes:

@@ -16,6 +16,7 @@ from annotation_store.records import Box, Proposal, Shape
 from training.evaluation.open_set import mix_with_uniform, probability_taught
 from training.evaluation.unchecked_films import MAX_UNCHECKED_PROBABILITY
 from training.inference.engine import Engine, Networks
+from training.inference.sources import read
 from training.models.model import LearnedModel
 from training.networks.describer import cut_crop, features_of, size_feature
 from training.networks.detector import choose, detect_and_pool, letterbox
@@ -341,12 +342,13 @@ def seen_side(model: LearnedModel, fields: Sequence[Pixels], find: Find | None =
     Returns
     -------
     float
-        The median side in the fields' pixels, or ``None``.
+        The median side in the fields' pixels, or ``None``. Damaged images show nothing.
     """
     step = max(1, len(fields) // _LOOKED_AT)
     some = fields[::step][:_LOOKED_AT]
     if find is None:
-        some, find = at_hand([load() for load in some]), partial(_likely, model)
+        images = [image for load in some if (image := read(load)) is not None]
+        some, find = at_hand(images), partial(_likely, model)
     for zoom, most in ((_REDUCED, model.sides[1]), (1.0, np.inf)):
         found = find(some, zoom)
         sides = _sides_of(found)

@@ -7,17 +7,17 @@ and writes each as it comes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from annotation_store.errors import ImageError, ProjectError
 from annotation_store.records import Box
 from training.inference.ahead import ahead
 from training.inference.engine import Networks
 from training.inference.predict import Move, Pixels, RawProposals, at_hand, propose_raw, seen_side
+from training.inference.sources import read
 from training.models.model import LearnedModel
 from training.networks.describer import cut_crop, features_of, size_feature
 from training.networks.scale import field_side
@@ -184,11 +184,3 @@ def boxes_seen(
     crops = [cut_crop(image, box) for box in boxes]
     sizes = [size_feature(max(box[2:]), against) for box in boxes]
     return np.asarray(features_of(model.describer, crops, sizes).float().cpu().numpy())
-
-
-def read(pixels: Callable[[], np.ndarray]) -> np.ndarray | None:
-    """Read pixels; ``None`` where the image is damaged or gone."""
-    try:
-        return pixels()
-    except (ProjectError, ImageError):
-        return None

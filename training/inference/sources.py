@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from annotation_store.errors import ImageError, ProjectError
 from annotation_store.files.layout import PIXELS, inside
 from annotation_store.images import Slide, read_image, read_pixels
 
@@ -64,3 +66,11 @@ class ImageFile:
 
 
 Source = StoredField | SlideArea | ImageFile
+
+
+def read(pixels: Callable[[], np.ndarray]) -> np.ndarray | None:
+    """Read pixels; ``None`` where the image is damaged or gone."""
+    try:
+        return pixels()
+    except (ProjectError, ImageError):
+        return None

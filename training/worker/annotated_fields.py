@@ -17,7 +17,7 @@ from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, Shape
 from annotation_store.splits import units_of_fields
 from training.agreement.votes import Votes, true_cell, votes
 from training.evaluation.metrics import FieldTruth
-from training.inference.sources import StoredField
+from training.inference.sources import StoredField, read
 from training.models.lineage import still_held_out
 from training.networks.scale import CellSides, domain_of
 from training.reasons import Reason
@@ -233,28 +233,50 @@ def cells_seen(project: Project, slide: Field) -> tuple[float | None, float]:
 def readable(
     project: Project, known: Sequence[AnnotatedField]
 ) -> tuple[list[AnnotatedField], dict[int, str]]:
-    """Leave out the windows of slides that cannot be opened, as those on a drive that is not there.
+    """Leave out what is to be read and cannot be.
+
+    Those are the windows of slides that cannot be opened, as on a drive that is not there, and fields whose
+    stored image is damaged. Of fields the annotated ones are read, as they will be.
 
     Returns
     -------
     tuple
-        The others, and why each slide was left out, by its id.
+        The others, and why each field or slide was left out, by its id.
     """
     lost: dict[int, str] = {}
-    for field_id in dict.fromkeys(one.field.id for one in known if one.window is not None):
-        try:
-            project.slides.open(field_id)
-        except ImageError as error:
-            lost[field_id] = str(error)
+    for one in known:
+        if one.window is None:
+            if one.teaches and read(one.pixels(project)) is None:
+                project.check_present()  # then it is all of the project, not one field
+                lost[one.field.id] = str(damaged(project, [one.field.name]))
+        elif one.field.id not in lost:
+            try:
+                project.slides.open(one.field.id)
+            except ImageError as error:
+                lost[one.field.id] = str(error)
     return [one for one in known if one.field.id not in lost], lost
 
 
-def not_read(project: Project, lost: Collection[int]) -> Reason:
-    """Explain that slides could not be opened, and what to do."""
-    return Reason(
+def not_read(project: Project, lost: Collection[int]) -> list[Reason]:
+    """Explain what was left out since it could not be read, and what to do."""
+    every = [project.fields.get(field_id) for field_id in lost]
+    slides = [field.name for field in every if field.is_slide]
+    fields = [field.name for field in every if not field.is_slide]
+    about_slides = Reason(
         "Slides that could not be opened were left out: {names}. Search for them with "
         "napari-lld check --slides FOLDER.",
-        names=", ".join(project.fields.get(field_id).name for field_id in lost),
+        names=", ".join(slides),
+    )
+    return [*([about_slides] if slides else []), *([damaged(project, fields)] if fields else [])]
+
+
+def damaged(project: Project, names: Iterable[str]) -> Reason:
+    """Explain that fields were left out whose image is damaged, and what to do."""
+    return Reason(
+        "Fields whose image is damaged were left out: {names}. Repair them with: "
+        "napari-lld check {project} --repair",
+        names=", ".join(names),
+        project=str(project.path),
     )
 
 

@@ -1,7 +1,8 @@
 """The evaluation task: a model measured on held-out regions or against full truth.
 
-What is judged is what prediction shows: the labels of a film move its cells and say whether it is checked
-(`training.worker.films`), and the known sizes of white cells set the scale.
+What is judged is what a model predicts: the labels of a film move its cells and say whether it is checked
+(`training.worker.films`), and the known sizes of white cells set the scale. The boxes from the stain that
+prediction shows where the model finds nothing are no model's: they are not judged; the fields are counted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from annotation_store.errors import LLDError
 from annotation_store.formats._exchange.images import Images
 from annotation_store.project import Project
+from training.evaluation.extra_metrics import SUGGESTED
 from training.evaluation.metrics import FieldTruth
 from training.evaluation.patient_split import MIN_CELLS
 from training.inference.measure import measured
@@ -22,6 +24,7 @@ from training.inference.predict import Pixels, RawProposals, cell_sides
 from training.inference.predictor import View
 from training.inference.sources import ImageFile, StoredField
 from training.models.lineage import Lineage
+from training.models.model import LearnedModel
 from training.networks.scale import domain_of, domain_of_size
 from training.protocol import Done, EvaluateRequest, Metrics, Notice, Progress, Started
 from training.worker.annotated_fields import AnnotatedField, held_before, knowledge, not_read, readable
@@ -41,8 +44,8 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
         model, number = resolve(project, request.model)
         model.to(device)
         known, lost = readable(project, knowledge(project))
-        if lost:
-            channel.send(Notice(reason=not_read(project, lost).stored()))
+        for reason in not_read(project, lost):
+            channel.send(Notice(reason=reason.stored()))
         films = Films(project, model, known)
         if request.truth is None:
             shown, on = _held_out(project, number, known), "held-out regions"
@@ -76,10 +79,16 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
             "outside_regions": request.outside_regions,
             **films.trust(),
             "sets": model.sets.summary(),
+            "found_nothing": sum(_finds_nothing(model, one) for one in raw),
             **measured(model, truths, raw),
         }
     channel.send(Metrics(metrics=metrics))
     return Done(task="evaluate", model_id=number, metrics=metrics)
+
+
+def _finds_nothing(model: LearnedModel, raw: RawProposals) -> bool:
+    """Return whether prediction would leave a field to the stain."""
+    return not (model.calibration.confidence(raw.scores) >= SUGGESTED).any()
 
 
 class _Shown(NamedTuple):

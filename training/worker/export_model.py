@@ -43,5 +43,6 @@ def export_model(request: ExportModelRequest, channel: Channel) -> Done:
         "out": str(out),
         "detector": about["detector"],
         "heads": {head["name"]: head["values"] for head in about["heads"]},
+        "missing": about["missing"],
     }
     return Done(task="export_model", model_id=number, result=result)

@@ -7,7 +7,7 @@ import sqlite3
 import traceback
 from collections.abc import Iterator
 
-from annotation_store.errors import LLDError
+from annotation_store.errors import LLDError, OutputError
 from training.protocol import Failed, ProtocolError
 
 _MEMORY = (
@@ -41,6 +41,8 @@ def _sentences(error: BaseException) -> tuple[str, str]:
             "There is not enough memory for this.",
             "Close other programs, or choose a smaller --size.",
         )
+    if isinstance(error, OutputError):  # it names the file, and the cure
+        return str(error), ""
     if _disk_is_full(error):
         return "The disk is full.", "Free some space and start again; everything saved before is intact."
     if isinstance(error, LLDError):

@@ -23,6 +23,7 @@ from training.networks.scale import domain_of
 from training.protocol import Notice, Progress, Suggested
 from training.reasons import Reason
 from training.worker.annotated_fields import AnnotatedField
+from training.worker.annotated_fields import damaged as why_left_out
 from training.worker.box_predictor import BoxPredictor
 from training.worker.budget import SUGGESTIONS, Budget
 from training.worker.channel import CancelledError, Channel
@@ -171,11 +172,7 @@ def suggest_on(
         unknown += sum(one is not None and one.is_unknown for one in named)
     budget.leave_out(SUGGESTIONS, len(done) + len(damaged), len(known))
     if damaged:
-        reason = Reason(
-            "Fields whose image is damaged got no suggestions: {names}. Run napari-lld check --repair.",
-            names=", ".join(damaged.values()),
-        )
-        channel.send(Notice(reason=reason.stored()))
+        channel.send(Notice(reason=why_left_out(project, damaged.values()).stored()))
     whole = len(done) == sum(not f.is_slide for f in project.fields.all())
     rank_again(project, channel, keep=source if whole else None)
     if from_stain:
@@ -188,6 +185,7 @@ def suggest_on(
         count=count,
         unknown=unknown,
         from_stain=from_stain,
+        damaged=list(damaged.values()),
         **trust,
     )
     channel.send(suggested)

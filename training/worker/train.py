@@ -42,6 +42,7 @@ from training.inference.measure import (
     measured,
 )
 from training.inference.predict import RawProposals
+from training.inference.sources import read
 from training.models.calibration import Calibration
 from training.models.lineage import Lineage
 from training.models.model import CARD, WEIGHTS, LearnedModel, write_model
@@ -96,8 +97,8 @@ def train(request: TrainRequest, channel: Channel, device: torch.device, begun: 
         mark_interrupted(project)
         hide_names(project)
         _refuse_unwritable(project.path / "models")
-        if lost:
-            channel.send(Notice(reason=not_read(project, lost).stored()))
+        for reason in not_read(project, lost):
+            channel.send(Notice(reason=reason.stored()))
         run_id = project.runs.start(request.model_dump(exclude={"project"}))
         try:
             budget = Budget(request.budget, begun)
@@ -156,7 +157,8 @@ class _Training:
             self.passed_over = in_use.id
         chosen = roles(project, request, self.known, self.lineage)
         held, self.lost = chosen.held, chosen.lost
-        training, testing, others = chosen.training, chosen.testing, chosen.others
+        training, testing = chosen.training, chosen.testing
+        others = [k for k in chosen.others if read(k.pixels(project)) is not None]  # the rest is named later
         cells = sum(len(k.cells) for k in training)
         config = settings(
             fields=len(training),
@@ -280,7 +282,7 @@ class _Training:
         """Set how many fields will be predicted after training."""
         seen = min(_SEEN, len(training))
         self.budget.expect(
-            lambda: self.propose(model, self.known[:1], tell=False),
+            lambda: self.propose(model, training[:1], tell=False),
             parent=len(SHARES) * _SEEN,
             held_out=len(testing),
             learned=seen,

@@ -323,6 +323,6 @@ def _pixel_file(place: Path, *, own: bool) -> bytes:
         content = place.read_bytes()
     except OSError as error:
         raise ProjectError(
-            f"The pixels in {place.parent} are missing or damaged: run napari-lld check."
+            f"The pixels in {place.parent} are missing or damaged: run napari-lld check --repair."
         ) from error
     return nameless_image(content) if own else content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,8 @@ class ExportRequest:
         A file or folder; nothing is in its way.
     options
         Those of `Format.write_options` that were given.
+    named
+        Gets the names of patients, slides and files that are written as they are.
     """
 
     project: Project
@@ -68,6 +70,7 @@ class ExportRequest:
     anonymise: bool
     progress: Progress | None
     options: Mapping[str, str]
+    named: set[str] = field(default_factory=set)
 
     def contents(self) -> Contents:
         """Read what is to be written, as of one moment."""
@@ -75,7 +78,7 @@ class ExportRequest:
 
     def names(self) -> Names:
         """Return how fields, patients, slides and domains are named."""
-        return Names.of_project(self.project, anonymise=self.anonymise)
+        return Names.of_project(self.project, anonymise=self.anonymise, given=self.named)
 
     def image_names(self, fields: Iterable[Field]) -> dict[int, str]:
         """Return the file names of the images of fields, which differ from each other on every system."""

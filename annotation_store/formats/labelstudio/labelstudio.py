@@ -23,7 +23,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from annotation_store.files.json_reader import read_json
-from annotation_store.files.outputs import write_file
+from annotation_store.files.outputs import missing, removed_on_failure, write_file
 from annotation_store.formats._exchange.document import Document
 from annotation_store.formats._exchange.export import Contents, with_progress
 from annotation_store.formats._exchange.images import Images
@@ -77,8 +77,10 @@ def write(request: ExportRequest) -> ExportReport:
     classes = [c.cell_class for of_field in contents.cells.values() for c in of_field]
     classes += [s.stated_class for of_field in contents.suggestions.values() for s in of_field]
     beside_it = request.out.with_name(CONFIGURATION.format(stem=request.out.stem))
+    new = missing([beside_it])
     write_file(beside_it, config(contents.schema, labels(contents.schema, classes)))
-    write_file(request.out, json.dumps(tasks, ensure_ascii=False, allow_nan=False))
+    with removed_on_failure(new):
+        write_file(request.out, json.dumps(tasks, ensure_ascii=False, allow_nan=False))
     lost = lost_by_suggestions(contents, "labelstudio")
     return ExportReport(request.out, **contents.count(contents.fields), skipped=lost)
 

@@ -113,3 +113,24 @@ def test_a_full_disk_is_called_full(
     with pytest.raises(OutputError, match="the disk is full"):
         formats.write(name, annotated, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "out", "full"), [("labelstudio", "out.json", "out.json"), ("voc", "out", "README.md")]
+)
+def test_of_several_files_of_an_export_none_stays_where_one_does_not_fit(
+    name: str, out: str, full: str, annotated: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "exports"
+    home.mkdir()
+    write = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        if Path(target).name == full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(OutputError, match="the disk is full"):
+        formats.write(name, annotated, home / out)
+    assert list(home.iterdir()) == []
