@@ -29,6 +29,7 @@ def one_cell_each(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Any, Told]
 
     monkeypatch.setattr(predictor, "seen_side", lambda *_: None)
     monkeypatch.setattr(predictor, "propose_raw", propose)
+    monkeypatch.setattr(predictor, "Networks", lambda _model: None)
     monkeypatch.setattr(
         suggest, "calibrated", lambda *_args, **_more: [Proposal((5.0, 5.0, 20.0, 20.0), 0.9)]
     )
