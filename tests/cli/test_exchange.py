@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ import pytest
 from faster_coco_eval import COCO
 
 from annotation_store import Project, formats
-from annotation_store.formats._io.file_names import patients_named
-from annotation_store.records import Field
 from napari_lld import sample
 from napari_lld.options import ExportOptions, ImportOptions, options_of
 
@@ -238,13 +235,6 @@ def test_an_export_that_names_patients_says_how_many_and_what_replaces_the_names
     assert "names 1 patient: --anonymise" in told.err
     told = cli("export", annotated, tmp_path / "nameless.csv", "--format", "csv", "--json", "--anonymise")
     assert (told.json["patients_named"], told.err) == (0, "")
-
-
-def test_a_patient_is_named_by_the_name_of_a_file_too() -> None:
-    fields = [Field(1, "Miller_07.png", 9, 9, "", "", patient="Miller")]
-    assert patients_named(fields, {"Miller_07.png"}) == 1
-    assert patients_named(fields, {"hashed.png"}) == 0
-    assert patients_named([replace(fields[0], patient="Mill")], {"Miller_07.png"}) == 0
 
 
 def test_an_export_that_cannot_be_written_is_refused(cli, annotated: Path, tmp_path: Path) -> None:

@@ -104,21 +104,21 @@ def test_an_annotated_field_whose_image_is_damaged_is_left_out_of_learning_by_it
             readable(project, knowledge(project))
 
 
-def test_a_damaged_image_does_not_hide_the_scale_that_the_others_show() -> None:
+def test_a_damaged_image_does_not_hide_the_scale_that_the_others_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from training.inference import predict
 
     def damaged() -> Any:
         raise ProjectError("damaged")
 
-    whole = np.zeros((100, 100, 3), np.uint8)
-    given: list[int] = []
+    searched: list[int] = []
 
-    def find(_model: Any, images: Any, _zoom: float) -> list[tuple[int, np.ndarray]]:
-        given.append(len(images))
-        return [(100, np.array([[5.0, 5.0, 20.0, 20.0]])) for _ in images]
+    def at_hand(images: Any) -> list[Any]:
+        searched.append(len(images))
+        return []
 
+    monkeypatch.setattr(predict, "at_hand", at_hand)
     model: Any = SimpleNamespace(sides=(0.1, 0.5))
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(predict, "_likely", find)
-        assert predict.seen_side(model, [damaged, lambda: whole]) == 20.0
-    assert given[0] == 1
+    assert predict.seen_side(model, [damaged, lambda: np.zeros((9, 9, 3), np.uint8)]) is None
+    assert searched == [1]
