@@ -37,7 +37,7 @@ from napari_lld.tasks.import_preview import Place
 from napari_lld.widgets.base.form import OptionsForm, control
 from napari_lld.widgets.dialogs.export_dialog import ExportDialog
 from napari_lld.widgets.dialogs.import_dialog import ImportDialog
-from napari_lld.widgets.dialogs.report_dialog import ReportDialog, Wanted
+from napari_lld.widgets.dialogs.report_dialog import ReportDialog, ReportChoice
 from training.networks.architectures import TITLES
 from training.protocol import PredictRequest, TrainRequest
 
@@ -145,7 +145,7 @@ def test_the_report_asks_nothing_besides_its_options(tmp_path: Path, qtbot: QtBo
     qtbot.addWidget(dialog)
     native = {one.native for one in dialog.options.controls.values()}
     assert {*dialog.findChildren(QLineEdit), *dialog.findChildren(QCheckBox)} == {dialog.place, *native}
-    assert dialog.answer() == Wanted(tmp_path / "r.html", ReportOptions())
+    assert dialog.answer() == ReportChoice(tmp_path / "r.html", ReportOptions())
 
 
 def test_the_python_function_takes_the_options_of_the_action() -> None:

@@ -152,7 +152,7 @@ def take_ring(desk: DeskContext) -> None:
     session.tool = Tool.SELECT
     message = tr("A pixel is {size:.3f} µm here. [edit.undo] takes it back.", size=size)
     if answer == "all" and others:
-        place = Place.of(project)
+        place = Place.of_project(project)
         changes: dict[int, dict[str, Any]] = {field_id: {"pixel_size_um": size} for field_id in others}
 
         def done(edits: list[int]) -> None:

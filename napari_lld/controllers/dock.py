@@ -303,7 +303,7 @@ class AnnotateDock(QWidget):
         if not self.isVisible():
             return False
         self._foot.make_way()  # the message stands above it
-        self._message.tell(level, message)
+        self._message.show_message(level, message)
         return True
 
     def _message_top(self) -> int:

@@ -207,7 +207,7 @@ class FieldController:
         if self._desk.still_busy():
             return
         fields = [summary.field for summary in session.fields.summaries()]
-        changes = field_dialogs.ask_field_details(session.fields.meant, fields, self._desk.window)
+        changes = field_dialogs.ask_field_details(session.fields.targets, fields, self._desk.window)
         if changes:
             self._describe(changes)
 
@@ -228,7 +228,7 @@ class FieldController:
         session, project = self._session, self._session.project
         if project is None:
             return
-        place, before = Place.of(project), coverage(s.field for s in session.fields.summaries())
+        place, before = Place.of_project(project), coverage(s.field for s in session.fields.summaries())
 
         def done(edits: list[int]) -> None:
             if session.project is not project:

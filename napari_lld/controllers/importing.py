@@ -44,7 +44,7 @@ class ImportController:
         project = self._desk.session.project
         if project is None or self._desk.still_busy():
             return
-        place = Place.of(project)
+        place = Place.of_project(project)
         answer = import_dialog.ask_import(place, project.reading, start, self._desk.window)
         if answer is not None:
             self.run(place, answer)

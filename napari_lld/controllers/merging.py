@@ -45,7 +45,7 @@ class MergeController:
             return
         other = dialogs.ask_project(self._desk.window)
         if other is not None:
-            self.look(Place.of(project), other)
+            self.look(Place.of_project(project), other)
 
     def look(self, place: Place, other: Path) -> None:
         """Compare the projects in a thread, then ask."""

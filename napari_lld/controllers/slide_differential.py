@@ -178,7 +178,7 @@ class SlideDifferentialController:
     def _on_message(self, message: Any) -> None:
         if message.type != "done" or self._desk.session.training.state.task != "differential":
             return
-        read = ReadPlaces.of(message.result, message.model_id)
+        read = ReadPlaces.from_result(message.result, message.model_id)
         self._read[read.field_id] = read
         if read.field_id == self._shown:
             self._recount()
@@ -210,7 +210,7 @@ class SlideDifferentialController:
 
         def failed(sentence: str) -> None:
             if self.window is not None:
-                self.window.tell(sentence)
+                self.window.show_message(sentence)
 
         self._task.start(lambda: recount(path, reading, read), done, failed)
 

@@ -175,7 +175,7 @@ class _Loop:
         watch.stage("Importing one annotated region a field")
         formats.read("coco", project, settings.sparse, regions="file", progress=watch.tick)
         self.ids = {field.name: field.id for field in project.fields.all()}
-        self.before = Before.of(project)
+        self.before = Before.of_project(project)
         self.truths = {field.name: self._truth_of(field.id) for field in project.fields.all()}
 
         watch.stage("Round 0: the starter suggests")

@@ -24,7 +24,7 @@ class Before:
     regions: tuple[Region, ...]
 
     @classmethod
-    def of(cls, project: Project) -> Before:
+    def of_project(cls, project: Project) -> Before:
         """Store what is annotated now."""
         return cls(frozenset(cell.id for cell in project.cells.all()), tuple(project.regions.all()))
 

@@ -54,7 +54,7 @@ class Facts:
     words: Words
 
     @classmethod
-    def of(cls, project: Project, *, names: bool = False) -> Facts:
+    def of_project(cls, project: Project, *, names: bool = False) -> Facts:
         """Read the facts of a project."""
         numbers = {patient.name: i for i, patient in enumerate(project.fields.patients(), 1)}
         summaries, models = project.fields.summaries(), project.models.all()

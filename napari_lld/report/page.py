@@ -69,7 +69,7 @@ def write_report(
 def render_project(project: Project, options: ReportOptions | None = None) -> str:
     """Render the report of a project."""
     options = options or ReportOptions()
-    facts = Facts.of(project, names=options.names)
+    facts = Facts.of_project(project, names=options.names)
     annotated, effort = overview(project, facts), work(project, facts)
     measured = measurements(facts)
     all_rounds = rounds(facts, effort.by_model)

@@ -79,7 +79,7 @@ class FieldFilter:
             return False
         if not self.text:
             return True
-        text = texts.of(field)
+        text = texts.get(field)
         return all(word in text for word in self.text.casefold().split())
 
 
@@ -89,7 +89,7 @@ class FieldTexts:
     def __init__(self) -> None:
         self._kept: dict[int, tuple[Field, str]] = {}
 
-    def of(self, field: Field) -> str:
+    def get(self, field: Field) -> str:
         """Return name, patient, slide, quality and comment of a field, for comparing without case."""
         field_before, text = self._kept.get(field.id, (None, ""))
         if field_before is not field:
@@ -110,7 +110,7 @@ def find_fields(summaries: Iterable[FieldSummary], text: str, texts: FieldTexts)
     matches: list[tuple[int, list[tuple[int, int, str]], Field]] = []
     for summary in summaries:
         field = summary.field
-        if query != str(field.id) and not all(word in texts.of(field) for word in words):
+        if query != str(field.id) and not all(word in texts.get(field) for word in words):
             continue
         name = field.name.casefold()
         everywhere = " ".join(filter(None, (name, field.patient, field.slide))).casefold()

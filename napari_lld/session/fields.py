@@ -204,7 +204,7 @@ class Fields:
         return [field_id for field_id in self._listed if field_id in self._chosen] if self._chosen else []
 
     @property
-    def meant(self) -> list[Field]:
+    def targets(self) -> list[Field]:
         """The fields that a command applies to: the chosen ones, else the current one."""
         ids = self.chosen or ([] if self._current_id is None else [self._current_id])
         return [self.by_id[field_id].field for field_id in ids]

@@ -54,7 +54,7 @@ class Gallery:
         """How many there are of each class, whichever class is listed alone."""
         self.outdated = False
         """Whether the order is no longer what sorting would give."""
-        self.became: Mapping[Key, Key] = {}
+        self.successors: Mapping[Key, Key] = {}
         """What took the place of what by the last change."""
         self.reading = False
         self.likeness = Likeness(session)
@@ -140,7 +140,7 @@ class Gallery:
         self,
         field_ids: Sequence[int] | None,
         items: Sequence[Item],
-        became: Mapping[Key, Key] | None = None,
+        successors: Mapping[Key, Key] | None = None,
     ) -> None:
         """Take what was read of some fields, or of all that are listed.
 
@@ -159,7 +159,7 @@ class Gallery:
             # what was asked for before the scope was changed may come yet
             if among is None or item.entry.field_id in among:
                 self._items.setdefault(item.entry.field_id, []).append(item)
-        for old, new in (became or {}).items():
+        for old, new in (successors or {}).items():
             self._places.hand_on(old, new)
             self._handed_on.append((old, new))
             if self.ranking is not None:
@@ -167,7 +167,7 @@ class Gallery:
         if whole:
             self.arrange()
         else:
-            self._renew(became or {})
+            self._renew(successors or {})
 
     # ------------------------------------------------------------------ filter and order
 
@@ -177,18 +177,18 @@ class Gallery:
 
     def arrange(self) -> None:
         """Filter and sort anew."""
-        self.became = {}
+        self.successors = {}
         self._show(self._places.sort(self._all(), self._sort_key()), {})
         self.outdated = False
         self.shown_changed.emit()
 
-    def _renew(self, became: Mapping[Key, Key]) -> None:
+    def _renew(self, successors: Mapping[Key, Key]) -> None:
         """Show what was edited or predicted anew where it stands: what is under the hand does not move."""
         listed = {item.key: item for item in self.shown}
-        for old, new in became.items():
+        for old, new in successors.items():
             if old in listed:
                 listed[new] = listed[old]
-        self.became = became
+        self.successors = successors
         self._show(self._places.keep(self._all()), listed)
         self.outdated = (
             self._strays

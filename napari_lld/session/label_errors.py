@@ -224,7 +224,7 @@ class LabelErrorReview:
         return current is not None and current.kind == "missed"
 
     def note_edit(self, edit: Edit) -> None:
-        """Note what is to be judged again; `tell` follows when the marks were read again."""
+        """Note what is to be judged again; `notify_changed` follows when the marks were read again."""
         if edit.field_id is None:
             self._stale = True  # other words
         elif self._found is not None and edit.field_id in self._found.seen:
@@ -235,7 +235,7 @@ class LabelErrorReview:
         if self._selects_missed and self.current is None:
             self._let_go()
 
-    def tell(self) -> None:
+    def notify_changed(self) -> None:
         """Emit `changed` if the review is active."""
         if self._active:
             self.changed.emit()

@@ -343,7 +343,7 @@ class Session(OpenProject):
         self.label_errors.note_edit(edit)
         self.marks.on_edited(edit)
         self.fields.on_edited(edit)
-        self.label_errors.tell()
+        self.label_errors.notify_changed()
         self.instant_learning.on_edited(edit)
 
     def _on_fields_added(self, ids: list[int]) -> None:

@@ -47,7 +47,7 @@ class ReadPlaces:
     worth: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, result: Mapping[str, Any], model: int | None) -> ReadPlaces:
+    def from_result(cls, result: Mapping[str, Any], model: int | None) -> ReadPlaces:
         """Read a result of the worker."""
         return cls(
             int(result["field"]),

@@ -29,7 +29,7 @@ _PAPER = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CropRequest:
     """A crop that is in sight and not there yet."""
 
     key: Key
@@ -57,7 +57,7 @@ class GalleryReader(threading.Thread):
         reading_id: int,
         side: int,
         on_items: Callable[[list[int] | None, list[Item], Mapping[Key, Key]], None],
-        on_crops: Callable[[list[tuple[Wanted, Crop | None]]], None],
+        on_crops: Callable[[list[tuple[CropRequest, Crop | None]]], None],
         on_failure: Callable[[str], None],
     ) -> None:
         super().__init__(name="gallery", daemon=True)
@@ -68,8 +68,8 @@ class GalleryReader(threading.Thread):
         self._on_items, self._on_crops, self._on_failure = on_items, on_crops, on_failure
         self._something = threading.Condition()
         self._lists: list[list[int] | None] = []
-        self._wanted: list[Wanted] = []
-        self._in_hand: list[Wanted] = []
+        self._wanted: list[CropRequest] = []
+        self._in_hand: list[CropRequest] = []
         self._busy = False
         self._stopped = False
         self._pixels: OrderedDict[int, Crop] = OrderedDict()
@@ -87,7 +87,7 @@ class GalleryReader(threading.Thread):
                 self._lists.append(list(field_ids))
             self._something.notify()
 
-    def want(self, requests: Sequence[Wanted]) -> None:
+    def want(self, requests: Sequence[CropRequest]) -> None:
         """Set which crops are visible; others are no longer cut."""
         with self._something:
             self._wanted = [w for w in requests if w not in self._in_hand]
@@ -128,7 +128,7 @@ class GalleryReader(threading.Thread):
             self._busy = True
             if self._lists:
                 field_ids: list[int] | None = self._lists.pop(0)
-                batch: list[Wanted] = []
+                batch: list[CropRequest] = []
             else:
                 first = self._wanted[0].field_id
                 batch = [w for w in self._wanted if w.field_id == first]
@@ -151,8 +151,8 @@ class GalleryReader(threading.Thread):
         self._known.update(current)
         return successors(before, items)
 
-    def _crops(self, project: Project, batch: list[Wanted]) -> list[tuple[Wanted, Crop | None]]:
-        crops: list[tuple[Wanted, Crop | None]] = []
+    def _crops(self, project: Project, batch: list[CropRequest]) -> list[tuple[CropRequest, Crop | None]]:
+        crops: list[tuple[CropRequest, Crop | None]] = []
         for request in batch:
             try:
                 crop: Crop | None = self._crop(project, request, alone=len(batch) == 1)
@@ -162,7 +162,7 @@ class GalleryReader(threading.Thread):
             crops.append((request, crop))
         return crops
 
-    def _crop(self, project: Project, request: Wanted, *, alone: bool) -> Crop:
+    def _crop(self, project: Project, request: CropRequest, *, alone: bool) -> Crop:
         field = project.fields.get(request.field_id)
         (x, y, w, h), (left, top, right, bottom) = crop_window(request.box, field.width, field.height)
         whole = self._whole(project, field, alone=alone)

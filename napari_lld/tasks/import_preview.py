@@ -31,7 +31,7 @@ class Place:
     patient_rule: str = ""
 
     @classmethod
-    def of(cls, project: Project) -> Place:
+    def of_project(cls, project: Project) -> Place:
         """Return the place of an open project."""
         return cls(project.path, project.reading.id, project.annotator, project.fields.patient_rule or "")
 

@@ -41,7 +41,7 @@ def all_dialogs(dock: AnnotateDock, project: Project, tmp_path: Path) -> Iterato
     yield FieldDetailsDialog(fields, fields)
     yield PatientsDialog(None, fields)
     yield ReadingDialog("Ada", project.readings.all(), project.reading)
-    yield ImportDialog(Place.of(project), project.reading)
+    yield ImportDialog(Place.of_project(project), project.reading)
     yield ImportedDialog("Much came in.", ["a line"] * 40)
     yield HelpOverlay(commands, colours())
     yield KeyEditor(commands, colours())

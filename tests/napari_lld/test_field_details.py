@@ -139,11 +139,11 @@ def test_fields_chosen_in_the_list_are_described_and_undone_together(
     click(0)
     assert (session.fields.current_id, list(session.fields.chosen)) == (1, [])
     desk.commands.run("fields.choose_all")  # and by key
-    assert len(session.fields.meant) == 6
+    assert len(session.fields.targets) == 6
     desk.commands.run("fields.choose")
     assert list(session.fields.chosen) == [2, 3, 4, 5, 6]
     session.project.fields.update(4, patient="other")  # type: ignore[union-attr]
-    assert [field.patient for field in session.fields.meant].count("other") == 1
+    assert [field.patient for field in session.fields.targets].count("other") == 1
 
 
 def test_together_is_refused_once_something_else_was_done_and_then_undone_alone(

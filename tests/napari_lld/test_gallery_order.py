@@ -50,12 +50,12 @@ def test_what_is_predicted_anew_keeps_its_place_until_it_is_sorted_again(
     assert session.project is not None
     assert chances(gallery) == [0.9, 0.8, 0.7, 0.6]
     before = [item.key for item in gallery.shown]
-    became: dict[Key, Key] = {}
-    gallery.shown_changed.connect(lambda: became.update(gallery.became))
+    successors: dict[Key, Key] = {}
+    gallery.shown_changed.connect(lambda: successors.update(gallery.successors))
     predict(session.project, 0.6, 0.7, 0.8, 0.9)
     assert places(gallery) == [0, 1, 2, 3]
     assert chances(gallery) == [0.6, 0.7, 0.8, 0.9]
-    assert [became[key] for key in before] == [item.key for item in gallery.shown]
+    assert [successors[key] for key in before] == [item.key for item in gallery.shown]
     assert gallery.outdated
     gallery.arrange()
     assert places(gallery) == [3, 2, 1, 0]

@@ -13,7 +13,7 @@ from annotation_store.errors import LLDError
 from napari_lld.options import ReportOptions
 from napari_lld.tasks import actions
 from napari_lld.tasks.jobs import Stopped
-from napari_lld.widgets.dialogs.report_dialog import ReportDialog, Wanted
+from napari_lld.widgets.dialogs.report_dialog import ReportDialog, ReportChoice
 
 
 def test_names_are_left_out_unless_somebody_ticks_them_and_then_it_warns(
@@ -22,7 +22,7 @@ def test_names_are_left_out_unless_somebody_ticks_them_and_then_it_warns(
     dialog = ReportDialog(tmp_path / "a-report.html")
     qtbot.addWidget(dialog)
     dialog.show()
-    assert dialog.answer() == Wanted(tmp_path / "a-report.html", ReportOptions())
+    assert dialog.answer() == ReportChoice(tmp_path / "a-report.html", ReportOptions())
     assert "annotators stand with their names" in dialog.problem.text()
     names, title = (dialog.options.controls[name].native for name in ("names", "title"))
     assert isinstance(names, QCheckBox)
@@ -30,7 +30,7 @@ def test_names_are_left_out_unless_somebody_ticks_them_and_then_it_warns(
     names.setChecked(True)
     title.setText(" Ward 4 ")
     dialog.place.setText(str(tmp_path / "other"))
-    assert dialog.answer() == Wanted(tmp_path / "other.html", ReportOptions(title="Ward 4", names=True))
+    assert dialog.answer() == ReportChoice(tmp_path / "other.html", ReportOptions(title="Ward 4", names=True))
     assert "hand it on with care" in dialog.problem.text()
 
 

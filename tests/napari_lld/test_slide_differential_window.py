@@ -92,14 +92,14 @@ def test_it_is_asked_for_counted_and_said_what_is_not_reviewed(
     window.target.setCurrentText("many")
     window.count.click()
     assert not trainer.requests
-    assert "200" in window.told.text()
+    assert "200" in window.message.text()
     window.target.setCurrentText("150")
     window.count.click()
     (request,) = trainer.requests
     assert isinstance(request, DifferentialRequest)
     assert (request.field, request.to) == (SLIDE, 150)
     session.training.state.receive(Progress(stage="count", done=30, total=150))
-    assert "30/150" in window.told.text()
+    assert "30/150" in window.message.text()
     assert window.bar.value() == 200
     window.stop.click()
     assert trainer.cancelled == 1
@@ -154,7 +154,7 @@ def test_without_the_window_the_end_is_told_and_another_task_keeps_it_waiting(
     session = dock.desk.session
     session.training.state.begin("train")
     assert not window.count.isEnabled()
-    assert "at work" in window.told.text()
+    assert "at work" in window.message.text()
     session.training.state.end("")
     assert window.count.isEnabled()
     window.count.click()

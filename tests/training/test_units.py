@@ -96,7 +96,7 @@ def test_the_report_takes_whole_slides_for_held_out(project: Project) -> None:
     project.models.folder(number).mkdir(parents=True)
     card = {"held_out": [held_out_key(project, unit) for unit in held(project)]}
     project.models.add(number, parent="starter", card=card, activate=True)
-    facts = Facts.of(project)
+    facts = Facts.of_project(project)
     assert whole(project, facts.units, of=SLIDES)
     assert whole(project, {i: i in facts.held_fields for i in facts.fields}, of=2)
 

@@ -68,7 +68,7 @@ class SlideDifferentialWindow(QDialog):
         policy = self.bar.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self.bar.setSizePolicy(policy)
-        self.told = label(role="muted", gives_way=True)
+        self.message = label(role="muted", gives_way=True)
         self.heading = label(role="heading")
         self.table = QTreeWidget()
         self.table.setObjectName("lld_slide_table")
@@ -103,7 +103,7 @@ class SlideDifferentialWindow(QDialog):
         layout = QVBoxLayout(self)
         layout.addLayout(row(label(tr("White cells")), self.target, self.count, self.stop, 1))
         layout.addWidget(self.bar)
-        layout.addWidget(self.told)
+        layout.addWidget(self.message)
         layout.addWidget(self.heading)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.apart)
@@ -132,7 +132,7 @@ class SlideDifferentialWindow(QDialog):
     def _ask(self) -> None:
         target = self.wanted
         if target is None:
-            self.told.setText(tr("Write how many white cells are to be counted, such as 200."))
+            self.message.setText(tr("Write how many white cells are to be counted, such as 200."))
             self.target.setFocus()
         else:
             self.asked.emit(target)
@@ -140,7 +140,7 @@ class SlideDifferentialWindow(QDialog):
     def begin(self, name: str) -> None:
         """Show nothing of a slide yet."""
         self.setWindowTitle(tr("Differential of {slide}", slide=name))
-        self.told.setText("")
+        self.message.setText("")
         self.show_counts(None)
 
     def show_training(self, state: TrainingState, *, own: bool, forbidden: str) -> None:
@@ -162,11 +162,13 @@ class SlideDifferentialWindow(QDialog):
             fraction = state.progress.fraction
             self.bar.setRange(0, 0 if fraction is None else 1000)
             self.bar.setValue(round(1000 * (fraction or 0)))
-            self.tell(self._progress(state))
+            self.show_message(self._progress(state))
         elif state.busy:
-            self.tell(tr("Something else is at work: {what}.", what=state.progress.title or state.message))
+            self.show_message(
+                tr("Something else is at work: {what}.", what=state.progress.title or state.message)
+            )
         else:
-            self.tell(forbidden or (state.message if own else ""))
+            self.show_message(forbidden or (state.message if own else ""))
 
     def _progress(self, state: TrainingState) -> str:
         progress = state.progress
@@ -179,10 +181,10 @@ class SlideDifferentialWindow(QDialog):
             parts.append(tr("{time} left", time=duration(progress.seconds_left)))
         return " · ".join(parts)
 
-    def tell(self, sentence: str) -> None:
+    def show_message(self, sentence: str) -> None:
         """Show a sentence below the bar."""
-        self.told.setText(sentence)
-        self.told.setToolTip(sentence)
+        self.message.setText(sentence)
+        self.message.setToolTip(sentence)
 
     def show_counts(self, shown: SlideDifferential | None) -> None:
         """Show the counts; ``None`` before the first."""

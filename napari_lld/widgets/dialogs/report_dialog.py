@@ -15,7 +15,7 @@ from napari_lld.widgets.base.save_place import SavePlace, problem_of
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ReportChoice:
     """Destination and options of the report."""
 
     out: Path
@@ -45,9 +45,9 @@ class ReportDialog(QDialog):
         self.options.changed.connect(lambda *_: self._show_problem())
         self._show_problem()
 
-    def answer(self) -> Wanted:
+    def answer(self) -> ReportChoice:
         """Return what was chosen."""
-        return Wanted(self._out(), self.options.value())
+        return ReportChoice(self._out(), self.options.value())
 
     def _out(self) -> Path:
         out = Path(self.place.text().strip()).expanduser()
@@ -82,7 +82,7 @@ class ReportDialog(QDialog):
             super().accept()
 
 
-def ask_report(start: Path, parent: QWidget | None) -> Wanted | None:
+def ask_report(start: Path, parent: QWidget | None) -> ReportChoice | None:
     """Ask for the destination and the options of the report."""
     dialog = ReportDialog(start, parent)
     return run_dialog(dialog, dialog.answer)

@@ -82,7 +82,7 @@ class MessageBar(QFrame):
         self.details.setText(tr("Details"))
         self.close_.setText(tr("Close"))
 
-    def tell(self, level: str, message: str) -> None:
+    def show_message(self, level: str, message: str) -> None:
         """Show a message; its first line is the message, the rest are details."""
         self._message = message
         self.setProperty("level", level)

@@ -82,7 +82,7 @@ class GalleryGrid(QListView):
         row = self.currentIndex().row()
         return self.model_.items[row] if 0 <= row < len(self.model_.items) else None
 
-    def show_items(self, items: Sequence[Item], became: Mapping[Key, Key] | None = None) -> None:
+    def show_items(self, items: Sequence[Item], successors: Mapping[Key, Key] | None = None) -> None:
         """Show other items: what is still there stays selected, the view stays where it was.
 
         Parameters
@@ -93,7 +93,7 @@ class GalleryGrid(QListView):
         selection, bar = self.selectionModel(), self.verticalScrollBar()
         if selection is None or bar is None:
             return
-        successor_of = became or {}
+        successor_of = successors or {}
         selected_keys = [successor_of.get(item.key, item.key) for item in self.chosen()]
         current, row, place = self.current(), self.currentIndex().row(), bar.value()
         self.painter_.in_pairs = self.model_.gallery.order is Order.DUPLICATES

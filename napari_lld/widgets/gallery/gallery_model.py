@@ -15,7 +15,7 @@ from napari_lld.layers.palette import candidate_letters
 from napari_lld.session.gallery import Gallery
 from napari_lld.session.gallery_items import Item, Key
 from napari_lld.session.gallery_order import Order
-from napari_lld.tasks.gallery_reader import Crop, Wanted
+from napari_lld.tasks.gallery_reader import Crop, CropRequest
 
 _KEPT = 1500
 """Crops that are kept: about 40 MB."""
@@ -32,7 +32,7 @@ class GalleryModel(QAbstractListModel):
         self.seen: set[Key] = set()
         """Items painted with their crop: only these can be accepted."""
         self._rows: dict[Key, int] = {}
-        self._crops: OrderedDict[Wanted, QPixmap | None] = OrderedDict()
+        self._crops: OrderedDict[CropRequest, QPixmap | None] = OrderedDict()
 
     def show_items(self, items: Sequence[Item]) -> bool:
         """Show other items, or the same ones as they are now; return whether they are others."""
@@ -143,17 +143,17 @@ class GalleryModel(QAbstractListModel):
 
     def crop(self, item: Item) -> QPixmap | None:
         """Return an item's crop, if it is there."""
-        request = wanted(item)
+        request = crop_request(item)
         crop = self._crops.get(request)
         if request in self._crops:
             self._crops.move_to_end(request)
         return crop
 
-    def lacking(self, items: Iterable[Item]) -> list[Wanted]:
+    def lacking(self, items: Iterable[Item]) -> list[CropRequest]:
         """List the crops of some items that are not there yet."""
-        return [w for w in dict.fromkeys(map(wanted, items)) if w not in self._crops]
+        return [w for w in dict.fromkeys(map(crop_request, items)) if w not in self._crops]
 
-    def take_crops(self, crops: Sequence[tuple[Wanted, Crop | None]]) -> None:
+    def take_crops(self, crops: Sequence[tuple[CropRequest, Crop | None]]) -> None:
         """Store new crops, and evict the least recently used."""
         for request, pixels in crops:
             if pixels is None:
@@ -175,6 +175,6 @@ class GalleryModel(QAbstractListModel):
         return len(self._crops)
 
 
-def wanted(item: Item) -> Wanted:
+def crop_request(item: Item) -> CropRequest:
     """Return the request for the crop of an item."""
-    return Wanted(item.key, item.entry.field_id, item.entry.box)
+    return CropRequest(item.key, item.entry.field_id, item.entry.box)

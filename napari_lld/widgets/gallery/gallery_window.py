@@ -16,7 +16,7 @@ from napari_lld.session.gallery import MISSING, Gallery
 from napari_lld.session.gallery_order import Order, Scope, Show
 from napari_lld.session.session import Session
 from napari_lld.session.slide_differential import Counted
-from napari_lld.tasks.gallery_reader import Crop, GalleryReader, Wanted
+from napari_lld.tasks.gallery_reader import Crop, GalleryReader, CropRequest
 from napari_lld.widgets.base.focus import show_focus
 from napari_lld.widgets.base.keys import KeyRouter
 from napari_lld.widgets.base.parts import Part, column, label, row, with_key
@@ -413,7 +413,7 @@ class GalleryWindow(Part):
             self.grid.choose(item for item in self.gallery.shown if not item.labelled)
             self.grid.scrollToTop()
 
-    def _take_crops(self, crops: Sequence[tuple[Wanted, Crop | None]]) -> None:
+    def _take_crops(self, crops: Sequence[tuple[CropRequest, Crop | None]]) -> None:
         self.grid.model_.take_crops(crops)
         if self.gallery.in_likeness:
             self.likeness.refresh()
@@ -441,7 +441,7 @@ class GalleryWindow(Part):
             self.reader.read(field_ids)
 
     def _on_shown(self) -> None:
-        self.grid.show_items(self.gallery.shown, self.gallery.became)
+        self.grid.show_items(self.gallery.shown, self.gallery.successors)
         self.clusters.show_rows(self.gallery.clusters, self.gallery.only_cluster)
         self.refresh_soon()
 

@@ -23,7 +23,7 @@ BOXES = [(10.0 + 22 * (k % 5), 10.0 + 30 * (k // 5), 18.0, 18.0) for k in range(
 
 
 def judged(project: Project) -> Measurement:
-    return before_annotation(project, Facts.of(project))
+    return before_annotation(project, Facts.of_project(project))
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_what_was_known_before_or_not_drawn_or_never_looked_at_does_not_count(su
     first = suggested.fields.all()[0].id
     suggested.suggestions.accept(suggested.suggestions.find(first)[0].id)
     suggested.regions.add_whole_field(first)
-    facts = Facts.of(suggested)
+    facts = Facts.of_project(suggested)
     assert not before_annotation(suggested, facts).missing
     assert before_annotation(suggested, _with(facts, random_sample=frozenset())).missing.startswith(
         "No field was"
