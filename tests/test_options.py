@@ -33,11 +33,11 @@ from napari_lld.options import (
 )
 from napari_lld.report import write_report
 from napari_lld.session.preferences import Preferences
-from napari_lld.tasks.import_preview import Place
+from napari_lld.tasks.import_preview import ProjectPlace
 from napari_lld.widgets.base.form import OptionsForm, control
 from napari_lld.widgets.dialogs.export_dialog import ExportDialog
 from napari_lld.widgets.dialogs.import_dialog import ImportDialog
-from napari_lld.widgets.dialogs.report_dialog import ReportDialog, ReportChoice
+from napari_lld.widgets.dialogs.report_dialog import ReportChoice, ReportDialog
 from training.networks.architectures import TITLES
 from training.protocol import PredictRequest, TrainRequest
 
@@ -74,7 +74,7 @@ def _export(folder: Path) -> tuple[QDialog, OptionsForm[Any]]:
 
 
 def _import(folder: Path) -> tuple[QDialog, OptionsForm[Any]]:
-    place = Place(folder, 1, "Ada")
+    place = ProjectPlace(folder, 1, "Ada")
     dialog = ImportDialog(place, Reading(1, "first", "Ada", blind=False))
     return dialog, dialog.options
 

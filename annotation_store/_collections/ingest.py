@@ -28,7 +28,7 @@ from annotation_store.files.disk import hash_of, sync, sync_tree, why_not_writte
 from annotation_store.files.layout import ORIGINALS, PIXELS, STAGING, inside, original_path, set_aside
 from annotation_store.files.temporary import locked_folder, sweep
 from annotation_store.images import Slide, write_pixels
-from annotation_store.images.metadata import Facts, shown
+from annotation_store.images.metadata import ImageMetadata, shown
 from annotation_store.images.read import read_original
 from annotation_store.images.slide import SlideOptions, find_slide
 from annotation_store.images.slide_files import fingerprint
@@ -80,7 +80,7 @@ class _Prepared:
     width: int
     height: int
     staged: Path | None  # None: read to know what it is, and not kept
-    facts: Facts
+    facts: ImageMetadata
     source_bytes: int | None = None  # of a slide
 
 

@@ -11,7 +11,13 @@ from annotation_store.formats._exchange.losses import (
 from annotation_store.formats._exchange.recognise import recognise
 from annotation_store.formats._io.option import Option
 from annotation_store.formats.registry import FORMATS, Format, names, preview, read, targets, write
-from annotation_store.formats.standalone import Contents, Marked, Picture, read_standalone, write_standalone
+from annotation_store.formats.standalone import (
+    AnnotatedImage,
+    Contents,
+    Marked,
+    read_standalone,
+    write_standalone,
+)
 
 __all__ = [
     "FORMATS",
@@ -19,11 +25,11 @@ __all__ = [
     "NO_SUGGESTIONS",
     "NO_UNKNOWN_AREA",
     "REGIONS_OF_OUR_OWN",
+    "AnnotatedImage",
     "Contents",
     "Format",
     "Marked",
     "Option",
-    "Picture",
     "Survey",
     "names",
     "preview",

@@ -87,7 +87,7 @@ _CONTEXT: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class CardFacts:
     """The contents of a card; it holds no name of a patient, a file or a person.
 
     Attributes
@@ -123,7 +123,7 @@ class Facts:
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
-def facts(project: Project, report: ExportReport, *, form: str, what: What, anonymise: bool) -> Facts:
+def facts(project: Project, report: ExportReport, *, form: str, what: What, anonymise: bool) -> CardFacts:
     """Count what an export of the current reading holds; cells a few thousand at a time, suggestions not."""
     names = Names.of_project(project, anonymise=anonymise)
     fields = {field.id: field for field in project.fields.all()}
@@ -141,7 +141,7 @@ def facts(project: Project, report: ExportReport, *, form: str, what: What, anon
             for attribute, counts in values.items():
                 counts[cell.attributes.get(attribute)] += 1
     area = sum(fields[i].width * fields[i].height for i in inside)
-    return Facts(
+    return CardFacts(
         title=report.path.stem if report.path.suffix else report.path.name,
         form=form,
         anonymous=anonymise,
@@ -165,7 +165,7 @@ def places(out: Path, *, folder: bool) -> tuple[Path, Path]:
     return out.with_name(f"{out.name}.card.md"), out.with_name(f"{out.name}.croissant.json")
 
 
-def write(facts: Facts, out: Path) -> None:
+def write(facts: CardFacts, out: Path) -> None:
     """Write the card and Croissant of an export that has been written.
 
     Raises
@@ -181,7 +181,7 @@ def write(facts: Facts, out: Path) -> None:
 # -- the card ------------------------------------------------------------------------------------
 
 
-def card_of(facts: Facts) -> str:
+def card_of(facts: CardFacts) -> str:
     """Return the dataset card as Markdown."""
     head: dict[str, Any] = {
         "pretty_name": facts.title,
@@ -251,7 +251,7 @@ def card_of(facts: Facts) -> str:
     return "\n".join([*lines, "", *_end(facts)])
 
 
-def _things(facts: Facts) -> str:
+def _things(facts: CardFacts) -> str:
     """Return the start of the first sentence: how many cells or suggestions were exported."""
     if (count := facts.suggestions) > 0:
         return f"{count} suggestion{'s' * (count != 1)} of a model, not reviewed, on"
@@ -259,7 +259,7 @@ def _things(facts: Facts) -> str:
     return f"{count} cell{'s' * (count != 1)} on {facts.annotated} annotated of"
 
 
-def _end(facts: Facts) -> list[str]:
+def _end(facts: CardFacts) -> list[str]:
     return [
         "## Privacy",
         "",
@@ -277,7 +277,7 @@ def _end(facts: Facts) -> list[str]:
     ]
 
 
-def _coverage(facts: Facts) -> str:
+def _coverage(facts: CardFacts) -> str:
     if not facts.annotated_share:
         return "No region is finished: nothing is said about where all cells have a box."
     share = f"{facts.annotated_share:.0%}" if facts.annotated_share >= 0.01 else "less than 1%"
@@ -299,7 +299,7 @@ def _cell(text: str) -> str:
 # -- Croissant -----------------------------------------------------------------------------------
 
 
-def croissant_of(facts: Facts, out: Path) -> dict[str, Any]:
+def croissant_of(facts: CardFacts, out: Path) -> dict[str, Any]:
     """Return the Croissant description of an export, read from what was written."""
     description = (
         f"White blood cells: {_things(facts)} {facts.fields} fields of view of blood films. What is not "

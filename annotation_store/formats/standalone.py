@@ -75,7 +75,7 @@ class Marked:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class AnnotatedImage:
     """An image and what is marked on it.
 
     Attributes
@@ -98,7 +98,7 @@ class Picture:
 class Contents:
     """What a file or folder holds, in its own words; `notes` holds a sentence for each thing left out."""
 
-    pictures: tuple[Picture, ...]
+    pictures: tuple[AnnotatedImage, ...]
     schema: Schema
     notes: tuple[str, ...] = ()
 
@@ -121,7 +121,9 @@ def read_standalone(kind: Kind, path: Path) -> Contents:
     return Contents(_pictures(document, images, path, alone=alone), schema, _notes(document, images))
 
 
-def write_standalone(kind: Literal["coco", "geojson"], path: Path, pictures: Sequence[Picture]) -> None:
+def write_standalone(
+    kind: Literal["coco", "geojson"], path: Path, pictures: Sequence[AnnotatedImage]
+) -> None:
     """Write pictures' annotations to a new file or over one, in one step; read back they are the same.
 
     What a machine found (a certainty, and no cell of a project) is written as a suggestion.
@@ -156,7 +158,7 @@ def write_standalone(kind: Literal["coco", "geojson"], path: Path, pictures: Seq
     write_file(path, json.dumps(document, ensure_ascii=False, allow_nan=False))
 
 
-def _schema_of(pictures: Sequence[Picture], path: Path) -> Schema:
+def _schema_of(pictures: Sequence[AnnotatedImage], path: Path) -> Schema:
     marks = [cell for picture in pictures for cell in picture.cells]
     words = dict.fromkeys(
         c.cell_class for c in marks if c.cell_class and c.cell_class.lower() not in RESERVED
@@ -172,7 +174,7 @@ def _schema_of(pictures: Sequence[Picture], path: Path) -> Schema:
 
 
 def _records(
-    pictures: Sequence[Picture],
+    pictures: Sequence[AnnotatedImage],
 ) -> tuple[list[Field], list[Cell], list[Suggestion], list[Region], list[IgnoreArea]]:
     fields: list[Field] = []
     cells: list[Cell] = []
@@ -199,7 +201,7 @@ def _records(
     return fields, cells, suggestions, regions, ignored
 
 
-def _extent(picture: Picture) -> tuple[int, int]:
+def _extent(picture: AnnotatedImage) -> tuple[int, int]:
     """Return the size that holds everything marked, where the image is not known."""
     boxes = [*(c.box for c in picture.cells), *(s.bounds for s in (*picture.regions, *picture.ignore_areas))]
     right, bottom = (max((math.ceil(box[i] + box[i + 2]) for box in boxes), default=1) for i in (0, 1))
@@ -263,7 +265,7 @@ def _as_coco(contents: Iterable[Any]) -> dict[str, Any]:
     return {"categories": categories, "annotations": annotations}
 
 
-def _pictures(document: Document, images: Images, path: Path, *, alone: bool) -> tuple[Picture, ...]:
+def _pictures(document: Document, images: Images, path: Path, *, alone: bool) -> tuple[AnnotatedImage, ...]:
     try:
         matches = matching_images(document, images)
     except FormatError as error:
@@ -285,14 +287,14 @@ def _pictures(document: Document, images: Images, path: Path, *, alone: bool) ->
     return tuple(pictures)
 
 
-def _picture(field: FieldIn, image: Path | None) -> Picture:
+def _picture(field: FieldIn, image: Path | None) -> AnnotatedImage:
     size = image_size(image) if image is not None else None
     if size is None and image is not None:
         height, width = read_image(image).shape[:2]  # a format that tells its size only when it is read
         size = (width, height)
     if size is None and field.width and field.height:
         size = (field.width, field.height)
-    return Picture(
+    return AnnotatedImage(
         field.name,
         image,
         size,

@@ -36,7 +36,7 @@ _MOST_PRINTED = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ImageMetadata:
     """What a file states; ``None`` if it states nothing, or nothing that can be right.
 
     Attributes
@@ -80,45 +80,45 @@ def magnification(value: Any) -> float | None:
     return number if number is not None and 0.1 <= number <= 1000 else None
 
 
-def from_pillow(info: Mapping[Any, Any]) -> Facts:
+def from_pillow(info: Mapping[Any, Any]) -> ImageMetadata:
     """Read the resolution of a PNG (pHYs), JPEG or BMP."""
     dpi = info.get("dpi")
     if not isinstance(dpi, tuple) or len(dpi) != 2:
-        return Facts()
+        return ImageMetadata()
     x, y = (None if not (n := _positive(value)) else 25_400.0 / n for value in dpi)
-    return Facts(square(x, y, printed=True))
+    return ImageMetadata(square(x, y, printed=True))
 
 
-def from_tiff(tiff: Any, page: Any) -> Facts:
+def from_tiff(tiff: Any, page: Any) -> ImageMetadata:
     """Read OME-XML, an Aperio description, ImageJ's unit, or the resolution tags of a TIFF, in that order."""
     try:
         return _from_tiff(tiff, page)
     except Exception:  # whatever is wrong with it, the pixels may still be right
-        return Facts()
+        return ImageMetadata()
 
 
-def _from_tiff(tiff: Any, page: Any) -> Facts:
+def _from_tiff(tiff: Any, page: Any) -> ImageMetadata:
     description = str(page.tags.valueof(270, "") or "")
-    if tiff.is_ome and (facts := _from_ome_xml(tiff.ome_metadata or "")) != Facts():
+    if tiff.is_ome and (facts := _from_ome_xml(tiff.ome_metadata or "")) != ImageMetadata():
         return facts
     if description.startswith("Aperio "):
         properties = {
             part.partition("=")[0].strip(): part.partition("=")[2].strip() for part in description.split("|")
         }
         size = _positive(properties.get("MPP"))
-        return Facts(square(size, size), magnification(properties.get("AppMag")))
+        return ImageMetadata(square(size, size), magnification(properties.get("AppMag")))
     per_unit = [_ratio(page.tags.valueof(tag)) for tag in (282, 283)]
     if None in per_unit:
-        return Facts()
+        return ImageMetadata()
     stated_unit = page.tags.valueof(296)  # its "none" is 1, and yet falsy
     unit = {2: "inch", 3: "cm"}.get(2 if stated_unit is None else int(stated_unit))
     if tiff.is_imagej:
         unit = str((tiff.imagej_metadata or {}).get("unit", "")).replace("\\u00B5", "µ")
     x, y = (in_micrometres(1 / n if n else None, unit) for n in per_unit)
-    return Facts(square(x, y, printed=unit in ("inch", "cm")))
+    return ImageMetadata(square(x, y, printed=unit in ("inch", "cm")))
 
 
-def _from_ome_xml(text: str) -> Facts:
+def _from_ome_xml(text: str) -> ImageMetadata:
     import defusedxml.ElementTree  # entity bombs are refused there
 
     root = defusedxml.ElementTree.fromstring(text)
@@ -135,7 +135,7 @@ def _from_ome_xml(text: str) -> Facts:
         for objective in root.iterfind(".//{*}Objective")
         if (power := magnification(objective.get("NominalMagnification"))) is not None
     }
-    return Facts(size, named.pop() if len(named) == 1 else None)
+    return ImageMetadata(size, named.pop() if len(named) == 1 else None)
 
 
 def _ratio(value: Any) -> float | None:

@@ -34,7 +34,7 @@ class Opened:
     """
 
     levels: list[OpenSlideLevel]
-    facts: metadata.Facts
+    facts: metadata.ImageMetadata
     profile: bytes | None
     close: Callable[[], None]
 
@@ -118,7 +118,7 @@ def open_levels(path: Path) -> Opened:
         mpp = [properties.get(f"openslide.mpp-{axis}") for axis in "xy"]
         sides = [metadata.in_micrometres(size, "µm") for size in mpp]
         power = metadata.magnification(properties.get("openslide.objective-power"))
-        facts = metadata.Facts(metadata.square(*sides), power)
+        facts = metadata.ImageMetadata(metadata.square(*sides), power)
         return Opened(levels, facts, _profile(slide), handle.close)
     except BaseException:
         handle.close()

@@ -33,7 +33,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from annotation_store.errors import ImageError
 from annotation_store.images import bounds, colour, tiff_reader, zarr_reader
 from annotation_store.images.colour import ColourError, Pixels
-from annotation_store.images.metadata import Facts, from_pillow, shown
+from annotation_store.images.metadata import ImageMetadata, from_pillow, shown
 
 PLAIN_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp"})
 """File name endings of what every program reads."""
@@ -55,7 +55,7 @@ class Decoded:
     """A decoded image: RGB pixels ``(height, width, 3)``, and the metadata of the file."""
 
     pixels: Pixels
-    facts: Facts
+    facts: ImageMetadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ def decode_with_facts(data: bytes, path: Path) -> Decoded:
     return Decoded(np.ascontiguousarray(pixels), facts)
 
 
-def _decode(data: bytes, path: Path) -> tuple[Pixels, Facts]:
+def _decode(data: bytes, path: Path) -> tuple[Pixels, ImageMetadata]:
     def check(width: int, height: int) -> None:
         if width * height > MAX_PIXELS:
             raise _too_large(path, width, height)
@@ -238,7 +238,7 @@ def _too_large(path: Path, width: int = 0, height: int = 0) -> ImageError:
     )
 
 
-def _decode_with_pillow(data: bytes, check: Any) -> tuple[Pixels, Facts]:
+def _decode_with_pillow(data: bytes, check: Any) -> tuple[Pixels, ImageMetadata]:
     with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "BMP", "DIB", "TIFF")) as image:
         check(*image.size)
         image.load()

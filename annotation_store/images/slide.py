@@ -28,7 +28,7 @@ from annotation_store.images import (
     zarr_reader,
 )
 from annotation_store.images.colour import ColourError, Pixels
-from annotation_store.images.metadata import Facts, shown
+from annotation_store.images.metadata import ImageMetadata, shown
 from annotation_store.images.profile import to_srgb
 
 SLIDE_PIXELS = 36_000_000
@@ -140,7 +140,7 @@ class Slide:
         self,
         path: Path,
         levels: list[tuple[Any, str]],
-        facts: Facts,
+        facts: ImageMetadata,
         close: Callable[[], None],
         *,
         options: SlideOptions,

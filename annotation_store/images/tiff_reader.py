@@ -37,7 +37,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 class AnotherDecoderError(Exception):
     """tifffile cannot decode this kind of TIFF; Pillow may."""
 
-    def __init__(self, facts: metadata.Facts) -> None:
+    def __init__(self, facts: metadata.ImageMetadata) -> None:
         super().__init__()
         self.facts = facts
 
@@ -68,7 +68,7 @@ def photometric(page: Any) -> str:
     return str(getattr(page.photometric, "name", page.photometric))
 
 
-def decode(data: bytes, name: str, check_size: Any) -> tuple[Pixels, metadata.Facts]:
+def decode(data: bytes, name: str, check_size: Any) -> tuple[Pixels, metadata.ImageMetadata]:
     """Decode the first image of a TIFF.
 
     Parameters

@@ -52,7 +52,7 @@ class Plan:
     paths: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     types: tuple[str, ...]
-    facts: metadata.Facts
+    facts: metadata.ImageMetadata
 
     @property
     def size(self) -> tuple[int, int]:
@@ -109,7 +109,7 @@ def examine(get: Get, *, planes: bool = False) -> Plan:
     judged = [(axis, n) for axis, n in zip(axes, shapes[0], strict=True) if not planes or axis != "Z"]
     colour.refuse_stacks("".join(axis for axis, _ in judged), tuple(n for _, n in judged))
     size = _pixel_size(scales[0], axes, units)
-    return Plan(axes, tuple(paths), tuple(shapes), tuple(types), metadata.Facts(size))
+    return Plan(axes, tuple(paths), tuple(shapes), tuple(types), metadata.ImageMetadata(size))
 
 
 def _load(data: bytes | None) -> Mapping[str, Any]:
@@ -263,7 +263,7 @@ class _Unseekable(io.RawIOBase):
         return len(data)
 
 
-def decode_packed(data: bytes, check_size: Any) -> tuple[Pixels, metadata.Facts]:
+def decode_packed(data: bytes, check_size: Any) -> tuple[Pixels, metadata.ImageMetadata]:
     """Decode an OME-Zarr image that was packed by `pack` (or zipped by others: ``.ozx``)."""
     entries: dict[str, bytes] = {}
     with zipfile.ZipFile(io.BytesIO(data)) as archive:

@@ -12,7 +12,7 @@ from napari_lld.imaging.display import DisplaySettings
 from napari_lld.session.session import Session
 from napari_lld.session.tool import Tool
 from napari_lld.tasks import actions
-from napari_lld.tasks.import_preview import Place
+from napari_lld.tasks.import_preview import ProjectPlace
 
 if TYPE_CHECKING:
     from napari_lld.widgets.base.context import DeskContext
@@ -152,7 +152,7 @@ def take_ring(desk: DeskContext) -> None:
     session.tool = Tool.SELECT
     message = tr("A pixel is {size:.3f} µm here. [edit.undo] takes it back.", size=size)
     if answer == "all" and others:
-        place = Place.of_project(project)
+        place = ProjectPlace.of_project(project)
         changes: dict[int, dict[str, Any]] = {field_id: {"pixel_size_um": size} for field_id in others}
 
         def done(edits: list[int]) -> None:

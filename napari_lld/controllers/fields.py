@@ -20,7 +20,7 @@ from napari_lld.session.readings import ReadingChoice
 from napari_lld.session.session import Session
 from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.tasks import actions
-from napari_lld.tasks.import_preview import Place
+from napari_lld.tasks.import_preview import ProjectPlace
 
 if TYPE_CHECKING:
     from napari_lld.widgets.base.context import DeskContext
@@ -228,7 +228,10 @@ class FieldController:
         session, project = self._session, self._session.project
         if project is None:
             return
-        place, before = Place.of_project(project), coverage(s.field for s in session.fields.summaries())
+        place, before = (
+            ProjectPlace.of_project(project),
+            coverage(s.field for s in session.fields.summaries()),
+        )
 
         def done(edits: list[int]) -> None:
             if session.project is not project:

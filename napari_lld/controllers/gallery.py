@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_lld.commands.registry import Command, has_project
 from napari_lld.session.gallery_items import Key
-from napari_lld.session.gallery_order import Order
+from napari_lld.session.gallery_order import GalleryOrder
 from napari_lld.session.session import Session
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class GalleryController:
         key = _current(self._desk.session)
         self.open()
         if self.window is not None and key is not None:
-            self.window.gallery.sort_by(Order.SIMILAR, key)
+            self.window.gallery.sort_by(GalleryOrder.SIMILAR, key)
 
     def open_counted(self, counted: Counted) -> None:
         """Show what a differential on a slide has counted and nobody has reviewed."""

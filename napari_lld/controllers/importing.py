@@ -10,7 +10,7 @@ from annotation_store.records import ImportReport
 from napari_lld.commands.registry import Command, has_project
 from napari_lld.controllers.language import show_window
 from napari_lld.i18n.translate import tr
-from napari_lld.tasks.import_preview import Import, Place, carry_out, comes_in
+from napari_lld.tasks.import_preview import Import, ProjectPlace, carry_out, comes_in
 
 if TYPE_CHECKING:
     from napari_lld.widgets.base.context import DeskContext
@@ -44,12 +44,12 @@ class ImportController:
         project = self._desk.session.project
         if project is None or self._desk.still_busy():
             return
-        place = Place.of_project(project)
+        place = ProjectPlace.of_project(project)
         answer = import_dialog.ask_import(place, project.reading, start, self._desk.window)
         if answer is not None:
             self.run(place, answer)
 
-    def run(self, place: Place, options: Import) -> None:
+    def run(self, place: ProjectPlace, options: Import) -> None:
         """Import in a thread."""
         self._desk.jobs.start(
             tr("Importing"),

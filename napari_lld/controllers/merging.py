@@ -11,7 +11,7 @@ from napari_lld.commands.registry import Command, has_project
 from napari_lld.controllers.language import show_window
 from napari_lld.i18n.translate import tr
 from napari_lld.tasks import merging
-from napari_lld.tasks.import_preview import Place
+from napari_lld.tasks.import_preview import ProjectPlace
 
 if TYPE_CHECKING:
     from napari_lld.widgets.base.context import DeskContext
@@ -45,9 +45,9 @@ class MergeController:
             return
         other = dialogs.ask_project(self._desk.window)
         if other is not None:
-            self.look(Place.of_project(project), other)
+            self.look(ProjectPlace.of_project(project), other)
 
-    def look(self, place: Place, other: Path) -> None:
+    def look(self, place: ProjectPlace, other: Path) -> None:
         """Compare the projects in a thread, then ask."""
         self._desk.jobs.start(
             tr("Comparing projects"),
@@ -57,7 +57,7 @@ class MergeController:
             left=tr("Nothing was changed."),
         )
 
-    def _confirm(self, place: Place, other: Path, report: MergeReport) -> None:
+    def _confirm(self, place: ProjectPlace, other: Path, report: MergeReport) -> None:
         from napari_lld.widgets.dialogs.merge_dialog import ask_merge
 
         session = self._desk.session
@@ -68,7 +68,7 @@ class MergeController:
         elif ask_merge(other, report.brought[0], session.project.schema, self._desk.window):
             self.run(place, other)
 
-    def run(self, place: Place, other: Path) -> None:
+    def run(self, place: ProjectPlace, other: Path) -> None:
         """Merge in a thread."""
         self._desk.jobs.start(
             tr("Bringing projects together"),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from annotation_store import Project
 from annotation_store.errors import ProjectError
 from annotation_store.files.layout import BACKUPS, DATABASE, PIXELS, inside
-from annotation_store.formats import Contents, Marked, Picture, read_standalone
+from annotation_store.formats import AnnotatedImage, Contents, Marked, read_standalone
 from annotation_store.images import read_image, read_pixels
 from annotation_store.records import Shape
 from annotation_store.schema import Schema
@@ -69,7 +69,7 @@ def open_project(folder: Path) -> list[LayerData]:
         ignored = _by_field(project.ignore_areas.all())
         cells = marked_cells(project, [field.id for field in fields])
     pictures = [
-        Picture(
+        AnnotatedImage(
             field.name,
             inside(folder, PIXELS, str(field.id)),
             (field.width, field.height),
@@ -125,7 +125,7 @@ def marked_cells(project: Project, field_ids: Sequence[int]) -> dict[int, list[M
 
 
 def as_layers(
-    contents: Contents, read: Callable[[Picture], Pixels], *, name: str, source: str
+    contents: Contents, read: Callable[[AnnotatedImage], Pixels], *, name: str, source: str
 ) -> list[LayerData]:
     """Make layers of pictures: one image, or a stack that reads each when it is shown; boxes; areas.
 
@@ -182,21 +182,21 @@ def _placed(areas: Sequence[Sequence[Shape]], *, stacked: bool) -> list[tuple[Sh
     return [(shape, place if stacked else None) for place, shapes in enumerate(areas) for shape in shapes]
 
 
-def _place_of(picture: Picture) -> Path:
+def _place_of(picture: AnnotatedImage) -> Path:
     assert picture.image is not None
     return picture.image
 
 
-def _kept_pixels(picture: Picture) -> Pixels:
+def _kept_pixels(picture: AnnotatedImage) -> Pixels:
     """Read the pixels that a project keeps; it need not be open."""
     return read_pixels(_place_of(picture))
 
 
-def _image_of(picture: Picture) -> Pixels:
+def _image_of(picture: AnnotatedImage) -> Pixels:
     return read_image(_place_of(picture))
 
 
-def _stack(pictures: Sequence[Picture], read: Callable[[Picture], Pixels]) -> Any:
+def _stack(pictures: Sequence[AnnotatedImage], read: Callable[[AnnotatedImage], Pixels]) -> Any:
     """Stack pictures, each in the upper left corner of the largest size; one is read when it is shown."""
     import dask.array as da
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from annotation_store.formats import Marked, Picture, write_standalone
+from annotation_store.formats import AnnotatedImage, Marked, write_standalone
 from annotation_store.records import Shape
 from napari_lld.imaging.click_box import usual_side
 from napari_lld.layers import cell_layers
@@ -28,7 +28,7 @@ def _write(kind: Literal["coco", "geojson"], path: str, layers: Sequence[LayerDa
     return [path]
 
 
-def pictures_of(layers: Sequence[LayerData], name: str) -> list[Picture]:
+def pictures_of(layers: Sequence[LayerData], name: str) -> list[AnnotatedImage]:
     """Bring the marks of layers together by image.
 
     Parameters
@@ -63,7 +63,7 @@ def pictures_of(layers: Sequence[LayerData], name: str) -> list[Picture]:
                 cells.setdefault(place, []).extend(cell_layers.cells_of(part, side))
     places = sorted({*cells, *regions, *ignored}) if len(names) < 2 else range(len(names))
     return [
-        Picture(
+        AnnotatedImage(
             names[place] if 0 <= place < len(names) else f"{name}_{place}",
             None,
             size,

@@ -28,7 +28,7 @@ def _domain_names(project: Project, domains: Iterable[str], *, names: bool) -> d
 
 
 @dataclass(frozen=True)
-class Facts:
+class ReportFacts:
     """A project as its report sees it.
 
     Attributes
@@ -54,7 +54,7 @@ class Facts:
     words: Words
 
     @classmethod
-    def of_project(cls, project: Project, *, names: bool = False) -> Facts:
+    def of_project(cls, project: Project, *, names: bool = False) -> ReportFacts:
         """Read the facts of a project."""
         numbers = {patient.name: i for i, patient in enumerate(project.fields.patients(), 1)}
         summaries, models = project.fields.summaries(), project.models.all()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from napari_lld.report.agreement import Agreement
 from napari_lld.report.card import starter_limits
-from napari_lld.report.facts import Facts
+from napari_lld.report.facts import ReportFacts
 from napari_lld.report.measured import Measurement
 from napari_lld.report.numbers import FEW, CardPart
 from napari_lld.report.overview import Overview
@@ -21,7 +21,7 @@ _FEW_PATIENTS = 5
 
 
 def limits(
-    facts: Facts,
+    facts: ReportFacts,
     annotated: Overview,
     work: WorkFacts,
     measured: Sequence[Measurement],
@@ -45,7 +45,7 @@ def limits(
     ]
 
 
-def _held_out(facts: Facts, held: Measurement) -> Iterator[str]:
+def _held_out(facts: ReportFacts, held: Measurement) -> Iterator[str]:
     if facts.model is None:
         yield "No model was trained on this project, so nothing says how well one would do here."
         return
@@ -85,7 +85,7 @@ def _held_out(facts: Facts, held: Measurement) -> Iterator[str]:
         )
 
 
-def _never_seen(facts: Facts, held: Measurement) -> Iterator[str]:
+def _never_seen(facts: ReportFacts, held: Measurement) -> Iterator[str]:
     schema, words = facts.schema, facts.words
     groups = {member for group in schema.groups if facts.labelled(group.name) for member in group.classes}
     real = [cell_class.name for cell_class in schema.classes if not cell_class.artefact]
@@ -138,7 +138,7 @@ def _chosen(held: Measurement, random: Measurement) -> Iterator[str]:
     )
 
 
-def _calibrated(facts: Facts, held: Measurement) -> Iterator[str]:
+def _calibrated(facts: ReportFacts, held: Measurement) -> Iterator[str]:
     note = "" if facts.model is None else CardPart(facts.model.card).part("calibration").text("note")
     if "held-out cells are still too few" in note:
         yield ("The probabilities were fitted on cells that the model was trained on: they are too high.")
@@ -149,7 +149,7 @@ def _calibrated(facts: Facts, held: Measurement) -> Iterator[str]:
         )
 
 
-def _over_time(facts: Facts, rounds: Sequence[Round]) -> Iterator[str]:
+def _over_time(facts: ReportFacts, rounds: Sequence[Round]) -> Iterator[str]:
     sizes = [r.held_out.cells for r in rounds if r.held_out.cells]
     if len(set(sizes)) > 1:
         yield (
@@ -169,7 +169,7 @@ def _over_time(facts: Facts, rounds: Sequence[Round]) -> Iterator[str]:
         yield f"{counted(newer, 'cell')} came after the model was made: no number stands on them."
 
 
-def _domains(facts: Facts) -> Iterator[str]:
+def _domains(facts: ReportFacts) -> Iterator[str]:
     annotated = [summary.field for summary in facts.summaries if summary.finished_regions]
     if not annotated:
         return
@@ -210,7 +210,7 @@ def _people(agreed: Agreement, work: WorkFacts, annotated: Overview) -> Iterator
         yield "No time at work was counted: it is counted in the window only."
 
 
-def _starter(facts: Facts) -> Iterator[str]:
+def _starter(facts: ReportFacts) -> Iterator[str]:
     if (
         facts.model is not None
         and facts.model.card.get("origin", facts.model.parent) == "starter"

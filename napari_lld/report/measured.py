@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from napari_lld.report.facts import Facts
+from napari_lld.report.facts import ReportFacts
 from napari_lld.report.marks import Mark
 from napari_lld.report.numbers import CardPart, Estimate, spread
 from napari_lld.report.svg import reliability
@@ -121,7 +121,7 @@ class DomainScores:
     attribute_f1: Estimate
 
 
-def measurements(facts: Facts) -> list[Measurement]:
+def measurements(facts: ReportFacts) -> list[Measurement]:
     """Return the three measurements of the model, each with its numbers or the reason for having none."""
     return [_measurement(facts, mark) for mark in _KEYS]
 
@@ -152,11 +152,11 @@ def of_model(metrics: CardPart, mark: Mark, missing: str = "") -> Measurement:
     )
 
 
-def _measurement(facts: Facts, mark: Mark) -> Measurement:
+def _measurement(facts: ReportFacts, mark: Mark) -> Measurement:
     return of_model(facts.metrics, mark, _why_missing(facts, mark))
 
 
-def _why_missing(facts: Facts, mark: Mark) -> str:
+def _why_missing(facts: ReportFacts, mark: Mark) -> str:
     if facts.model is None:
         return "No model was trained yet."
     if mark is Mark.HELD_OUT:
@@ -176,7 +176,7 @@ def _why_missing(facts: Facts, mark: Mark) -> str:
     return "The model has learned from no cell in a finished region."
 
 
-def _annotated(facts: Facts) -> int:
+def _annotated(facts: ReportFacts) -> int:
     return sum(
         summary.finished_regions > 0 and summary.field.id in facts.random_sample
         for summary in facts.summaries

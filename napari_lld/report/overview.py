@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from annotation_store import Project
 from annotation_store.schema.reserved import UNSURE
-from napari_lld.report.facts import Facts
+from napari_lld.report.facts import ReportFacts
 from napari_lld.report.numbers import CardPart
 from napari_lld.report.words import counted, listed
 from napari_lld.session.differential import Differential, differential
@@ -70,7 +70,7 @@ class Overview:
     values: Sequence[ValueRow]
 
 
-def overview(project: Project, facts: Facts) -> Overview:
+def overview(project: Project, facts: ReportFacts) -> Overview:
     """Count the contents of a project."""
     summaries = facts.summaries
     patients, more = _patients(facts)
@@ -91,7 +91,7 @@ def overview(project: Project, facts: Facts) -> Overview:
     )
 
 
-def _patients(facts: Facts) -> tuple[list[PatientRow], int]:
+def _patients(facts: ReportFacts) -> tuple[list[PatientRow], int]:
     classes: dict[str | None, Counter[str | None]] = defaultdict(Counter)
     first: dict[str | None, int] = {}
     for cell in facts.cells:
@@ -148,13 +148,13 @@ def _patients(facts: Facts) -> tuple[list[PatientRow], int]:
     return [*(row for row in rows if id(row) in shown_ids), total], len(rest)
 
 
-def _class_list(facts: Facts, counts: Counter[str | None]) -> str:
+def _class_list(facts: ReportFacts, counts: Counter[str | None]) -> str:
     # most_common keeps the order of equals: that of the names, so that nothing depends on chance
     ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
     return listed([f"{facts.words.cell_class(name)} {n:,}" for name, n in ordered], 8) if ordered else ""
 
 
-def _values(facts: Facts) -> list[ValueRow]:
+def _values(facts: ReportFacts) -> list[ValueRow]:
     total = facts.attribute_cells()
     rows = []
     for attribute in facts.schema.attributes:
@@ -170,7 +170,7 @@ def _values(facts: Facts) -> list[ValueRow]:
     return rows
 
 
-def _domains(facts: Facts) -> list[DomainRow]:
+def _domains(facts: ReportFacts) -> list[DomainRow]:
     cells = Counter(cell.field_id for cell in facts.cells)
     rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for summary in facts.summaries:

@@ -16,7 +16,7 @@ from napari_lld.i18n.durations import duration
 from napari_lld.options import ReportOptions
 from napari_lld.report.agreement import agreement_of
 from napari_lld.report.card import card_rows
-from napari_lld.report.facts import Facts
+from napari_lld.report.facts import ReportFacts
 from napari_lld.report.limits import limits
 from napari_lld.report.marks import Mark
 from napari_lld.report.measured import (
@@ -69,7 +69,7 @@ def write_report(
 def render_project(project: Project, options: ReportOptions | None = None) -> str:
     """Render the report of a project."""
     options = options or ReportOptions()
-    facts = Facts.of_project(project, names=options.names)
+    facts = ReportFacts.of_project(project, names=options.names)
     annotated, effort = overview(project, facts), work(project, facts)
     measured = measurements(facts)
     all_rounds = rounds(facts, effort.by_model)

@@ -16,7 +16,7 @@ from annotation_store import Project
 from annotation_store.errors import LLDError
 from annotation_store.records import Box
 from annotation_store.schema.reserved import UNSURE
-from napari_lld.report.facts import Facts
+from napari_lld.report.facts import ReportFacts
 from napari_lld.report.marks import Mark
 from napari_lld.report.words import Words
 from napari_lld.session.model_facts import number
@@ -44,7 +44,7 @@ _TITLES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class CellPicture:
     """One cell: its picture, where it is, and what was labelled and proposed, in words."""
 
     image: Markup
@@ -60,7 +60,7 @@ class Gallery:
 
     title: str
     meaning: str
-    pictures: Sequence[Picture]
+    pictures: Sequence[CellPicture]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Pictures:
     lost: int = 0
 
 
-def pictures(project: Project, facts: Facts) -> Pictures:
+def pictures(project: Project, facts: ReportFacts) -> Pictures:
     """Cut and draw the pictures."""
     if facts.model is None:
         return Pictures(Mark.HELD_OUT, "No model was trained yet.")
@@ -97,7 +97,7 @@ def pictures(project: Project, facts: Facts) -> Pictures:
     return Pictures(mark, missing, galleries, lost)
 
 
-def _picture(project: Project, facts: Facts, row: dict[str, Any]) -> Picture | None:
+def _picture(project: Project, facts: ReportFacts, row: dict[str, Any]) -> CellPicture | None:
     field_id = row.get("field")
     field = facts.fields.get(field_id) if isinstance(field_id, int) else None
     boxes = [(box, colour, dash) for box, colour, dash in _boxes(row) if box is not None]
@@ -108,7 +108,7 @@ def _picture(project: Project, facts: Facts, row: dict[str, Any]) -> Picture | N
     except (LLDError, OSError, ValueError):
         return None  # a slide that was moved, a damaged file: the report is not lost for it
     image = _drawn(pixels, [((b[0] - x, b[1] - y, b[2], b[3]), c, d) for b, c, d in boxes])
-    return Picture(
+    return CellPicture(
         image,
         facts.words.field(field),
         _verdict(row, facts.words),

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from napari_lld.report.facts import Facts
+from napari_lld.report.facts import ReportFacts
 from napari_lld.report.marks import Mark
 from napari_lld.report.measured import Measurement, of_model
 from napari_lld.report.numbers import FEW, CardPart, Estimate
@@ -61,7 +61,7 @@ class Curve:
     chart: Markup
 
 
-def rounds(facts: Facts, fates: Mapping[int | None, tuple[Fate, Fate]]) -> list[Round]:
+def rounds(facts: ReportFacts, fates: Mapping[int | None, tuple[Fate, Fate]]) -> list[Round]:
     """Return the models, oldest first."""
     result = []
     for model in facts.models:

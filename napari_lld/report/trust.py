@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from annotation_store import Project
-from napari_lld.report.facts import Facts
+from napari_lld.report.facts import ReportFacts
 from napari_lld.report.numbers import CardPart
 from training.evaluation.unchecked_films import MIN_CHECKED_CELLS, narrows_nothing
 from training.models.lineage import learnt_from
@@ -44,7 +44,7 @@ class SetRow:
         return narrows_nothing({"mass": self.claimed or None, "size": self.size, "values": self.values})
 
 
-def set_rows(facts: Facts) -> list[SetRow]:
+def set_rows(facts: ReportFacts) -> list[SetRow]:
     """Return a row for the class and each attribute that held-out cells are labelled with."""
     heads = CardPart({} if facts.model is None else facts.model.card).part("sets", "heads")
     rows = []
@@ -72,7 +72,7 @@ def units_word(rows: Sequence[SetRow]) -> str:
     return "Patients" if all(row.of_fields == 0 for row in rows) else "Patients (or fields)"
 
 
-def films_not_learned(project: Project, facts: Facts) -> list[tuple[str, int, int]]:
+def films_not_learned(project: Project, facts: ReportFacts) -> list[tuple[str, int, int]]:
     """List the films with fewer than `MIN_CHECKED_CELLS` training cells, with fields and cells.
 
     Without a model they are those of all fields, where the starter's suggestions wait. Empty for a model of a

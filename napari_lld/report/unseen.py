@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from annotation_store import Project
 from annotation_store.geometry import iou
 from annotation_store.records import Proposal, Shape, Suggestion, SuggestionState
-from napari_lld.report.facts import Facts
+from napari_lld.report.facts import ReportFacts
 from napari_lld.report.marks import Mark
 from napari_lld.report.measured import Measurement, of_model
 from napari_lld.report.numbers import CardPart
@@ -24,7 +24,7 @@ from training.networks.scale import domain_of
 _RESAMPLES = 300
 
 
-def before_annotation(project: Project, facts: Facts) -> Measurement:
+def before_annotation(project: Project, facts: ReportFacts) -> Measurement:
     """Evaluate what the model had suggested on drawn fields that were untouched when it was made."""
     model = facts.model
     last = 0 if model is None else CardPart(model.card).count("last_cell")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from annotation_store import Decision, Origin, Project
 from annotation_store.records import RejectionReason, SuggestionState
-from napari_lld.report.facts import Facts
+from napari_lld.report.facts import ReportFacts
 from napari_lld.report.numbers import Estimate, share
 from napari_lld.report.words import Words
 
@@ -109,7 +109,7 @@ class WorkFacts:
         return sum(person.seconds for person in self.people)
 
 
-def work(project: Project, facts: Facts) -> WorkFacts:
+def work(project: Project, facts: ReportFacts) -> WorkFacts:
     """Count the work of all readings."""
     people: dict[str, Person] = {}
 

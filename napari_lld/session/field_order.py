@@ -26,7 +26,7 @@ class Standing(StrEnum):
     SKIPPED = later("skipped")
 
 
-class Order(StrEnum):
+class FieldOrder(StrEnum):
     """How the list is sorted."""
 
     ADDED = later("as added")
@@ -131,7 +131,7 @@ NO_FILTER = FieldFilter()
 def arrange(
     summaries: Iterable[FieldSummary],
     passing: FieldFilter,
-    order: Order,
+    order: FieldOrder,
     texts: FieldTexts,
     ranks: Mapping[int, int] | None = None,
 ) -> list[int]:
@@ -143,11 +143,11 @@ def arrange(
         Field id to its place among all; fields without one come last.
     """
     passed = [summary for summary in summaries if passing.lets_through(summary, texts)]
-    if order is Order.NAME:
+    if order is FieldOrder.NAME:
         passed.sort(key=lambda s: _natural(s.field.name))
-    elif order is Order.WAITING:
+    elif order is FieldOrder.WAITING:
         passed.sort(key=lambda s: -s.pending_suggestions)
-    elif order is Order.RANK and ranks:
+    elif order is FieldOrder.RANK and ranks:
         passed.sort(key=lambda s: ranks.get(s.field.id, len(ranks)))
     return [summary.field.id for summary in passed]
 

@@ -18,7 +18,14 @@ from annotation_store.errors import ProjectError
 from annotation_store.records import Edit, Field, FieldSummary
 from napari_lld.i18n.reasons import in_words
 from napari_lld.i18n.translate import tr, trn
-from napari_lld.session.field_order import NO_FILTER, FieldFilter, FieldTexts, Order, arrange, find_fields
+from napari_lld.session.field_order import (
+    NO_FILTER,
+    FieldFilter,
+    FieldOrder,
+    FieldTexts,
+    arrange,
+    find_fields,
+)
 from napari_lld.session.open_project import OpenProject
 from napari_lld.session.prefetch import PixelCache
 from training.reasons import Reason
@@ -51,7 +58,7 @@ class Fields:
         self._chosen: set[int] = set()
         self._why: dict[int, tuple[Reason, ...]] = {}
         self._filter = NO_FILTER
-        self._order = Order.ADDED
+        self._order = FieldOrder.ADDED
         self._ranked_again = False
         """Whether the order changed since the list was sorted, which was told once."""
         self._cache: PixelCache | None = None
@@ -61,7 +68,7 @@ class Fields:
     def open(self, project: Project, order: object) -> None:
         """List the fields of a project that was just opened, in the order remembered of it."""
         self._cache = PixelCache(project)
-        self._order = Order(str(order)) if order in list(Order) else Order.ADDED
+        self._order = FieldOrder(str(order)) if order in list(FieldOrder) else FieldOrder.ADDED
         self._arrange()
 
     def close(self) -> None:
@@ -69,7 +76,7 @@ class Fields:
         self._current_id = self._by_id = None
         self._texts = FieldTexts()
         self._outdated, self._listed, self._places, self._chosen = set(), [], {}, set()
-        self._filter, self._order = NO_FILTER, Order.ADDED
+        self._filter, self._order = NO_FILTER, FieldOrder.ADDED
         if self._cache is not None:
             self._cache.close()
             self._cache = None
@@ -148,15 +155,15 @@ class Fields:
             self.arrange()
 
     @property
-    def order(self) -> Order:
+    def order(self) -> FieldOrder:
         """How the list is sorted."""
         return self._order
 
     @order.setter
-    def order(self, order: Order) -> None:
+    def order(self, order: FieldOrder) -> None:
         self._order = order
         self.arrange()
-        if order is Order.RANK and self._opened.project is not None:
+        if order is FieldOrder.RANK and self._opened.project is not None:
             self._say_rank(self._opened.project)
 
     def _say_rank(self, project: Project) -> None:
@@ -171,7 +178,7 @@ class Fields:
 
     def take_ranking(self) -> None:
         """Use the ranking that was just computed on request."""
-        if self._order is Order.RANK and self._opened.project is not None:
+        if self._order is FieldOrder.RANK and self._opened.project is not None:
             self.arrange()
             self._opened.tell("hint", tr("Sorted by expected gain per minute."))
 
@@ -184,7 +191,7 @@ class Fields:
     def _arrange(self) -> None:
         ranks, project = None, self._opened.project
         self._why, self._ranked_again = {}, False
-        if self._order is Order.RANK and project is not None:
+        if self._order is FieldOrder.RANK and project is not None:
             from training.ranking import order
 
             ranked = self._opened.attempt(lambda: order(project, self.by_id.values())) or []
@@ -375,7 +382,7 @@ class Fields:
 
     def on_ranking_changed(self) -> None:
         """Show a hint that the list can be sorted again; it is not sorted under the hand."""
-        if self._order is Order.RANK and not self._ranked_again:
+        if self._order is FieldOrder.RANK and not self._ranked_again:
             self._ranked_again = True
             self._opened.tell(
                 "hint",

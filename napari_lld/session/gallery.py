@@ -20,7 +20,16 @@ from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.bulk_accept import Candidate, unchecked_refusal, unknown_refusal
 from napari_lld.session.gallery_items import Item, Key
 from napari_lld.session.gallery_likeness import ClusterRow, Likeness, Ranking, cluster_rows
-from napari_lld.session.gallery_order import Order, Places, Scope, Show, SortKey, Test, is_sorted, sort_key
+from napari_lld.session.gallery_order import (
+    GalleryOrder,
+    Places,
+    Scope,
+    Show,
+    SortKey,
+    Test,
+    is_sorted,
+    sort_key,
+)
 from napari_lld.session.search import EVERYTHING, Query
 from napari_lld.session.session import Session
 from napari_lld.session.slide_differential import Counted
@@ -42,7 +51,7 @@ class Gallery:
         self._listening = Subscriptions()
         self.scope = Scope.ALL
         self.show = Show.EVERYTHING
-        self.order = Order.UNCERTAIN
+        self.order = GalleryOrder.UNCERTAIN
         self.only_class: str | None = None
         self.attribute: str | None = None
         self.only_value: str | None = None
@@ -264,7 +273,7 @@ class Gallery:
         self.counted = counted
         if counted is not None:
             self._leave_likeness()
-            self.show, self.order = Show.WAITING, Order.CLASS
+            self.show, self.order = Show.WAITING, GalleryOrder.CLASS
             self.only_class = self.only_value = None
             self.query = EVERYTHING
         self.read_all()
@@ -289,13 +298,13 @@ class Gallery:
 
     # ------------------------------------------------------------------ orders by likeness
 
-    def sort_by(self, order: Order, of: Key | None = None) -> None:
+    def sort_by(self, order: GalleryOrder, of: Key | None = None) -> None:
         """Change the order; an order by likeness follows when the assistant has answered.
 
         Parameters
         ----------
         of
-            The crop that others are compared with, for `Order.SIMILAR`.
+            The crop that others are compared with, for `GalleryOrder.SIMILAR`.
         """
         if order.by_likeness:
             self._handed_on = []

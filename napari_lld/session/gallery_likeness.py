@@ -12,17 +12,17 @@ from psygnal import Signal
 from napari_lld.i18n.translate import later, tr
 from napari_lld.i18n.worker_texts import in_the_window
 from napari_lld.session.gallery_items import Item, Key
-from napari_lld.session.gallery_order import Order
+from napari_lld.session.gallery_order import GalleryOrder
 from napari_lld.session.session import Session
 
 Number = TypeVar("Number", int, float)
 _KIND = "gallery"
 """Of what is asked here, the newest question alone is answered."""
 _NOTHING = {
-    Order.SIMILAR: later("No cell is comparable with this one."),
-    Order.OUTLIERS: later("No outliers: label two cells of a class first."),
-    Order.CLUSTERS: later("There are no cells or suggestions to group."),
-    Order.DUPLICATES: later("No two crops look like one cell photographed twice."),
+    GalleryOrder.SIMILAR: later("No cell is comparable with this one."),
+    GalleryOrder.OUTLIERS: later("No outliers: label two cells of a class first."),
+    GalleryOrder.CLUSTERS: later("There are no cells or suggestions to group."),
+    GalleryOrder.DUPLICATES: later("No two crops look like one cell photographed twice."),
 }
 
 
@@ -54,7 +54,7 @@ class Ranking:
         The number of the cluster that a key is in.
     """
 
-    order: Order
+    order: GalleryOrder
     of: Key | None = None
     places: dict[Key, int] = field(default_factory=dict)
     numbers: dict[Key, float] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Ranking:
 
     def whole_pairs(self, items: Sequence[Item]) -> list[Item]:
         """Leave out items whose partner is missing, if the order is one of pairs."""
-        if self.order is not Order.DUPLICATES:
+        if self.order is not GalleryOrder.DUPLICATES:
             return list(items)
         keys = {item.key for item in items}
         return [item for item in items if self.partners.get(item.key) in keys]
@@ -85,10 +85,10 @@ def _copy(values: dict[Key, Number], old: Key, new: Key) -> None:
         values[new] = values[old]
 
 
-def ranking_of(order: Order, of: Key | None, result: Mapping[str, Any]) -> Ranking:
+def ranking_of(order: GalleryOrder, of: Key | None, result: Mapping[str, Any]) -> Ranking:
     """Read an answer; raise ``KeyError``, ``TypeError`` or ``ValueError`` if it is not valid."""
     ranking = Ranking(order, of)
-    if order is Order.DUPLICATES:
+    if order is GalleryOrder.DUPLICATES:
         for first, second, likeness in result["pairs"]:
             pair = [_key(first), _key(second)]
             if not any(key in ranking.places for key in pair):  # a third picture comes once these are settled
@@ -97,7 +97,7 @@ def ranking_of(order: Order, of: Key | None, result: Mapping[str, Any]) -> Ranki
                     ranking.numbers[key] = float(likeness)
                     ranking.places[key] = len(ranking.places)
         return ranking
-    if order is Order.CLUSTERS:
+    if order is GalleryOrder.CLUSTERS:
         ranking.clusters = tuple(
             Cluster(entry["name"], tuple(_keys(entry["keys"]))) for entry in result["clusters"]
         )
@@ -108,7 +108,7 @@ def ranking_of(order: Order, of: Key | None, result: Mapping[str, Any]) -> Ranki
         return ranking
     keys = _keys(result["keys"])
     ranking.places = {key: place for place, key in enumerate(keys)}
-    numbers = result["likeness" if order is Order.SIMILAR else "distance"]
+    numbers = result["likeness" if order is GalleryOrder.SIMILAR else "distance"]
     ranking.numbers = {key: float(number) for key, number in zip(keys, numbers, strict=True)}
     return ranking
 
@@ -181,12 +181,12 @@ class Likeness:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._asked = 0
-        self.waiting: Order | None = None
+        self.waiting: GalleryOrder | None = None
         self.trouble = ""
         self.seen: tuple[int, int] | None = None
         """How many of how many cells were seen by the network, where any had to be."""
 
-    def ask(self, order: Order, of: Key | None, field_ids: Sequence[int] | None) -> None:
+    def ask(self, order: GalleryOrder, of: Key | None, field_ids: Sequence[int] | None) -> None:
         """Ask for an order of the cells of some fields, or of all."""
         from training.protocol import Done, LikenessRequest, Progress
 

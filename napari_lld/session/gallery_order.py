@@ -62,7 +62,7 @@ class Show(StrEnum):
         return attrgetter("entry.second_opinion")
 
 
-class Order(StrEnum):
+class GalleryOrder(StrEnum):
     """What comes first."""
 
     UNCERTAIN = "uncertain"
@@ -78,28 +78,33 @@ class Order(StrEnum):
     @property
     def by_likeness(self) -> bool:
         """Whether the assistant computes it."""
-        return self in (Order.SIMILAR, Order.OUTLIERS, Order.CLUSTERS, Order.DUPLICATES)
+        return self in (
+            GalleryOrder.SIMILAR,
+            GalleryOrder.OUTLIERS,
+            GalleryOrder.CLUSTERS,
+            GalleryOrder.DUPLICATES,
+        )
 
 
 SortKey = Callable[[Item], Any]
 
 
-def sort_key(order: Order, schema: Schema | None, attribute: str | None) -> SortKey:
+def sort_key(order: GalleryOrder, schema: Schema | None, attribute: str | None) -> SortKey:
     """Return what to sort items by.
 
     Parameters
     ----------
     attribute
-        Whose values are in order, for `Order.VALUE`.
+        Whose values are in order, for `GalleryOrder.VALUE`.
     """
-    if order is Order.UNCERTAIN:
+    if order is GalleryOrder.UNCERTAIN:
         return lambda item: (not item.unknown, item.doubt is None, -(item.doubt or 0.0))
-    if order is Order.SUREST:
+    if order is GalleryOrder.SUREST:
         return lambda item: (item.unknown, item.probability is None, -(item.probability or 0.0))
-    if order is Order.DISAGREEMENT:
+    if order is GalleryOrder.DISAGREEMENT:
         return _by_disagreement
     places: dict[str | None, int] = {}
-    if schema is not None and order is Order.CLASS:
+    if schema is not None and order is GalleryOrder.CLASS:
         names = [*schema.class_names, *(group.name for group in schema.groups), UNSURE]
         places = {name: place for place, name in enumerate(names)}
         last = len(places)

@@ -24,7 +24,7 @@ from napari_lld.session.suggestions import Suggestions
 from training.ranking.items import Ranked
 from training.ranking.label_errors import Contradiction, LabelErrors, label_errors
 
-Place = tuple[int, int | None, tuple[float, ...] | None]
+ErrorKey = tuple[int, int | None, tuple[float, ...] | None]
 """Field, cell, and, of a cell that nobody boxed, where the model sees it."""
 
 _AT_ONCE = 12
@@ -38,7 +38,7 @@ class LabelErrorReader(Protocol):
         """Find the possible label errors of a reading; call `on_result` with them or an error message."""
 
 
-def place_of(item: Ranked) -> Place:
+def key_of(item: Ranked) -> ErrorKey:
     """Return the key of a possible label error, which stays the same when it is judged again."""
     return (item.field_id, item.id, None if item.id is not None else item.box)
 
@@ -63,13 +63,13 @@ class LabelErrorReview:
         self.reader: LabelErrorReader | None = None
         self._active = False
         self._found: LabelErrors | None = None
-        self._standing: dict[Place, Ranked] = {}
-        self._ranks: dict[Place, int] = {}
+        self._standing: dict[ErrorKey, Ranked] = {}
+        self._ranks: dict[ErrorKey, int] = {}
         self._unjudged: set[int] = set()  # fields that were edited since their label errors were judged
         self._stale = False
         self._asked = 0  # how often; an answer to an earlier question is not heard
         self._looking = False
-        self._at: Place | None = None
+        self._at: ErrorKey | None = None
 
     # ------------------------------------------------------------------ the list
 
@@ -98,7 +98,7 @@ class LabelErrorReview:
     def items(self) -> Sequence[Ranked]:
         """The unresolved possible label errors, the likeliest first."""
         self._judge_again()
-        return sorted(self._standing.values(), key=lambda item: self._ranks[place_of(item)])
+        return sorted(self._standing.values(), key=lambda item: self._ranks[key_of(item)])
 
     @property
     def current(self) -> Ranked | None:
@@ -180,7 +180,7 @@ class LabelErrorReview:
 
     def _take(self, errors: LabelErrors, *, go: bool = True) -> None:
         self._found = errors
-        self._standing = {place_of(item): item for item in errors.items}
+        self._standing = {key_of(item): item for item in errors.items}
         self._ranks = {place: number for number, place in enumerate(self._standing)}
         self._unjudged.clear()
         self._at = None
@@ -207,7 +207,7 @@ class LabelErrorReview:
         if project is None or errors is None:
             return
         for field_id in field_ids:
-            standing = {place_of(item): item for item in errors.now(project, field_id)}
+            standing = {key_of(item): item for item in errors.now(project, field_id)}
             for place in [place for place in self._ranks if place[0] == field_id]:
                 self._standing.pop(place, None)
                 if place in standing:
@@ -252,7 +252,7 @@ class LabelErrorReview:
 
     def show(self, item: Ranked) -> None:
         """Show a possible label error on its field; one that somebody settled meanwhile goes instead."""
-        self._at = place_of(item)
+        self._at = key_of(item)
         self._unjudged.add(item.field_id)
         self._judge_again({item.field_id})
         if self._at not in self._standing:
@@ -283,9 +283,9 @@ class LabelErrorReview:
         if not remaining:
             return None
         current = self.current  # a click on the field may have chosen another one
-        at = place_of(current) if current is not None else self._at
+        at = key_of(current) if current is not None else self._at
         rank = self._ranks.get(at, -1) if at is not None else -1
-        numbers = [self._ranks[place_of(item)] for item in remaining]
+        numbers = [self._ranks[key_of(item)] for item in remaining]
         if step > 0:
             return next((item for item, n in zip(remaining, numbers, strict=True) if n > rank), remaining[0])
         before = [item for item, n in zip(remaining, numbers, strict=True) if n < rank]

@@ -28,7 +28,7 @@ from napari_lld.session.patient_rule import coverage
 from training.client import worker_environment
 
 if TYPE_CHECKING:
-    from napari_lld.tasks.import_preview import Place
+    from napari_lld.tasks.import_preview import ProjectPlace
     from napari_lld.tasks.progress import OnProgress
 
 
@@ -78,7 +78,7 @@ def create_project(
 
 
 def describe_fields(
-    place: Place, changes: Mapping[int, Mapping[str, Any]], on_progress: OnProgress
+    place: ProjectPlace, changes: Mapping[int, Mapping[str, Any]], on_progress: OnProgress
 ) -> list[int]:
     """Change what is known of fields, an edit of each; return the edits, to be taken back together."""
     with place.open() as opened:

@@ -22,7 +22,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True)
-class Place:
+class ProjectPlace:
     """The project that labels go into: the reading and the name that the window has it open with."""
 
     project: Path
@@ -31,7 +31,7 @@ class Place:
     patient_rule: str = ""
 
     @classmethod
-    def of_project(cls, project: Project) -> Place:
+    def of_project(cls, project: Project) -> ProjectPlace:
         """Return the place of an open project."""
         return cls(project.path, project.reading.id, project.annotator, project.fields.patient_rule or "")
 
@@ -68,7 +68,7 @@ class ImportPreview:
     problem: str = ""
 
 
-def look(place: Place, request: Import, on_progress: OnProgress) -> ImportPreview:
+def look(place: ProjectPlace, request: Import, on_progress: OnProgress) -> ImportPreview:
     """Import, roll back, and report what the import would do."""
     form = request.options.format or formats.recognise(request.path) or ""
     if not form:
@@ -82,7 +82,7 @@ def look(place: Place, request: Import, on_progress: OnProgress) -> ImportPrevie
     return ImportPreview(form, report, refused)
 
 
-def carry_out(place: Place, request: Import, on_progress: OnProgress) -> ImportReport:
+def carry_out(place: ProjectPlace, request: Import, on_progress: OnProgress) -> ImportReport:
     """Import completely or not at all.
 
     Raises

@@ -10,11 +10,11 @@ from annotation_store.copies.report import Brought, MergeReport
 from napari_lld.i18n.translate import tr, trn
 
 if TYPE_CHECKING:
-    from napari_lld.tasks.import_preview import Place
+    from napari_lld.tasks.import_preview import ProjectPlace
     from napari_lld.tasks.progress import OnProgress
 
 
-def bring(place: Place, other: Path, on_progress: OnProgress, *, dry_run: bool) -> MergeReport:
+def bring(place: ProjectPlace, other: Path, on_progress: OnProgress, *, dry_run: bool) -> MergeReport:
     """Merge a project into the open one, or only report what a merge would do."""
     return merge(place.project, [other], annotator=place.annotator, dry_run=dry_run, progress=on_progress)
 

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QDialog
 
 from annotation_store import Project, formats
 from napari_lld.controllers.dock import AnnotateDock
-from napari_lld.tasks.import_preview import Place
+from napari_lld.tasks.import_preview import ProjectPlace
 from napari_lld.widgets.base.theme import colours
 
 
@@ -41,7 +41,7 @@ def all_dialogs(dock: AnnotateDock, project: Project, tmp_path: Path) -> Iterato
     yield FieldDetailsDialog(fields, fields)
     yield PatientsDialog(None, fields)
     yield ReadingDialog("Ada", project.readings.all(), project.reading)
-    yield ImportDialog(Place.of_project(project), project.reading)
+    yield ImportDialog(ProjectPlace.of_project(project), project.reading)
     yield ImportedDialog("Much came in.", ["a line"] * 40)
     yield HelpOverlay(commands, colours())
     yield KeyEditor(commands, colours())

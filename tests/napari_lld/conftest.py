@@ -172,7 +172,7 @@ def read_at_once(session: Session) -> Iterator[Gallery]:
     """Give a gallery of a session whose reader answers at once, the surest first."""
     from napari_lld.session.gallery import Gallery
     from napari_lld.session.gallery_items import Item, read_items, successors
-    from napari_lld.session.gallery_order import Order
+    from napari_lld.session.gallery_order import GalleryOrder
 
     project = session.project
     assert project is not None
@@ -186,7 +186,7 @@ def read_at_once(session: Session) -> Iterator[Gallery]:
         gallery.take(field_ids, items, successors(before, items))
 
     gallery.wanted.connect(read)
-    gallery.order = Order.SUREST
+    gallery.order = GalleryOrder.SUREST
     gallery.attach()
     yield gallery
     gallery.detach()

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QMenu, QTableView, QToolButton
 
 from annotation_store._collections.pixels import FieldPixels
 from napari_lld.controllers.dock import AnnotateDock
-from napari_lld.session.field_order import FieldFilter, Order, Standing
+from napari_lld.session.field_order import FieldFilter, FieldOrder, Standing
 from napari_lld.widgets.fields.field_filter import FieldFilterPopup
 from napari_lld.widgets.fields.field_jump import FieldJumpPopup
 
@@ -141,7 +141,7 @@ def test_quality_skip_and_order_are_said_with_the_mouse(dock: AnnotateDock, qtbo
     choose(dock, "⋯", "Skip this field")
     assert session.fields.current_id == 2
     choose(dock, "Sort", "by name")
-    assert session.fields.order is Order.NAME
+    assert session.fields.order is FieldOrder.NAME
     assert session.project is not None
     best = {"field": 9, "score": 1.0, "seconds": 5.0, "reasons": [], "reserve": False}
     session.project.rankings.store("stain", [best], about={})

@@ -10,7 +10,7 @@ import pytest
 from annotation_store import Project, Shape
 from annotation_store._collections.fields import Fields
 from annotation_store.records import Proposal
-from napari_lld.session.field_order import NO_FILTER, FieldFilter, Order, Standing, standing
+from napari_lld.session.field_order import NO_FILTER, FieldFilter, FieldOrder, Standing, standing
 from napari_lld.session.session import Session
 
 Suggest = Callable[[Path], list[int]]
@@ -87,12 +87,12 @@ def test_a_field_is_found_by_number_and_by_words_of_its_name(
 
 
 def test_names_are_sorted_as_people_count(session: Session) -> None:
-    session.fields.order = Order.NAME
+    session.fields.order = FieldOrder.NAME
     assert list(session.fields.listed) == [1, 2, 4, 3, 5]  # field_0, field_1, field_9, field_10, other
 
 
 def test_next_and_previous_follow_the_list_and_pass_over_what_is_skipped(session: Session) -> None:
-    session.fields.order = Order.NAME
+    session.fields.order = FieldOrder.NAME
     seen = [session.fields.current_id]
     for _ in range(4):
         session.fields.next()
@@ -115,7 +115,7 @@ def test_a_list_without_fields_says_so(session: Session) -> None:
 
 
 def test_the_list_is_never_reshuffled_under_the_hand(session: Session, five: Path) -> None:
-    session.fields.order = Order.WAITING
+    session.fields.order = FieldOrder.WAITING
     session.fields.filter = FieldFilter(frozenset({Standing.WAITING, Standing.UNTOUCHED}))
     assert list(session.fields.listed) == [1, 4]
     assert session.project is not None
@@ -144,7 +144,7 @@ def rank(project: Project, ids: list[int]) -> None:
 def test_the_rank_is_taken_when_it_is_asked_for(session: Session, five: Path) -> None:
     told: list[str] = []
     session.notice.connect(lambda _level, sentence: told.append(sentence))
-    session.fields.order = Order.RANK
+    session.fields.order = FieldOrder.RANK
     assert told == ["Nothing was worked out yet: that comes with the first training."]
     assert session.project is not None
     rank(session.project, [3, 5, 1])
@@ -165,7 +165,7 @@ def test_the_rank_is_taken_when_it_is_asked_for(session: Session, five: Path) ->
 def test_new_fields_come_last(session: Session, tmp_path: Path) -> None:
     from PIL import Image
 
-    session.fields.order = Order.NAME
+    session.fields.order = FieldOrder.NAME
     Image.new("RGB", (50, 50), "red").save(tmp_path / "a_first_name.png")
     assert session.project is not None
     session.project.fields.add([tmp_path / "a_first_name.png"])

@@ -23,7 +23,7 @@ from annotation_store.records import RejectionReason, Shape, SuggestionState
 from annotation_store.schema import load_schema
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.gallery_items import crop_window, read_items
-from napari_lld.session.gallery_order import Order, Scope, Show
+from napari_lld.session.gallery_order import GalleryOrder, Scope, Show
 from napari_lld.session.predictions import Disagreement, disagreement
 from napari_lld.widgets.gallery.gallery_window import GalleryWindow
 from tests.database import engine
@@ -92,10 +92,10 @@ def test_it_opens_with_a_key_and_sorts_and_filters(
     window = opened(dock, small_project, qtbot)
     assert len(window.gallery.shown) == 5
     pick(window, "show", Show.WAITING)
-    pick(window, "order", Order.SUREST)
+    pick(window, "order", GalleryOrder.SUREST)
     assert confidences(window) == [0.9, 0.7, 0.5]
     pick(window, "show", Show.CELLS)
-    pick(window, "order", Order.DISAGREEMENT)
+    pick(window, "order", GalleryOrder.DISAGREEMENT)
     first = window.gallery.shown[0]
     assert first.entry.id == contested
     assert first.disagreement == (pytest.approx(0.9), "Neutrophil", pytest.approx(0.9))
@@ -107,16 +107,16 @@ def test_it_opens_with_a_key_and_sorts_and_filters(
     assert [item.word for item in window.gallery.shown] == ["Basophil"]
     heard: list[str] = []
     window.session.notice.connect(lambda _level, sentence: heard.append(sentence))
-    pick(window, "order", Order.DISAGREEMENT)
+    pick(window, "order", GalleryOrder.DISAGREEMENT)
     assert heard == ["No label here differs from what a model predicted."]
     pick(window, "show", Show.EVERYTHING)
-    pick(window, "order", Order.DISAGREEMENT)
+    pick(window, "order", GalleryOrder.DISAGREEMENT)
     assert len(heard) == 1, "here one does"
     pick(window, "attribute", "cell_size")
     pick(window, "value", "small")
     assert {item.entry.kind for item in window.gallery.shown} == {"suggestion"}
     pick(window, "value", None)
-    pick(window, "order", Order.CLASS)
+    pick(window, "order", GalleryOrder.CLASS)
     assert [i.word for i in window.gallery.shown] == ["Neutrophil"] * 3 + ["Monocyte", "Basophil"]
     pick(window, "scope", Scope.FIELD)
     settle(window, qtbot)
@@ -183,7 +183,7 @@ def test_suggestions_are_accepted_and_rejected_with_a_reason(
     window = opened(dock, small_project, qtbot)
     project = dock.desk.session.project
     assert project is not None
-    pick(window, "order", Order.SUREST)
+    pick(window, "order", GalleryOrder.SUREST)
     choose(window, 0, 1)
     qtbot.keyClick(window.grid, Qt.Key.Key_D)
     settle(window, qtbot)
@@ -228,7 +228,7 @@ def test_what_is_listed_and_its_order_are_chosen_by_keys_too(
     assert order is not None
     order.setFocus(Qt.FocusReason.TabFocusReason)
     qtbot.keyClick(order, Qt.Key.Key_Down)
-    assert window.gallery.order is Order.SUREST
+    assert window.gallery.order is GalleryOrder.SUREST
     assert confidences(window) == [0.9, 0.7, 0.5]
 
 
@@ -237,7 +237,7 @@ def test_nothing_moves_under_the_hand_until_it_is_sorted_again(
 ) -> None:
     suggest(small_project)
     window = opened(dock, small_project, qtbot)
-    pick(window, "order", Order.SUREST)
+    pick(window, "order", GalleryOrder.SUREST)
     choose(window, 1)
     chosen, first = window.grid.chosen()[0].entry.box, window.gallery.shown[0].entry.box
     project, again = dock.desk.session.project, button(window, "gallery.sort")
@@ -268,7 +268,7 @@ def test_a_double_click_goes_to_the_cell_in_its_field(
     session = dock.desk.session
     session.fields.next()
     session.marks.threshold = 0.95
-    pick(window, "order", Order.SUREST)
+    pick(window, "order", GalleryOrder.SUREST)
     place = window.grid.visualRect(window.grid.model_.index(1)).center()
     viewport = window.grid.viewport()
     qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, pos=place)
@@ -286,7 +286,7 @@ def test_a_right_click_offers_what_can_be_done_with_the_selected_crops(
     window = opened(dock, small_project, qtbot)
     project = dock.desk.session.project
     assert project is not None
-    pick(window, "order", Order.SUREST)
+    pick(window, "order", GalleryOrder.SUREST)
     grid, viewport = window.grid, window.grid.viewport()
     assert viewport is not None
 
@@ -506,7 +506,7 @@ def test_a_label_that_is_the_model_s_most_probable_class_bears_no_mark(
         project.cells.add(field, places[1], cell_class="Monocyte")
     window = opened(dock, small_project, qtbot)
     pick(window, "show", Show.CELLS)
-    pick(window, "order", Order.DISAGREEMENT)
+    pick(window, "order", GalleryOrder.DISAGREEMENT)
     model = window.grid.model_
     assert [model.aside(item) for item in window.gallery.shown] == ["≠ Eosinophil", ""]
     assert "predicts Eosinophil at 40%; your label has 25%" in model.provenance(window.gallery.shown[0])

@@ -17,7 +17,7 @@ from napari_lld.commands.keymap import KeyMap
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.gallery import MISSING, Gallery
 from napari_lld.session.gallery_items import Item, Key
-from napari_lld.session.gallery_order import Order, Scope, Show
+from napari_lld.session.gallery_order import GalleryOrder, Scope, Show
 from napari_lld.session.session import Session
 from napari_lld.widgets.gallery.gallery_model import GalleryModel
 from napari_lld.widgets.gallery.gallery_window import GalleryWindow
@@ -83,7 +83,7 @@ def test_the_most_alike_come_first_and_the_way_back_leads_to_the_order_before(
 ) -> None:
     assert session.project is not None
     known = keys(gallery)
-    gallery.sort_by(Order.SIMILAR, known[3])
+    gallery.sort_by(GalleryOrder.SIMILAR, known[3])
     request = assistant.asked[-1][0]
     assert (request.what, request.of, request.fields) == ("similar", known[3], None)
     assert request.project == str(session.project.path)
@@ -96,7 +96,7 @@ def test_the_most_alike_come_first_and_the_way_back_leads_to_the_order_before(
     assert gallery.ranking is not None
     assert gallery.ranking.numbers[known[5]] == 0.9
     gallery.leave_likeness()
-    assert gallery.order is Order.SUREST
+    assert gallery.order is GalleryOrder.SUREST
     assert keys(gallery) == known
     assert not gallery.in_likeness
 
@@ -105,22 +105,22 @@ def test_an_order_that_was_left_or_replaced_does_not_come_later(
     gallery: Gallery, assistant: FakeAssistant
 ) -> None:
     known = keys(gallery)
-    gallery.sort_by(Order.SIMILAR, known[1])
+    gallery.sort_by(GalleryOrder.SIMILAR, known[1])
     gallery.leave_likeness()
     assistant.answer(keys=known[::-1], likeness=[1.0] * 6)
     assert keys(gallery) == known
-    gallery.sort_by(Order.SIMILAR, known[1])
-    gallery.sort_by(Order.OUTLIERS)
+    gallery.sort_by(GalleryOrder.SIMILAR, known[1])
+    gallery.sort_by(GalleryOrder.OUTLIERS)
     assistant.asked[-2][1](Done(task="likeness", result={"keys": known[::-1], "likeness": [1.0] * 6}))
-    assert gallery.order is Order.SUREST
-    assert gallery.likeness.waiting is Order.OUTLIERS
+    assert gallery.order is GalleryOrder.SUREST
+    assert gallery.likeness.waiting is GalleryOrder.OUTLIERS
 
 
 def test_what_was_accepted_while_it_was_computed_keeps_its_place(
     gallery: Gallery, assistant: FakeAssistant
 ) -> None:
     known = keys(gallery)
-    gallery.sort_by(Order.SIMILAR, known[0])
+    gallery.sort_by(GalleryOrder.SIMILAR, known[0])
     gallery.set_class(gallery.shown[2:3], "Basophil")
     assistant.answer(keys=[known[i] for i in (0, 2, 1, 3, 4, 5)], likeness=[1, 0.9, 0.8, 0.7, 0.6, 0.5])
     assert places(gallery) == [0, 2, 1, 3, 4, 5]
@@ -147,18 +147,18 @@ def test_what_fails_is_one_sentence_and_the_list_stays(
     gallery: Gallery, assistant: FakeAssistant, message: Any, sentence: str
 ) -> None:
     known = keys(gallery)
-    gallery.sort_by(Order.SIMILAR, known[1])
+    gallery.sort_by(GalleryOrder.SIMILAR, known[1])
     assistant.asked[-1][1](message)
     assert gallery.likeness.trouble.startswith(sentence)
     assert keys(gallery) == known
-    assert gallery.order is Order.SUREST
+    assert gallery.order is GalleryOrder.SUREST
     gallery.leave_likeness()
     assert not gallery.in_likeness
 
 
 def test_without_a_process_it_says_so(gallery: Gallery, session: Session) -> None:
     session.assistant.process = None
-    gallery.sort_by(Order.CLUSTERS)
+    gallery.sort_by(GalleryOrder.CLUSTERS)
     assert gallery.likeness.trouble == "This window has no process that compares cells."
     assert len(gallery.shown) == 6
 
@@ -167,7 +167,7 @@ def test_a_group_is_listed_alone_and_its_row_says_what_is_labelled(
     gallery: Gallery, assistant: FakeAssistant
 ) -> None:
     known = keys(gallery)
-    gallery.sort_by(Order.CLUSTERS)
+    gallery.sort_by(GalleryOrder.CLUSTERS)
     assistant.answer(
         clusters=[
             {"name": "Monocyte", "named": 0, "purity": 0.0, "keys": [known[i] for i in (4, 0, 2, 5)]},
@@ -194,7 +194,7 @@ def test_near_duplicates_stand_in_pairs_and_leave_as_pairs(
     gallery: Gallery, assistant: FakeAssistant
 ) -> None:
     known = keys(gallery)
-    gallery.sort_by(Order.DUPLICATES)
+    gallery.sort_by(GalleryOrder.DUPLICATES)
     pairs = [[known[4], known[1], 0.97], [known[1], known[0], 0.9], [known[5], known[2], 0.8]]
     assistant.answer(pairs=pairs)
     assert places(gallery) == [4, 1, 5, 2], "no crop stands in two pairs"
@@ -215,7 +215,7 @@ def test_what_is_new_comes_with_the_next_sorting(
     gallery: Gallery, assistant: FakeAssistant, session: Session
 ) -> None:
     known = keys(gallery)
-    gallery.sort_by(Order.SIMILAR, known[0])
+    gallery.sort_by(GalleryOrder.SIMILAR, known[0])
     assistant.answer(keys=known, likeness=[1.0] * 6)
     assert not gallery.outdated
     session.boxes.add((10, 50, 16, 16))
@@ -230,7 +230,7 @@ def test_another_scope_asks_for_its_fields(
     gallery: Gallery, assistant: FakeAssistant, session: Session
 ) -> None:
     known = keys(gallery)
-    gallery.sort_by(Order.SIMILAR, known[0])
+    gallery.sort_by(GalleryOrder.SIMILAR, known[0])
     assistant.answer(keys=known[::-1], likeness=[1.0] * 6)
     gallery.scope = Scope.FIELD
     gallery.read_all()
@@ -241,7 +241,7 @@ def test_another_scope_asks_for_its_fields(
 def test_filters_hold_in_an_order_by_likeness(gallery: Gallery, assistant: FakeAssistant) -> None:
     known = keys(gallery)
     gallery.set_class(gallery.shown[:2], "Basophil")
-    gallery.sort_by(Order.OUTLIERS)
+    gallery.sort_by(GalleryOrder.OUTLIERS)
     now = keys(gallery)
     assistant.answer(keys=now[:2][::-1], distance=[0.9, 0.2])
     assert places(gallery) == [1, 0], "only what can be compared is listed"
@@ -260,10 +260,10 @@ def test_closing_the_project_leaves_the_order(
     gallery: Gallery, assistant: FakeAssistant, session: Session, small_project: Path
 ) -> None:
     known = keys(gallery)
-    gallery.sort_by(Order.SIMILAR, known[0])
+    gallery.sort_by(GalleryOrder.SIMILAR, known[0])
     assistant.answer(keys=known[::-1], likeness=[1.0] * 6)
     gallery.detach()
-    assert gallery.order is Order.SUREST
+    assert gallery.order is GalleryOrder.SUREST
     assert not gallery.in_likeness
     with Project.open(small_project, read_only=True) as project:
         assert project.cells.all() == []
@@ -331,7 +331,7 @@ def test_a_group_is_chosen_by_one_key_or_click_and_labelled_by_one_more(
     for listed in (4, 4):  # all groups, then the order before
         qtbot.keyClick(window.grid, Qt.Key.Key_Escape)
         assert len(window.gallery.shown) == listed
-    assert window.gallery.order is Order.UNCERTAIN
+    assert window.gallery.order is GalleryOrder.UNCERTAIN
     assert window.clusters.isHidden()
     assert window.isVisible()
     qtbot.keyClick(window.grid, Qt.Key.Key_Escape)
@@ -342,16 +342,16 @@ def test_what_could_not_be_computed_is_dismissed_and_the_groups_stay(
     window: GalleryWindow, qtbot: QtBot
 ) -> None:
     known = keys(window.gallery)
-    window.gallery.sort_by(Order.CLUSTERS)
+    window.gallery.sort_by(GalleryOrder.CLUSTERS)
     asked(window).answer(clusters=[{"name": None, "named": 0, "purity": 0.0, "keys": known}])
-    window.gallery.sort_by(Order.DUPLICATES)
+    window.gallery.sort_by(GalleryOrder.DUPLICATES)
     asked(window).answer(pairs=[])
     settle(window, qtbot)
     assert window.likeness.sentence.text().startswith("No two crops")
     qtbot.keyClick(window.grid, Qt.Key.Key_Escape)
     settle(window, qtbot)
     assert window.likeness.sentence.text().startswith("1 group. ")
-    window.gallery.sort_by(Order.DUPLICATES)
+    window.gallery.sort_by(GalleryOrder.DUPLICATES)
     asked(window).answer(pairs=[])
     qtbot.keyClick(window.grid, Qt.Key.Key_N)
     settle(window, qtbot)
@@ -395,7 +395,7 @@ def test_pairs_stand_side_by_side(window: GalleryWindow, qtbot: QtBot) -> None:
     known = keys(window.gallery)
     window.resize(176 + 60 + 5 * 116, 400)
     qtbot.waitUntil(lambda: window.grid.columns % 2 == 1)
-    window.gallery.sort_by(Order.DUPLICATES)
+    window.gallery.sort_by(GalleryOrder.DUPLICATES)
     asked(window).answer(pairs=[[known[0], known[1], 0.9], [known[2], known[3], 0.8]])
     assert window.grid.columns % 2 == 0
 

@@ -10,7 +10,7 @@ from annotation_store import Project, Proposal
 from annotation_store.records import RejectionReason
 from napari_lld.session.gallery import Gallery
 from napari_lld.session.gallery_items import Item, Key, successors
-from napari_lld.session.gallery_order import Order, Show
+from napari_lld.session.gallery_order import GalleryOrder, Show
 from napari_lld.session.session import Session
 
 from .conftest import read_at_once
@@ -77,7 +77,7 @@ def test_a_class_that_the_model_changes_leaves_a_filtered_list_when_it_is_sorted
 
 
 def test_an_edit_of_one_s_own_does_not_move_the_others(gallery: Gallery) -> None:
-    gallery.order = Order.CLASS
+    gallery.order = GalleryOrder.CLASS
     gallery.arrange()
     gallery.set_class([gallery.shown[1]], "Basophil")
     assert places(gallery) == [0, 1, 2, 3], "the cell stands where the suggestion stood"

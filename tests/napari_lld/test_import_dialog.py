@@ -17,7 +17,7 @@ from annotation_store import Project, formats
 from napari_lld.controllers.desk import Desk, desk_for
 from napari_lld.options import ImportOptions
 from napari_lld.tasks import import_preview
-from napari_lld.tasks.import_preview import Import, Place
+from napari_lld.tasks.import_preview import Import, ProjectPlace
 from napari_lld.widgets.dialogs.import_dialog import ImportDialog, ImportedDialog
 
 
@@ -43,7 +43,7 @@ def ask(small_project: Path, qtbot: QtBot) -> Callable[..., ImportDialog]:
         with Project.open(small_project, annotator="Ada") as project:
             if blind:
                 project.readings.use(project.readings.add("blind", blind=True).id)
-            dialog = ImportDialog(Place.of_project(project), project.reading)
+            dialog = ImportDialog(ProjectPlace.of_project(project), project.reading)
         qtbot.addWidget(dialog)
         dialog._pause.setInterval(0)
         dialog.show()
@@ -152,7 +152,7 @@ def test_an_import_goes_into_the_reading_that_is_open_and_can_be_undone(
     desk.window = QWidget()
     qtbot.addWidget(desk.window)
     desk.session.readings.add("second", blind=False)
-    desk.imports.run(Place.of_project(project), wanted(file))
+    desk.imports.run(ProjectPlace.of_project(project), wanted(file))
     qtbot.waitUntil(lambda: not desk.jobs.busy, timeout=10_000)
     assert len(project.cells.all()) == 4
     report = desk.window.findChild(ImportedDialog)
@@ -169,7 +169,9 @@ def test_a_file_that_changed_since_it_was_looked_at_is_refused(desk: Desk, file:
     project = desk.session.project
     assert project is not None
     with pytest.raises(Exception, match="Nothing was imported: class 'Dragon cell'"):
-        import_preview.carry_out(Place.of_project(project), wanted(file, skip_unknown=False), lambda *_: None)
+        import_preview.carry_out(
+            ProjectPlace.of_project(project), wanted(file, skip_unknown=False), lambda *_: None
+        )
     assert project.cells.all() == []
 
 
@@ -182,7 +184,7 @@ def test_stopping_and_closing_the_window_while_importing_leave_the_project_as_it
     begun, go_on = threading.Event(), threading.Event()
     carry_out = import_preview.carry_out
 
-    def slowly(place: Place, what: Import, tell: Any) -> Any:
+    def slowly(place: ProjectPlace, what: Import, tell: Any) -> Any:
         def told(done: int, total: int) -> None:
             begun.set()
             go_on.wait(10)
@@ -193,7 +195,7 @@ def test_stopping_and_closing_the_window_while_importing_leave_the_project_as_it
     monkeypatch.setattr("napari_lld.controllers.importing.carry_out", slowly)
     hints: list[str] = []
     desk.hinted.connect(hints.append)
-    desk.imports.run(Place.of_project(project), wanted(file))
+    desk.imports.run(ProjectPlace.of_project(project), wanted(file))
     assert begun.wait(10)
     (thread,) = (one for one in threading.enumerate() if one.name == desk.jobs.title)
     desk.jobs.stop()

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QComboBox, QTabWidget
 
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.i18n.translate import language, use_language
-from napari_lld.session.gallery_order import Order
+from napari_lld.session.gallery_order import GalleryOrder
 from napari_lld.widgets.dialogs.log_window import LogWindow
 from tests.napari_lld.conftest import button
 from tests.napari_lld.window_texts import all_texts, english_left
@@ -80,7 +80,7 @@ def test_open_windows_change_their_language_and_keep_what_is_chosen(
     window = dock.desk.gallery.window
     assert window is not None
     qtbot.waitUntil(lambda: len(window.gallery.shown) == 3)
-    window.gallery.sort_by(Order.SUREST)
+    window.gallery.sort_by(GalleryOrder.SUREST)
     window.grid.choose(window.gallery.shown[:2])
     chosen = [item.key for item in window.grid.chosen()]
     dock.desk.services.show_log()
@@ -92,7 +92,7 @@ def test_open_windows_change_their_language_and_keep_what_is_chosen(
     assert window.windowTitle() == "Galerie"
     assert english_left(window) == set()
     assert [item.key for item in window.grid.chosen()] == chosen
-    assert window.gallery.order is Order.SUREST
+    assert window.gallery.order is GalleryOrder.SUREST
     assert len(window.gallery.shown) == 3
     window.commands.run("suggestion.not_a_cell")
     qtbot.waitUntil(lambda: len(dock.desk.session.suggestions.shown) == 1)

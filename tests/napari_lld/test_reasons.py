@@ -8,7 +8,7 @@ import pytest
 
 from annotation_store import Project, Proposal
 from napari_lld.i18n.reasons import in_words
-from napari_lld.session.field_order import Order
+from napari_lld.session.field_order import FieldOrder
 from napari_lld.session.session import Session
 from training import ranking
 from training.reasons import Reason
@@ -43,7 +43,7 @@ def test_the_window_says_the_stored_order_in_german_and_that_of_an_earlier_versi
         ranking.update(project)
     session = Session()
     session.open(small_project, annotator="Ada")
-    session.fields.order = Order.RANK
+    session.fields.order = FieldOrder.RANK
     session.fields.arrange()
     assert "1 wahrscheinliche Zelle" in session.fields.why_look(first)
     assert "Hier ist keine Zelle vorgeschlagen" in session.fields.why_look(second)

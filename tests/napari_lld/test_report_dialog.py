@@ -13,7 +13,7 @@ from annotation_store.errors import LLDError
 from napari_lld.options import ReportOptions
 from napari_lld.tasks import actions
 from napari_lld.tasks.jobs import Stopped
-from napari_lld.widgets.dialogs.report_dialog import ReportDialog, ReportChoice
+from napari_lld.widgets.dialogs.report_dialog import ReportChoice, ReportDialog
 
 
 def test_names_are_left_out_unless_somebody_ticks_them_and_then_it_warns(

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 
 from annotation_store import Project
 from napari_lld.controllers.dock import AnnotateDock
-from napari_lld.session.field_order import Order
+from napari_lld.session.field_order import FieldOrder
 from napari_lld.widgets.base import room
 from napari_lld.widgets.base.parts import confirm_buttons, label, row
 from napari_lld.widgets.base.room import FoldingRow, Scrolling, keep_on_screen
@@ -198,7 +198,9 @@ def test_the_list_scrolls_to_the_current_field(
 
     session.fields.show(session.fields.listed[25])
     assert seen()
-    session.fields.order = Order.NAME if session.fields.order is not Order.NAME else next(iter(Order))
+    session.fields.order = (
+        FieldOrder.NAME if session.fields.order is not FieldOrder.NAME else next(iter(FieldOrder))
+    )
     assert seen()
     session.fields.next()
     assert seen()

@@ -17,7 +17,7 @@ from napari_lld.layers.desk_layers import CURRENT, SUGGESTION_LETTERS, SUGGESTIO
 from napari_lld.layers.model_texts import model_says
 from napari_lld.session.differential import as_csv, differential
 from napari_lld.session.gallery_items import Item
-from napari_lld.session.gallery_order import Order, Show
+from napari_lld.session.gallery_order import GalleryOrder, Show
 from napari_lld.session.predictions import disagreement, label_probability
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import ChoiceButton
@@ -186,7 +186,7 @@ def test_the_gallery_shows_filters_and_leaves_them(session: Session, dock: Annot
     gallery.attach()
     gallery.take(None, items(dock))
     assert gallery.shown[0].unknown, "the most uncertain first"
-    gallery.order = Order.SUREST
+    gallery.order = GalleryOrder.SUREST
     gallery.arrange()
     assert gallery.shown[-1].unknown
     model = GalleryModel(gallery)

@@ -14,7 +14,7 @@ from annotation_store import Embedding, Project, Proposal
 from annotation_store._collections.suggestions import Suggestions
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.boxes import TAKES_BOX
-from napari_lld.session.field_order import Order
+from napari_lld.session.field_order import FieldOrder
 from napari_lld.session.session import Session
 from napari_lld.session.tool import Tool
 from napari_lld.widgets.fields.field_model import WHY_ROLE
@@ -32,7 +32,7 @@ def test_before_any_training_the_order_is_worked_out_beside_the_window(
     session.open(sample_project)
     sentences = listen(session)
     shown, before = session.fields.current_id, list(session.fields.listed)
-    session.fields.order = Order.RANK
+    session.fields.order = FieldOrder.RANK
     assert list(session.fields.listed) == before
     qtbot.waitUntil(lambda: not dock.desk.jobs.busy, timeout=60_000)
     assert sentences[-1].startswith("Sorted by")
@@ -60,7 +60,7 @@ def test_with_nothing_left_it_is_said(session_of: Callable[[], Session]) -> None
     for field in session.project.fields.all():
         session.project.regions.add_whole_field(field.id)
     ranking.update(session.project)
-    session.fields.order = Order.RANK
+    session.fields.order = FieldOrder.RANK
     assert sentences[-1] == "Every field is annotated: nothing is left to do."
     assert list(session.fields.listed) == [1, 2]
 
@@ -75,7 +75,7 @@ def test_when_all_is_the_same_the_order_is_always_the_same_one(session_of: Calla
     orders = set()
     for _ in range(3):
         ranking.update(session.project)
-        session.fields.order = Order.RANK
+        session.fields.order = FieldOrder.RANK
         orders.add(tuple(session.fields.listed))
     assert len(orders) == 1
 

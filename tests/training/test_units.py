@@ -14,7 +14,7 @@ from PIL import Image
 
 from annotation_store import Project
 from annotation_store.splits import split_fields, units_of_fields
-from napari_lld.report.facts import Facts
+from napari_lld.report.facts import ReportFacts
 from training.agreement.project import read
 from training.evaluation.gate import units_of
 from training.evaluation.patient_split import held_out_key
@@ -96,7 +96,7 @@ def test_the_report_takes_whole_slides_for_held_out(project: Project) -> None:
     project.models.folder(number).mkdir(parents=True)
     card = {"held_out": [held_out_key(project, unit) for unit in held(project)]}
     project.models.add(number, parent="starter", card=card, activate=True)
-    facts = Facts.of_project(project)
+    facts = ReportFacts.of_project(project)
     assert whole(project, facts.units, of=SLIDES)
     assert whole(project, {i: i in facts.held_fields for i in facts.fields}, of=2)
 

@@ -52,7 +52,7 @@ def with_progress(fields: Iterable[Field], progress: Progress | None) -> Iterato
 
 
 @dataclass(frozen=True, slots=True)
-class Picture(Field):
+class SlidePicture(Field):
     """A part of a whole slide that is written as a field; see `pictures`.
 
     Attributes
@@ -68,13 +68,13 @@ class Picture(Field):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ExportOrder:
     """The order and numbers of what is exported: the same in whatever order copies came together."""
 
     numbers: Numbers | None
 
     @classmethod
-    def of_project(cls, project: Project) -> Order:
+    def of_project(cls, project: Project) -> ExportOrder:
         """Return the order of a project; it changes nothing if nothing came from another copy."""
         return cls(numbers_of(project))
 
@@ -127,7 +127,7 @@ class Contents:
     @classmethod
     def of_project(cls, project: Project, what: What, progress: Progress | None = None) -> Contents:
         """Read the contents of a project, with one statement per kind."""
-        order = Order.of_project(project)
+        order = ExportOrder.of_project(project)
         finished = [r for r in project.regions.all() if r.finished]
         return cls(
             project.schema,
@@ -268,7 +268,7 @@ def put_image(project: Project, field: Field, target: Path, *, anonymise: bool) 
     The bytes are handed on where every program reads them as the project shows them; see `originals`.
     """
     original, _ = _original(project, field, anonymise=anonymise)
-    if isinstance(field, Picture):
+    if isinstance(field, SlidePicture):
         target.write_bytes(png(project.pixels.read_area(field.slide_id, field.box)))
     elif original is None:
         target.write_bytes(png(project.pixels.read(field.id)))
@@ -285,7 +285,7 @@ def png(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 def _original(project: Project, field: Field, *, anonymise: bool) -> tuple[Path | None, str]:
     """Find the bytes to hand on, if any, and the suffix of what is written."""
-    if not (anonymise or isinstance(field, Picture)):
+    if not (anonymise or isinstance(field, SlidePicture)):
         with suppress(ImageError):  # one that is missing or altered is not handed on, the pixels are
             path = project.pixels.original(field.id)
             if (suffix := plain_suffix(path, (field.width, field.height))) is not None:

@@ -90,14 +90,14 @@ _MAX_FOLDERS = 8
 _ROOT = re.compile(r"[a-z]:|/", re.IGNORECASE)
 
 
-class Place(NamedTuple):
+class SearchPlace(NamedTuple):
     """A folder in which images are looked for, with its sub-folders where it is `deep`."""
 
     folder: Path
     deep: bool = True
 
 
-def places(path: Path, images: Path | None) -> list[Place]:
+def places(path: Path, images: Path | None) -> list[SearchPlace]:
     """List where the images of a file (or folder) of annotations may lie.
 
     Without a folder that the user names, these are the folder of the file, the image folders in it, and,
@@ -111,10 +111,10 @@ def places(path: Path, images: Path | None) -> list[Place]:
     if images is not None:
         if not images.is_dir():
             raise FormatError(f"There is no folder {images}: give the folder of the images.")
-        return [Place(images), *_subsets(images, path)]
+        return [SearchPlace(images), *_subsets(images, path)]
     whole = path.is_dir()
     home = path if whole else path.parent
-    places = [Place(home, deep=whole)]
+    places = [SearchPlace(home, deep=whole)]
     tops = [home]
     if home.absolute().name.lower() in _ANNOTATION_FOLDERS:
         tops.append(home.absolute().parent)
@@ -122,14 +122,14 @@ def places(path: Path, images: Path | None) -> list[Place]:
     for top in tops:
         for name in _IMAGE_FOLDERS:
             if (top / name).is_dir():
-                places += [*_subsets(top / name, path), Place(top / name)]
+                places += [*_subsets(top / name, path), SearchPlace(top / name)]
     return places
 
 
-def _subsets(folder: Path, path: Path) -> list[Place]:
+def _subsets(folder: Path, path: Path) -> list[SearchPlace]:
     """Return the sub-folder that a file's name speaks of: ``instances_train.json`` of ``train``."""
     names = dict.fromkeys((path.stem, path.stem.partition("_")[2])) if path.suffix else {}
-    return [Place(folder / name) for name in names if name and (folder / name).is_dir()]
+    return [SearchPlace(folder / name) for name in names if name and (folder / name).is_dir()]
 
 
 class Match(NamedTuple):
@@ -235,7 +235,7 @@ class Images:
         What the project makes of a folder's name: so it keeps the folders that its images came from.
     """
 
-    places: Sequence[Place] = ()
+    places: Sequence[SearchPlace] = ()
     fields: Sequence[Field] = ()
     key: Key | None = None
     _sizes: dict[Path, Size | None] = dataclass_field(default_factory=dict)
@@ -340,7 +340,7 @@ class Images:
             return Match()
         searched = list(self.places)
         if beside is not None:
-            searched.insert(0, Place(beside, deep=False))
+            searched.insert(0, SearchPlace(beside, deep=False))
         bare = parsed.absolute and not parsed.folders
         exact = (_inside(place.folder, parsed) for place in searched if not bare)
         field_match = self._known(text, parsed)
@@ -355,7 +355,7 @@ class Images:
             return files._replace(field=field_match.field)
         return min(files, field_match, key=lambda match: (match.rank, not match.elsewhere))
 
-    def _best(self, parsed: _Name, searched: Iterable[Place]) -> Match:
+    def _best(self, parsed: _Name, searched: Iterable[SearchPlace]) -> Match:
         stem = _folded(_stem(parsed.name))
         folders = parsed.folders[-_MAX_FOLDERS:] if parsed.absolute else parsed.folders[:1]
         tops = [None, *dict.fromkeys(map(_folded, folders))]
@@ -369,7 +369,7 @@ class Images:
             ],
         )
 
-    def _list(self, place: Place, top: str | None) -> dict[str, list[_Candidate]]:
+    def _list(self, place: SearchPlace, top: str | None) -> dict[str, list[_Candidate]]:
         """List the image files of a place by stem; of a flat one, those of one sub-folder (`top`), if any."""
         key = (place.folder, "*" if place.deep else top)
         if key not in self._listed:
@@ -509,7 +509,7 @@ def _inside(folder: Path, parsed: _Name) -> Path | None:
     return None
 
 
-def _image_files(place: Place, top: str | None) -> Iterator[Path]:
+def _image_files(place: SearchPlace, top: str | None) -> Iterator[Path]:
     folder = place.folder
     if not folder.is_dir():
         return

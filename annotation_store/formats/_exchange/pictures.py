@@ -20,7 +20,7 @@ import shapely
 
 from annotation_store.errors import ImageError
 from annotation_store.formats._exchange.document import Skipped
-from annotation_store.formats._exchange.export import Contents, Picture
+from annotation_store.formats._exchange.export import Contents, SlidePicture
 from annotation_store.records import Box, Cell, Field, FieldKind, IgnoreArea, Shape
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class _Writing:
         return f"{name}.png"
 
 
-def _picture(slide: Field, number: int, extent: _Rect, name: str) -> Picture:
+def _picture(slide: Field, number: int, extent: _Rect, name: str) -> SlidePicture:
     values = {column.name: getattr(slide, column.name) for column in fields(Field)}
     values |= {
         "id": number,
@@ -206,7 +206,7 @@ def _picture(slide: Field, number: int, extent: _Rect, name: str) -> Picture:
         # what is of one slide stays in one part of a split
         "slide": slide.slide or PurePath(slide.name).stem,
     }
-    return Picture(**values, slide_id=slide.id, box=extent.box)
+    return SlidePicture(**values, slide_id=slide.id, box=extent.box)
 
 
 # -- where pictures lie ---------------------------------------------------------------------------

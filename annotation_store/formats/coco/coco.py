@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from annotation_store.files.json_reader import read_json
 from annotation_store.files.outputs import write_file
 from annotation_store.formats._exchange.document import Document
-from annotation_store.formats._exchange.export import Order, Progress, with_progress
+from annotation_store.formats._exchange.export import ExportOrder, Progress, with_progress
 from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
 from annotation_store.formats._io.file_names import Names
@@ -67,7 +67,7 @@ def write(request: ExportRequest) -> ExportReport:
     names = request.names()
     counts: Counter[str] = Counter()
     with request.project.snapshot():  # what is written was so at one moment, whoever edits meanwhile
-        order = Order.of_project(request.project)
+        order = ExportOrder.of_project(request.project)
         fields = order.fields(request.project.fields.all())
         regions = order.marks("region", [r for r in request.project.regions.all() if r.finished])
         suggestions = request.project.suggestions.find() if request.what == "suggestions" else []
@@ -103,7 +103,7 @@ def _streamed(document: dict[str, Any], more: Iterable[list[dict[str, Any]]]) ->
 
 
 def _cells_out(
-    project: Project, names: Names, counts: Counter[str], order: Order
+    project: Project, names: Names, counts: Counter[str], order: ExportOrder
 ) -> Iterator[list[dict[str, Any]]]:
     for batch in project.cells.batches(_BATCH, order=order.ids("cell")):
         counts["cells"] += len(batch)
@@ -115,7 +115,7 @@ def _cells_out(
         ]
 
 
-def _of_field(cell: Cell, order: Order) -> dict[str, int]:
+def _of_field(cell: Cell, order: ExportOrder) -> dict[str, int]:
     return {} if order.numbers is None else {"image_id": order.numbers["field"][cell.field_id]}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 from qtpy.QtWidgets import QApplication
 
-from napari_lld.session.field_order import NO_FILTER, FieldFilter, Order
+from napari_lld.session.field_order import NO_FILTER, FieldFilter, FieldOrder
 from napari_lld.window import build_window
 
 
@@ -35,7 +35,7 @@ def measure(folder: Path) -> dict[str, str]:
     steps = [seconds(fields.next) for _ in range(20)]
     found["next field"] = f"{1e3 * statistics.median(steps):.0f} ms (worst of 20: {1e3 * max(steps):.0f})"
 
-    def use(passing: FieldFilter, order: Order) -> Callable[[], None]:
+    def use(passing: FieldFilter, order: FieldOrder) -> Callable[[], None]:
         def work() -> None:
             fields.filter = passing
             if fields.order is not order:
@@ -44,10 +44,10 @@ def measure(folder: Path) -> dict[str, str]:
         return work
 
     words = FieldFilter(text="P000")
-    found["filter, first"] = f"{1e3 * seconds(use(words, Order.ADDED)):.0f} ms"
-    seconds(use(NO_FILTER, Order.ADDED))
-    found["filter"] = f"{1e3 * seconds(use(words, Order.ADDED)):.0f} ms"
-    found["sort by name"] = f"{1e3 * seconds(use(NO_FILTER, Order.NAME)):.0f} ms"
+    found["filter, first"] = f"{1e3 * seconds(use(words, FieldOrder.ADDED)):.0f} ms"
+    seconds(use(NO_FILTER, FieldOrder.ADDED))
+    found["filter"] = f"{1e3 * seconds(use(words, FieldOrder.ADDED)):.0f} ms"
+    found["sort by name"] = f"{1e3 * seconds(use(NO_FILTER, FieldOrder.NAME)):.0f} ms"
     found["memory of the window"] = f"{psutil.Process().memory_info().rss / 2**20:.0f} MB"
     return found
 

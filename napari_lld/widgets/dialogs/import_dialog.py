@@ -23,7 +23,7 @@ from annotation_store import formats
 from annotation_store.records import ImportReport, Reading
 from napari_lld.i18n.translate import later, tr, trn
 from napari_lld.options import ImportOptions
-from napari_lld.tasks.import_preview import Import, ImportPreview, Place, comes_in, look, shortened
+from napari_lld.tasks.import_preview import Import, ImportPreview, ProjectPlace, comes_in, look, shortened
 from napari_lld.tasks.jobs import Jobs
 from napari_lld.widgets.base.form import Control, OptionsForm
 from napari_lld.widgets.base.parts import confirm_buttons, label, path_row, run_dialog, show_whole
@@ -54,7 +54,7 @@ class ImportDialog(QDialog):
     """Asks what to import; *Import* is there once it is known what would come in."""
 
     def __init__(
-        self, place: Place, reading: Reading, start: Path | None = None, parent: QWidget | None = None
+        self, place: ProjectPlace, reading: Reading, start: Path | None = None, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(tr("Import labels"))
@@ -329,7 +329,9 @@ def _brings(report: ImportReport) -> bool:
     )
 
 
-def ask_import(place: Place, reading: Reading, start: Path | None, parent: QWidget | None) -> Import | None:
+def ask_import(
+    place: ProjectPlace, reading: Reading, start: Path | None, parent: QWidget | None
+) -> Import | None:
     """Ask what to import."""
     dialog = ImportDialog(place, reading, start, parent)
     return run_dialog(dialog, dialog.answer)

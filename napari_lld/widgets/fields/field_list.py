@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QMenu, QToolButton, QWidget
 
 from napari_lld.commands.registry import Commands
 from napari_lld.i18n.translate import tr
-from napari_lld.session.field_order import NO_FILTER, Order
+from napari_lld.session.field_order import NO_FILTER, FieldOrder
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import Part, column, label, row, with_key
 from napari_lld.widgets.base.room import FoldingRow, show_popup
@@ -112,7 +112,7 @@ class FieldList(Part):
     def _sort_menu(self, menu: QMenu) -> None:
         menu.clear()
         session = self.session
-        for order in Order:
+        for order in FieldOrder:
             action = menu.addAction(tr(order))
             action.setCheckable(True)
             action.setChecked(order is session.fields.order)

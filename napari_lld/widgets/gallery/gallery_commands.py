@@ -10,7 +10,7 @@ from annotation_store.schema.reserved import UNSURE
 from napari_lld.commands.registry import Command, class_keys, class_like, has_project
 from napari_lld.i18n.translate import later
 from napari_lld.session.gallery import Gallery
-from napari_lld.session.gallery_order import Order
+from napari_lld.session.gallery_order import GalleryOrder
 from napari_lld.session.session import Session
 from napari_lld.widgets.gallery.class_strip import ClassStrip
 from napari_lld.widgets.gallery.cluster_list import ClusterList
@@ -64,7 +64,7 @@ def gallery_commands(window: Window) -> Iterator[Command]:
     def cluster(by: int) -> Callable[[], None]:
         return lambda: window.clusters.step(by)
 
-    def sort_by(order: Order) -> Callable[[], None]:
+    def sort_by(order: GalleryOrder) -> Callable[[], None]:
         return lambda: gallery.sort_by(order)
 
     def in_clusters(_session: Session) -> bool:
@@ -166,21 +166,21 @@ def gallery_commands(window: Window) -> Iterator[Command]:
         (
             "gallery.clusters",
             later("Group alike cells"),
-            Order.CLUSTERS,
+            GalleryOrder.CLUSTERS,
             "Alt+C",
             later("Cells that look alike stand together, the largest group first: label a group at once."),
         ),
         (
             "gallery.outliers",
             later("Outliers of a class"),
-            Order.OUTLIERS,
+            GalleryOrder.OUTLIERS,
             "Alt+O",
             later("The cells that are least like the others of their class come first."),
         ),
         (
             "gallery.duplicates",
             later("Near-duplicates"),
-            Order.DUPLICATES,
+            GalleryOrder.DUPLICATES,
             "Alt+D",
             later("Pairs of crops that may show one cell photographed twice."),
         ),

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QAbstractItemView, QListView
 from napari_lld.i18n.translate import tr
 from napari_lld.session.gallery import Gallery
 from napari_lld.session.gallery_items import Item, Key
-from napari_lld.session.gallery_order import Order
+from napari_lld.session.gallery_order import GalleryOrder
 from napari_lld.widgets.gallery.class_strip import crops_to_drag, drag_picture
 from napari_lld.widgets.gallery.gallery_model import GalleryModel
 from napari_lld.widgets.gallery.tile_painter import TILE, TilePainter, picture
@@ -96,7 +96,7 @@ class GalleryGrid(QListView):
         successor_of = successors or {}
         selected_keys = [successor_of.get(item.key, item.key) for item in self.chosen()]
         current, row, place = self.current(), self.currentIndex().row(), bar.value()
-        self.painter_.in_pairs = self.model_.gallery.order is Order.DUPLICATES
+        self.painter_.in_pairs = self.model_.gallery.order is GalleryOrder.DUPLICATES
         self._fill_width()
         if not self.model_.show_items(items):
             self._looking.start()  # a box may have changed, and with it the crop

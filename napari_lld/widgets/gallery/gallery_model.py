@@ -14,7 +14,7 @@ from napari_lld.i18n.translate import tr
 from napari_lld.layers.palette import candidate_letters
 from napari_lld.session.gallery import Gallery
 from napari_lld.session.gallery_items import Item, Key
-from napari_lld.session.gallery_order import Order
+from napari_lld.session.gallery_order import GalleryOrder
 from napari_lld.tasks.gallery_reader import Crop, CropRequest
 
 _KEPT = 1500
@@ -92,7 +92,7 @@ class GalleryModel(QAbstractListModel):
     def aside(self, item: Item) -> str:
         """Describe briefly how like it is, what the model predicts, or what became of a suggestion."""
         entry, ranking = item.entry, self.gallery.ranking
-        if ranking is not None and ranking.order in (Order.SIMILAR, Order.DUPLICATES):
+        if ranking is not None and ranking.order in (GalleryOrder.SIMILAR, GalleryOrder.DUPLICATES):
             return f"≈ {ranking.numbers.get(item.key, 0.0):.0%}"
         if entry.kind == "suggestion":
             if not item.pending:

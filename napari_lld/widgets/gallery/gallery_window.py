@@ -13,10 +13,10 @@ from annotation_store.schema.reserved import UNSURE
 from napari_lld.commands.registry import Command, Commands
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.gallery import MISSING, Gallery
-from napari_lld.session.gallery_order import Order, Scope, Show
+from napari_lld.session.gallery_order import GalleryOrder, Scope, Show
 from napari_lld.session.session import Session
 from napari_lld.session.slide_differential import Counted
-from napari_lld.tasks.gallery_reader import Crop, GalleryReader, CropRequest
+from napari_lld.tasks.gallery_reader import Crop, CropRequest, GalleryReader
 from napari_lld.widgets.base.focus import show_focus
 from napari_lld.widgets.base.keys import KeyRouter
 from napari_lld.widgets.base.parts import Part, column, label, row, with_key
@@ -114,15 +114,15 @@ class GalleryWindow(Part):
             "order",
             tr("Order"),
             (
-                (tr("Most uncertain first"), Order.UNCERTAIN),
-                (tr("Surest first"), Order.SUREST),
-                (tr("Label and model disagree"), Order.DISAGREEMENT),
-                (tr("By class"), Order.CLASS),
-                (tr("By value"), Order.VALUE),
-                (tr("Similar to the current crop"), Order.SIMILAR),
-                (tr("Outliers of a class"), Order.OUTLIERS),
-                (tr("Groups of alike cells"), Order.CLUSTERS),
-                (tr("Near-duplicates"), Order.DUPLICATES),
+                (tr("Most uncertain first"), GalleryOrder.UNCERTAIN),
+                (tr("Surest first"), GalleryOrder.SUREST),
+                (tr("Label and model disagree"), GalleryOrder.DISAGREEMENT),
+                (tr("By class"), GalleryOrder.CLASS),
+                (tr("By value"), GalleryOrder.VALUE),
+                (tr("Similar to the current crop"), GalleryOrder.SIMILAR),
+                (tr("Outliers of a class"), GalleryOrder.OUTLIERS),
+                (tr("Groups of alike cells"), GalleryOrder.CLUSTERS),
+                (tr("Near-duplicates"), GalleryOrder.DUPLICATES),
             ),
             self._on_order,
         )
@@ -391,13 +391,13 @@ class GalleryWindow(Part):
         self._on_filter()
 
     def _on_order(self) -> None:
-        order = Order(self._order.currentData())
-        if order is Order.SIMILAR:
+        order = GalleryOrder(self._order.currentData())
+        if order is GalleryOrder.SIMILAR:
             if not self.commands.run("gallery.similar"):
                 self.session.tell("hint", tr("Click on the crop that others are to be like."))
         else:
             self.gallery.sort_by(order)
-        if order is Order.DISAGREEMENT and not any(item.contradicted for item in self.gallery.shown):
+        if order is GalleryOrder.DISAGREEMENT and not any(item.contradicted for item in self.gallery.shown):
             self.session.tell("hint", tr("No label here differs from what a model predicted."))
         self.refresh_soon()
 
@@ -405,7 +405,7 @@ class GalleryWindow(Part):
         """Sort by likeness to the crop that the keyboard is on."""
         item = self.grid.current()
         if item is not None:
-            self.gallery.sort_by(Order.SIMILAR, item.key)
+            self.gallery.sort_by(GalleryOrder.SIMILAR, item.key)
 
     def _on_cluster(self, number: int | None) -> None:
         self.gallery.show_cluster(number)

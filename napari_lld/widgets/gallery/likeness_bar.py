@@ -10,19 +10,19 @@ from qtpy.QtWidgets import QLabel, QToolButton, QWidget
 
 from napari_lld.i18n.translate import later, tr, trn
 from napari_lld.session.gallery import Gallery
-from napari_lld.session.gallery_order import Order
+from napari_lld.session.gallery_order import GalleryOrder
 from napari_lld.widgets.base.parts import label, restyle, row
 from napari_lld.widgets.gallery.gallery_model import GalleryModel
 
 _SIDE = 34
 """Side of the crop that others are compared with, in logical pixels."""
 _WORDS = {
-    Order.OUTLIERS: later("The cells least like the others of their class come first."),
-    Order.DUPLICATES: later(
+    GalleryOrder.OUTLIERS: later("The cells least like the others of their class come first."),
+    GalleryOrder.DUPLICATES: later(
         "Pairs that may show one cell twice: choose one; [suggestion.duplicate] rejects it, [gallery.go] "
         "shows it in its field."
     ),
-    Order.CLUSTERS: later(
+    GalleryOrder.CLUSTERS: later(
         "[gallery.next_cluster] or a click chooses the unlabelled crops of a group; a class key labels them."
     ),
 }
@@ -95,7 +95,7 @@ class LikenessBar(QWidget):
                     total=total,
                 )
             return tr("Comparing cells … you can go on meanwhile.")
-        if ranking.order is Order.SIMILAR:
+        if ranking.order is GalleryOrder.SIMILAR:
             reference = gallery.find(ranking.of) if ranking.of is not None else None
             project = gallery.session.project
             if reference is None or project is None:
@@ -105,7 +105,7 @@ class LikenessBar(QWidget):
                 title=self._model.title(reference),
                 field=project.fields.get(reference.entry.field_id).name,
             )
-        if ranking.order is Order.CLUSTERS:
+        if ranking.order is GalleryOrder.CLUSTERS:
             groups = trn("{count} group.", "{count} groups.", len(gallery.clusters))
             return f"{groups} {tr(_WORDS[ranking.order])}"
         return tr(_WORDS[ranking.order])

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QStackedWidget, QStyleOptionViewItem, QWidget
 from napari_lld.commands.registry import Commands
 from napari_lld.i18n.reasons import in_words
 from napari_lld.i18n.translate import tr
-from napari_lld.session.label_errors import place_of
+from napari_lld.session.label_errors import key_of
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import Part, column, label, row
 from napari_lld.widgets.base.row_list import RowDelegate, RowList
@@ -82,7 +82,7 @@ class _LabelErrorModel(QAbstractListModel):
 
     def show_items(self, items: Sequence[Ranked]) -> None:
         """Show some items; rows that only vanish do so without the view losing its place."""
-        before, after = [place_of(item) for item in self._shown], [place_of(item) for item in items]
+        before, after = [key_of(item) for item in self._shown], [key_of(item) for item in items]
         if len(before) == len(after) + 1:
             gone = next(
                 (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(after)

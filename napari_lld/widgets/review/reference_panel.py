@@ -27,7 +27,7 @@ _SCALE_BAR = 46
 _WIDEST = 1000
 
 
-class Picture(QAbstractButton):
+class PictureButton(QAbstractButton):
     """A picture of one cell; the one that stands beside the current cell has a frame."""
 
     def __init__(self, side: int) -> None:
@@ -82,7 +82,7 @@ class ReferencePanel(OverCanvas):
         self.where: Callable[[], tuple[float, float] | None] = lambda: None
         self._shown: Comparison | None = None
         self._in_sight: tuple[tuple[str, int], Comparison | None] | None = None
-        self.pictures: dict[tuple[str, int], Picture] = {}
+        self.pictures: dict[tuple[str, int], PictureButton] = {}
         layout = column(self, 4, (10, 6, 10, 6))
         self.topic = QComboBox()
         self.topic.setObjectName("lld_references_topic")
@@ -96,7 +96,7 @@ class ReferencePanel(OverCanvas):
         turn = [self.tool_button("references.previous", "‹", hint=False)]
         turn.append(self.tool_button("references.next", "›", hint=False))
         layout.addLayout(row(self.topic, self.waiting, 1, *turn, self._close_values, self._close_classes))
-        self.current, self.beside = Picture(_LARGE), Picture(_LARGE)
+        self.current, self.beside = PictureButton(_LARGE), PictureButton(_LARGE)
         for picture in (self.current, self.beside):
             picture.setEnabled(False)  # to look at, and not to press
         self.current_words, self.beside_words = (label(role="muted", wrap=True) for _ in range(2))
@@ -207,7 +207,7 @@ class ReferencePanel(OverCanvas):
         self.beside_words.setText(words)
         self.beside_words.setToolTip(words)
 
-    def _bring_into_sight(self, picture: Picture) -> None:
+    def _bring_into_sight(self, picture: PictureButton) -> None:
         """Scroll to a picture once it has its place."""
         if picture in self.pictures.values():
             self._scroll.ensureWidgetVisible(picture, _MARGIN, 0)
@@ -227,7 +227,7 @@ class ReferencePanel(OverCanvas):
                 none = label(tr("none yet"), "muted")
                 self._grid.addWidget(none, 1, column_number)
             for number, example in enumerate(cells):
-                picture = Picture(_SMALL)
+                picture = PictureButton(_SMALL)
                 picture.colours = self.colours
                 picture.setCheckable(True)
                 assert comparison is not None
@@ -285,12 +285,12 @@ class ReferencePanel(OverCanvas):
             + f"#lld_references {{ border: 1px solid {new.line.name()}; border-radius: 6px; }}"
             "#lld_reference_groups { background: transparent; }"
         )
-        for picture in self.findChildren(Picture):
+        for picture in self.findChildren(PictureButton):
             picture.colours = new
             picture.update()
 
 
-def _add_caption(picture: Picture, words: QWidget) -> QWidget:
+def _add_caption(picture: PictureButton, words: QWidget) -> QWidget:
     holder = QWidget()
     holder.setFixedWidth(_LARGE)
     layout = QVBoxLayout(holder)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from annotation_store import Project, formats
 from annotation_store.errors import FormatError
-from annotation_store.formats._exchange.images import Images, Place
+from annotation_store.formats._exchange.images import Images, SearchPlace
 from annotation_store.records import Field
 from napari_lld.tasks.coco_check import problems
 
@@ -71,7 +71,7 @@ def test_a_name_and_the_files_of_a_folder(
     tmp_path: Path, files: list[str], name: str, found: str | None
 ) -> None:
     top = tree(tmp_path / "films", *files)
-    match = Images([Place(top)]).find(name)
+    match = Images([SearchPlace(top)]).find(name)
     assert match.path == (None if found is None else top / found)
 
 
@@ -103,7 +103,7 @@ def test_an_absolute_name_or_an_address_is_of_an_unknown_machine(
     tmp_path: Path, place: str, name: str, found: str | None
 ) -> None:
     tree(tmp_path, "films/P1/f.png", "films/P2/f.png", "films/P1/100x/g.png", "films/P2/100x/g.png")
-    match = Images([Place(tmp_path / place)]).find(name)
+    match = Images([SearchPlace(tmp_path / place)]).find(name)
     assert match.path == (None if found is None else tmp_path / found)
     known = Images(fields=[field("f.png", "/films/P1/f.png")]).known(name)
     assert (known is not None) is (found == "films/P1/f.png")
@@ -139,14 +139,14 @@ def test_the_folder_that_is_named_is_a_statement_too(tmp_path: Path) -> None:
 
 def test_an_exact_field_goes_before_a_file_that_is_only_alike(tmp_path: Path) -> None:
     top = tree(tmp_path, "F.jpg")
-    match = Images([Place(top)], [field("f.png")]).find("f.png")
+    match = Images([SearchPlace(top)], [field("f.png")]).find("f.png")
     assert match.path is None
     assert match.field is not None
 
 
 def test_several_that_fit_are_named_and_none_is_taken(tmp_path: Path) -> None:
     top = tree(tmp_path, "P1/f.png", "P2/f.png")
-    images = Images([Place(top)])
+    images = Images([SearchPlace(top)])
     match = images.find("f.png")
     assert not match.found
     assert all(str(top / name) in images.missing("f.png", match) for name in ("P1/f.png", "P2/f.png"))
@@ -154,7 +154,7 @@ def test_several_that_fit_are_named_and_none_is_taken(tmp_path: Path) -> None:
 
 def test_a_records_own_folder_goes_first_and_its_stem_last(tmp_path: Path) -> None:
     top = tree(tmp_path, "P1/f.png", "P2/F.png", "P2/g.png")
-    images = Images([Place(top)])
+    images = Images([SearchPlace(top)])
     assert images.find("f.png", beside=top / "P1").path == top / "P1/f.png"
     assert images.find("f.png", beside=top / "P2").path == top / "P1/f.png", "exact goes before near"
     assert images.find("F.jpg", beside=top / "P2").path == top / "P2/F.png"
@@ -203,7 +203,7 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path, name: str) -> 
     (top / "f.png").symlink_to(tmp_path / "secret" / "f.png")
     (top / "sub").symlink_to(tmp_path / "secret")
     for deep in (True, False):
-        assert Images([Place(top, deep)]).find(name).path is None
+        assert Images([SearchPlace(top, deep)]).find(name).path is None
 
 
 # -- in an import --------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from annotation_store.records import Model, Reading
 from annotation_store.schema import load_schema
 from napari_lld.report.card import card_rows
-from napari_lld.report.facts import Facts
+from napari_lld.report.facts import ReportFacts
 from napari_lld.report.marks import Mark
 from napari_lld.report.measured import (
     attribute_tables,
@@ -170,7 +170,9 @@ def test_no_card_whatever_it_holds_breaks_the_report(card: Any) -> None:
     model = Model(
         1, "starter", datetime(2026, 1, 1, tzinfo=UTC), True, card if isinstance(card, dict) else {}
     )
-    facts = Facts(SCHEMA, Reading(1, "one", "Ada"), [], [], [model], frozenset(), {}, frozenset(), WORDS)
+    facts = ReportFacts(
+        SCHEMA, Reading(1, "one", "Ada"), [], [], [model], frozenset(), {}, frozenset(), WORDS
+    )
     measured = measurements(facts)
     held, _, trained = measured
     for one in measured:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from annotation_store import Project, Proposal
 from napari_lld.report import render_project
-from napari_lld.report.facts import Facts
+from napari_lld.report.facts import ReportFacts
 from napari_lld.report.marks import Mark
 from napari_lld.report.measured import Measurement
 from napari_lld.report.unseen import before_annotation
@@ -23,7 +23,7 @@ BOXES = [(10.0 + 22 * (k % 5), 10.0 + 30 * (k // 5), 18.0, 18.0) for k in range(
 
 
 def judged(project: Project) -> Measurement:
-    return before_annotation(project, Facts.of_project(project))
+    return before_annotation(project, ReportFacts.of_project(project))
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_what_was_known_before_or_not_drawn_or_never_looked_at_does_not_count(su
     first = suggested.fields.all()[0].id
     suggested.suggestions.accept(suggested.suggestions.find(first)[0].id)
     suggested.regions.add_whole_field(first)
-    facts = Facts.of_project(suggested)
+    facts = ReportFacts.of_project(suggested)
     assert not before_annotation(suggested, facts).missing
     assert before_annotation(suggested, _with(facts, random_sample=frozenset())).missing.startswith(
         "No field was"
@@ -78,7 +78,7 @@ def test_what_was_known_before_or_not_drawn_or_never_looked_at_does_not_count(su
     suggested.close()
 
 
-def _with(facts: Facts, **changes: Any) -> Facts:
+def _with(facts: ReportFacts, **changes: Any) -> ReportFacts:
     return dataclasses.replace(facts, **changes)
 
 
