@@ -18,7 +18,7 @@ import pandas as pd
 from annotation_store import Project, formats
 from napari_lld import sample
 from training import ranking
-from training.client import StayingWorker
+from training.client import PersistentWorker
 from training.evaluation.metrics import TrueCell
 from training.protocol import EvaluateRequest, TrainRequest
 from training.simulate import SimulatedAnnotator
@@ -78,7 +78,7 @@ def choose() -> list[ranking.Ranked]:
 # finished; it gives the seconds that this would take a person.
 
 # %%
-worker, seconds, curve = StayingWorker(), 0.0, []
+worker, seconds, curve = PersistentWorker(), 0.0, []
 judged = {"truth": str(truth), "images": str(fields[0].parent), "fields": [file.name for file in to_judge]}
 short = {"epochs": 1, "size": 224} if quick else {"budget": 60.0}
 for number in range(rounds + 1):  # round 0: the bundled model, before anybody has annotated

@@ -21,7 +21,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from annotation_store import Project, formats
 from napari_lld import sample
-from training.client import StayingWorker
+from training.client import PersistentWorker
 from training.protocol import EmbeddingsRequest, LikenessRequest
 
 quick = "--quick" in sys.argv
@@ -42,7 +42,7 @@ print(f"{len(project.cells.all())} cells")
 # `names=True`).
 
 # %%
-worker = StayingWorker()
+worker = PersistentWorker()
 worker.ask(EmbeddingsRequest(project=str(project.path), out=str(place / "cells.h5ad"), model="starter"))
 cells = anndata.read_h5ad(place / "cells.h5ad")
 print(cells)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from annotation_store import Project, formats
 from napari_lld import sample
-from training.client import StayingWorker
+from training.client import PersistentWorker
 from training.protocol import EvaluateRequest, Message, Progress, TrainRequest
 
 quick = "--quick" in sys.argv
@@ -38,7 +38,7 @@ with Project.create(folder, annotator="Ada") as project:
 # seconds bounds the whole task, and what there is no time for is left out.
 
 # %%
-worker = StayingWorker()
+worker = PersistentWorker()
 
 
 def tell(message: Message) -> None:

@@ -37,12 +37,12 @@ import contextlib, io, json, os, runpy, sys, tempfile, traceback
 sys.path.insert(0, sys.argv[1])
 from training import client
 
-class Staying(client.StayingWorker):
+class Staying(client.PersistentWorker):
     def leave(self):
         pass
 
 worker = Staying()
-client.StayingWorker = lambda: worker
+client.PersistentWorker = lambda: worker
 client.run_worker = lambda request, *, on_message=None: worker.ask(request, on_message=on_message)
 answers = sys.stdout
 for line in sys.stdin:

@@ -1,8 +1,8 @@
-"""Starts the worker and understands it, for the plugin (QProcess) and the command line; no torch.
+"""Client of the worker process, for the plugin (QProcess) and the command line; no torch.
 
 The plugin uses `warm_worker_command`, `worker_environment`, `request_line` and `parse_message` around a
-QProcess; the command line calls `run_worker`, which blocks, and starts a process for each request, or
-`StayingWorker`, whose process stays for the next one.
+QProcess; the command line calls `run_worker`, which blocks and starts a process for each request, or
+`PersistentWorker`, whose process is reused for the next one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from training.protocol import (
 
 __all__ = [
     "CANCEL_LINE",
-    "StayingWorker",
+    "PersistentWorker",
     "TrainingCancelled",
     "TrainingError",
     "parse_message",
@@ -46,17 +46,17 @@ __all__ = [
 ]
 
 WAITED_FOR = "waited for"
-"""Value of ``NAPARI_LLD_WINDOW`` in a worker whose answer somebody in the window waits for."""
+"""Value of ``NAPARI_LLD_WINDOW`` in a worker whose answer a user waits for."""
 _GRACE_SECONDS = 15.0
-"""How long a cancelled worker may take before it is killed."""
+"""Time after which a cancelled worker is killed."""
 _WATCH_SECONDS = 0.5
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 IDLE_SECONDS = 600.0
-"""How long a worker that stays waits for a request before it ends by itself."""
+"""Idle time after which a persistent worker exits."""
 
 
 class TrainingError(LLDError):
-    """The worker failed: what happened, what to do about it, and the traceback for ``--debug``."""
+    """The worker failed: cause, cure, and the traceback for ``--debug``."""
 
     def __init__(self, cause: str, cure: str = "", details: str = "") -> None:
         super().__init__(f"{cause} {cure}".strip())
@@ -66,7 +66,7 @@ class TrainingError(LLDError):
 
 
 class TrainingCancelled(TrainingError):  # noqa: N818 - it is no fault
-    """The worker was stopped as asked."""
+    """The worker was cancelled."""
 
 
 def worker_command(request_file: Path | str) -> list[str]:
@@ -78,12 +78,12 @@ def worker_command(request_file: Path | str) -> list[str]:
 
 
 def warm_worker_command(idle: float = IDLE_SECONDS) -> list[str]:
-    """Return the command that runs a worker which stays for one request after the other.
+    """Return the command that runs a persistent worker, for one request after the other.
 
     Parameters
     ----------
     idle
-        Seconds without a request after which it ends by itself.
+        Seconds without a request after which it exits.
     """
     return [*worker_command("--stay"), str(idle)]
 
@@ -94,9 +94,9 @@ def worker_environment(*, window: bool = False, waited_for: bool = False) -> dic
     Parameters
     ----------
     window
-        Whether a window is open, for which the worker leaves one core free, and goes second.
+        Whether a window is open: the worker then leaves one core free and has a lower priority.
     waited_for
-        Whether somebody looks on until it answers: it does not go second then.
+        Whether a user waits for the answer: it then has normal priority.
     """
     environment = dict(os.environ)
     environment.update(PYTHONUNBUFFERED="1", PYTHONUTF8="1", YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false")
@@ -111,7 +111,7 @@ def worker_environment(*, window: bool = False, waited_for: bool = False) -> dic
 
 
 def write_request(request: Request, folder: Path | str) -> Path:
-    """Write a request into `folder` (made if it is missing) and give the file's path."""
+    """Write a request to a file in `folder`, which is created if missing; return the file's path."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"request-{uuid.uuid4().hex[:12]}.json"
@@ -123,7 +123,7 @@ def run_worker(
     request: Request,
     *,
     on_message: Callable[[Message], None] | None = None,
-    unwanted: Callable[[], bool] | None = None,
+    should_cancel: Callable[[], bool] | None = None,
     threads: int | None = None,
 ) -> Done:
     """Run the worker to its end.
@@ -131,14 +131,14 @@ def run_worker(
     Parameters
     ----------
     request
-        What to do.
+        The request.
     on_message
-        Called with each message as it comes, in this thread.
-    unwanted
-        Asked about once a second, in another thread; the worker is cancelled when it returns true, and killed
-        if it does not end then.
+        Called with each message, in this thread.
+    should_cancel
+        Called about twice a second, in another thread; if it returns true, the worker is cancelled, and
+        killed if it does not exit.
     threads
-        How many it computes with; ``None`` = as many as suit the computer.
+        Number of threads of the worker; ``None`` = as many as suit the computer.
 
     Returns
     -------
@@ -148,44 +148,44 @@ def run_worker(
     Raises
     ------
     TrainingError
-        If the worker failed; `TrainingCancelled` if it was cancelled otherwise than by Ctrl+C.
+        If the worker failed; `TrainingCancelled` if it was cancelled other than by Ctrl+C.
     KeyboardInterrupt
-        After the worker, asked to stop by Ctrl+C, has gone.
+        On Ctrl+C, after the worker has exited.
     """
     with temporary_folder("request") as folder:
-        more = {} if threads is None else {name: str(threads) for name in _THREADS}
-        process = _Process(worker_command(write_request(request, folder)), more)
-        over = threading.Event()
-        if unwanted is not None:
-            threading.Thread(target=_watch, args=(process, unwanted, over), daemon=True).start()
+        thread_variables = {} if threads is None else {name: str(threads) for name in _THREADS}
+        process = _Process(worker_command(write_request(request, folder)), thread_variables)
+        finished = threading.Event()
+        if should_cancel is not None:
+            threading.Thread(target=_watch, args=(process, should_cancel, finished), daemon=True).start()
         try:
             last = process.follow(on_message)
         finally:
-            over.set()
+            finished.set()
             process.end()
     return process.outcome(last)
 
 
-def _watch(process: _Process, unwanted: Callable[[], bool], over: threading.Event) -> None:
-    """Cancel a worker when it is no longer wanted."""
-    while not over.wait(_WATCH_SECONDS):
-        if unwanted():
+def _watch(process: _Process, should_cancel: Callable[[], bool], finished: threading.Event) -> None:
+    """Cancel the worker as soon as `should_cancel` returns true."""
+    while not finished.wait(_WATCH_SECONDS):
+        if should_cancel():
             process.write(CANCEL_LINE)
-            if not over.wait(_GRACE_SECONDS):
+            if not finished.wait(_GRACE_SECONDS):
                 process.kill()
             return
 
 
-class StayingWorker:
-    """A worker that stays for several requests, so that only the first one waits for its imports.
+class PersistentWorker:
+    """A worker that is reused for several requests, so that only the first one waits for its imports.
 
-    Use it in a ``with`` statement, at whose end the process ends.
+    Use it as a context manager, which ends the process on exit.
     """
 
     def __init__(self) -> None:
         self._process: _Process | None = None
 
-    def __enter__(self) -> StayingWorker:
+    def __enter__(self) -> PersistentWorker:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -223,7 +223,7 @@ class _Process:
             env={**worker_environment(), **(environment or {})},
             encoding="utf-8",
             errors="replace",
-            # a Ctrl+C in the terminal reaches the whole group: the worker hears of it by its closed input
+            # Ctrl+C signals the whole process group: the worker is cancelled by its closed input instead
             start_new_session=os.name != "nt",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
@@ -236,13 +236,13 @@ class _Process:
         self._reader.start()
 
     def write(self, line: str) -> None:
-        """Send a line; a process that has ended tells why by itself."""
+        """Send a line; a process that has exited reports why by itself."""
         with contextlib.suppress(OSError, ValueError):
             self._in.write(line)
             self._in.flush()
 
     def follow(self, on_message: Callable[[Message], None] | None) -> Message | None:
-        """Read messages to that which ends the task; ``None`` if the process ends without one."""
+        """Read messages up to the last one of the task; ``None`` if the process exits without it."""
         for line in self._out:
             with contextlib.suppress(ProtocolError):  # a line of a later version: skip what is not understood
                 message = parse_message(line)
@@ -253,11 +253,11 @@ class _Process:
         return None
 
     def kill(self) -> None:
-        """End it where it stands."""
+        """Kill the process."""
         self._process.kill()
 
     def end(self) -> None:
-        """Close the input, which cancels a task and ends the process, and kill it when it does not end."""
+        """Close the input, which cancels a task and ends the process; kill it if it does not exit."""
         with contextlib.suppress(OSError, ValueError):
             self._in.close()
         # a full pipe would hold the worker back from ending
@@ -274,7 +274,7 @@ class _Process:
                 pipe.close()
 
     def outcome(self, last: Message | None) -> Done:
-        """Return the last message, or raise what it says went wrong."""
+        """Return the last message, or raise the error it reports."""
         match last:
             case Done():
                 return last
@@ -292,7 +292,7 @@ class _Process:
                 )
 
 
-def _read_all(lines: Iterable[str], hear: Callable[[str], None]) -> None:
+def _read_all(lines: Iterable[str], on_line: Callable[[str], None]) -> None:
     with contextlib.suppress(ValueError, OSError):
         for line in lines:
-            hear(line)
+            on_line(line)

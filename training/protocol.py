@@ -1,8 +1,8 @@
 """Messages between the worker and its parent process: one JSON object per line, no torch.
 
-The request is a JSON file, or a line on the stdin of a worker that stays for several tasks; answers come on
-the worker's stdout; on its stdin it reads ``{"type": "cancel"}``. ``docs/worker.md`` lists the fields;
-`VERSION` changes when a reader of the old lines would misunderstand the new ones.
+A request is a JSON file, or a line on the stdin of a persistent worker; messages come on the worker's stdout;
+``{"type": "cancel"}`` on its stdin cancels the task. ``docs/worker.md`` lists the fields; `VERSION` changes
+with incompatible changes of the messages.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from training.networks.architectures import Size
 VERSION = 1
 
 CANCEL_LINE = '{"type": "cancel"}\n'
-"""What is written to the worker's stdin to stop it."""
+"""Line on the worker's stdin that cancels its task."""
 
 
 class ProtocolError(ValueError):
@@ -31,44 +31,44 @@ class _Record(BaseModel):
 
 
 class TrainRequest(_Record):
-    """Learn from a project's regions and cells, save a model, suggest.
+    """Train a model on a project's regions and cells, save it, and predict suggestions.
 
     Attributes
     ----------
     project
         The project's folder.
     init
-        ``"active"`` (the model in use; the starter where the project has none, or one from before models
-        had a memory), ``"starter"``, ``"scratch"``, a model's number, or the path of a model's folder or
-        ``.safetensors`` file, or of a detector that Ultralytics has trained (``.pt``); with the latter, the
-        describer is the starter's.
+        The initial model: ``"active"`` (the model in use; the starter if the project has none, or one from
+        before models had a memory), ``"starter"``, ``"scratch"``, a model's number, or the path of a model's
+        folder or ``.safetensors`` file, or of a detector trained with Ultralytics (``.pt``); with the latter,
+        the describer is the starter's.
     detector
-        Which YOLO26; ``None`` = what `init` holds, or n where it is ``"scratch"``. Any other than what
-        `init` holds is refused.
+        Size of the YOLO26 detector; ``None`` = that of `init`, or n for ``"scratch"``. Any other than that of
+        `init` is refused.
     epochs
         An epoch is one view of every training field; ``None`` = as many as suit the project's size.
     size
-        The field's longer side in pixels as the detector sees it.
+        Input size of the detector: the field's longer side in pixels.
     budget
-        Seconds that the whole task may take, process start and suggestions included; ``None`` = no limit.
+        Maximum seconds of the whole task, including process start and suggestions; ``None`` = no limit.
     holdout
-        Share of the cells kept out of training to measure the model; 0 = no gate.
+        Share of the cells held out to evaluate the model; 0 = no gate.
     device
         ``"auto"``, ``"cpu"``, ``"cuda:N"`` or ``"mps"``.
     suggest
-        Whether to put suggestions on the project's fields afterwards.
+        Whether to predict suggestions on the project's fields afterwards.
     wait
-        Whether to queue where another training runs on the project; otherwise the task fails at once. The
-        budget begins after the wait.
+        Whether to wait for another training on the project; otherwise the task fails at once. The budget
+        begins after the wait.
     reading
-        The number of the reading to learn from; ``None`` = the annotator's.
+        The number of the reading to train on; ``None`` = the annotator's.
     held_out
         Ids of fields whose units are held out, all of them and no others; ``None`` = the task chooses.
     scheduler
-        The address of a scheduler on one of whose workers, which has a graphics card, the training runs;
-        others predict the suggestions.
+        Address of a scheduler; the training runs on one of its workers with a graphics card, and others
+        predict the suggestions.
     workers
-        How many processes of this computer predict the suggestions.
+        Number of processes of this computer that predict the suggestions.
     """
 
     task: Literal["train"] = "train"
@@ -92,16 +92,16 @@ class TrainRequest(_Record):
 
 
 class PredictRequest(_Record):
-    """Propose cells: into the project as suggestions, or for other images into a COCO file.
+    """Predict cells: as suggestions of the project, or of other images to a COCO file.
 
     Attributes
     ----------
     model
-        ``"active"`` (the starter where the project has none), ``"starter"``, or a number.
+        ``"active"`` (the starter if the project has none), ``"starter"``, or a number.
     fields
         Ids of the fields to suggest on; ``None`` = all, whole slides last.
     area
-        x, y, width, height on the one slide of `fields` that is to be searched; ``None`` = all of it.
+        x, y, width, height of the area of the only slide in `fields` to search; ``None`` = all of it.
     images
         Files or folders to predict instead of the project's fields; goes with `out`.
     out
@@ -109,7 +109,7 @@ class PredictRequest(_Record):
     reading
         The number of the reading whose cells are known already; ``None`` = the annotator's.
     scheduler, workers
-        The address of a scheduler whose workers predict, or else how many processes of this computer do
+        Address of a scheduler whose workers predict, or the number of processes of this computer that do
         (`training.cluster`); ``None`` = the task's own process.
     """
 
@@ -130,18 +130,19 @@ class PredictRequest(_Record):
 
 
 class DifferentialRequest(_Record):
-    """Search the monolayer of a whole slide in a fair order until enough white cells are there; count them.
+    """Search the monolayer of a whole slide in random order until there are enough white cells; count them.
 
-    What is found is suggested, as by a `PredictRequest`.
+    The cells become suggestions, as with a `PredictRequest`.
 
     Attributes
     ----------
     field
         The slide's id.
     to
-        White cells with a class: cells of the reading, and suggestions with a confidence of 0.5 and more.
+        Target number of white cells with a class: cells of the reading, and suggestions with a confidence of
+        at least 0.5.
     seed
-        Another seed, another order.
+        Seed of the order.
     scheduler, workers
         See `PredictRequest`.
     """
@@ -161,18 +162,18 @@ class DifferentialRequest(_Record):
 
 
 class RenewRequest(_Record):
-    """Fit the heads on the labels so far, on features that are known, and predict what is pending anew.
+    """Fit the heads on the labels so far, on stored features, and update the pending suggestions.
 
-    Classes and values of pending suggestions change, boxes do not; no model is made, nothing is measured.
+    Classes and values of pending suggestions change, boxes do not; no model is saved or evaluated.
 
     Attributes
     ----------
     model
-        Whose heads are fitted: ``"active"`` (the starter where the project has none).
+        Whose heads are fitted: ``"active"`` (the starter if the project has none).
     first
-        Fields whose suggestions are renewed first, and told of at once.
+        Fields whose suggestions are updated and reported first.
     rank
-        Whether to rank the fields anew too.
+        Whether to rank the fields again too.
     """
 
     task: Literal["renew"] = "renew"
@@ -186,9 +187,9 @@ class RenewRequest(_Record):
 
 
 class DescribeRequest(_Record):
-    """Predict class and values of boxes on a field, of a cell just drawn for one.
+    """Predict class and attributes of boxes on a field, e.g. of a cell that was just drawn.
 
-    The heads are those that a `RenewRequest` fitted last, in a process that stays; else the model's.
+    The heads are those that the last `RenewRequest` fitted in a persistent process, otherwise the model's.
 
     Attributes
     ----------
@@ -214,18 +215,18 @@ class LikenessRequest(_Record):
     Attributes
     ----------
     what
-        ``"similar"``: the cells most like `of`; ``"outliers"``: those far from their own class;
-        ``"clusters"``: groups of cells that are alike; ``"duplicates"``: pairs that show one cell;
-        ``"references"``: of each class and value, the labelled cells most like `of`.
+        ``"similar"``: the cells most similar to `of`; ``"outliers"``: those far from their own class;
+        ``"clusters"``: clusters of similar cells; ``"duplicates"``: pairs of images of one cell;
+        ``"references"``: of each class and value, the labelled cells most similar to `of`.
     of
         Kind and id of the cell that others are compared with.
     fields
         Ids of the fields whose cells are listed; ``None`` = all.
     most
-        How many cells, clusters or pairs are listed at most, or cells of each value; ``None`` = all, of a
-        value eight.
+        Maximum number of cells, clusters or pairs, or of cells of each value; ``None`` = all, but eight of
+        each value.
     clusters
-        How many clusters; ``None`` = as many as suit the number of cells.
+        Number of clusters; ``None`` = as many as suit the number of cells.
     """
 
     task: Literal["likeness"] = "likeness"
@@ -253,7 +254,7 @@ class EmbeddingsRequest(_Record):
     out
         The file to write: ``.h5ad`` (AnnData) or ``.parquet``.
     names
-        Whether patients, slides and files keep their names; else they have keyed hashes.
+        Whether to write the names of patients, slides and files; otherwise keyed hashes.
     scheduler, workers
         See `PredictRequest`.
     """
@@ -272,7 +273,7 @@ class EmbeddingsRequest(_Record):
 
 
 class EvaluateRequest(_Record):
-    """Measure a model: on the project's held-out regions, or against a fully annotated COCO file.
+    """Evaluate a model: on the project's held-out regions, or against a fully annotated COCO file.
 
     Attributes
     ----------
@@ -309,7 +310,7 @@ class ExportModelRequest(_Record):
     Attributes
     ----------
     model
-        ``"active"`` (the starter where the project has none), ``"starter"``, or a number.
+        ``"active"`` (the starter if the project has none), ``"starter"``, or a number.
     out
         The file to write.
     """
@@ -336,7 +337,7 @@ _requests: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discrimin
 
 
 def request_line(request: Request) -> str:
-    """Return a request as one line of JSON, for the stdin of a worker that stays."""
+    """Return a request as one line of JSON, for the stdin of a persistent worker."""
     return request.model_dump_json() + "\n"
 
 
@@ -346,18 +347,18 @@ def parse_request(text: str) -> Request:
     Raises
     ------
     ProtocolError
-        If the text is no request; its message names the field.
+        If the text is not a request; its message names the field.
     """
     try:
         return _requests.validate_json(text)
     except ValidationError as error:
-        raise ProtocolError(_sentence(error)) from error
+        raise ProtocolError(_describe_error(error)) from error
 
 
-# --- answers ---------------------------------------------------------------------------------------------
+# --- messages --------------------------------------------------------------------------------------------
 
 
-class _Answer(_Record):
+class _Message(_Record):
     model_config = ConfigDict(extra="ignore", frozen=True)
     v: Literal[1] = 1
 
@@ -366,8 +367,8 @@ class _Answer(_Record):
         return self.model_dump_json() + "\n"
 
 
-class Started(_Answer):
-    """The task runs; `resumed_epochs` were done already by a run of the same that was cut off."""
+class Started(_Message):
+    """The task runs; `resumed_epochs` were done by an interrupted run of the same task."""
 
     type: Literal["started"] = "started"
     task: str
@@ -378,7 +379,7 @@ class Started(_Answer):
     resumed_epochs: int = 0
 
 
-class Progress(_Answer):
+class Progress(_Message):
     """Progress of the task; `seconds_left` is an estimate."""
 
     type: Literal["progress"] = "progress"
@@ -389,44 +390,44 @@ class Progress(_Answer):
     losses: dict[str, float] = Field(default_factory=dict)
 
 
-class Waiting(_Answer):
+class Waiting(_Message):
     """The task has not begun: it waits for the end of another training on the project.
 
     Attributes
     ----------
     reason
-        Who trains, as `training.reasons.Reason.stored` gives it.
+        A sentence about the other training, as `training.reasons.Reason.stored` returns it.
     """
 
     type: Literal["waiting"] = "waiting"
     reason: str | list[Any]
 
 
-class Notice(_Answer):
+class Notice(_Message):
     """Something to know about the result; the task continues.
 
     Attributes
     ----------
     reason
-        A sentence, as `training.reasons.Reason.stored` gives it.
+        A sentence, as `training.reasons.Reason.stored` returns it.
     """
 
     type: Literal["notice"] = "notice"
     reason: str | list[Any]
 
 
-class Metrics(_Answer):
-    """Numbers measured on the way (held-out)."""
+class Metrics(_Message):
+    """Intermediate metrics on held-out cells."""
 
     type: Literal["metrics"] = "metrics"
     metrics: dict[str, Any]
 
 
-class Saved(_Answer):
-    """A model is in the project.
+class Saved(_Message):
+    """A model was saved to the project.
 
-    `why` says why it did not become active, or what is open about how it compares with the model before;
-    `reason` is the same as `training.reasons.Reason.stored` gives it, for other languages.
+    `why` explains why it did not become active, or the caveats of the comparison with the model before;
+    `reason` is the same as `training.reasons.Reason.stored` returns it, for other languages.
     """
 
     type: Literal["saved"] = "saved"
@@ -436,13 +437,13 @@ class Saved(_Answer):
     reason: str | list[Any] | None = None
 
 
-class Suggested(_Answer):
-    """Suggestions are in the project; `from_stain`: fields where the model found none, only the stain.
+class Suggested(_Message):
+    """Suggestions were saved to the project.
 
-    `unknown`: how many of them are of cells unlike anything the model was taught. `unlike`: films that as a
-    whole look unlike those that it learnt from. `unchecked`: films that it has not learnt from, and where
-    too few cells are labelled; `labelled`: of each of these how many are. `damaged`: names of the fields
-    whose image cannot be read.
+    `from_stain`: fields with proposals by the stain only, as the model found none. `unknown`: number of
+    unknown cells. `unlike`: films with a domain shift from the training films. `unchecked`: films that the
+    model was not trained on and with too few labelled cells; `labelled`: the number of labelled cells of each
+    of these. `damaged`: names of the fields whose image cannot be read.
     """
 
     type: Literal["suggested"] = "suggested"
@@ -456,23 +457,23 @@ class Suggested(_Answer):
     damaged: list[str] = Field(default_factory=list)
 
     def trust(self) -> dict[str, Any]:
-        """Return what is known of the films, as the result of a task has it."""
+        """Return the entries about films in the result of a task."""
         return {"unlike": self.unlike, "unchecked": self.unchecked, "labelled": self.labelled}
 
 
-class Searched(_Answer):
-    """Some tiles of a whole slide were searched, and what was found is in the project.
+class Searched(_Message):
+    """Some tiles of a whole slide were searched, and the suggestions saved to the project.
 
     Attributes
     ----------
     field_id
         The slide.
     count
-        Suggestions so far.
+        Number of suggestions so far.
     done, total
-        Tiles searched so far, those of an earlier run included, and tiles to search.
+        Number of tiles searched so far, including those of an earlier run, and in total.
     boxes
-        What was searched just now: x, y, width, height in pixels of the slide.
+        Areas that were just searched: x, y, width, height in pixels of the slide.
     """
 
     type: Literal["searched"] = "searched"
@@ -483,22 +484,22 @@ class Searched(_Answer):
     boxes: list[tuple[float, float, float, float]] = Field(default_factory=list)
 
 
-class Renewed(_Answer):
-    """Suggestions of some fields have other classes or values now."""
+class Renewed(_Message):
+    """Classes or values of the suggestions of some fields were updated."""
 
     type: Literal["renewed"] = "renewed"
     field_ids: list[int]
     count: int
 
 
-class Cancelling(_Answer):
-    """A cancel was heard."""
+class Cancelling(_Message):
+    """The cancel request was received."""
 
     type: Literal["cancelling"] = "cancelling"
 
 
-class Done(_Answer):
-    """The task ended well."""
+class Done(_Message):
+    """The task succeeded."""
 
     type: Literal["done"] = "done"
     task: str
@@ -507,14 +508,14 @@ class Done(_Answer):
     result: dict[str, Any] = Field(default_factory=dict)
 
 
-class Cancelled(_Answer):
-    """The task was stopped as asked."""
+class Cancelled(_Message):
+    """The task was cancelled."""
 
     type: Literal["cancelled"] = "cancelled"
 
 
-class Failed(_Answer):
-    """The task ended badly: what happened, what to do, and the traceback for the log."""
+class Failed(_Message):
+    """The task failed: cause, cure, and the traceback for the log."""
 
     type: Literal["failed"] = "failed"
     cause: str
@@ -522,15 +523,15 @@ class Failed(_Answer):
     details: str = ""
 
 
-class Ready(_Answer):
+class Ready(_Message):
     """A persistent worker waits for a request; sent between tasks, never during one.
 
     Attributes
     ----------
     memory
-        Bytes of memory that the process holds.
+        Memory of the process in bytes.
     tasks
-        How many tasks it has done.
+        Number of tasks it has done.
     """
 
     type: Literal["ready"] = "ready"
@@ -563,15 +564,15 @@ def parse_message(line: str) -> Message:
     Raises
     ------
     ProtocolError
-        If the line is no message of this version.
+        If the line is not a message of this version.
     """
     try:
         return _messages.validate_json(line)
     except ValidationError as error:
-        raise ProtocolError(_sentence(error)) from error
+        raise ProtocolError(_describe_error(error)) from error
 
 
-def _sentence(error: ValidationError) -> str:
+def _describe_error(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "the message"
     return f"{where}: {first['msg']}"

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 _TEMPLATE = re.compile(r"(?:[^{}]|\{\w+(?::\.0%)?\})*")
-"""Names in braces and shares: what comes from a file may ask for no more."""
+"""Placeholders for names and percentages, the only ones allowed in files."""
 
 _REWORDED = {
     "Labelled {label}, the model says {other} at {share:.0%}": (
@@ -85,5 +85,5 @@ class Reason(str):
 
 @lru_cache(256)
 def _is_template(text: str) -> bool:
-    """Return whether a template may be filled; ten thousand fields have the same dozen."""
+    """Return whether a template has allowed placeholders only; cached, as there are only a dozen of them."""
     return _TEMPLATE.fullmatch(text) is not None

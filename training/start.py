@@ -1,4 +1,4 @@
-"""Check that a training can start from the requested model; no torch."""
+"""Check that training can start from the requested model; no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_start(project: Project, init: str | int, detector: Size | None) -> None:
-    """Reject a start that cannot be read, or that holds another detector than the one asked for.
+    """Reject an initial model that cannot be read, or has another detector than the requested one.
 
     Parameters
     ----------

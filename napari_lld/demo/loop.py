@@ -27,7 +27,7 @@ from napari_lld.demo.report import FieldPage, Report, Round, render
 from napari_lld.demo.scoring import LEAST, SUGGESTED, read_proposals, score
 from napari_lld.demo.truth import read_truth
 from napari_lld.report.card import model_rows, starter_rows
-from training.client import StayingWorker
+from training.client import PersistentWorker
 from training.evaluation.metrics import FieldTruth
 from training.protocol import Message, PredictRequest, TrainRequest
 
@@ -136,7 +136,7 @@ def run_demo(out: Path, settings: Settings, watch: Watcher, *, overwrite: bool =
         If a worker fails; `out` is then as it was before.
     """
     out = out.absolute()
-    with fresh_folder(out, overwrite=overwrite) as work, StayingWorker() as worker:
+    with fresh_folder(out, overwrite=overwrite) as work, PersistentWorker() as worker:
         loop = _Loop(work, settings, watch, worker)
         try:
             loop.run()
@@ -155,7 +155,7 @@ def run_demo(out: Path, settings: Settings, watch: Watcher, *, overwrite: bool =
 
 
 class _Loop:
-    def __init__(self, work: Path, settings: Settings, watch: Watcher, worker: StayingWorker) -> None:
+    def __init__(self, work: Path, settings: Settings, watch: Watcher, worker: PersistentWorker) -> None:
         self.work, self.settings, self.watch, self.worker = work, settings, watch, worker
         self.began = time.monotonic()
         self.rounds: list[Round] = []

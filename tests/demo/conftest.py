@@ -61,7 +61,7 @@ def quick_worker(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """Replace the worker: it finds every second true cell and calls all of them eosinophils of large size."""
     requests: list[Request] = []
     monkeypatch.setattr(
-        loop.StayingWorker, "ask", lambda _self, request, **given: work(request, requests, **given)
+        loop.PersistentWorker, "ask", lambda _self, request, **given: work(request, requests, **given)
     )
     return requests
 

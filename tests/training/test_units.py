@@ -15,7 +15,7 @@ from PIL import Image
 from annotation_store import Project
 from annotation_store.splits import split_fields, units_of_fields
 from napari_lld.report.facts import ReportFacts
-from training.agreement.project import read
+from training.agreement.project import match_project_readings
 from training.evaluation.gate import units_of
 from training.evaluation.patient_split import held_out_key
 from training.models.lineage import Lineage
@@ -88,7 +88,7 @@ def test_what_the_engine_folds_by_keeps_slides_whole(project: Project) -> None:
 
 
 def test_agreement_resamples_whole_slides(project: Project) -> None:
-    assert whole(project, read(project).split_units, of=SLIDES)
+    assert whole(project, match_project_readings(project).split_units, of=SLIDES)
 
 
 def test_the_report_takes_whole_slides_for_held_out(project: Project) -> None:

@@ -21,7 +21,7 @@ from annotation_store.project import Project
 from annotation_store.records import Shape
 from training.client import (
     CANCEL_LINE,
-    StayingWorker,
+    PersistentWorker,
     TrainingError,
     parse_message,
     request_line,
@@ -298,9 +298,9 @@ def test_a_process_makes_the_same_model_whatever_it_has_done_before(
 
 
 @pytest.fixture
-def staying_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[StayingWorker]:
+def staying_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[PersistentWorker]:
     monkeypatch.setattr("training.client.warm_worker_command", lambda: [sys.executable, "-c", LIGHT, "61"])
-    with StayingWorker() as made:
+    with PersistentWorker() as made:
         yield made
 
 
@@ -315,7 +315,7 @@ def processes() -> list[psutil.Process]:
 
 
 def test_the_command_line_starts_one_process_for_request_after_request(
-    staying_worker: StayingWorker,
+    staying_worker: PersistentWorker,
 ) -> None:
     heard: list[Any] = []
     for _ in range(3):
@@ -328,7 +328,7 @@ def test_the_command_line_starts_one_process_for_request_after_request(
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_process_that_ends_between_requests_is_explained_and_followed_by_another(
-    staying_worker: StayingWorker,
+    staying_worker: PersistentWorker,
 ) -> None:
     staying_worker.ask(like("works"))
     (process,) = processes()
@@ -338,7 +338,7 @@ def test_a_process_that_ends_between_requests_is_explained_and_followed_by_anoth
     assert staying_worker.ask(like("works")).task == "train"
 
 
-def test_leaving_a_task_half_done_ends_its_process(staying_worker: StayingWorker) -> None:
+def test_leaving_a_task_half_done_ends_its_process(staying_worker: PersistentWorker) -> None:
     def interrupt(message: Message) -> None:
         if isinstance(message, Ready):
             raise KeyboardInterrupt

@@ -14,7 +14,7 @@ from annotation_store.records import Reading, Shape
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 from training.agreement.matching import ReadingView, Unit
-from training.agreement.project import read
+from training.agreement.project import match_project_readings
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -24,14 +24,14 @@ _MIN_AREA = 1.0
 
 @dataclass(frozen=True)
 class ConsensusReport:
-    """What `write_consensus` made.
+    """Result of `write_consensus`.
 
     Attributes
     ----------
     unsure
-        Classes and attribute values on which the votes were even.
+        Number of classes and attribute values with tied votes.
     disputed
-        Cells that half of the readings boxed: ignore areas, neither cell nor background.
+        Number of cells that half of the readings boxed: they become ignore areas.
     """
 
     reading: Reading
@@ -44,33 +44,34 @@ class ConsensusReport:
 def write_consensus(
     project: Project, name: str = "Consensus", readings: Sequence[int] | None = None
 ) -> ConsensusReport:
-    """Add a reading with the labels of the majority of readings.
+    """Add a reading with the majority labels of several readings.
 
-    It covers what all readings that worked on a field have finished there. A cell is in it when more than
-    half of them boxed it; where exactly half did, its place becomes an ignore area. Class and each attribute
-    go by the majority of those who said something; where votes are even they are *unsure*, except that a
-    class group among the votes holds when it contains all the others. The readings stay as they are.
+    It covers the area that all readings of a field have finished. It contains a cell if more than half of
+    them boxed it; if exactly half did, its box becomes an ignore area. Class and attributes are the majority
+    of the given labels; tied ones are *unsure*, except that a class group among the votes wins if it contains
+    all the others. The readings are not changed.
 
-    Each field's region is finished last, so that what is cut off half-way promises nothing false.
+    The region of each field is finished last, so that an interrupted run leaves no incomplete finished
+    region.
 
     Raises
     ------
     EditError
         Fewer than two readings have finished the same area, or the name is taken.
     """
-    found = read(project, readings)
-    areas = {field_id: area for field_id, views in found.views.items() if (area := _common(views))}
+    matched = match_project_readings(project, readings)
+    areas = {field_id: area for field_id, views in matched.views.items() if (area := _common_area(views))}
     if not areas:
         raise EditError(
             "There is no area that two readings have finished: a consensus needs two. "
             "A second annotator has to annotate the same fields in another reading."
         )
-    made = project.readings.add(name, annotator="")  # without an annotator: no one edits it by default
+    reading = project.readings.add(name, annotator="")  # without an annotator: no one edits it by default
     cells = unsure = disputed = 0
     by_field: dict[int, list[Unit]] = {}
-    for unit in found.units:
+    for unit in matched.units:
         by_field.setdefault(unit.field_id, []).append(unit)
-    with project.readings.within(made.id):
+    with project.readings.within(reading.id):
         for field_id, shapes in areas.items():
             for unit in by_field.get(field_id, []):
                 if not any(shape.contains_centre(unit.box) for shape in shapes):
@@ -80,24 +81,24 @@ def write_consensus(
                     project.ignore_areas.add(field_id, Shape(unit.box))
                     disputed += 1
                 elif votes > 0:
-                    unsure += _add(project, unit)
+                    unsure += _add_cell(project, unit)
                     cells += 1
-            for view in found.views[field_id].values():
+            for view in matched.views[field_id].values():
                 for ignored in view.ignore:
                     project.ignore_areas.add(field_id, ignored)
             for shape in shapes:
                 project.regions.add(field_id, shape)
-    return ConsensusReport(made, len(areas), cells, unsure, disputed)
+    return ConsensusReport(reading, len(areas), cells, unsure, disputed)
 
 
 def majority(votes: Sequence[str], schema: Schema | None = None) -> str | None:
-    """Return the majority vote; *unsure* where they are even, ``None`` if there is none.
+    """Return the majority vote; *unsure* if tied, ``None`` without votes.
 
     Parameters
     ----------
     schema
-        Given for classes: where no class has a majority, a group among the votes that contains all others
-        has it.
+        Required for classes: if no class has a majority, a group among the votes that contains all others
+        wins.
     """
     if not votes:
         return None
@@ -111,30 +112,32 @@ def majority(votes: Sequence[str], schema: Schema | None = None) -> str | None:
     return UNSURE
 
 
-def _add(project: Project, unit: Unit) -> int:
-    """Add a cell; how many of its values are unsure."""
+def _add_cell(project: Project, unit: Unit) -> int:
+    """Add a cell; return the number of its values that are unsure."""
     schema, cells = project.schema, list(unit.cells.values())
-    of_class = majority([c.cell_class for c in cells if c.cell_class is not None], schema)
-    artefact = of_class is not None and schema.is_class(of_class) and schema.class_named(of_class).artefact
+    class_vote = majority([c.cell_class for c in cells if c.cell_class is not None], schema)
+    artefact = (
+        class_vote is not None and schema.is_class(class_vote) and schema.class_named(class_vote).artefact
+    )
     values: dict[str, str | None] = {}
     if not artefact:
-        for one in schema.attributes:
-            value = majority([c.attributes[one.name] for c in cells if one.name in c.attributes])
+        for attribute in schema.attributes:
+            value = majority([c.attributes[attribute.name] for c in cells if attribute.name in c.attributes])
             if value is not None:
-                values[one.name] = value
+                values[attribute.name] = value
     kind = majority([c.kind for c in cells if c.kind is not None]) if artefact else None
     project.cells.add(
         unit.field_id,
         unit.box,
-        cell_class=of_class,
+        cell_class=class_vote,
         attributes=values,
         kind=None if kind == UNSURE else kind,
     )
-    return [of_class, *values.values()].count(UNSURE)
+    return [class_vote, *values.values()].count(UNSURE)
 
 
-def _common(views: Mapping[int, ReadingView]) -> list[Shape]:
-    """Return what all readings have finished of a field, as shapes that a region can have."""
+def _common_area(views: Mapping[int, ReadingView]) -> list[Shape]:
+    """Return the area of a field that all readings have finished, as valid shapes of regions."""
     unions = [shapely.union_all([s.geometry.buffer(0) for s in v.finished]) for v in views.values()]
     common = shapely.intersection_all(unions)
     return [

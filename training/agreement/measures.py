@@ -1,7 +1,7 @@
-"""Kappas and alpha, from well-kept libraries, with bootstrap intervals over patients.
+"""Cohen's and Fleiss' kappa and Krippendorff's alpha from libraries, with cluster bootstrap intervals.
 
-The intervals come from sums of small tables of each patient: a resample is a weighted sum, so a thousand of
-them cost no more than a matrix product. A test holds the formulas here equal to the libraries'.
+The intervals are computed from sums of small tables per patient: a resample is a weighted sum, so a thousand
+of them are one matrix product. A test compares the formulas here with the libraries.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from training.evaluation.bootstrap import RESAMPLES, Bootstrap, interval
 Labels = Sequence[str | None]
 """The label of each reading for one cell; ``None`` = none."""
 
-_AT_ONCE = 10_000
-"""Cells whose tables are in memory together."""
+_BATCH_SIZE = 10_000
+"""Number of cells whose tables are in memory at once."""
 
 
 def measure(
@@ -30,70 +30,74 @@ def measure(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Measure the agreement of readings on one question.
+    """Measure the agreement of readings on the class or one attribute.
 
     Parameters
     ----------
     rows
         One row per cell, one column per reading.
     clusters
-        Whose each cell is: what is resampled as one.
+        Cluster (patient) of each cell, the unit of resampling.
     names
-        Of the readings.
+        Names of the readings.
 
     Returns
     -------
     dict
         ``pairs`` (a row for each two readings: ``readings``, ``kappa`` (Cohen), ``agreement`` (share),
         ``n``, ``interval`` of kappa), ``fleiss`` (on cells that all have labelled) and ``alpha``
-        (Krippendorff, nominal, on all that two have), each with ``value``, ``interval``, ``n``. ``None``
-        where nothing can be said: no cell, or all say one and the same, which chance would do as well.
+        (Krippendorff, nominal, on cells that at least two have labelled), each with ``value``, ``interval``,
+        ``n``. ``None`` if undefined: no cell, or all labels are equal.
     """
     values = sorted({value for row in rows for value in row if value is not None})
-    place = {value: i for i, value in enumerate(values)} | {None: -1}
-    coded = np.array([[place[v] for v in row] for row in rows], int)
+    code = {value: i for i, value in enumerate(values)} | {None: -1}
+    coded = np.array([[code[v] for v in row] for row in rows], int)
     coded = coded.reshape(len(rows), len(names))
-    drawn = Bootstrap(clusters, resamples, seed)
+    bootstrap = Bootstrap(clusters, resamples, seed)
     k = len(values)
     pairs = []
     for a, b in combinations(range(len(names)), 2):
-        both = np.asarray((coded[:, [a, b]] >= 0).all(1))
-        some = coded[both][:, [a, b]]
+        labelled = np.asarray((coded[:, [a, b]] >= 0).all(1))
+        pair_labels = coded[labelled][:, [a, b]]
         pairs.append(
             {
                 "readings": [names[a], names[b]],
-                "kappa": _cohen(some),
-                "agreement": float((some[:, 0] == some[:, 1]).mean()) if len(some) else None,
-                "n": len(some),
-                "interval": _interval(drawn, some, both, lambda part: pair_tables(part, k), kappa_of),
+                "kappa": _cohen_kappa(pair_labels),
+                "agreement": float((pair_labels[:, 0] == pair_labels[:, 1]).mean())
+                if len(pair_labels)
+                else None,
+                "n": len(pair_labels),
+                "interval": _interval(
+                    bootstrap, pair_labels, labelled, lambda part: pair_tables(part, k), kappa_of
+                ),
             }
         )
     complete = np.asarray((coded >= 0).all(1))
-    several = np.asarray((coded >= 0).sum(1) >= 2)
+    multiple = np.asarray((coded >= 0).sum(1) >= 2)
     return {
         "values": values,
         "pairs": pairs,
         "fleiss": {
-            "value": _fleiss(coded[complete], k),
+            "value": _fleiss_kappa(coded[complete], k),
             "interval": _interval(
-                drawn, coded[complete], complete, lambda part: _sums(counts_of(part, k)), fleiss_of
+                bootstrap, coded[complete], complete, lambda part: _sums(counts_of(part, k)), fleiss_of
             ),
             "n": int(complete.sum()),
         },
         "alpha": {
-            "value": _alpha(coded[several], k),
+            "value": _krippendorff_alpha(coded[multiple], k),
             "interval": _interval(
-                drawn, coded[several], several, lambda part: coincidences(part, k), alpha_of
+                bootstrap, coded[multiple], multiple, lambda part: coincidences(part, k), alpha_of
             ),
-            "n": int(several.sum()),
+            "n": int(multiple.sum()),
         },
-        "clusters": drawn.clusters,
-        "of_fields": drawn.fields,
+        "clusters": bootstrap.clusters,
+        "of_fields": bootstrap.fields,
     }
 
 
 def f1(both: int, a: int, b: int) -> float | None:
-    """Return 2 · both / (a + b): detection agreement, where neither reading is the truth."""
+    """Return 2 · both / (a + b): agreement of detection, with neither reading as the truth."""
     return 2 * both / (a + b) if a + b else None
 
 
@@ -106,39 +110,39 @@ def f1_interval(
 ) -> list[float] | None:
     """Return the interval of `f1` of counts ``(both, a, b)``, one row per field."""
 
-    def of(table: np.ndarray) -> float:
+    def f1_of(table: np.ndarray) -> float:
         return 2 * table[0] / (table[1] + table[2]) if table[1] + table[2] else math.nan
 
     rows = np.array(counts, float).reshape(-1, 3)
-    every = np.ones(len(rows), bool)
-    return _interval(Bootstrap(clusters, resamples, seed), rows, every, lambda part: part, of)
+    all_rows = np.ones(len(rows), bool)
+    return _interval(Bootstrap(clusters, resamples, seed), rows, all_rows, lambda part: part, f1_of)
 
 
 # --- the libraries ---------------------------------------------------------------------------------------
 
 
-def _cohen(some: np.ndarray) -> float | None:
+def _cohen_kappa(labels: np.ndarray) -> float | None:
     from sklearn.metrics import cohen_kappa_score
 
-    if not len(some) or len(np.unique(some)) < 2:
+    if not len(labels) or len(np.unique(labels)) < 2:
         return None
-    return _number(cohen_kappa_score(some[:, 0], some[:, 1]))
+    return _number(cohen_kappa_score(labels[:, 0], labels[:, 1]))
 
 
-def _fleiss(some: np.ndarray, k: int) -> float | None:
+def _fleiss_kappa(labels: np.ndarray, k: int) -> float | None:
     from statsmodels.stats.inter_rater import fleiss_kappa
 
-    if not len(some) or some.shape[1] < 2 or len(np.unique(some)) < 2:
+    if not len(labels) or labels.shape[1] < 2 or len(np.unique(labels)) < 2:
         return None
-    return _number(fleiss_kappa(counts_of(some, k)))
+    return _number(fleiss_kappa(counts_of(labels, k)))
 
 
-def _alpha(some: np.ndarray, k: int) -> float | None:
+def _krippendorff_alpha(labels: np.ndarray, k: int) -> float | None:
     import krippendorff
 
-    if not len(some) or len(np.unique(some[some >= 0])) < 2:
+    if not len(labels) or len(np.unique(labels[labels >= 0])) < 2:
         return None
-    counts = counts_of(some, k)
+    counts = counts_of(labels, k)
     return _number(krippendorff.alpha(value_counts=counts, level_of_measurement="nominal"))
 
 
@@ -149,15 +153,15 @@ def _number(value: float) -> float | None:
 # --- the same from sums ----------------------------------------------------------------------------------
 
 
-def pair_tables(some: np.ndarray, k: int) -> np.ndarray:
+def pair_tables(labels: np.ndarray, k: int) -> np.ndarray:
     """Return each cell's table ``(n, k, k)`` of the labels of two readings."""
-    tables = np.zeros((len(some), k, k))
-    tables[np.arange(len(some)), some[:, 0], some[:, 1]] = 1
+    tables = np.zeros((len(labels), k, k))
+    tables[np.arange(len(labels)), labels[:, 0], labels[:, 1]] = 1
     return tables
 
 
 def kappa_of(table: np.ndarray) -> float:
-    """Return Cohen's kappa of a sum of `pair_tables`; NaN where chance agrees always."""
+    """Return Cohen's kappa of a sum of `pair_tables`; NaN if the expected agreement is 1."""
     n = table.sum()
     if not n:
         return math.nan
@@ -165,9 +169,9 @@ def kappa_of(table: np.ndarray) -> float:
     return float((np.trace(table) / n - chance) / (1 - chance)) if chance < 1 - 1e-12 else math.nan
 
 
-def counts_of(some: np.ndarray, k: int) -> np.ndarray:
+def counts_of(labels: np.ndarray, k: int) -> np.ndarray:
     """Return the number of readings with each value, per cell, ``(n, k)``."""
-    return np.stack([(some == value).sum(1) for value in range(k)], 1) if k else np.zeros((len(some), 0))
+    return np.stack([(labels == value).sum(1) for value in range(k)], 1) if k else np.zeros((len(labels), 0))
 
 
 def fleiss_of(table: np.ndarray) -> float:
@@ -179,9 +183,9 @@ def fleiss_of(table: np.ndarray) -> float:
     return float((same / cells - chance) / (1 - chance)) if chance < 1 - 1e-12 else math.nan
 
 
-def coincidences(some: np.ndarray, k: int) -> np.ndarray:
+def coincidences(labels: np.ndarray, k: int) -> np.ndarray:
     """Return each cell's coincidence matrix ``(n, k, k)`` (Krippendorff)."""
-    counts = counts_of(some, k).astype(float)
+    counts = counts_of(labels, k).astype(float)
     pairs = counts[:, :, None] * counts[:, None, :]
     index = np.arange(k)
     pairs[:, index, index] -= counts
@@ -201,13 +205,13 @@ def alpha_of(table: np.ndarray) -> float:
 def _interval(
     bootstrap: Bootstrap,
     rows: np.ndarray,
-    which: np.ndarray,
+    mask: np.ndarray,
     tables_of: Callable[[np.ndarray], np.ndarray],
-    of: Callable[[np.ndarray], float],
+    statistic: Callable[[np.ndarray], float],
 ) -> list[float] | None:
-    """Return the interval of a number of the sum of tables; ``None`` if there are too few clusters.
+    """Return the interval of a statistic of summed tables; ``None`` if there are too few clusters.
 
-    Tables are summed over clusters first: of 100,000 cells a thousand resamples each would be a gigabyte.
+    Tables are summed over clusters first: a thousand resamples of 100,000 cells would take a gigabyte.
 
     Parameters
     ----------
@@ -218,14 +222,14 @@ def _interval(
     """
     if not len(bootstrap.counts) or not len(rows):
         return None
-    of_row = bootstrap.cluster_of_row[which]
+    clusters = bootstrap.cluster_of_row[mask]
     shape = tables_of(rows[:1]).shape[1:]
     sums = np.zeros((bootstrap.clusters, *shape))
-    for start in range(0, len(rows), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        np.add.at(sums, of_row[part], tables_of(rows[part]))
-    drawn = bootstrap.counts @ sums.reshape(bootstrap.clusters, -1)
-    resampled = np.array([of(row.reshape(shape)) for row in drawn])
+    for start in range(0, len(rows), _BATCH_SIZE):
+        part = slice(start, start + _BATCH_SIZE)
+        np.add.at(sums, clusters[part], tables_of(rows[part]))
+    resampled_sums = bootstrap.counts @ sums.reshape(bootstrap.clusters, -1)
+    resampled = np.array([statistic(row.reshape(shape)) for row in resampled_sums])
     return interval(resampled, minimum=0.5 * len(resampled))
 
 

@@ -1,4 +1,4 @@
-"""Agreement of a project's readings, and where they differ."""
+"""Agreement of a project's readings, and their differences."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _ATTRIBUTES_WEIGHT = 0.5
 
 @dataclass(frozen=True)
 class Difference:
-    """A cell on which readings differ.
+    """A cell on which readings disagree.
 
     Attributes
     ----------
     cells
-        Reading id to its cell's id; ``None`` = it has finished the place and boxed none.
+        Reading id to its cell's id; ``None`` = it has finished the area without boxing it.
     what
-        What differs, in words.
+        Descriptions of the differences.
     """
 
     field_id: int
@@ -44,15 +44,17 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Matched:
-    """All readings that are compared, with the cells that two or more of them judge.
+class MatchedReadings:
+    """Readings with their matched cells.
 
     Attributes
     ----------
     views
-        Field id to what each reading says of it; only fields that two have finished something of.
+        Field id to the annotations of each reading; only fields on which two have finished an area.
+    units
+        The cells with at least two judges.
     split_units
-        Field id to what is resampled as one: see `annotation_store.splits.units`.
+        Field id to its unit of resampling: see `annotation_store.splits.units`.
     """
 
     readings: tuple[Reading, ...]
@@ -62,9 +64,9 @@ class Matched:
     split_units: Mapping[int, str]
 
 
-def read(project: Project, readings: Sequence[int] | None = None) -> Matched:
-    """Read readings (all that have finished anything, if none are named) and match their cells."""
-    known = {one.id: one for one in project.readings.all()}
+def match_project_readings(project: Project, readings: Sequence[int] | None = None) -> MatchedReadings:
+    """Match the cells of readings (by default, of all that have finished an area)."""
+    known = {r.id: r for r in project.readings.all()}
     if readings is not None and (missing := set(readings) - set(known)):
         raise EditError(f"There is no reading {min(missing)}.")
     chosen = sorted(known if readings is None else set(readings))
@@ -72,15 +74,19 @@ def read(project: Project, readings: Sequence[int] | None = None) -> Matched:
     used = []
     for reading in chosen:
         with project.readings.within(reading):
-            own = _views(project)
-        if own or readings is not None:
+            field_views = _views(project)
+        if field_views or readings is not None:
             used.append(known[reading])
-        for field_id, view in own.items():
+        for field_id, view in field_views.items():
             views.setdefault(field_id, {})[reading] = view
-    several = {field_id: views[field_id] for field_id in sorted(views) if len(views[field_id]) >= 2}
-    units = [unit for field_id, some in several.items() for unit in match_readings(field_id, some)]
+    compared = {field_id: views[field_id] for field_id in sorted(views) if len(views[field_id]) >= 2}
+    units = [
+        unit
+        for field_id, reading_views in compared.items()
+        for unit in match_readings(field_id, reading_views)
+    ]
     fields = {field.id: field for field in project.fields.all()}
-    return Matched(tuple(used), fields, several, tuple(units), units_of_fields(fields.values()))
+    return MatchedReadings(tuple(used), fields, compared, tuple(units), units_of_fields(fields.values()))
 
 
 def _views(project: Project) -> dict[int, ReadingView]:
@@ -101,36 +107,36 @@ def agreement(project: Project, readings: Sequence[int] | None = None, *, seed: 
     Returns
     -------
     dict
-        ``readings`` (names); ``cells`` (that two or more judge); ``detection``: for each two readings
-        ``readings``, ``f1``, ``interval``, ``both``, ``only``; ``class`` and ``attributes`` (name to the
-        same): see `training.agreement.measures.measure`. Missing and unsure are not labels; ``unsure`` says
-        how often each reading was. A class group beside one of its own classes is not a label either: the two
-        do not contradict each other.
+        ``readings`` (names); ``cells`` (number with at least two judges); ``detection``: for each two
+        readings ``readings``, ``f1``, ``interval``, ``both``, ``only``; ``class`` and ``attributes`` (name to
+        the same): see `training.agreement.measures.measure`. Missing and unsure are not labels; ``unsure``
+        counts them per reading. A class group is not a label either if another reading has one of its
+        classes: the two do not contradict each other.
     """
-    found = read(project, readings)
-    ids = [one.id for one in found.readings]
-    names = [one.name for one in found.readings]
-    clusters = [found.split_units[unit.field_id] for unit in found.units]
+    matched = match_project_readings(project, readings)
+    ids = [reading.id for reading in matched.readings]
+    names = [reading.name for reading in matched.readings]
+    clusters = [matched.split_units[unit.field_id] for unit in matched.units]
     schema = project.schema
     return {
         "readings": names,
-        "cells": len(found.units),
-        "detection": [_detection(found, a, b, seed) for a, b in combinations(found.readings, 2)],
-        "class": measure([class_labels(u, ids, schema) for u in found.units], clusters, names, seed=seed)
-        | {"unsure": _unsure(found, None)},
+        "cells": len(matched.units),
+        "detection": [_detection(matched, a, b, seed) for a, b in combinations(matched.readings, 2)],
+        "class": measure([class_labels(u, ids, schema) for u in matched.units], clusters, names, seed=seed)
+        | {"unsure": _unsure(matched, None)},
         "attributes": {
-            one.name: measure(
-                [attribute_labels(u, ids, one.name) for u in found.units], clusters, names, seed=seed
+            attribute.name: measure(
+                [attribute_labels(u, ids, attribute.name) for u in matched.units], clusters, names, seed=seed
             )
-            | {"unsure": _unsure(found, one.name)}
-            for one in schema.attributes
+            | {"unsure": _unsure(matched, attribute.name)}
+            for attribute in schema.attributes
         },
     }
 
 
-def _detection(found: Matched, a: Reading, b: Reading, seed: int) -> dict[str, Any]:
+def _detection(matched: MatchedReadings, a: Reading, b: Reading, seed: int) -> dict[str, Any]:
     counts: dict[int, list[int]] = {}
-    for unit in found.units:
+    for unit in matched.units:
         if a.id in unit.judges and b.id in unit.judges:
             row = counts.setdefault(unit.field_id, [0, 0, 0])
             row[0] += a.id in unit.cells and b.id in unit.cells
@@ -138,7 +144,7 @@ def _detection(found: Matched, a: Reading, b: Reading, seed: int) -> dict[str, A
             row[2] += b.id in unit.cells
     rows = [(x, y, z) for x, y, z in counts.values()]
     both, first, second = (sum(row[i] for row in rows) for i in range(3))
-    clusters = [found.split_units[field_id] for field_id in counts]
+    clusters = [matched.split_units[field_id] for field_id in counts]
     return {
         "readings": [a.name, b.name],
         "f1": f1(both, first, second),
@@ -149,15 +155,15 @@ def _detection(found: Matched, a: Reading, b: Reading, seed: int) -> dict[str, A
 
 
 def class_labels(unit: Unit, readings: Sequence[int], schema: Schema) -> Labels:
-    """Return what each reading calls a cell; a group is silent beside a class of its own."""
+    """Return the class label of each reading, without a group if another reading has one of its classes."""
     labels = [unit.cells[r].cell_class if r in unit.cells else None for r in readings]
     known = {value for value in labels if value is not None and value != UNSURE}
-    silent = {
+    redundant = {
         value
         for value in known
         if schema.is_group(value) and any(other in schema.members(value) for other in known)
     }
-    return [None if value == UNSURE or value in silent else value for value in labels]
+    return [None if value == UNSURE or value in redundant else value for value in labels]
 
 
 def attribute_labels(unit: Unit, readings: Sequence[int], attribute: str) -> Labels:
@@ -166,10 +172,10 @@ def attribute_labels(unit: Unit, readings: Sequence[int], attribute: str) -> Lab
     return [None if value == UNSURE else value for value in labels]
 
 
-def _unsure(found: Matched, attribute: str | None) -> dict[str, int]:
-    counts = dict.fromkeys((one.name for one in found.readings), 0)
-    names = {one.id: one.name for one in found.readings}
-    for unit in found.units:
+def _unsure(matched: MatchedReadings, attribute: str | None) -> dict[str, int]:
+    counts = dict.fromkeys((r.name for r in matched.readings), 0)
+    names = {r.id: r.name for r in matched.readings}
+    for unit in matched.units:
         for reading, cell in unit.cells.items():
             value = cell.cell_class if attribute is None else cell.attributes.get(attribute)
             counts[names[reading]] += value == UNSURE
@@ -177,17 +183,17 @@ def _unsure(found: Matched, attribute: str | None) -> dict[str, int]:
 
 
 def differences(project: Project, readings: Sequence[int] | None = None) -> list[Difference]:
-    """List the cells on which readings differ, those that differ most first: for adjudication."""
-    found = read(project, readings)
+    """List the cells on which readings disagree, the largest disagreement first, for adjudication."""
+    matched = match_project_readings(project, readings)
     schema = project.schema
-    names = {one.id: one.name for one in found.readings}
+    names = {reading.id: reading.name for reading in matched.readings}
     result = []
-    for unit in found.units:
-        score, what = 0.0, []
+    for unit in matched.units:
+        score, descriptions = 0.0, []
         if absent := [r for r in unit.judges if r not in unit.cells]:
             boxed = ", ".join(names[r] for r in unit.cells)
-            what.append(f"Boxed by {boxed}, not by {', '.join(names[r] for r in absent)}")
-            score += _CELL_WEIGHT * _split([r in unit.cells for r in unit.judges])
+            descriptions.append(f"Boxed by {boxed}, not by {', '.join(names[r] for r in absent)}")
+            score += _CELL_WEIGHT * _disagreement([r in unit.cells for r in unit.judges])
         labels = [v for v in class_labels(unit, unit.judges, schema) if v is not None]
         if len(set(labels)) > 1:
             listed = ", ".join(
@@ -195,30 +201,31 @@ def differences(project: Project, readings: Sequence[int] | None = None) -> list
                 for r, c in unit.cells.items()
                 if c.cell_class is not None
             )
-            what.append(f"Class: {listed}")
-            score += _CLASS_WEIGHT * _split(labels)
+            descriptions.append(f"Class: {listed}")
+            score += _CLASS_WEIGHT * _disagreement(labels)
         splits = []
-        for one in schema.attributes:
-            values = [v for v in attribute_labels(unit, unit.judges, one.name) if v is not None]
+        for attribute in schema.attributes:
+            values = [v for v in attribute_labels(unit, unit.judges, attribute.name) if v is not None]
             if len(values) > 1:
-                splits.append(_split(values))
+                splits.append(_disagreement(values))
             if len(set(values)) > 1:
-                value_titles = {v.name: v.title or v.name for v in one.values}
+                titles = {v.name: v.title or v.name for v in attribute.values}
+                name = attribute.name
                 listed = ", ".join(
-                    f"{value_titles.get(c.attributes[one.name], c.attributes[one.name])} ({names[r]})"
+                    f"{titles.get(c.attributes[name], c.attributes[name])} ({names[r]})"
                     for r, c in unit.cells.items()
-                    if one.name in c.attributes
+                    if name in c.attributes
                 )
-                what.append(f"{one.title or one.name}: {listed}")
+                descriptions.append(f"{attribute.title or name}: {listed}")
         if splits:
             score += _ATTRIBUTES_WEIGHT * sum(splits) / len(splits)
-        if what:
+        if descriptions:
             cells = {r: unit.cells[r].id if r in unit.cells else None for r in unit.judges}
-            result.append(Difference(unit.field_id, unit.box, cells, score, tuple(what)))
-    return sorted(result, key=lambda one: (-one.score, one.field_id, one.box))
+            result.append(Difference(unit.field_id, unit.box, cells, score, tuple(descriptions)))
+    return sorted(result, key=lambda item: (-item.score, item.field_id, item.box))
 
 
-def _split(values: Sequence[Any]) -> float:
-    """Return how evenly votes are split: 0 = all alike, 1 = half and half or worse."""
-    most = Counter(values).most_common(1)[0][1]
-    return min(1.0, 2 * (1 - most / len(values)))
+def _disagreement(values: Sequence[Any]) -> float:
+    """Return the disagreement of votes: 0 = unanimous, 1 = the majority has at most half."""
+    majority_count = Counter(values).most_common(1)[0][1]
+    return min(1.0, 2 * (1 - majority_count / len(values)))

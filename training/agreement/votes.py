@@ -11,7 +11,7 @@ from annotation_store.records import Box, Cell
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 from training.agreement.consensus import majority
-from training.agreement.project import read
+from training.agreement.project import match_project_readings
 from training.evaluation.metrics import TrueCell
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ class Votes:
     Attributes
     ----------
     box
-        The mean of their boxes; that of the consensus, where it is one.
+        The mean of their boxes, or that of the consensus.
     shares
-        ``"class"`` or an attribute's name to the share of the votes that each value has, the greatest first.
-        Values without a vote are absent.
+        ``"class"`` or an attribute's name to each value's share of the votes, the majority first. Values
+        without votes are absent.
     """
 
     box: Box
@@ -38,12 +38,12 @@ class Votes:
 
     @property
     def contested(self) -> dict[str, Mapping[str, float]]:
-        """The shares of what the readings differ on."""
+        """The shares of the class and attributes on which the readings disagree."""
         return {name: shares for name, shares in self.shares.items() if len(shares) > 1}
 
     @property
     def ties(self) -> dict[str, tuple[str, ...]]:
-        """The values with most votes, of what several have as many of."""
+        """The tied values, for the class and attributes without a majority."""
         tied = {
             name: tuple(value for value, share in shares.items() if share == max(shares.values()))
             for name, shares in self.shares.items()
@@ -51,40 +51,40 @@ class Votes:
         return {name: values for name, values in tied.items() if len(values) > 1}
 
     def labels(self, cell: Cell) -> tuple[str | None, dict[str, str]]:
-        """Return class and attributes of the cell: the first value of what was voted on, else its own."""
+        """Return class and attributes of the cell: the majority value if there are votes, else its own."""
         first = {name: next(iter(shares)) for name, shares in self.shares.items()}
         return first.pop(CLASS, cell.cell_class), {**cell.attributes, **first}
 
 
-def true_cell(cell: Cell, counted: Votes | None) -> TrueCell:
-    """Return a cell as truth: by most votes, if there are any."""
-    if counted is None:
+def true_cell(cell: Cell, cell_votes: Votes | None) -> TrueCell:
+    """Return a cell as ground truth: by majority vote, if there are votes."""
+    if cell_votes is None:
         return TrueCell(cell.box, cell.cell_class, cell.attributes)
-    return TrueCell(counted.box, *counted.labels(cell), counted.ties)
+    return TrueCell(cell_votes.box, *cell_votes.labels(cell), cell_votes.ties)
 
 
 def votes(project: Project) -> dict[int, Votes]:
     """Return the votes on the cells of the current reading that others have boxed too, by the cell's id.
 
-    Every reading has one vote on each cell that it has boxed in an area that it has finished; a reading of
-    no person (a consensus) has none. Missing values, *unsure* and class groups are not votes. What a person
-    has changed in a consensus stands as it is.
+    Every reading has one vote on each cell that it has boxed in its finished area; a reading without an
+    annotator (a consensus) has none. Missing values, *unsure* and class groups are not votes. Labels that a
+    person has changed in a consensus are final.
     """
-    own, schema = project.reading.id, project.schema
+    current, schema = project.reading.id, project.schema
     readers = {one.id for one in project.readings.all() if one.annotator}
-    if not readers - {own}:
+    if not readers - {current}:
         return {}
-    found = {}
-    for unit in read(project, sorted(readers | {own})).units:
-        cell = unit.cells.get(own)
+    votes_by_cell = {}
+    for unit in match_project_readings(project, sorted(readers | {current})).units:
+        cell = unit.cells.get(current)
         voters = [one for reading, one in unit.cells.items() if reading in readers]
         if cell is None or all(one is cell for one in voters):
             continue
-        if own in readers:
-            found[cell.id] = Votes(unit.box, _shares(voters, schema))
+        if current in readers:
+            votes_by_cell[cell.id] = Votes(unit.box, _shares(voters, schema))
         else:
-            found[cell.id] = Votes(cell.box, _shares(voters, schema, consensus=cell))
-    return found
+            votes_by_cell[cell.id] = Votes(cell.box, _shares(voters, schema, consensus=cell))
+    return votes_by_cell
 
 
 def _shares(
@@ -92,14 +92,14 @@ def _shares(
 ) -> dict[str, dict[str, float]]:
     shares = {}
     for name in (CLASS, *schema.attribute_names):
-        values = [value for one in voters if (value := _value(one, name)) is not None]
+        values = [value for voter in voters if (value := _value(voter, name)) is not None]
         groups = schema if name == CLASS else None
         if consensus is not None and _value(consensus, name) != majority(values, groups):
-            continue  # a person has decided it
-        cast = Counter(v for v in values if v != UNSURE and not (groups is not None and groups.is_group(v)))
-        if cast:
-            order = sorted(cast, key=lambda value: (-cast[value], value))
-            shares[name] = {value: cast[value] / cast.total() for value in order}
+            continue  # a person has changed it
+        counts = Counter(v for v in values if v != UNSURE and not (groups is not None and groups.is_group(v)))
+        if counts:
+            order = sorted(counts, key=lambda value: (-counts[value], value))
+            shares[name] = {value: counts[value] / counts.total() for value in order}
     return shares
 
 

@@ -80,7 +80,7 @@ def train(run: str, versions: Mapping[str, str], request: Mapping[str, Any], top
             asked["init"] = str(folder / asked["start"])
         asked.pop("start", None)
         asked["project"] = str(folder)
-        done = run_worker(TrainRequest(**asked), on_message=hear, unwanted=unwanted, threads=threads())
+        done = run_worker(TrainRequest(**asked), on_message=hear, should_cancel=unwanted, threads=threads())
         model = folder / "models" / str(done.model_id)
         files = {name: (model / name).read_bytes() for name in RESULT}
         return {"done": done.model_dump(mode="json"), "files": files, "notices": notices}

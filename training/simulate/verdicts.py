@@ -1,4 +1,4 @@
-"""What a reviewer who knows the truth decides on suggestions."""
+"""Decisions of a reviewer with access to the ground truth on suggestions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from annotation_store.geometry import SAME_CELL, iou_matrix
 from annotation_store.records import Box, Proposal, RejectionReason
 from training.evaluation.metrics import TrueCell
 
-NEARLY = 0.3
-"""Overlap from which it means a cell, but with a bad box."""
+BAD_BOX_IOU = 0.3
+"""Minimum IoU with a true cell of a suggestion that is rejected for its bad box."""
 
 
 class Action(StrEnum):
-    """What the reviewer does with a suggestion."""
+    """Decision on a suggestion."""
 
     ACCEPT = "accept"
     CORRECT = "correct"
@@ -26,20 +26,19 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the reviewer decides on one suggestion; for a correction, the true values.
+    """Decision on one suggestion, with the true values for a correction.
 
     Attributes
     ----------
     attributes
-        Of a correction: each attribute the truth knows, and ``None`` for each that the suggestion guesses
-        and the truth does not know.
+        For a correction: all attributes in the truth, and ``None`` for predicted ones that are not in it.
     box
-        Of a correction: the true box, where the suggested one is not good enough.
+        For a correction: the true box, if the suggested one is not good enough.
     cell
-        Which of the true cells it shows; ``None`` if it is rejected.
+        Index of the matched true cell; ``None`` if it is rejected.
     wrong, unsaid
-        Of a correction: the parts that the suggestion has wrong (``"box"``, ``"class"``, attributes), and
-        those that the truth knows and it says nothing of.
+        For a correction: the parts with a wrong prediction (``"box"``, ``"class"``, attributes), and those in
+        the truth without a prediction.
     """
 
     action: Action
@@ -62,11 +61,11 @@ def judge(
 ) -> list[Verdict]:
     """Decide on the suggestions of one field.
 
-    Each is judged with its own truth alone: with an overlap (IoU) of 0.5 or more with a true cell not
-    annotated yet, it is accepted when class and all attributes known in the truth agree (missing in the
-    truth is agreement), else corrected to the true values; where the truth has no class at all, class and
-    attributes are left missing rather than taken from the model: a correction. A cell annotated already
-    makes it a duplicate, an overlap of 0.3 to 0.5 a bad box, and all else not a cell.
+    A suggestion with an IoU of at least 0.5 with a true cell that is not annotated yet is accepted if its
+    class and all attributes in the truth agree (missing ones agree), otherwise corrected to the true values;
+    if the true cell has no class, class and attributes are cleared, not taken from the model: a correction.
+    If the cell is annotated already, it is rejected as duplicate, with an IoU of 0.3 to 0.5 as bad box, and
+    otherwise as not a cell.
 
     Parameters
     ----------
@@ -77,9 +76,9 @@ def judge(
     annotated
         Boxes of the cells that are annotated already.
     members
-        The classes that a name stands for: a class for itself, a class group for its classes.
+        Returns the classes of a label: a class itself, or the classes of a group.
     good_box
-        Overlap below which the box is put right too; at `SAME_CELL` boxes are never redrawn.
+        IoU below which the box is corrected too; at `SAME_CELL` boxes are never corrected.
 
     Returns
     -------
@@ -87,23 +86,25 @@ def judge(
         One for each proposal, in their order.
     """
     boxes = np.array([cell.box for cell in truth])
-    taken = np.isin(np.arange(len(truth)), list(already(truth, annotated)))
+    matched = np.isin(np.arange(len(truth)), list(annotated_cells(truth, annotated)))
     verdicts = []
     for proposal, overlap in zip(
         proposals, iou_matrix(np.array([p.box for p in proposals]), boxes), strict=True
     ):
-        free = np.where(taken, 0.0, overlap)
-        place = int(free.argmax()) if len(free) else -1
-        if place >= 0 and free[place] >= SAME_CELL:
-            taken[place] = True
-            verdicts.append(_look(proposal, truth[place], place, members, float(free[place]) >= good_box))
+        free_overlap = np.where(matched, 0.0, overlap)
+        index = int(free_overlap.argmax()) if len(free_overlap) else -1
+        if index >= 0 and free_overlap[index] >= SAME_CELL:
+            matched[index] = True
+            verdicts.append(
+                _compare(proposal, truth[index], index, members, float(free_overlap[index]) >= good_box)
+            )
         else:
             verdicts.append(Verdict(Action.REJECT, _reason(float(overlap.max(initial=0.0)))))
     return verdicts
 
 
-def already(truth: Sequence[TrueCell], annotated: Sequence[Box]) -> set[int]:
-    """Return which true cells are annotated: for each box, the one it overlaps most, by `SAME_CELL`."""
+def annotated_cells(truth: Sequence[TrueCell], annotated: Sequence[Box]) -> set[int]:
+    """Return the indices of true cells that are annotated: for each box, the best match with `SAME_CELL`."""
     if not truth or not annotated:
         return set()
     overlaps = iou_matrix(np.array(annotated), np.array([cell.box for cell in truth]))
@@ -113,40 +114,40 @@ def already(truth: Sequence[TrueCell], annotated: Sequence[Box]) -> set[int]:
 def _reason(overlap: float) -> RejectionReason:
     if overlap >= SAME_CELL:
         return RejectionReason.DUPLICATE
-    return RejectionReason.BAD_BOX if overlap >= NEARLY else RejectionReason.NOT_A_CELL
+    return RejectionReason.BAD_BOX if overlap >= BAD_BOX_IOU else RejectionReason.NOT_A_CELL
 
 
-def _look(
+def _compare(
     proposal: Proposal,
     true: TrueCell,
-    place: int,
+    index: int,
     members: Callable[[str], Sequence[str]],
     good_box: bool,
 ) -> Verdict:
-    guessed = proposal.best_attributes
+    predicted = proposal.best_attributes
     wrong = [] if good_box else ["box"]
-    unsaid = []
+    missing = []
     if true.cell_class is None:
         wrong += ["class"] if proposal.stated_class is not None else []
-        wrong += [name for name in guessed if name not in true.attributes]
+        wrong += [name for name in predicted if name not in true.attributes]
     elif proposal.stated_class is None:
-        unsaid.append("class")
+        missing.append("class")
     elif proposal.stated_class not in members(true.cell_class):
         wrong.append("class")
     for name, value in true.attributes.items():
-        if name not in guessed:
-            unsaid.append(name)
-        elif guessed[name] != value:
+        if name not in predicted:
+            missing.append(name)
+        elif predicted[name] != value:
             wrong.append(name)
-    if not wrong and not unsaid:
-        return Verdict(Action.ACCEPT, cell=place)
-    values: dict[str, str | None] = dict.fromkeys(guessed)
+    if not wrong and not missing:
+        return Verdict(Action.ACCEPT, cell=index)
+    values: dict[str, str | None] = dict.fromkeys(predicted)
     return Verdict(
         Action.CORRECT,
         cell_class=true.cell_class,
         attributes=values | dict(true.attributes),
         box=None if good_box else true.box,
-        cell=place,
+        cell=index,
         wrong=tuple(wrong),
-        unsaid=tuple(unsaid),
+        unsaid=tuple(missing),
     )

@@ -23,7 +23,7 @@ from annotation_store.files.layout import ENGINE
 from bench import project, tables
 from bench.cache import sources
 from bench.data import load_fields, studied
-from training.client import StayingWorker
+from training.client import PersistentWorker
 from training.cluster.connection import QUIET
 from training.protocol import Message, PredictRequest, Progress, Started
 
@@ -71,7 +71,7 @@ def measure(files: Sequence[Path], *, repeats: int) -> list[dict[str, Any]]:
         made = project.new(folder)
         made.fields.add(list(files))
         made.close()
-        client = kept.enter_context(StayingWorker())
+        client = kept.enter_context(PersistentWorker())
         clusters = {n: kept.enter_context(_workers(n)) for n in counts}
 
         def predict(n: int, half: Callable[[], None] | None = None) -> float:

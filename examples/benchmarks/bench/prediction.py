@@ -22,7 +22,7 @@ from bench import project, stock, tables
 from bench.cache import sources
 from bench.data import Field, load_fields, sample, studied
 from bench.scores import score_classes
-from training.client import StayingWorker
+from training.client import PersistentWorker
 from training.protocol import Message, PredictRequest, Started
 
 SIZE = 448
@@ -46,7 +46,7 @@ class Ours:
     def __init__(self, folder: Path, *, with_torch: bool) -> None:
         self.folder, self._with_torch = folder, with_torch
         self.project = project.new(folder / "project")
-        self._worker = StayingWorker()
+        self._worker = PersistentWorker()
         self._process: psutil.Process | None = None
 
     def __call__(self, files: Sequence[Path]) -> tuple[float, float]:

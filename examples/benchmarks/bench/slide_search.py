@@ -23,7 +23,7 @@ from annotation_store.geometry import SAME_CELL, iou_matrix
 from bench import project, tables
 from bench.cache import Cache
 from bench.data import Field
-from training.client import StayingWorker
+from training.client import PersistentWorker
 from training.protocol import PredictRequest
 
 _FIELD_UM = 104.0
@@ -197,7 +197,7 @@ def measure(file: Path, truth: Sequence[Any], *, runs: int, many: int) -> dict[s
     many
         Fields to compare with.
     """
-    with tempfile.TemporaryDirectory(prefix="lld-slide-") as place, StayingWorker() as worker:
+    with tempfile.TemporaryDirectory(prefix="lld-slide-") as place, PersistentWorker() as worker:
         made = project.new(Path(place) / "project")
         with made:
             (slide,) = made.fields.add([file]).added

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.client import StayingWorker
+from training.client import PersistentWorker
 
-_worker = StayingWorker()  # it ends when this process has gone, and its input with it
+_worker = PersistentWorker()  # it ends when this process has gone, and its input with it
 ask, leave = _worker.ask, _worker.leave
