@@ -48,7 +48,7 @@ from training.engine.recipe import embed_cells, estimate_domain_shifts, remember
 from training.evaluation.metrics import TrueCell, summarise
 from training.inference.measure import fit_calibration, judge
 from training.inference.predict import propose_raw
-from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place, write_model
+from training.models.model import LearnedModel, adapt, new_model, read_model, starter_place, write_model
 from training.models.pretrained import with_coco_weights
 from training.networks.devices import choose_device, make_deterministic, set_threads
 from training.networks.vocabulary import Vocabulary
@@ -226,7 +226,7 @@ def begin(args: argparse.Namespace) -> LearnedModel:
     vocabulary = Vocabulary.from_schema(load_schema("lld"))
     if args.init:
         parent = read_model(args.init)
-        model = adapted(parent, vocabulary)
+        model = adapt(parent, vocabulary)
         model.card = parent.card
         model.taught_before = {}  # by the same cells
         return model
@@ -295,7 +295,7 @@ def learn_cells(
     print(f"{len(patches)} cells with labels", flush=True)
     if steps:
         Loop(model, [], patches, looks(steps, seed)).run(on_step=Teller())
-    model.teach(patches.labels.allowed)
+    model.record_training(patches.labels.allowed)
     kept = [(field, one) for field, one in known if is_kept(field.name)]
     remember(model, embed_cells(model, [one for _, one in kept], seed=seed), seed=seed)
     estimate_domain_shifts(model, [one for _, one in kept], seed=seed)

@@ -29,8 +29,8 @@ from training.models.calibration import Calibration
 from training.models.memory import source_of
 from training.models.model import (
     LearnedModel,
-    adapted,
-    by_appearance,
+    adapt,
+    describe_by_appearance,
     new_model,
     read_model,
     starter_place,
@@ -78,7 +78,7 @@ def test_rotated_cells_look_the_same_and_others_differ() -> None:
 def test_features_of_a_model_never_taught_are_not_those_of_its_trunk() -> None:
     model = new_model(WORDS)
     trunk = model.trunk_digest()
-    by_appearance(model)
+    describe_by_appearance(model)
     assert isinstance(model.describer, AppearanceDescriber)
     assert model.trunk_digest() != trunk
     found = features_of(model.describer, [cell((90, 50, 140), 25)] * 3, [0.5, 1.0, 2.0])
@@ -96,7 +96,7 @@ PALE, DARK = (150, 80, 120), (90, 50, 140)
 @pytest.fixture(scope="module")
 def taught() -> LearnedModel:
     """A model that began untaught, after a round with pale monocytes and dark, small lymphocytes."""
-    model = adapted(by_appearance(new_model(WORDS, size=160)), WORDS, source=7)
+    model = adapt(describe_by_appearance(new_model(WORDS, size=160)), WORDS, source=7)
     model.detector.load_state_dict(read_model(starter_place()).detector.state_dict())  # one that finds cells
     crops = [cell(PALE, 26, seed) for seed in range(8)] + [cell(DARK, 18, seed) for seed in range(8)]
     of = ["Monocyte"] * 8 + ["Lymphocyte"] * 8
@@ -121,7 +121,7 @@ def said(model: LearnedModel) -> list[torch.Tensor]:
     with torch.inference_mode():
         shown = np.stack([cell(PALE, 26, 99), cell(DARK, 18, 98)])
         crops = torch.from_numpy(shown).permute(0, 3, 1, 2).float() / 255
-        return list(model.evaluating().describer(crops, torch.full((2,), 0.5)))
+        return list(model.eval().describer(crops, torch.full((2,), 0.5)))
 
 
 def found(model: LearnedModel) -> RawProposals:
@@ -147,7 +147,7 @@ def test_what_a_round_taught_by_the_stain_comes_back_from_its_files(
 def test_the_next_round_sees_by_the_stain_too_and_heads_claim_nothing(
     taught: LearnedModel,
 ) -> None:
-    child = adapted(taught, WORDS, source=8)
+    child = adapt(taught, WORDS, source=8)
     assert not child.sees_by_trunk
     assert len(child.memory) == 16
     assert child.describer.is_by_discriminant(0)
@@ -214,7 +214,7 @@ def test_boxes_from_the_stain_that_a_round_leaves_are_named_by_what_it_learnt(
         project.fields.add(sample.fields()[:1])
         known, heard = knowledge(project), Heard()
         for source in (source_of(project.uid), 8):
-            model = adapted(taught, WORDS, source)
+            model = adapt(taught, WORDS, source)
             model.calibration = Calibration(intercept=-50.0)  # it finds nothing
             films = Films(project, model, known)
             suggest_on(project, model, 1, known, heard, films=films, min_confidence=0.25)  # type: ignore[arg-type]

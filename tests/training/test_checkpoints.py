@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from training.engine.losses import MaskedDetectionLoss
-from training.models.model import ModelError, adapted, new_model, read_model, write_model
+from training.models.model import ModelError, adapt, new_model, read_model, write_model
 from training.models.pretrained import load_weights, with_coco_weights
 from training.models.ultralytics_checkpoints import read_checkpoint
 from training.networks.architectures import ARCHITECTURES
@@ -278,17 +278,17 @@ def test_detectors_with_distributions_of_sides_learn_and_find(name: Any) -> None
 def test_a_model_keeps_its_detector_through_file_copy_and_other_words(
     tmp_path: Path, words: Vocabulary
 ) -> None:
-    model = new_model(words, size=96, architecture="yolov8n").evaluating()
+    model = new_model(words, size=96, architecture="yolov8n").eval()
     card = write_model(model, tmp_path / "model.safetensors", tmp_path / "model.json")
     assert card["detector"] == "yolov8n"
     read = read_model(tmp_path)
-    child = adapted(read.clone(), Vocabulary(("Blast",), {}, {}))
+    child = adapt(read.clone(), Vocabulary(("Blast",), {}, {}))
     assert child.architecture == read.architecture == "yolov8n"
     pixels = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         expected = model.detector.half().float()(pixels)[0]
         for one in (read, child):
-            assert torch.equal(one.evaluating().detector(pixels)[0], expected)
+            assert torch.equal(one.eval().detector(pixels)[0], expected)
     crops = torch.rand(2, 3, 112, 112)
     assert child.describer(crops, torch.zeros(2))[0].shape == (2, 1)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training.engine.data import log_priors
-from training.models.model import adapted, new_model
+from training.models.model import adapt, new_model
 from training.networks.describer import description_loss
 from training.networks.vocabulary import Vocabulary
 
@@ -74,7 +74,7 @@ def test_rare_values_weigh_more_when_balanced() -> None:
 )
 def test_any_schema_will_do(classes: tuple[str, ...], attributes: dict[str, tuple[str, ...]]) -> None:
     words = Vocabulary(classes, {}, attributes)
-    model = new_model(words).evaluating()
+    model = new_model(words).eval()
     out = model.describer(torch.rand(2, 3, 112, 112), torch.zeros(2))
     assert [o.shape[1] for o in out] == [len(v) for v in words.heads]
 
@@ -90,7 +90,7 @@ def test_heads_move_between_schemas_by_name(words: Vocabulary) -> None:
         groups={},
         attributes={"vacuoles": ("many", "absent"), "shape": ("round", "odd")},
     )
-    child = adapted(parent, other)
+    child = adapt(parent, other)
     old, new = parent.describer.heads, child.describer.heads
     assert torch.equal(new[0].weight[1], old[0].weight[0])  # Neutrophil
     assert not new[0].weight[0].any()  # Monocyte is new: no opinion

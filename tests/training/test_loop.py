@@ -13,7 +13,7 @@ import torch
 from training.engine.data import cut_patches, prepare_field
 from training.engine.loop import DivergedError, LearningConfig, Loop, StepReport, StoppedError
 from training.engine.presets import CellsFound, settings
-from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place
+from training.models.model import LearnedModel, adapt, new_model, read_model, starter_place
 from training.networks.vocabulary import Vocabulary
 
 from .conftest import weights
@@ -38,7 +38,7 @@ def test_an_epoch_is_one_view_of_every_field(words: Vocabulary, make_field: Any)
 def test_learning_lowers_the_loss(words: Vocabulary, make_field: Any) -> None:
     reports: list[StepReport] = []
     config = dataclasses.replace(TINY, epochs=10, describer_rate=1e-4, head_rate=3e-3, frozen_norms=True)
-    model = adapted(read_model(starter_place()), words)
+    model = adapt(read_model(starter_place()), words)
     make(model, make_field, config).run(on_step=reports.append)
     assert reports[-1].losses["class"] < 0.7 * reports[0].losses["class"]
 

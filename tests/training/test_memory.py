@@ -44,14 +44,14 @@ def test_many_cells_of_a_project_are_remembered_as_few() -> None:
 def test_a_project_forgets_what_it_said_before(words: Vocabulary) -> None:
     both = memory([[0, 0, 0]], source=1).with_cells(np.ones((2, 3)), np.ones((2, 3), np.int16), 2)
     assert len(both) == 3
-    assert len(both.without(2)) == 1
-    assert len(both.without(None)) == 3
+    assert len(both.without_source(2)) == 1
+    assert len(both.without_source(None)) == 3
     assert source_of("a") != source_of("b")
 
 
 def test_labels_move_between_vocabularies_by_name(words: Vocabulary) -> None:
     # words: class Neutrophil Lymphoblast Myeloblast; size small large; vacuoles absent some many
-    told = memory([[0, 1, 2], [1, 0, -1], [-1, -1, 0]]).in_words(words, OTHER)
+    told = memory([[0, 1, 2], [1, 0, -1], [-1, -1, 0]]).translate(words, OTHER)
     assert told.labels.tolist() == [[1, 0], [-1, 1]]
     assert told.features[:, 0].tolist() == [0, 2]
 
@@ -67,7 +67,7 @@ def test_a_label_of_several_values_is_no_single_label() -> None:
 )
 def test_a_foreign_memory_is_refused(words: Vocabulary, told: Memory) -> None:
     with pytest.raises(ValueError, match="memory"):
-        told.fitting(words, 4)
+        told.validated(words, 4)
     if len(told):
         with pytest.raises(ValueError, match="memory"):
-            told.fitting(words, 3)
+            told.validated(words, 3)

@@ -39,7 +39,7 @@ class Describer(nn.Module):
         super().__init__()
         self.centres = nn.Parameter(torch.from_numpy(CENTRES[:values].astype(np.float32)))
 
-    def decide(self, features: torch.Tensor) -> list[torch.Tensor]:
+    def combined_logits(self, features: torch.Tensor) -> list[torch.Tensor]:
         return [-0.5 * torch.cdist(features, self.centres) ** 2]
 
     def is_by_discriminant(self, head: int) -> bool:
@@ -69,9 +69,9 @@ def test_taught_cells_are_flagged_as_seldom_as_is_said_and_others_mostly(novelty
 class Fitted(Describer):
     """One of which only a discriminant decides, as sure of the cells that it was fitted on as one can be."""
 
-    def decide(self, features: torch.Tensor) -> list[torch.Tensor]:
+    def combined_logits(self, features: torch.Tensor) -> list[torch.Tensor]:
         off = torch.cdist(features, torch.from_numpy(memory().features.astype(np.float32))).amin(1)
-        return [super().decide(features)[0] * torch.where(off < 0.5, 1.0, 0.001)[:, None]]
+        return [super().combined_logits(features)[0] * torch.where(off < 0.5, 1.0, 0.001)[:, None]]
 
     def is_by_discriminant(self, head: int) -> bool:
         return True
@@ -150,13 +150,13 @@ def test_without_enough_cells_of_two_classes_nothing_is_said() -> None:
     assert Novelty.from_memory(memory(MIN_CELLS // CLASSES - 1), 0, DESCRIBER) is None
     assert Novelty.from_memory(memory(), 1, DESCRIBER) is None  # a head without labels
     whole = memory()
-    assert Novelty.from_memory(whole.of(np.flatnonzero(whole.labels[:, 0] == 2)), 0, DESCRIBER) is None
+    assert Novelty.from_memory(whole.subset(np.flatnonzero(whole.labels[:, 0] == 2)), 0, DESCRIBER) is None
 
 
 def test_a_class_of_one_remembered_cell_does_no_harm() -> None:
     whole = memory()
     few = Novelty.from_memory(
-        whole.of(np.arange(CLASSES * 30 - 29)), 0, DESCRIBER
+        whole.subset(np.arange(CLASSES * 30 - 29)), 0, DESCRIBER
     )  # one cell of the last class
     assert few is not None
     assert few.values.tolist() == [0, 1, 2]

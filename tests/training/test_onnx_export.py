@@ -20,7 +20,7 @@ from napari_lld import sample
 from training.evaluation.open_set import given_taught
 from training.inference.onnx_export import OnnxError, _compare, _Whole, describe_export, export_onnx
 from training.inference.predict import calibrated, cell_sides, propose_raw
-from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place
+from training.models.model import LearnedModel, adapt, new_model, read_model, starter_place
 from training.networks.vocabulary import Vocabulary
 from training.protocol import ExportModelRequest
 from training.worker.channel import Channel
@@ -52,10 +52,10 @@ def model() -> LearnedModel:
     renamed = Vocabulary(
         known.classes, {}, {first: known.attributes[first], "boxes": words.attributes["boxes"]}
     )
-    between = adapted(starter, Vocabulary(known.classes, {}, dict(list(known.attributes.items())[:2])))
+    between = adapt(starter, Vocabulary(known.classes, {}, dict(list(known.attributes.items())[:2])))
     between.vocabulary = renamed
     between.taught["boxes"] = between.taught[second]
-    child = adapted(between, words).evaluating()
+    child = adapt(between, words).eval()
     child.calibration = starter.calibration
     return child
 
@@ -108,7 +108,7 @@ def test_the_file_says_what_its_outputs_mean(model: LearnedModel, exported: Path
 
 
 def test_a_model_without_words_and_with_another_detector_is_a_detector_alone() -> None:
-    model = new_model(Vocabulary((), {}, {}), size=96, architecture="yolov8n").evaluating()
+    model = new_model(Vocabulary((), {}, {}), size=96, architecture="yolov8n").eval()
     graph = onnx.load_from_string(export_onnx(model))
     assert [one.name for one in graph.graph.input] == ["pixels"]
     assert [one.name for one in graph.graph.output] == ["boxes", "confidence"]

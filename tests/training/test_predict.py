@@ -39,7 +39,7 @@ def test_suppression_keeps_the_better_of_two_that_overlap() -> None:
 
 def test_raw_outputs_become_calibrated_probabilities_by_name(words: Vocabulary) -> None:
     model = new_model(words)
-    model.teach([np.ones((2, len(values)), bool) for values in words.heads])
+    model.record_training([np.ones((2, len(values)), bool) for values in words.heads])
     model.calibration = Calibration(1.0, 0.0, {"size": 2.0})
     raw = RawProposals(
         np.array([[0, 0, 40, 40], [50, 50, 40, 40]], np.float32),
@@ -57,7 +57,7 @@ def test_raw_outputs_become_calibrated_probabilities_by_name(words: Vocabulary) 
 
 def test_of_a_cell_that_stands_out_the_class_is_less_certain_but_no_value(words: Vocabulary) -> None:
     model = new_model(words)
-    model.teach([np.ones((2, len(values)), bool) for values in words.heads])
+    model.record_training([np.ones((2, len(values)), bool) for values in words.heads])
     model.sets = Sets({"class": HeadSets(0.95), "size": HeadSets(0.95)})
     logits = [np.array([[9.0, 0, 0]] * 3), np.array([[9.0, 0]] * 3), np.zeros((3, 3))]
     boxes = np.array([[50 * i, 0, 40, 40] for i in range(3)], np.float32)
@@ -79,7 +79,7 @@ def test_of_a_cell_that_stands_out_the_class_is_less_certain_but_no_value(words:
 
 def test_where_nothing_was_checked_no_class_or_value_is_sure_and_the_order_stays(words: Vocabulary) -> None:
     model = new_model(words)
-    model.teach(
+    model.record_training(
         [
             np.array([[True, False, False], [False, True, False]]),  # no Myeloblast yet
             np.ones((2, 2), bool),
@@ -114,7 +114,7 @@ def test_an_attribute_may_be_called_class() -> None:
         np.array([[0, 0, 40, 40.0]]), np.array([0.9]), [np.array([[3.0, 0]]), np.array([[0, 3.0]])]
     )
     model = new_model(words)
-    model.teach([np.eye(2, dtype=bool)] * 2)
+    model.record_training([np.eye(2, dtype=bool)] * 2)
     one = calibrated(model, raw)[0]
     assert one.best_class == "A"
     assert one.best_attributes == {"class": "y"}
@@ -178,7 +178,7 @@ def test_an_unstained_field_proposes_nothing(value: int) -> None:
 
 def test_what_nobody_taught_is_never_proposed(words: Vocabulary) -> None:
     model = new_model(words)
-    model.teach(
+    model.record_training(
         [
             np.array([[True, False, False], [False, True, False]]),  # no Myeloblast yet
             np.array([[True, False]]),  # small cells only: nothing to tell apart
@@ -199,13 +199,15 @@ def test_what_nobody_taught_is_never_proposed(words: Vocabulary) -> None:
 
 def test_a_group_teaches_its_members(words: Vocabulary) -> None:
     model = new_model(words)
-    model.teach([np.array([words.targets("blast", {})[0]]), np.zeros((0, 2), bool), np.zeros((0, 3), bool)])
+    model.record_training(
+        [np.array([words.targets("blast", {})[0]]), np.zeros((0, 2), bool), np.zeros((0, 3), bool)]
+    )
     assert model.taught["class"] == {"Lymphoblast": 0.5, "Myeloblast": 0.5}
 
 
 def test_the_starter_does_not_speak_of_the_nucleolus() -> None:
     starter = read_model(starter_place())
-    silent = dict(zip(starter.vocabulary.head_names, starter.speaks(), strict=True))
+    silent = dict(zip(starter.vocabulary.head_names, starter.trained_values(), strict=True))
     assert silent["nucleolus"] is None
     assert silent["cytoplasm"] is not None
     assert not silent["cell_size"][starter.vocabulary.attributes["cell_size"].index("medium")]

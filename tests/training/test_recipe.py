@@ -16,7 +16,7 @@ from annotation_store.records import Shape
 from training.engine.data import LabelledCell, Labels, TrainingField
 from training.engine.recipe import Cells, Mixing, embed_cells, fit_heads, out_of_fold
 from training.models.memory import Memory, source_of
-from training.models.model import LearnedModel, adapted, new_model, read_model, starter_place
+from training.models.model import LearnedModel, adapt, new_model, read_model, starter_place
 from training.networks.vocabulary import Vocabulary
 
 NEW = "Eosinophil"
@@ -31,7 +31,7 @@ def start(*, knows_new: bool) -> LearnedModel:
         return starter
     own = starter.vocabulary
     without = dataclasses.replace(own, classes=tuple(name for name in own.classes if name != NEW))
-    return adapted(adapted(starter, without), own)
+    return adapt(adapt(starter, without), own)
 
 
 @cache
@@ -61,11 +61,11 @@ def part(cells: Cells, rows: np.ndarray) -> Cells:
 
 
 def named(model: LearnedModel, features: np.ndarray) -> list[str]:
-    known = model.speaks()[0]
+    known = model.trained_values()[0]
     assert known is not None
-    model.evaluating()  # as prediction does: with dropout some cells would be named by chance
+    model.eval()  # as prediction does: with dropout some cells would be named by chance
     with torch.inference_mode():
-        said = model.describer.decide(torch.from_numpy(features))[0].numpy()
+        said = model.describer.combined_logits(torch.from_numpy(features))[0].numpy()
     return [model.vocabulary.classes[i] for i in np.where(known, said, -np.inf).argmax(1)]
 
 
@@ -80,7 +80,7 @@ def test_a_class_that_the_start_never_saw_is_learnt_from_twenty_cells_and_the_ot
     cells, names = sample_cells()
     new = np.flatnonzero([name == NEW for name in names])
     old = np.flatnonzero([name != NEW for name in names])
-    model = adapted(start(knows_new=False), start(knows_new=True).vocabulary, SOURCE)
+    model = adapt(start(knows_new=False), start(knows_new=True).vocabulary, SOURCE)
     before = right(model, old)
     assert (len(new), len(old)) == (48, 96)
     assert before.total() >= 90
@@ -94,11 +94,11 @@ def test_without_a_memory_the_classes_that_a_project_does_not_show_would_be_forg
     cells, names = sample_cells()
     shown = np.flatnonzero([name in (NEW, "Lymphocyte") for name in names])
     unseen = np.flatnonzero([name in ("Neutrophil", "Monocyte", "Basophil") for name in names])
-    model = adapted(start(knows_new=False), start(knows_new=True).vocabulary, SOURCE)
+    model = adapt(start(knows_new=False), start(knows_new=True).vocabulary, SOURCE)
     before = right(model, unseen).total()
     for _ in range(3):  # rounds, each from the model of the last
         fit_heads(model, part(cells, shown))
-        model = adapted(model, model.vocabulary, SOURCE)
+        model = adapt(model, model.vocabulary, SOURCE)
     assert right(model, unseen).total() >= before - 1  # of 76
     assert before >= 71
     # and what the project taught is neither counted nor remembered three times
@@ -111,11 +111,11 @@ def test_cells_are_counted_once_though_the_schema_grows_between_rounds() -> None
     new = part(cells, np.flatnonzero([name == NEW for name in names]))
     own = start(knows_new=True).vocabulary
     more = dataclasses.replace(own, classes=(*own.classes, "Plasma cell"))
-    model = adapted(start(knows_new=False), own, SOURCE)
+    model = adapt(start(knows_new=False), own, SOURCE)
     fit_heads(model, new)
-    grown = adapted(adapted(model, more), more, SOURCE)  # as read for the new words, then to be taught
+    grown = adapt(adapt(model, more), more, SOURCE)  # as read for the new words, then to be taught
     assert grown.taught == model.taught | {"class": model.taught["class"]}
-    grown.teach([np.pad(head, ((0, 0), (0, i == 0))) for i, head in enumerate(new.labels.allowed)])
+    grown.record_training([np.pad(head, ((0, 0), (0, i == 0))) for i, head in enumerate(new.labels.allowed)])
     assert grown.taught["class"][NEW] == 48
 
 
@@ -152,7 +152,7 @@ def test_a_group_of_which_no_member_was_shown_teaches_none(words: Vocabulary) ->
     cells.labels.allowed[0][9:, 1:] = True
     fit_heads(model, cells)
     assert model.taught["class"] == {"Neutrophil": 9}
-    assert model.speaks()[0] is None
+    assert model.trained_values()[0] is None
 
 
 def test_one_value_or_no_cell_teaches_no_discriminant(words: Vocabulary) -> None:

@@ -161,7 +161,7 @@ def test_training_sees_the_working_scale(make_field: FieldMaker) -> None:
 
 def test_a_cell_of_few_pixels_gets_no_attributes(words: Vocabulary) -> None:
     model = new_model(words)
-    model.teach([np.ones((2, len(values)), bool) for values in words.heads])
+    model.record_training([np.ones((2, len(values)), bool) for values in words.heads])
     model.calibration = Calibration()
     side = MIN_ATTRIBUTE_SIDE
     raw = RawProposals(

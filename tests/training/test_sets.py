@@ -23,7 +23,7 @@ from training.evaluation.prediction_sets import (
 from training.evaluation.unchecked_films import narrows_nothing, trust_reasons
 from training.models.model import CARD, WEIGHTS, ModelError, new_model, read_model, write_model
 from training.networks.vocabulary import Vocabulary
-from training.worker.models import adapted
+from training.worker.models import adapt
 
 BOX: Box = (10.0, 10.0, 20.0, 20.0)
 WORDS = "abcd"
@@ -159,7 +159,7 @@ def test_a_model_keeps_its_sets_and_one_from_before_claims_none(tmp_path: Path) 
     )
     write_model(model, tmp_path / WEIGHTS, tmp_path / CARD)
     assert read_model(tmp_path).sets == model.sets
-    assert not adapted(model, vocabulary).sets, "a child is measured anew"
+    assert not adapt(model, vocabulary).sets, "a child is measured anew"
     card = json.loads((tmp_path / CARD).read_text())
     del card["sets"]
     (tmp_path / CARD).write_text(json.dumps(card))

@@ -38,7 +38,7 @@ def test_a_cell_of_three_readings_weighs_as_one_and_is_one_box(make_field: Any, 
     patches = cut_patches([field], words)
     assert len(patches) == len(patches.patches) == 2
     model = new_model(words)
-    model.teach(labels.allowed, labels.weights)
+    model.record_training(labels.allowed, labels.weights)
     assert model.taught["class"] == {"Neutrophil": 1.0, "Myeloblast": 1.0}
     assert model.taught["size"] == {"small": 0.667, "large": 1.333}
     counts = np.exp(log_priors(labels.allowed[1], labels.weights[:, 1]))
@@ -80,9 +80,9 @@ def looks(words: Vocabulary, features: int, rows: list[tuple[int, dict[str, floa
 
 def small(model: LearnedModel, features: np.ndarray) -> np.ndarray:
     """Give the mean probability of the size "small" for each 40 cells."""
-    model.evaluating()
+    model.eval()
     with torch.inference_mode():
-        logits = model.describer.decide(torch.from_numpy(features))[1]
+        logits = model.describer.combined_logits(torch.from_numpy(features))[1]
     return logits.softmax(1)[:, 0].reshape(-1, 40).mean(1).numpy()
 
 
@@ -117,15 +117,15 @@ def test_the_memory_keeps_shares_and_one_of_a_file_from_before_has_whole_votes(
     np.testing.assert_array_equal(again.weights, model.memory.weights)
     assert again.weights[:2, 1].tolist() == pytest.approx([2 / 3, 1 / 3], abs=1e-3)
     # for what is usual of a class, each cell counts once, with what most say
-    assert (again.settled(0) >= 0).sum() == 80
-    assert np.bincount(again.settled(1)[again.settled(1) >= 0]).tolist() == [40, 40]
+    assert (again.majority_labels(0) >= 0).sum() == 80
+    assert np.bincount(again.majority_labels(1)[again.majority_labels(1) >= 0]).tolist() == [40, 40]
     plain = again.tensors()
     del plain["weights"]
     assert (Memory.from_tensors(plain).weights == 1).all()
     assert "weights" not in Memory.from_tensors(plain).tensors()
     plain["weights"] = torch.full_like(again.tensors()["weights"], 2)
     with pytest.raises(ValueError, match="not fractions"):
-        Memory.from_tensors(plain).fitting(words, model.describer.features)
+        Memory.from_tensors(plain).validated(words, model.describer.features)
 
 
 def test_shares_move_between_vocabularies_with_their_labels(words: Vocabulary) -> None:
@@ -137,7 +137,7 @@ def test_shares_move_between_vocabularies_with_their_labels(words: Vocabulary) -
         weights=np.array([[1, 0.75, 1], [0, 0.25, 0]]),
         cell_ids=np.zeros(2, int),
     )
-    told = memory.in_words(words, other)
+    told = memory.translate(words, other)
     assert told.labels.tolist() == [[0, 1], [-1, 0]]
     assert told.weights.tolist() == [[1, 0.75], [0, 0.25]]
-    assert told.settled(1).tolist() == [1, -1]
+    assert told.majority_labels(1).tolist() == [1, -1]

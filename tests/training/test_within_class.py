@@ -17,7 +17,7 @@ from training.engine.recipe import Cells, fit_heads
 from training.engine.within_class import MIN_CELLS_PER_VALUE, fit_shift
 from training.evaluation.metrics import beyond_class, macro_f1
 from training.models.memory import source_of
-from training.models.model import LearnedModel, adapted, new_model, read_model, write_model
+from training.models.model import LearnedModel, adapt, new_model, read_model, write_model
 from training.networks.describer import Discriminant
 from training.networks.vocabulary import Vocabulary
 
@@ -82,7 +82,7 @@ def test_a_few_slips_and_classes_of_one_value_move_no_line() -> None:
 
 
 def test_a_taught_model_keeps_its_shifts_in_its_files_and_through_other_words(tmp_path: Path) -> None:
-    model = adapted(new_model(WORDS), WORDS, SOURCE)
+    model = adapt(new_model(WORDS), WORDS, SOURCE)
     fit_heads(model, cells(model.describer.features))
     assert shifts(model).abs().max() > 0.1
     write_model(model, tmp_path / "model.safetensors", tmp_path / "model.json")
@@ -93,7 +93,7 @@ def test_a_taught_model_keeps_its_shifts_in_its_files_and_through_other_words(tm
         classes=("Basophil", *WORDS.classes[::-1]),
         attributes={"size": ("a", "b"), "shape": ("folded", "other", "round")},
     )
-    other = adapted(again, turned, source_of("another"))
+    other = adapt(again, turned, source_of("another"))
     lines = other.describer.lines[2]
     assert isinstance(lines, Discriminant)
     assert torch.equal(lines.shift[1:, [2, 0]].flip(0), shifts(model))
@@ -103,11 +103,11 @@ def test_a_taught_model_keeps_its_shifts_in_its_files_and_through_other_words(tm
 
 
 def test_rounds_on_the_same_cells_do_not_count_them_again() -> None:
-    model = adapted(new_model(WORDS), WORDS, SOURCE)
+    model = adapt(new_model(WORDS), WORDS, SOURCE)
     some = cells(model.describer.features)
     fit_heads(model, some)
     before = shifts(model).clone()
-    again = adapted(model, WORDS, SOURCE)
+    again = adapt(model, WORDS, SOURCE)
     lines = again.describer.lines[1]
     assert isinstance(lines, Discriminant)
     assert not lines.shift_before.any()
@@ -116,7 +116,7 @@ def test_rounds_on_the_same_cells_do_not_count_them_again() -> None:
 
 
 def test_a_model_written_before_there_were_shifts_is_read_and_decides_as_it_did(tmp_path: Path) -> None:
-    model = adapted(new_model(WORDS), WORDS, SOURCE)
+    model = adapt(new_model(WORDS), WORDS, SOURCE)
     some = cells(model.describer.features)
     fit_heads(model, some)
     write_model(model, tmp_path / "model.safetensors", tmp_path / "model.json")
@@ -129,8 +129,12 @@ def test_a_model_written_before_there_were_shifts_is_read_and_decides_as_it_did(
     old = read_model(tmp_path)
     assert not shifts(old).any()
     shifts(model).zero_()
-    model.round_as_written()
+    model.round_to_half()
     features = torch.from_numpy(some.features)
     with torch.inference_mode():
-        both = zip(old.describer.decide(features), model.evaluating().describer.decide(features), strict=True)
+        both = zip(
+            old.describer.combined_logits(features),
+            model.eval().describer.combined_logits(features),
+            strict=True,
+        )
         assert all(torch.allclose(a, b, atol=1e-4) for a, b in both)

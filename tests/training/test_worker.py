@@ -340,7 +340,7 @@ def test_a_larger_detector_begins_with_random_weights(project: Path) -> None:
 
 def test_what_a_start_without_a_memory_forgets_is_said(project: Project, tmp_path: Path) -> None:
     old = read_model(starter_place())
-    old.memory = old.memory.of(np.zeros(0, int))
+    old.memory = old.memory.subset(np.zeros(0, int))
     write_model(old, tmp_path / "old" / "model.safetensors", tmp_path / "old" / "model.json")
     done, _ = here(quick(project, init=str(tmp_path / "old"), epochs=1, size=64, suggest=False))
     note = done.metrics["note"]

@@ -137,7 +137,7 @@ def _features(
 ) -> list[dict[str, Any]]:
     from training.inference.predictor import boxes_seen
 
-    model.evaluating()
+    model.eval()
     found = []
     for image, item in zip(images, items, strict=True):
         boxes = [(float(x), float(y), float(w), float(h)) for x, y, w, h in item["boxes"]]
@@ -269,15 +269,15 @@ def _learned(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
     shown = copy.copy(learned)
     shown.size, shown.sides = int(model["size"]), (float(model["sides"][0]), float(model["sides"][1]))
     if model.get("by_appearance") and shown.never_taught:
-        from training.models.model import by_appearance
+        from training.models.model import describe_by_appearance
 
-        by_appearance(shown)
+        describe_by_appearance(shown)
     return shown
 
 
 def _read_model(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
     from training.inference.engine import remember_files
-    from training.models.model import CARD, WEIGHTS, in_words, read_model, starter_place
+    from training.models.model import CARD, WEIGHTS, read_model, starter_place, with_vocabulary
     from training.networks.devices import choose_device
     from training.networks.vocabulary import Vocabulary
 
@@ -291,7 +291,7 @@ def _read_model(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel
         place.mkdir(exist_ok=True)
         (place / WEIGHTS).write_bytes(weights)
         (place / CARD).write_bytes(bytes(model["card"]))
-    learned = in_words(read_model(place), Vocabulary.from_dict(model["vocabulary"]))
+    learned = with_vocabulary(read_model(place), Vocabulary.from_dict(model["vocabulary"]))
     graphs = own / "engine"
     if model.get("graphs") is not None:
         try:
@@ -301,7 +301,7 @@ def _read_model(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel
             pass
     remember_files(learned, place, graphs)
     learned.to(choose_device(str(model.get("device", "auto"))))
-    return learned.evaluating()
+    return learned.eval()
 
 
 @functools.cache

@@ -386,8 +386,8 @@ class Loop:
         """Load the averaged weights into the model."""
         self._model.load_tensors(self._average)
         if len(self._patches):
-            self._model.teach(self._patches.labels.allowed, self._patches.labels.weights)
-        self._model.evaluating()
+            self._model.record_training(self._patches.labels.allowed, self._patches.labels.weights)
+        self._model.eval()
 
     # --- time and state ----------------------------------------------------------------------------------
 

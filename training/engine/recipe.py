@@ -25,7 +25,7 @@ from training.engine.data import Labels, TrainingField, each_cell, labelled_cell
 from training.engine.new_attribute import LogisticFit, fit_logistic
 from training.engine.within_class import classes_of, fit_shift
 from training.models.memory import OUTSIDE, Memory, single_labels
-from training.models.model import LearnedModel, adapted
+from training.models.model import LearnedModel, adapt
 from training.networks.describer import NEVER, Discriminant, cut_crop, features_of
 from training.networks.devices import to_tensor
 from training.networks.vocabulary import Vocabulary
@@ -91,7 +91,7 @@ def embed_cells(
     embed
         Return the features of cells of fields, given by their indices; ``None`` = compute them here.
     """
-    model.evaluating()  # in training mode, batch norms would mix the cells of a batch
+    model.eval()  # in training mode, batch norms would mix the cells of a batch
     chosen, labels = labelled_cells(fields, model.vocabulary, most=most, seed=seed)
     features = [np.zeros((0, model.describer.features), np.float32)]
     if embed is not None:
@@ -218,7 +218,7 @@ def fit_heads(
     Parameters
     ----------
     model
-        Made by `adapted` for the project: the cells of the same project in its memory are not used.
+        Made by `adapt` for the project: the cells of the same project in its memory are not used.
     cells
         The project's, from `embed_cells`.
     mixing
@@ -230,8 +230,8 @@ def fit_heads(
     dict
         Head index to its mixing.
     """
-    model.evaluating()
-    memory = model.memory.without(model.source)
+    model.eval()
+    memory = model.memory.without_source(model.source)
     rows = _join_memory(cells, memory, seed)
     own_labels = rows.labels[: len(cells.labels.cell_ids)]
     mixed: dict[int, Mixing] = {}
@@ -240,7 +240,7 @@ def fit_heads(
         mixed = _fit_discriminants(model, rows, cells.labels.cell_ids, memory.looks, mixing or {})
     model.memory = _add_to_memory(memory, cells, own_labels, model.source, seed)
     # a group without a label of any member counts for none of them
-    model.teach(
+    model.record_training(
         [own_labels[:, i, None] == np.arange(len(values)) for i, values in enumerate(model.vocabulary.heads)],
         cells.labels.weights,
     )
@@ -266,10 +266,10 @@ def out_of_fold(model: LearnedModel, cells: Cells, source: int, *, seed: int = 0
         Per head probabilities ``(n, K)``, 0 for values without any other cell; ``None`` if fewer than
         `MIN_CELLS_TO_SELECT` cells have a label.
     """
-    probe = adapted(model, model.vocabulary, source).evaluating()
+    probe = adapt(model, model.vocabulary, source).eval()
     if len(np.unique(cells.units)) < 2:
         cells = replace(cells, units=np.arange(len(cells.units)).astype(str))
-    memory = probe.memory.without(source)
+    memory = probe.memory.without_source(source)
     rows = _join_memory(cells, memory, seed)
     predictions: list[np.ndarray | None] = [None] * rows.labels.shape[1]
     if not (rows.labels >= 0).any():

@@ -74,7 +74,9 @@ class _Whole(nn.Module):
         self.limit = float(torch.logit(torch.tensor(1 - MIN_PROBABILITY, dtype=torch.float64)))
         names = model.vocabulary.head_names
         self.temperatures = [model.calibration.temperatures.get(name, 1.0) for name in names]
-        self.known = [None if k is None else torch.from_numpy(k).nonzero()[:, 0] for k in model.speaks()]
+        self.known = [
+            None if k is None else torch.from_numpy(k).nonzero()[:, 0] for k in model.trained_values()
+        ]
 
     def forward(
         self, pixels: torch.Tensor, crops: torch.Tensor | None = None, sizes: torch.Tensor | None = None
@@ -92,7 +94,9 @@ def describe_export(model: LearnedModel) -> dict[str, Any]:
     """Return what an exported file says of itself: how to prepare pixels, and what its outputs mean."""
     heads: list[dict[str, Any]] = []
     vocabulary = model.vocabulary
-    for name, values, known in zip(vocabulary.head_names, vocabulary.heads, model.speaks(), strict=True):
+    for name, values, known in zip(
+        vocabulary.head_names, vocabulary.heads, model.trained_values(), strict=True
+    ):
         if known is not None:
             is_class = bool(vocabulary.classes) and not heads and name == vocabulary.head_names[0]
             taught = [value for value, k in zip(values, known, strict=True) if k]

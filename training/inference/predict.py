@@ -431,7 +431,7 @@ def describe_features(
         Of each cell's film.
     """
     novelty = novelty_of(model)
-    logits = [head.cpu().numpy() for head in model.describer.decide(features)]
+    logits = [head.cpu().numpy() for head in model.describer.combined_logits(features)]
     if novelty is None:
         return logits, None, None
     seen = features.float().cpu().numpy()
@@ -459,15 +459,17 @@ def stated(
     """Convert some raw proposals, with the confidence ``(n,)`` of each, into records with probabilities.
 
     An untrained class or value is absent, which is not the same as improbable, and a head that knows fewer
-    than two says nothing (see `LearnedModel.speaks`). A cell of fewer pixels than `MIN_ATTRIBUTE_SIDE` gets
-    no attributes. A class is only as probable as it is that the cell is of any that was taught
-    (`training.evaluation.open_set`). Of a film where nothing was checked all probabilities are drawn towards
-    even ones instead, so that none is above `MAX_UNCHECKED_PROBABILITY` and the order stays.
+    than two says nothing (see `LearnedModel.trained_values`). A cell of fewer pixels than
+    `MIN_ATTRIBUTE_SIDE` gets no attributes. A class is only as probable as it is that the cell is of any that
+    was taught (`training.evaluation.open_set`). Of a film where nothing was checked all probabilities are
+    drawn towards even ones instead, so that none is above `MAX_UNCHECKED_PROBABILITY` and the order stays.
     """
     unlike: list[float | None] = [None] * len(raw.boxes)
     if raw.novelty is not None:
         unlike = [round(float(p), _DIGITS) for p in raw.novelty]
-    heads = list(zip(model.vocabulary.head_names, model.vocabulary.heads, model.speaks(), strict=True))
+    heads = list(
+        zip(model.vocabulary.head_names, model.vocabulary.heads, model.trained_values(), strict=True)
+    )
     probabilities = [
         None
         if known is None

@@ -155,7 +155,7 @@ class ThisProcess:
         self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[Boxes]]]
     ) -> Iterator[tuple[T, list[np.ndarray | None]]]:
         """Describe the boxes of one batch after the other."""
-        model.evaluating()
+        model.eval()
         for what, some in batches:
             yield what, [_features(model, one) for one in some]
 

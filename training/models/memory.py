@@ -3,7 +3,7 @@
 A class head that is trained on one project alone forgets the classes the project does not show. A model
 therefore carries feature vectors of some cells that it and its parents were trained on; the heads are fitted
 on these together with the project's own cells. A feature vector is what the describer's trunk computes of a
-cell (`Describer.look`): no pixels, no names. Only a model with the same trunk can use it.
+cell (`Describer.embed_augmented`): no pixels, no names. Only a model with the same trunk can use it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Memory:
             **{name: array.astype(np.float16) for name, array in known.items()},
         )
 
-    def fitting(self, vocabulary: Vocabulary, features: int) -> Memory:
+    def validated(self, vocabulary: Vocabulary, features: int) -> Memory:
         """Check a memory read from a file against the vocabulary and number of features of its model.
 
         Raises
@@ -133,7 +133,7 @@ class Memory:
             "sources": torch.from_numpy(self.sources),
         }
 
-    def of(self, rows: np.ndarray) -> Memory:
+    def subset(self, rows: np.ndarray) -> Memory:
         """Select cells, by index or mask."""
         return replace(
             self,
@@ -143,18 +143,18 @@ class Memory:
             weights=self.weights[rows],
         )
 
-    def settled(self, head: int) -> np.ndarray:
+    def majority_labels(self, head: int) -> np.ndarray:
         """Return the majority label of a head per row: ``(n,)`` int, -1 if it has at most half of the votes.
 
         Each cell has at most one.
         """
         return np.where(self.weights[:, head] > 0.5, self.labels[:, head], -1).astype(int)
 
-    def without(self, source: int | None) -> Memory:
+    def without_source(self, source: int | None) -> Memory:
         """Remove the cells of a project, which provides them itself, with their current labels."""
-        return self.of(np.flatnonzero(self.sources != (source or NO_SOURCE)))
+        return self.subset(np.flatnonzero(self.sources != (source or NO_SOURCE)))
 
-    def in_words(self, theirs: Vocabulary, own: Vocabulary) -> Memory:
+    def translate(self, theirs: Vocabulary, own: Vocabulary) -> Memory:
         """Map the labels to another vocabulary by name; a value it lacks becomes no label.
 
         Cells without any label are removed.
@@ -170,7 +170,7 @@ class Memory:
             translation = np.array([*(index.get(value, -1) for value in theirs.heads[j]), -1], np.int16)
             labels[:, i] = translation[self.labels[:, j]]
             weights[:, i] = self.weights[:, j]
-        return replace(self, labels=labels, weights=weights).of(np.flatnonzero((labels >= 0).any(1)))
+        return replace(self, labels=labels, weights=weights).subset(np.flatnonzero((labels >= 0).any(1)))
 
     def with_cells(
         self,
@@ -206,7 +206,7 @@ class Memory:
         if len(both) <= _MAX_CELLS:
             return both
         rows = np.random.default_rng(seed).permutation(len(both))[:_MAX_CELLS]
-        return both.of(np.sort(rows))
+        return both.subset(np.sort(rows))
 
 
 def choose(labels: np.ndarray, per_value: int, *, seed: int = 0) -> np.ndarray:

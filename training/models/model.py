@@ -40,7 +40,7 @@ from training.networks.scale import STARTER_SIDES
 from training.networks.vocabulary import Vocabulary, shares
 
 _MAX_BYTES = 500_000_000
-_LINES = "describer.lines."
+_DISCRIMINANTS = "describer.lines."
 _MEMORY = "memory."
 
 Taught = dict[str, dict[str, float]]
@@ -64,7 +64,7 @@ class LearnedModel:
         never predicted: the output of its weights means nothing.
     architecture
         The detector's. The describer's trunk is that of a YOLO26n whatever the detector, or there is none and
-        cells are described by their stain (`by_appearance`).
+        cells are described by their stain (`describe_by_appearance`).
     untaught
         Whether the detector was never trained on cells here (random weights, or an Ultralytics checkpoint):
         it takes its `sides` from its first training cells.
@@ -102,7 +102,7 @@ class LearnedModel:
         self.describer.to(device)
         return self
 
-    def evaluating(self) -> LearnedModel:
+    def eval(self) -> LearnedModel:
         """Set all modules to evaluation mode."""
         for part in (self.detector, self.describer):
             if any(module.training for module in part.modules()):  # ten times faster than to set it
@@ -136,7 +136,7 @@ class LearnedModel:
             own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
             module.load_state_dict(own)
 
-    def teach(self, allowed: Sequence[np.ndarray], weights: np.ndarray | None = None) -> None:
+    def record_training(self, allowed: Sequence[np.ndarray], weights: np.ndarray | None = None) -> None:
         """Count the project's training cells, in addition to those of `taught_before`.
 
         Parameters
@@ -157,7 +157,7 @@ class LearnedModel:
                 if n:
                     counts[value] = round(counts.get(value, 0.0) + float(n), 3)
 
-    def speaks(self) -> list[np.ndarray | None]:
+    def trained_values(self) -> list[np.ndarray | None]:
         """Return, per head, which values it was trained on: ``(K,)`` bool.
 
         ``None`` if fewer than two: a head that was trained on one value would predict it for every cell.
@@ -179,10 +179,10 @@ class LearnedModel:
         return digest.hexdigest()[:32]
 
     @torch.no_grad()
-    def round_as_written(self) -> None:
+    def round_to_half(self) -> None:
         """Round the weights to float16 as `write_model` does, so that `read_model` returns the same."""
         for name, tensor in self.tensors():
-            if tensor.is_floating_point() and _LINES not in name:
+            if tensor.is_floating_point() and _DISCRIMINANTS not in name:
                 tensor.copy_(tensor.half().to(tensor.dtype))
 
     def clone(self) -> LearnedModel:
@@ -212,7 +212,7 @@ def _blank(architecture: ArchitectureName) -> nn.Module:
     return build_detector(architecture)
 
 
-def by_appearance(model: LearnedModel) -> LearnedModel:
+def describe_by_appearance(model: LearnedModel) -> LearnedModel:
     """Make an untrained model describe cells by their stain, not by its trunk; return it."""
     device = next(model.detector.parameters()).device
     model.describer = AppearanceDescriber(model.vocabulary).eval().to(device)
@@ -233,11 +233,11 @@ def _empty_model(
         return LearnedModel(detector, describer_module, vocabulary, size, architecture=architecture)
 
 
-def _describer_of(model: LearnedModel) -> DescriberName:
+def _describer_name(model: LearnedModel) -> DescriberName:
     return TRUNK if model.sees_by_trunk else APPEARANCE
 
 
-def adapted(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = None) -> LearnedModel:
+def adapt(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = None) -> LearnedModel:
     """Derive a model for a vocabulary from a parent: all its weights, those of the heads by name.
 
     The weights of values that the parent lacks, or was not trained on, are zero.
@@ -249,7 +249,7 @@ def adapted(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = N
         ``None`` = the parent's.
     """
     source = parent.source if source is None else source
-    child = _empty_model(vocabulary, parent.size, parent.architecture, _describer_of(parent))
+    child = _empty_model(vocabulary, parent.size, parent.architecture, _describer_name(parent))
     child.sides = parent.sides
     child.untaught = parent.untaught
     child.detector.load_state_dict(parent.detector.state_dict())
@@ -265,26 +265,28 @@ def adapted(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = N
         calibration.note,
     )
     same_project = source is not None and parent.source == source
-    child.taught_before = _in_words(parent.taught_before if same_project else parent.taught, vocabulary)
+    child.taught_before = _counts_in_vocabulary(
+        parent.taught_before if same_project else parent.taught, vocabulary
+    )
     if not same_project:
-        child.describer.settle_shifts()
-    child.taught = _in_words(parent.taught, vocabulary)
+        child.describer.freeze_shifts()
+    child.taught = _counts_in_vocabulary(parent.taught, vocabulary)
     child.source = source
-    child.memory = parent.memory.in_words(parent.vocabulary, vocabulary)
+    child.memory = parent.memory.translate(parent.vocabulary, vocabulary)
     return child
 
 
-def in_words(model: LearnedModel, vocabulary: Vocabulary) -> LearnedModel:
+def with_vocabulary(model: LearnedModel, vocabulary: Vocabulary) -> LearnedModel:
     """Return a model that predicts in a project's vocabulary: itself, or one adapted to it."""
     if model.vocabulary.same_words(vocabulary):
         model.vocabulary = vocabulary  # its groups and digest may have changed
         return model
-    model_in_vocabulary = adapted(model, vocabulary)
+    model_in_vocabulary = adapt(model, vocabulary)
     model_in_vocabulary.calibration, model_in_vocabulary.size = model.calibration, model.size
     return model_in_vocabulary
 
 
-def _in_words(taught: Taught, vocabulary: Vocabulary) -> Taught:
+def _counts_in_vocabulary(taught: Taught, vocabulary: Vocabulary) -> Taught:
     return {
         name: {v: n for v, n in taught.get(name, {}).items() if v in values}
         for name, values in zip(vocabulary.head_names, vocabulary.heads, strict=True)
@@ -304,14 +306,14 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
     """
     tensors = {
         # the weights of a discriminant are differences of large numbers: float16 would change its output
-        name: (tensor.half() if tensor.is_floating_point() and _LINES not in name else tensor)
+        name: (tensor.half() if tensor.is_floating_point() and _DISCRIMINANTS not in name else tensor)
         .detach()
         .cpu()
         .contiguous()
         for name, tensor in model.tensors()
     }
     tensors.update({_MEMORY + name: tensor for name, tensor in model.memory.tensors().items()})
-    describer = _describer_of(model)
+    describer = _describer_name(model)
     version = FORMAT_VERSION if describer == APPEARANCE else 1  # older programs read the others
     # one entry only: safetensors writes several in random order, and equal weights must be equal files
     content = save_safetensors(tensors, metadata={"format": f"{FORMAT} {version}"})
@@ -369,12 +371,12 @@ def read_model(place: Path) -> LearnedModel:
             raise ValueError("some weights are not finite numbers")
         memory_tensors = {n.removeprefix(_MEMORY): t for n, t in tensors.items() if n.startswith(_MEMORY)}
         if memory_tensors:
-            model.memory = Memory.from_tensors(memory_tensors).fitting(
+            model.memory = Memory.from_tensors(memory_tensors).validated(
                 model.vocabulary, model.describer.features
             )
         parameters = {n: t for n, t in tensors.items() if not n.startswith(_MEMORY)}
         # written before there were discriminants, or shifts within a class: none was fitted
-        parameters = {n: t for n, t in model.tensors() if _LINES in n} | parameters
+        parameters = {n: t for n, t in model.tensors() if _DISCRIMINANTS in n} | parameters
         model.load_tensors({n: t.float() if t.is_floating_point() else t for n, t in parameters.items()})
     except (
         KeyError,
@@ -386,7 +388,7 @@ def read_model(place: Path) -> LearnedModel:
     ) as error:
         raise ModelError(f"{card_file} and its weights do not fit together: {error}") from error
     model.card = card
-    return model.evaluating()
+    return model.eval()
 
 
 def _counts(shares: Mapping[str, Mapping[str, float]]) -> Taught:

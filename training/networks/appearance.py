@@ -152,7 +152,7 @@ class AppearanceDescriber(Describer):
         ]
         return torch.cat([torch.from_numpy(described).to(sizes.device), sizes.float().view(-1, 1)], 1)
 
-    def look(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    def embed_augmented(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
         """Return `embed`: these features hardly depend on rotations and flips."""
         return self.embed(crops, sizes)
 

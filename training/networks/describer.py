@@ -147,23 +147,23 @@ class Describer(nn.Module):
                 pooled += [x.mean((2, 3)).float(), x.amax((2, 3)).float()]
         return torch.cat([*pooled, sizes.float().view(-1, 1)], 1)
 
-    def look(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    def embed_augmented(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
         """Return the mean of `embed` over the eight rotations and flips (test-time augmentation)."""
         flipped = [crops, crops.flip(2), crops.flip(3), crops.flip(2, 3)]
         views = [*flipped, *(view.transpose(2, 3) for view in flipped)]
         embedded = self.embed(torch.cat(views).contiguous(memory_format=torch.channels_last), sizes.repeat(8))
         return embedded.reshape(8, -1, self.features).mean(0)
 
-    def hide(self, features: torch.Tensor) -> torch.Tensor:
+    def hidden_features(self, features: torch.Tensor) -> torch.Tensor:
         """Return the hidden layer shared by the heads: ``(N, 256)`` float32 from ``(N, features)``."""
         return nn.functional.silu(self.hidden(self.norm(features)).float())
 
     def head_logits(self, features: torch.Tensor) -> list[torch.Tensor]:
         """Return the logits of the heads alone: per head ``(N, n values)`` float32 from ``(N, features)``."""
-        x = self.dropout(self.hide(features))
+        x = self.dropout(self.hidden_features(features))
         return [head(x).float() for head in self.heads]
 
-    def decide(self, features: torch.Tensor) -> list[torch.Tensor]:
+    def combined_logits(self, features: torch.Tensor) -> list[torch.Tensor]:
         """Return the combined logits of heads and discriminants: per head ``(N, n values)`` float32.
 
         Those of an attribute are shifted by its expected shift under the predicted class probabilities.
@@ -207,7 +207,7 @@ class Describer(nn.Module):
         list
             Per head ``(N, n values)`` float32, in the order of `Vocabulary.heads`.
         """
-        return self.decide(self.look(crops, sizes))
+        return self.combined_logits(self.embed_augmented(crops, sizes))
 
     def copy_heads(
         self, own: Vocabulary, other: Describer, others: Vocabulary, taught: Mapping[str, Mapping[str, float]]
@@ -266,7 +266,7 @@ class Describer(nn.Module):
         return taken
 
     @torch.no_grad()
-    def settle_shifts(self) -> None:
+    def freeze_shifts(self) -> None:
         """Make the current shifts the prior of those of the next project."""
         for discriminant in self.lines:
             assert isinstance(discriminant, Discriminant)
@@ -291,7 +291,7 @@ def features_of(
         Whether to embed the crop as it is, without averaging over rotations and flips.
     """
     device = next(describer.parameters()).device
-    embed = describer.embed if once else describer.look
+    embed = describer.embed if once else describer.embed_augmented
     parts = [torch.zeros((0, describer.features), device=device)]
     for start in range(0, len(crops), _BATCH_SIZE):
         batch = slice(start, start + _BATCH_SIZE)

@@ -142,7 +142,7 @@ class EmbeddingSpace:
             ``(n, heads)`` int in the vocabulary of the memory's model, -1 = none.
         """
         labelled = choose(labels, _PER_VALUE)
-        remembered = np.stack([memory.settled(head) for head in range(labels.shape[1])], 1)
+        remembered = np.stack([memory.majority_labels(head) for head in range(labels.shape[1])], 1)
         return cls(
             vectors,
             np.concatenate((memory.features.astype(np.float32), vectors[labelled])),

@@ -77,7 +77,7 @@ class Novelty:
     """
 
     def __init__(self, memory: Memory, head: int, describer: Describer, *, seed: int = 0) -> None:
-        labels = memory.settled(head)
+        labels = memory.majority_labels(head)
         self.values = np.flatnonzero(np.bincount(labels[labels >= 0]) >= 2)
         rows = np.flatnonzero(np.isin(labels, self.values))
         untaught = _cells_of_no_class(memory, labels, self.values)
@@ -125,7 +125,7 @@ class Novelty:
     @lru_cache(maxsize=4)
     def from_memory(memory: Memory, head: int, describer: Describer) -> Novelty | None:
         """Create it from a memory; ``None`` if that has too few cells, or cells of one value of the head."""
-        labels = memory.settled(head)
+        labels = memory.majority_labels(head)
         labels = labels[labels >= 0]
         counts = np.bincount(labels, minlength=1) if len(labels) else np.zeros(1, int)
         if counts[counts >= 2].sum() < MIN_CELLS or (counts >= 2).sum() < 2:
@@ -204,7 +204,7 @@ class Novelty:
         if logits is None:
             device = next(self._describer.parameters()).device
             tensor = torch.from_numpy(features.astype(np.float32)).to(device)
-            outputs = self._describer.decide(tensor)[self._head]
+            outputs = self._describer.combined_logits(tensor)[self._head]
         else:
             outputs = torch.from_numpy(logits)
         return np.asarray((1 - torch.softmax(outputs[:, self.values], 1).amax(1)).double().cpu().numpy())

@@ -19,7 +19,7 @@ from annotation_store.errors import ImageError, ProjectError
 from annotation_store.records import Box, Field, SuggestionState
 from training.inference.predictor import Boxes, Predictor
 from training.inference.sources import SlideArea, StoredField
-from training.models.model import LearnedModel, by_appearance
+from training.models.model import LearnedModel, describe_by_appearance
 from training.networks.describer import cut_crop, features_of, size_feature
 from training.networks.scale import CellSides, field_side
 from training.protocol import Progress
@@ -131,7 +131,7 @@ class Vectors:
         on_field: Callable[[int, int], None] | None,
     ) -> None:
         new: dict[int, BoxFeatures] = {}
-        model.evaluating()
+        model.eval()
         for done, (field_id, boxes) in enumerate(sorted(missing.items()), 1):
             field = project.fields.get(field_id)
             against = field_side(field.width, field.height, sides.get(field_id))
@@ -429,7 +429,7 @@ def model_of(project: Project, choice: str | int, device: str) -> tuple[LearnedM
     if _model is None or _model[0] != key or (isinstance(number, int) and card is None):
         learned, found = resolve(project, choice)
         if learned.never_taught:
-            by_appearance(learned)
+            describe_by_appearance(learned)
         learned.to(device)
         _model = (key, learned, found)
     return _model[1:]

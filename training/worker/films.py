@@ -96,7 +96,7 @@ class Films:
         targets = self._model.vocabulary.targets(cell.cell_class, cell.attributes)
         return any(
             known is not None and bool((known & target).any())
-            for known, target in zip(self._model.speaks(), targets, strict=True)
+            for known, target in zip(self._model.trained_values(), targets, strict=True)
         )
 
     def note(self, film: str, raw: RawProposals) -> None:

@@ -15,12 +15,12 @@ from training.models.memory import source_of
 from training.models.model import (
     LearnedModel,
     ModelError,
-    adapted,
-    by_appearance,
-    in_words,
+    adapt,
+    describe_by_appearance,
     new_model,
     read_model,
     starter_place,
+    with_vocabulary,
 )
 from training.models.pretrained import load_weights
 from training.models.ultralytics_checkpoints import is_checkpoint, read_checkpoint
@@ -83,7 +83,7 @@ def resolve(project: Project, choice: str | int, *, keep: bool = False) -> tuple
     vocabulary = Vocabulary.from_schema(project.schema)
     of = (project.path, project.uid, vocabulary, *map(_stamp, model_files(place)))
     if keep and kept.model is not None and kept.of == of and None not in of:
-        return kept.model.evaluating(), number
+        return kept.model.eval(), number
     if number is None:
         model = read_model(place)
     else:
@@ -91,11 +91,11 @@ def resolve(project: Project, choice: str | int, *, keep: bool = False) -> tuple
             model = read_model(place)
         except ModelError as error:
             raise DamagedModelError(f"Model {number} cannot be used: {error}") from error
-    model = in_words(model, vocabulary)
+    model = with_vocabulary(model, vocabulary)
     remember_files(model, place, inside(project.path, ENGINE))
     if keep:
         kept.of, kept.model = of, model
-    return model.evaluating(), number
+    return model.eval(), number
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:
@@ -134,8 +134,8 @@ def beginning(
     else:
         parent, name = read_model(Path(str(init))), "file"  # its path may contain a person's name
     if parent.never_taught:
-        by_appearance(parent)  # its trunk has never seen a white cell, and no round teaches a trunk
-    child = adapted(parent, vocabulary, source_of(project.uid))
+        describe_by_appearance(parent)  # its trunk has never seen a white cell, and no round teaches a trunk
+    child = adapt(parent, vocabulary, source_of(project.uid))
     child.size = size
     return child, name
 
@@ -160,12 +160,12 @@ def _with_detector_of(
     """Return the starter with the detector of a file of Ultralytics."""
     checkpoint = read_checkpoint(file)
     architecture = checkpoint.architecture.name
-    model = adapted(read_model(starter_place()), vocabulary, source)
+    model = adapt(read_model(starter_place()), vocabulary, source)
     model.detector = new_model(vocabulary, seed=seed, architecture=architecture).detector
     load_weights(model.detector, checkpoint)
     model.architecture, model.untaught, model.size = architecture, True, size
     model.calibration = Calibration(temperatures=model.calibration.temperatures)  # the scores are others
-    return model.evaluating(), checkpoint.architecture.file_name  # its own may contain a person's name
+    return model.eval(), checkpoint.architecture.file_name  # its own may contain a person's name
 
 
 def _number(choice: str | int) -> int | None:

@@ -22,7 +22,7 @@ from training.engine.data import Labels, labelled_cells
 from training.engine.recipe import Cells, Mixing, fit_heads
 from training.inference.stain_proposals import has_box_from_stain
 from training.models.memory import Memory, source_of
-from training.models.model import LearnedModel, adapted
+from training.models.model import LearnedModel, adapt
 from training.networks.vocabulary import Vocabulary
 from training.protocol import DescribeRequest, Done, Renewed, RenewRequest, Started
 from training.worker.annotated_fields import AnnotatedField, knowledge
@@ -124,7 +124,7 @@ class _Heads:
         self.fitted = 0
         self._mixing: dict[int, Mixing] = {}
         self._mixed_at: dict[tuple[int, int], int] = {}
-        self.model = adapted(parent, vocabulary, source)
+        self.model = adapt(parent, vocabulary, source)
         self.model.size, self.model.card = parent.size, parent.card
         self.model.vocabulary = vocabulary
         self._begun = _Begun.of(self.model)

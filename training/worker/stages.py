@@ -143,7 +143,7 @@ class Stages:
         kept = after is not None and after >= before
         if not kept:
             self.model.load_tensors(dict(masked.tensors()))
-            self.model.evaluating()
+            self.model.eval()
         return done + more, {**outcome, "score_after": after, "kept": kept}
 
     def _share(self, share: float) -> float | None:
@@ -168,8 +168,8 @@ class Stages:
         if done:
             self.model.load_tensors(load_file(str(stage_file(self.state, name))))
             if len(self.patches):
-                self.model.teach(self.patches.labels.allowed, self.patches.labels.weights)
-            self.model.evaluating()
+                self.model.record_training(self.patches.labels.allowed, self.patches.labels.weights)
+            self.model.eval()
             return done
         config = self.config
         rates = {key: rate * getattr(config, key) for key in ("detector_rate", "describer_rate", "head_rate")}

@@ -163,7 +163,11 @@ def suggest_on(
         project.features.save(trunk, features)
         done += [one.field.id for one in some]
         channel.send(Progress(stage="suggest", done=len(done), total=len(known)))
-    if boxes and model.source == source_of(project.uid) and any(one is not None for one in model.speaks()):
+    if (
+        boxes
+        and model.source == source_of(project.uid)
+        and any(one is not None for one in model.trained_values())
+    ):
         # the stain names no class; what the project's labels have taught does, as between rounds
         places = [(field_of[i], one.box) for i, one in boxes.items()]
         confidences = np.array([one.confidence for one in boxes.values()])

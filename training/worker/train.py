@@ -529,7 +529,7 @@ class _Training:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)  # half a model is none
             raise
-        model.round_as_written()  # its graphs are made of its files
+        model.round_to_half()  # its graphs are made of its files
         remember_files(model, folder, inside(self.project.path, ENGINE))
         return number
 
