@@ -39,9 +39,9 @@ from training.models.model import (
 from training.networks.appearance import LENGTH, AppearanceDescriber, appearance
 from training.networks.describer import CROP, features_of
 from training.networks.vocabulary import Vocabulary
-from training.worker.annotated_fields import knowledge
+from training.worker.annotated_fields import annotated_fields
 from training.worker.films import Films
-from training.worker.models import beginning
+from training.worker.models import initial_model
 from training.worker.suggest import suggest_on
 
 from .conftest import Heard
@@ -170,14 +170,14 @@ def test_a_round_begins_by_the_stain_where_the_start_was_never_taught(tmp_path: 
     start = tmp_path / "start"
     write_model(new_model(WORDS, size=96), start / "model.safetensors", start / "model.json")
     with Project.create(tmp_path / "project", schema="lld", annotator="Ada") as project:
-        model, parent = beginning(project, str(start), size=96, seed=0)
+        model, parent = initial_model(project, str(start), size=96, seed=0)
         assert (parent, model.sees_by_trunk) == ("file", False)
         number = project.models.reserve_id()
         card = write_model(model, *(project.models.folder(number) / f"model.{kind}" for kind in KINDS))
         project.models.add(number, parent=parent, card=card, activate=True)
-        model, parent = beginning(project, "active", size=96, seed=0)
+        model, parent = initial_model(project, "active", size=96, seed=0)
         assert (parent, model.sees_by_trunk) == (str(number), False), "there is nothing it would forget"
-        assert beginning(project, "starter", size=96, seed=0)[0].sees_by_trunk
+        assert initial_model(project, "starter", size=96, seed=0)[0].sees_by_trunk
 
 
 def test_with_an_engine_and_on_a_cluster_cells_are_seen_by_the_stain_too(
@@ -212,7 +212,7 @@ def test_boxes_from_the_stain_that_a_round_leaves_are_named_by_what_it_learnt(
 ) -> None:
     with Project.create(tmp_path / "project", schema="lld", annotator="Ada") as project:
         project.fields.add(sample.fields()[:1])
-        known, heard = knowledge(project), Heard()
+        known, heard = annotated_fields(project), Heard()
         for source in (source_of(project.uid), 8):
             model = adapt(taught, WORDS, source)
             model.calibration = Calibration(intercept=-50.0)  # it finds nothing

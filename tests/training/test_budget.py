@@ -154,7 +154,7 @@ def test_on_a_slow_machine_a_training_keeps_its_time_and_says_what_it_left_out(
 
 def test_where_time_is_short_few_fields_of_many_patients_are_measured() -> None:
     fields: list[Any] = [SimpleNamespace(patient=name) for name in "AAABBC"]
-    assert "".join(one.patient for one in proposing.patients_in_turn(fields)) == "ABCABA"
+    assert "".join(one.patient for one in proposing.round_robin_by_patient(fields)) == "ABCABA"
 
 
 @pytest.mark.usefixtures("slow")

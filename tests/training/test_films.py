@@ -17,7 +17,7 @@ from training.inference.predict import RawProposals, novelty_of, propose_raw
 from training.models.model import read_model, starter_place
 from training.networks.scale import domain_of
 from training.protocol import EvaluateRequest, PredictRequest
-from training.worker.annotated_fields import AnnotatedField, knowledge
+from training.worker.annotated_fields import AnnotatedField, annotated_fields
 from training.worker.films import Films
 from training.worker.models import resolve
 from training.worker.run import run
@@ -41,7 +41,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_only_labelled_cells_of_a_film_move_it_and_like_ones_hardly(project: Path) -> None:
     with Project.open(project, annotator="tester") as opened:
-        known = knowledge(opened)
+        known = annotated_fields(opened)
         model = read_model(starter_place())
         films = Films(opened, model, known)
         by_film = {domain_of(one.field): one for one in known if one.field.name.startswith("pbc")}
@@ -57,7 +57,7 @@ def test_only_labelled_cells_of_a_film_move_it_and_like_ones_hardly(project: Pat
 
 def test_a_film_is_checked_from_ten_labelled_cells_of_taught_classes_on(project: Path) -> None:
     with Project.open(project, annotator="tester") as opened:
-        known, model = knowledge(opened), read_model(starter_place())
+        known, model = annotated_fields(opened), read_model(starter_place())
         (film,) = {domain_of(one.field) for one in known if one.field.name.startswith("pbc")}
 
         def with_cells(count: int, **changes: Any) -> list[AnnotatedField]:
@@ -84,7 +84,7 @@ def test_a_film_is_checked_from_ten_labelled_cells_of_taught_classes_on(project:
 
 def test_an_image_is_of_the_one_film_that_has_fields_of_its_size(project: Path) -> None:
     with Project.open(project, annotator="tester") as opened:
-        known = knowledge(opened)[:2]
+        known = annotated_fields(opened)[:2]
         sized = [replace(k.field, width=70, height=50, domain="lab") for k in known]
         films = [replace(k, field=f) for k, f in zip(known, sized, strict=True)]
         model = read_model(starter_place())
@@ -140,7 +140,7 @@ def test_evaluation_judges_what_prediction_shows(
     (here,), (elsewhere,) = judged
     assert (here.unchecked, elsewhere.unchecked) == (False, True)
     with Project.open(project, annotator="tester") as opened:
-        known, model = knowledge(opened), resolve(opened, "starter")[0]
+        known, model = annotated_fields(opened), resolve(opened, "starter")[0]
         (field,) = [k for k in known if k.field.name == one.name]
         (shown,) = propose_raw(
             model,

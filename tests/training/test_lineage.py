@@ -17,7 +17,7 @@ from training.evaluation.patient_split import held_out, held_out_key
 from training.models.lineage import Lineage
 from training.worker import cautions, evaluate
 from training.worker import comparison as comparing
-from training.worker.annotated_fields import fields_by_unit, held_before, knowledge
+from training.worker.annotated_fields import annotated_fields, fields_by_unit, held_before
 from training.worker.models import resolve
 
 
@@ -46,7 +46,7 @@ def add(project: Project, parent: str = "starter", **card: Any) -> int:
 
 def seen(project: Project, model: int | str | None) -> str:
     lineage = Lineage.of(project, model)
-    return " ".join(k.field.patient or "" for k in knowledge(project) if lineage.saw(k.field, k.cells))
+    return " ".join(k.field.patient or "" for k in annotated_fields(project) if lineage.saw(k.field, k.cells))
 
 
 def hashed(project: Project, *patients: str) -> list[str]:
@@ -80,7 +80,7 @@ def test_a_field_that_goes_to_another_patient_was_learnt_from_all_the_same(proje
 def test_what_was_chosen_by_held_out_cells_is_known_of_all_that_goes_on_from_it(project: Project) -> None:
     chosen = add(project, held_out=hashed(project, "P3"), chosen=True)
     child = add(project, str(chosen), held_out=hashed(project, "P2", "P3"), chosen=False)
-    known = knowledge(project)
+    known = annotated_fields(project)
     first_and_last = fields_by_unit([known[0], known[3]])
     assert Lineage.of(project, child).chosen_by(first_and_last)
     assert not Lineage.of(project, child).chosen_by(fields_by_unit([known[2]])), "by other cells"
@@ -112,7 +112,7 @@ def test_held_out_patients_are_known_by_their_fields_after_another_name_and_coun
     add(project, held_out=hashed(project, "P2", "P3"), held_fields=ids[2:], learnt_fields=ids[:2])
 
     def held() -> tuple[set[str], int]:
-        units, lost = held_before(project, knowledge(project))
+        units, lost = held_before(project, annotated_fields(project))
         return {unit.removeprefix("patient ") for unit in units}, lost
 
     assert held() == ({"P2", "P3"}, 0)
@@ -129,7 +129,7 @@ def test_held_out_patients_are_known_by_their_fields_after_another_name_and_coun
 def test_a_card_that_lists_nonsense_stops_nothing(project: Project, listed: Any) -> None:
     model = add(project, learnt_fields=listed, held_fields=listed, held_out=listed, last_cell=listed)
     seen(project, model)
-    held_before(project, knowledge(project))
+    held_before(project, annotated_fields(project))
 
 
 # --- the comparison of two models ------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def judged(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(comparing, "cross_fitted", lambda _model, truths, *_, **__: results(truths, False))
 
     def compare(parent: int | str = "starter") -> tuple[Any, int]:
-        testing = knowledge(project)
+        testing = annotated_fields(project)
         comparison, old = comparing.compare_with_active(
             project,
             Lineage.of(project, parent),
@@ -210,7 +210,7 @@ def test_no_model_is_measured_on_what_it_has_learnt_from(project: Project) -> No
     middle = add(project, learnt_fields=ids[:3], held_out=hashed(project, "P2", "P3"), held_fields=ids[2:])
 
     def measured(model: int | None) -> list[str]:
-        shown = evaluate._held_out(project, model, knowledge(project))
+        shown = evaluate._held_out(project, model, annotated_fields(project))
         return [one.truth.patient.split()[-1] for one in shown]
 
     assert measured(None) == ["P2", "P3"]
@@ -250,7 +250,7 @@ def test_a_model_that_finds_nothing_does_not_replace_one_that_finds_cells(
 
     monkeypatch.setattr(comparing, "resolve", lambda *_: (Reference(), 1))
     monkeypatch.setattr(comparing, "judge", lambda _model, truths, _raw: results(truths, in_use))
-    some = knowledge(project)
+    some = annotated_fields(project)
     reason = comparing.why_it_stays(
         project,
         some,

@@ -63,7 +63,12 @@ def test_a_label_of_several_values_is_no_single_label() -> None:
 
 @pytest.mark.parametrize(
     "told",
-    [memory([[3, 0, 0]]), memory([[-2, 0, 0]]), memory([[0, 0]]), memory([[0, 0, 0]]).subset(np.zeros(0, int))],
+    [
+        memory([[3, 0, 0]]),
+        memory([[-2, 0, 0]]),
+        memory([[0, 0]]),
+        memory([[0, 0, 0]]).subset(np.zeros(0, int)),
+    ],
 )
 def test_a_foreign_memory_is_refused(words: Vocabulary, told: Memory) -> None:
     with pytest.raises(ValueError, match="memory"):

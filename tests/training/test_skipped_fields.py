@@ -51,14 +51,14 @@ def test_a_skipped_field_is_not_searched_and_still_teaches(
     small_project: Path, one_cell_each: tuple[Any, Any, Any, Told]
 ) -> None:
     from training.worker import suggest
-    from training.worker.annotated_fields import knowledge
+    from training.worker.annotated_fields import annotated_fields
 
     model, films, channel, _ = one_cell_each
     with Project.open(small_project, annotator="Ada") as project:
         cell = project.cells.add(1, (60, 60, 20, 20), cell_class="Monocyte")
         project.regions.add(1, Shape.rectangle(50, 50, 50, 50))
         project.fields.update(1, skipped=True)
-        known = knowledge(project)
+        known = annotated_fields(project)
         assert [c.id for c in known[0].cells] == [cell]
         assert known[0].finished
         told = suggest.suggest_on(project, model, None, known, channel, films=films, min_confidence=0.1)
@@ -70,14 +70,14 @@ def test_a_field_whose_image_is_damaged_is_named_and_the_others_get_suggestions(
     small_project: Path, one_cell_each: tuple[Any, Any, Any, Told]
 ) -> None:
     from training.worker import suggest
-    from training.worker.annotated_fields import knowledge
+    from training.worker.annotated_fields import annotated_fields
 
     model, films, channel, messages = one_cell_each
     shutil.rmtree(small_project / PIXELS / "1")
     with Project.open(small_project, annotator="Ada") as project:
         name = project.fields.get(1).name
         done = suggest.suggest_on(
-            project, model, None, knowledge(project), channel, films=films, min_confidence=0.1
+            project, model, None, annotated_fields(project), channel, films=films, min_confidence=0.1
         )
         assert done.field_ids == [2]
         assert [s.field_id for s in project.suggestions.find()] == [2]

@@ -18,7 +18,7 @@ from training.engine.data import prepare_field
 from training.networks.describer import cut_crop
 from training.networks.scale import MARGIN, VIEW
 from training.protocol import DescribeRequest, EvaluateRequest, RenewRequest, TrainRequest
-from training.worker.annotated_fields import knowledge, readable
+from training.worker.annotated_fields import annotated_fields, readable
 from training.worker.embedded import crop_of_slide, embedded
 from training.worker.run import run
 from training.worker.slide_windows import windows
@@ -139,7 +139,7 @@ def ran(request: Any) -> tuple[Any, list[Any]]:
 
 
 def test_a_window_is_learnt_from_as_a_field_is(project: Project) -> None:
-    region, alone = knowledge(project)
+    region, alone = annotated_fields(project)
     one = region.training_field(project)
     x, y, w, h = (int(v) for v in region.window or (0, 0, 0, 0))
     assert np.array_equal(one.pixels(), drawn()[y : y + h, x : x + w]), "read where it lies"
@@ -203,10 +203,10 @@ def test_a_slide_teaches_is_embedded_renewed_described_and_measured(project: Pro
 def test_a_slide_that_is_not_there_is_left_out_and_named(project: Project, tmp_path: Path) -> None:
     shutil.move(tmp_path / "slide.tif", tmp_path / "moved.tif")
     project.slides.close()
-    known, lost = readable(project, knowledge(project))
+    known, lost = readable(project, annotated_fields(project))
     assert not known
     assert "no longer at" in lost[1]
     with pytest.raises(Exception, match="no longer at"):
         ran(TrainRequest(project=str(project.path), epochs=1, size=96, device="cpu"))
     project.slides.relocate(tmp_path)
-    assert len(readable(project, knowledge(project))[0]) == 2
+    assert len(readable(project, annotated_fields(project))[0]) == 2

@@ -20,7 +20,7 @@ from training.evaluation.gate import units_of
 from training.evaluation.patient_split import held_out_key
 from training.models.lineage import Lineage
 from training.protocol import TrainRequest
-from training.worker.annotated_fields import held_before, knowledge
+from training.worker.annotated_fields import annotated_fields, held_before
 from training.worker.roles import roles
 
 SLIDES, FIELDS = 4, 3
@@ -60,12 +60,12 @@ def whole(project: Project, sides: Mapping[int, Any], *, of: int) -> bool:
 def held(project: Project) -> set[str]:
     """Choose what a training holds out."""
     request = TrainRequest(project=str(project.path), holdout=0.25)
-    return set(roles(project, request, knowledge(project), Lineage.of(project, None)).held)
+    return set(roles(project, request, annotated_fields(project), Lineage.of(project, None)).held)
 
 
 def test_a_training_holds_out_whole_slides(project: Project) -> None:
     chosen = held(project)
-    assert whole(project, {k.field.id: k.patient in chosen for k in knowledge(project)}, of=2)
+    assert whole(project, {k.field.id: k.patient in chosen for k in annotated_fields(project)}, of=2)
 
 
 def test_exports_keep_slides_whole(project: Project) -> None:
@@ -74,7 +74,7 @@ def test_exports_keep_slides_whole(project: Project) -> None:
 
 
 def test_gate_sets_bulk_and_intervals_count_slides_as_wholes(project: Project) -> None:
-    known = knowledge(project)
+    known = annotated_fields(project)
     results: Iterable[Any] = [
         SimpleNamespace(patient=k.truth().unit, found=SimpleNamespace(truths=3)) for k in known
     ]
@@ -83,7 +83,7 @@ def test_gate_sets_bulk_and_intervals_count_slides_as_wholes(project: Project) -
 
 
 def test_what_the_engine_folds_by_keeps_slides_whole(project: Project) -> None:
-    fields = {k.field.id: k.training_field(project).patient for k in knowledge(project)}
+    fields = {k.field.id: k.training_field(project).patient for k in annotated_fields(project)}
     assert whole(project, fields, of=SLIDES)
 
 
@@ -109,7 +109,7 @@ def test_a_slide_whose_fields_an_older_model_held_out_one_by_one_stays_held_out(
     number = project.models.reserve_id()
     project.models.folder(number).mkdir(parents=True)
     project.models.add(number, parent="starter", card={"held_out": listed}, activate=True)
-    assert held_before(project, knowledge(project))[0] == {"slide S0"}
+    assert held_before(project, annotated_fields(project))[0] == {"slide S0"}
 
 
 def test_areas_of_a_slide_stay_together(project: Project) -> None:

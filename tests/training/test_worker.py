@@ -46,7 +46,7 @@ from training.protocol import Done, EvaluateRequest, PredictRequest, TrainReques
 from training.reasons import Reason
 from training.worker.channel import Channel
 from training.worker.failures import failure
-from training.worker.models import beginning
+from training.worker.models import initial_model
 from training.worker.run import run
 
 BOXES = [(12.0, 12.0, 28.0, 28.0), (80.0, 40.0, 36.0, 36.0), (20.0, 60.0, 24.0, 24.0)]
@@ -334,7 +334,7 @@ def test_training_begins_with_a_detector_of_ultralytics_and_the_starters_describ
 
 def test_a_larger_detector_begins_with_random_weights(project: Path) -> None:
     with Project.open(project, annotator="tester", reading=1) as opened:
-        model, parent = beginning(opened, "scratch", detector="s", size=64, seed=0)
+        model, parent = initial_model(opened, "scratch", detector="s", size=64, seed=0)
     assert (model.architecture, parent, model.untaught) == ("yolo26s", "scratch", True)
 
 

@@ -30,7 +30,7 @@ from training.protocol import Done, PredictRequest, TrainRequest, parse_message
 from training.reasons import Reason
 from training.worker.channel import CancelledError, Channel
 from training.worker.failures import failure
-from training.worker.lock import BusyError, turn
+from training.worker.lock import BusyError, training_lock
 from training.worker.run import run
 
 BOXES = [(12.0, 12.0, 28.0, 28.0), (20.0, 60.0, 24.0, 24.0)]
@@ -166,14 +166,19 @@ def test_a_second_training_queues_and_a_cancel_leaves_the_queue(project: Path) -
     gone = threading.Event()
 
     def waits() -> None:
-        with turn(project, who="Bob", wait=True, on_wait=lambda s: (seen.append(s), gone.set())[0]) as waited:
+        with training_lock(
+            project, who="Bob", wait=True, on_wait=lambda s: (seen.append(s), gone.set())[0]
+        ) as waited:
             seen.append(f"begun after {waited > 0}")
 
-    with turn(project, who="Anna", wait=False):
+    with training_lock(project, who="Anna", wait=False):
         second = threading.Thread(target=waits)
         second.start()
         assert gone.wait(10)
-        with pytest.raises(BusyError, match="Anna has been training"), turn(project, who="Eve", wait=False):
+        with (
+            pytest.raises(BusyError, match="Anna has been training"),
+            training_lock(project, who="Eve", wait=False),
+        ):
             pass
         listener = Listener(lambda m: setattr(listener, "stop", m.type == "waiting"))
         with pytest.raises(CancelledError):
@@ -189,10 +194,10 @@ def test_who_comes_first_trains_first_and_the_dead_do_not_count(project: Path) -
     threads = []
 
     def waits(name: str) -> None:
-        with turn(project, who=name, wait=True):
+        with training_lock(project, who=name, wait=True):
             order.append(name)
 
-    with turn(project, who="Anna", wait=False):
+    with training_lock(project, who="Anna", wait=False):
         (project / "runs" / "queue" / f"{0:020d}-1").touch()  # of a process that is no more
         for name in ("first", "second", "third"):
             threads.append(threading.Thread(target=waits, args=(name,)))
@@ -213,16 +218,16 @@ def test_the_lock_of_a_dead_process_never_blocks(project: Path) -> None:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     process = subprocess.Popen([sys.executable, "-c", code], text=True, **pipes)  # type: ignore[call-overload]
     assert process.stdout.readline() == "held\n"
-    with pytest.raises(BusyError, match="Dead"), turn(project, who="Anna", wait=False):
+    with pytest.raises(BusyError, match="Dead"), training_lock(project, who="Anna", wait=False):
         pass
     process.kill()
     process.communicate()
-    with turn(project, who="Anna", wait=False):
+    with training_lock(project, who="Anna", wait=False):
         pass
 
 
 def test_who_trains_stands_beside_the_lock_which_windows_lets_nobody_read(project: Path) -> None:
-    with turn(project, who="Anna", wait=False):
+    with training_lock(project, who="Anna", wait=False):
         assert json.loads((project / "runs/train.json").read_text())["who"] == "Anna"
         assert (project / "runs/train.lock").read_bytes() == b""
     assert [path.name for path in (project / "runs").iterdir() if path.is_file()] == ["train.lock"]
@@ -241,15 +246,15 @@ def test_a_queue_that_is_a_link_is_refused_and_nothing_beyond_it_touched(
     place = project / name
     shutil.rmtree(place, ignore_errors=True)
     place.symlink_to(home / "train.lock" if "train" in name else home)
-    with pytest.raises(LLDError, match="is a link"), turn(project, who="Anna", wait=False):
+    with pytest.raises(LLDError, match="is a link"), training_lock(project, who="Anna", wait=False):
         pass
     assert [file.read_text() for file in home.iterdir()] == ["dear"] * 3
 
 
 def test_what_is_no_ticket_in_the_queue_stays(project: Path) -> None:
-    with turn(project, who="Anna", wait=False):
+    with training_lock(project, who="Anna", wait=False):
         (project / "runs/queue/.notes").write_text("dear")
-    with turn(project, who="Anna", wait=False):
+    with training_lock(project, who="Anna", wait=False):
         pass
     assert (project / "runs/queue/.notes").exists()
 

@@ -1,4 +1,4 @@
-"""What a project knows, as training and evaluation take it; no torch until the engine gets a field."""
+"""A project's annotations as input of training and evaluation; imports torch late."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class NothingToLearnError(LLDError):
 class AnnotatedField:
     """A field with the annotations of the current reading, and the votes of others on its cells.
 
-    Of a whole slide each annotated window is one (`training.worker.slide_windows`). Boxes and areas are in
-    pixels of the field, or of the slide; what training and evaluation get is in pixels of the window.
+    Each annotated window of a whole slide is one (`training.worker.slide_windows`). Boxes and areas are in
+    pixels of the field, or of the slide; `training_field` and `truth` are in pixels of the window.
 
     Attributes
     ----------
     patient
         The unit of splits and intervals: see `annotation_store.splits.units`.
     cell_side
-        Median side of a white cell in the field's pixels, where the project knows it.
+        Median side of a white cell in the field's pixels, if known.
     votes
         By the cell's id, of those that several readings have boxed.
     window
@@ -75,7 +75,7 @@ class AnnotatedField:
 
     def on_field(self, box: Box) -> Box:
         """Return a box of what is read in pixels of the field."""
-        return _moved_box(box, *self.origin)
+        return _shift_box(box, *self.origin)
 
     def pixels(self, project: Project) -> Callable[[], np.ndarray]:
         """Return what reads the pixels, ``(height, width, 3)`` uint8."""
@@ -85,7 +85,7 @@ class AnnotatedField:
 
     @property
     def teaches(self) -> bool:
-        """Whether there is anything to learn here."""
+        """Whether there is anything to train on."""
         return bool(self.cells or self.finished or self.rejections)
 
     def cells_in_regions(self) -> list[Cell]:
@@ -127,60 +127,57 @@ class AnnotatedField:
 
     def _shown(self, box: Box) -> Box:
         x, y = self.origin
-        return box if self.window is None else _moved_box(box, -x, -y)
+        return box if self.window is None else _shift_box(box, -x, -y)
 
     def _shapes(self, shapes: Sequence[Shape]) -> tuple[Shape, ...]:
         if self.window is None:
             return tuple(shapes)
         x, y = self.origin
-        return tuple(_moved_shape(shape, -x, -y) for shape in shapes)
+        return tuple(_shift_shape(shape, -x, -y) for shape in shapes)
 
     @property
     def classes(self) -> set[str | None]:
-        """Every class that a reading gives one of the cells."""
+        """All classes that any reading gives to its cells."""
         voted = {name for votes in self.votes.values() for name in votes.shares.get("class", ())}
         return voted | {cell.cell_class for cell in self.cells}
 
 
-def knowledge(project: Project) -> list[AnnotatedField]:
-    """Read the whole project's knowledge in a fixed number of statements for each reading.
+def annotated_fields(project: Project) -> list[AnnotatedField]:
+    """Read the annotations of all fields in a fixed number of SQL statements for each reading.
 
-    Where the cells are, and what is finished, the current reading says; what the cells are is put to the vote
-    of all readings (`training.agreement.votes`).
-
-    Of a whole slide its annotated windows are there, one after the other, and nothing of one without
-    annotations.
+    Boxes and finished regions are those of the current reading; labels are by vote of all readings
+    (`training.agreement.votes`). A whole slide is represented by its annotated windows.
     """
     cells = _by_field(project.cells.all())
     regions = _by_field(project.regions.all())
     ignore = _by_field(project.ignore_areas.all())
     rejected = project.suggestions.rejected_boxes()
     voted = votes(project)
-    every = project.fields.all()
-    units = units_of_fields(every)
-    of_cells = {f.id: [max(c.box[2:]) for c in cells.get(f.id, ())] for f in every}
-    sides = CellSides.learn((f, of_cells[f.id]) for f in every)
+    all_fields = project.fields.all()
+    units = units_of_fields(all_fields)
+    cell_sides_of = {f.id: [max(c.box[2:]) for c in cells.get(f.id, ())] for f in all_fields}
+    sides = CellSides.learn((f, cell_sides_of[f.id]) for f in all_fields)
     known = []
-    for field in every:
-        own: list[Region] = regions.get(field.id, [])
+    for field in all_fields:
+        own_regions: list[Region] = regions.get(field.id, [])
         areas: list[IgnoreArea] = ignore.get(field.id, [])
-        one = AnnotatedField(
+        annotated = AnnotatedField(
             field,
             units[field.id],
             tuple(cells.get(field.id, ())),
-            tuple(r.shape for r in own if r.finished),
+            tuple(r.shape for r in own_regions if r.finished),
             tuple(a.shape for a in areas),
             tuple(rejected.get(field.id, ())),
-            sides.on_slide(field, of_cells[field.id]) if field.is_slide else sides.on(field),
+            sides.on_slide(field, cell_sides_of[field.id]) if field.is_slide else sides.on(field),
             {cell.id: voted[cell.id] for cell in cells.get(field.id, ()) if cell.id in voted},
         )
-        known += _windows_of(one) if field.is_slide else [one]
+        known += _windows_of(annotated) if field.is_slide else [annotated]
     return known
 
 
 def _windows_of(slide: AnnotatedField) -> list[AnnotatedField]:
     """Return the annotated windows of a slide."""
-    laid = windows(
+    laid_out = windows(
         slide.field,
         slide.cell_side or 1.0,
         cells=slide.cells,
@@ -191,14 +188,14 @@ def _windows_of(slide: AnnotatedField) -> list[AnnotatedField]:
     return [
         dataclasses.replace(
             slide,
-            cells=one.cells,
-            finished=one.finished,
-            ignore=one.ignore,
-            rejections=one.rejections,
-            votes={cell.id: slide.votes[cell.id] for cell in one.cells if cell.id in slide.votes},
-            window=one.box,
+            cells=window.cells,
+            finished=window.finished,
+            ignore=window.ignore,
+            rejections=window.rejections,
+            votes={cell.id: slide.votes[cell.id] for cell in window.cells if cell.id in slide.votes},
+            window=window.box,
         )
-        for one in laid
+        for window in laid_out
     ]
 
 
@@ -207,11 +204,11 @@ def slide_sides(project: Project) -> dict[int, float]:
     slides = project.slides.all()
     if not slides:
         return {}
-    of_cells: dict[int, list[float]] = defaultdict(list)
+    cell_sides_of: dict[int, list[float]] = defaultdict(list)
     for cell in project.cells.all():
-        of_cells[cell.field_id].append(max(cell.box[2:]))
-    sides = CellSides.learn((f, of_cells[f.id]) for f in project.fields.all())
-    return {slide.id: sides.on_slide(slide, of_cells[slide.id]) for slide in slides}
+        cell_sides_of[cell.field_id].append(max(cell.box[2:]))
+    sides = CellSides.learn((f, cell_sides_of[f.id]) for f in project.fields.all())
+    return {slide.id: sides.on_slide(slide, cell_sides_of[slide.id]) for slide in slides}
 
 
 def cells_seen(project: Project, slide: Field) -> tuple[float | None, float]:
@@ -219,49 +216,49 @@ def cells_seen(project: Project, slide: Field) -> tuple[float | None, float]:
 
     The latter is 0 where no cell is boxed.
     """
-    of_cells: dict[int, list[float]] = defaultdict(list)
+    cell_sides_of: dict[int, list[float]] = defaultdict(list)
     for cell in project.cells.all():
-        of_cells[cell.field_id].append(max(cell.box[2:]))
-    sides = CellSides.learn((f, of_cells[f.id]) for f in project.fields.all())
-    own = of_cells[slide.id]
+        cell_sides_of[cell.field_id].append(max(cell.box[2:]))
+    sides = CellSides.learn((f, cell_sides_of[f.id]) for f in project.fields.all())
+    own_sides = cell_sides_of[slide.id]
     side = sides.on(slide)
-    if side is None and own:
-        side = float(np.median(own))
-    return side, float(np.percentile(own, 99)) if own else 0.0
+    if side is None and own_sides:
+        side = float(np.median(own_sides))
+    return side, float(np.percentile(own_sides, 99)) if own_sides else 0.0
 
 
 def readable(
     project: Project, known: Sequence[AnnotatedField]
 ) -> tuple[list[AnnotatedField], dict[int, str]]:
-    """Leave out what is to be read and cannot be.
+    """Remove what cannot be read.
 
-    Those are the windows of slides that cannot be opened, as on a drive that is not there, and fields whose
-    stored image is damaged. Of fields the annotated ones are read, as they will be.
+    Those are the windows of slides that cannot be opened, e.g. on a disconnected drive, and fields whose
+    stored image is damaged. Annotated fields are read to check them.
 
     Returns
     -------
     tuple
-        The others, and why each field or slide was left out, by its id.
+        The others, and the error of each removed field or slide, by its id.
     """
     lost: dict[int, str] = {}
-    for one in known:
-        if one.window is None:
-            if one.teaches and read(one.pixels(project)) is None:
-                project.check_present()  # then it is all of the project, not one field
-                lost[one.field.id] = str(damaged(project, [one.field.name]))
-        elif one.field.id not in lost:
+    for item in known:
+        if item.window is None:
+            if item.teaches and read(item.pixels(project)) is None:
+                project.check_present()  # raises if the whole project is gone
+                lost[item.field.id] = str(damaged(project, [item.field.name]))
+        elif item.field.id not in lost:
             try:
-                project.slides.open(one.field.id)
+                project.slides.open(item.field.id)
             except ImageError as error:
-                lost[one.field.id] = str(error)
-    return [one for one in known if one.field.id not in lost], lost
+                lost[item.field.id] = str(error)
+    return [item for item in known if item.field.id not in lost], lost
 
 
 def not_read(project: Project, lost: Collection[int]) -> list[Reason]:
     """Explain what was left out since it could not be read, and what to do."""
-    every = [project.fields.get(field_id) for field_id in lost]
-    slides = [field.name for field in every if field.is_slide]
-    fields = [field.name for field in every if not field.is_slide]
+    unread = [project.fields.get(field_id) for field_id in lost]
+    slides = [field.name for field in unread if field.is_slide]
+    fields = [field.name for field in unread if not field.is_slide]
     about_slides = Reason(
         "Slides that could not be opened were left out: {names}. Search for them with "
         "napari-lld check --slides FOLDER.",
@@ -280,11 +277,11 @@ def damaged(project: Project, names: Iterable[str]) -> Reason:
     )
 
 
-def _moved_box(box: Box, x: float, y: float) -> Box:
+def _shift_box(box: Box, x: float, y: float) -> Box:
     return box[0] + x, box[1] + y, box[2], box[3]
 
 
-def _moved_shape(shape: Shape, x: float, y: float) -> Shape:
+def _shift_shape(shape: Shape, x: float, y: float) -> Shape:
     if shape.is_rectangle:
         return Shape((shape.coords[0] + x, shape.coords[1] + y, *shape.coords[2:]))
     return Shape(tuple(v + (y if i % 2 else x) for i, v in enumerate(shape.coords)))
@@ -293,19 +290,19 @@ def _moved_shape(shape: Shape, x: float, y: float) -> Shape:
 def fields_by_unit(known: Iterable[AnnotatedField]) -> dict[str, list[Field]]:
     """Return the fields of every unit (see `annotation_store.splits.units`)."""
     fields: dict[str, list[Field]] = defaultdict(list)
-    for one in known:
-        fields[one.patient].append(one.field)
+    for item in known:
+        fields[item.patient].append(item.field)
     return fields
 
 
 def held_before(project: Project, known: Sequence[AnnotatedField]) -> tuple[set[str], int]:
     """Find the units that earlier models held out, and count those gone; see `still_held_out`."""
-    annotated = {one.field.id for one in known if one.cells_in_regions()}
+    annotated = {item.field.id for item in known if item.cells_in_regions()}
     return still_held_out(project, fields_by_unit(known), annotated, [m.card for m in project.models.all()])
 
 
 def unannotated(
-    known: Sequence[AnnotatedField], held: Collection[str], *, most: int, seed: int
+    known: Sequence[AnnotatedField], held_out: Collection[str], *, most: int, seed: int
 ) -> list[AnnotatedField]:
     """Choose fields without annotations to train on: none skipped, none of a held-out patient.
 
@@ -314,10 +311,12 @@ def unannotated(
     held
         The held-out patients.
     most
-        How many at most: if there are more, chance chooses.
+        Maximum number, sampled at random.
     """
-    some = [k for k in known if not (k.teaches or k.field.skipped or k.patient in held)]
-    return sorted(random.Random(seed).sample(some, min(most, len(some))), key=lambda k: k.field.id)
+    candidates = [k for k in known if not (k.teaches or k.field.skipped or k.patient in held_out)]
+    return sorted(
+        random.Random(seed).sample(candidates, min(most, len(candidates))), key=lambda k: k.field.id
+    )
 
 
 def refuse_without_labels(known: list[AnnotatedField]) -> None:

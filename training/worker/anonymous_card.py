@@ -28,12 +28,12 @@ def nameless(project: Project, card: Mapping[str, Any]) -> dict[str, Any]:
     A card that is nameless already stays as it is.
     """
     anonymous = dict(card)
-    held = anonymous.get("held_out")
-    if isinstance(held, list):
+    held_out = anonymous.get("held_out")
+    if isinstance(held_out, list):
         anonymous["held_out"] = sorted(
-            one if _HASH.fullmatch(one) else held_out_key(project, one)
-            for one in held
-            if isinstance(one, str)
+            entry if _HASH.fullmatch(entry) else held_out_key(project, entry)
+            for entry in held_out
+            if isinstance(entry, str)
         )
     request = anonymous.get("request")
     if isinstance(request, Mapping):
@@ -45,7 +45,7 @@ def nameless(project: Project, card: Mapping[str, Any]) -> dict[str, Any]:
     measured = metrics.get("held_out") if isinstance(metrics, Mapping) else None
     domains = measured.get("domains") if isinstance(measured, Mapping) else None
     if isinstance(metrics, Mapping) and isinstance(measured, Mapping) and isinstance(domains, Mapping):
-        hashed = {project.pseudonyms.of_domain(str(name)): one for name, one in domains.items()}
+        hashed = {project.pseudonyms.of_domain(str(name)): entry for name, entry in domains.items()}
         anonymous["metrics"] = {**metrics, "held_out": {**measured, "domains": hashed}}
     return anonymous
 

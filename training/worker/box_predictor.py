@@ -1,4 +1,4 @@
-"""Class and values of boxes that are known already: what heads say of them, without a detector."""
+"""Predict class and attributes of given boxes, without the detector."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 class BoxPredictor:
-    """Predicts class and values of boxes in one request: what that takes of the project is read once."""
+    """Predicts class and attributes of boxes; it reads the project once per request."""
 
     def __init__(
         self, project: Project, model: LearnedModel, known: Sequence[AnnotatedField], channel: Channel
     ) -> None:
         self._project, self._model, self._channel = project, model, channel
         self._films = Films(project, model, known)
-        self._film_of = {one.id: domain_of(one) for one in project.fields.all()}
-        self._sides: dict[int, float | None] = {one.field.id: one.cell_side for one in known}
-        self._sides |= slide_sides(project)  # also of those on which nothing is annotated
+        self._film_of = {field.id: domain_of(field) for field in project.fields.all()}
+        self._sides: dict[int, float | None] = {item.field.id: item.cell_side for item in known}
+        self._sides |= slide_sides(project)  # also of slides without annotations
         self._vectors = vectors_of(project, model)
 
     @property
@@ -40,40 +40,42 @@ class BoxPredictor:
         """Names of the fields whose pixels could not be read."""
         return self._vectors.damaged
 
-    def of(self, places: Sequence[tuple[int, Box]], confidences: np.ndarray) -> list[Proposal | None]:
-        """Return what the heads predict of boxes; ``None`` of one whose field cannot be read.
+    def of(self, boxes: Sequence[tuple[int, Box]], confidences: np.ndarray) -> list[Proposal | None]:
+        """Return the predictions of boxes; ``None`` if the field cannot be read.
 
         Parameters
         ----------
-        places
+        boxes
             Field id and box of each.
         """
         model, films = self._model, self._films
         vectors = self._vectors.of(
-            self._project, model, places, sides=self._sides, on_field=tell_looking(self._channel)
+            self._project, model, boxes, sides=self._sides, on_field=tell_looking(self._channel)
         )
-        whole = np.flatnonzero(np.isfinite(vectors).all(1)).tolist()
-        found: list[Proposal | None] = [None] * len(places)
-        if not whole:
-            return found
-        names = [self._film_of[places[i][0]] for i in whole]
+        readable = np.flatnonzero(np.isfinite(vectors).all(1)).tolist()
+        proposals: list[Proposal | None] = [None] * len(boxes)
+        if not readable:
+            return proposals
+        names = [self._film_of[boxes[i][0]] for i in readable]
         moves = {name: films.move(name) for name in set(names)}
         unchecked = np.array([films.is_unchecked(name) for name in names])
         device = next(model.describer.parameters()).device
         logits, _, novelty = describe_features(
-            model, torch.from_numpy(vectors[whole]).to(device), [moves[name] for name in names]
+            model, torch.from_numpy(vectors[readable]).to(device), [moves[name] for name in names]
         )
-        boxes = np.array([places[i][1] for i in whole], np.float64).reshape(-1, 4)
+        coordinates = np.array([boxes[i][1] for i in readable], np.float64).reshape(-1, 4)
         for is_unchecked in (False, True):
             rows = np.flatnonzero(unchecked == is_unchecked).tolist()
-            raw = RawProposals(boxes, np.zeros(len(boxes)), logits, novelty=novelty, unchecked=is_unchecked)
-            for row, one in zip(rows, stated(model, raw, confidences[whole], rows), strict=True):
-                found[whole[row]] = one
-        return found
+            raw = RawProposals(
+                coordinates, np.zeros(len(coordinates)), logits, novelty=novelty, unchecked=is_unchecked
+            )
+            for row, proposal in zip(rows, stated(model, raw, confidences[readable], rows), strict=True):
+                proposals[readable[row]] = proposal
+        return proposals
 
 
 def tell_looking(channel: Channel) -> Callable[[int, int], None]:
-    """Return what is called after each field that was looked at: it tells, and ends where it is to stop."""
+    """Return a callback for after each embedded field: it reports progress, and raises if cancelled."""
 
     def looked(done: int, total: int) -> None:
         channel.check()

@@ -1,4 +1,4 @@
-"""A differential on a whole slide: the monolayer is searched in a fair order until enough cells are there."""
+"""Differential count on a whole slide: search the monolayer in random order until there are enough cells."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.inference.slide_count import LIKELY, Places, SlideCount, count
 from training.inference.slide_map import SlideMap
 from training.inference.slide_tiles import Tiling, kinds_of
 from training.protocol import DifferentialRequest, Done, Progress, Started, Suggested
-from training.worker.annotated_fields import knowledge
+from training.worker.annotated_fields import annotated_fields
 from training.worker.channel import Channel
 from training.worker.films import Films
 from training.worker.many import elsewhere, predictor_for
@@ -27,10 +27,10 @@ from training.worker.models import resolve
 from training.worker.search import Searcher, search_notice
 
 _FIRST = 4
-"""Tiles by which one learns how many cells they hold."""
+"""Number of tiles that estimate the cells per tile."""
 
 _BLOCKS = 16
-"""Parts of the monolayer that are taken in turn, so that what is read is spread over all of it."""
+"""Number of strata of the monolayer that are sampled in turn, so that the tiles are spread over all of it."""
 
 
 def differential(request: DifferentialRequest, channel: Channel, device: torch.device) -> Done:
@@ -42,52 +42,52 @@ def differential(request: DifferentialRequest, channel: Channel, device: torch.d
         model, number = resolve(project, request.model, keep=True)
         model.to(device)
         channel.send(Started(task="differential", device=str(device), fields=1))
-        films = Films(project, model, knowledge(project))
-        wanted = _Wanted(project, slide, request.to, request.seed, channel)
+        films = Films(project, model, annotated_fields(project))
+        target = _Target(project, slide, request.to, request.seed, channel)
         with predictor_for(request, project, channel) as predictor:
             searcher = Searcher(project, model, number, films, channel, request.min_confidence)
             searcher.predictor = elsewhere(predictor)
-            found = searcher.search(
-                slide, order=wanted.order, enough=wanted.enough, still=wanted.still, anew=False
+            search = searcher.search(
+                slide, order=target.order, enough=target.enough, still=target.still, anew=False
             )
-        if found.damaged:
-            channel.send(search_notice(slide, found.damaged))
+        if search.damaged:
+            channel.send(search_notice(slide, search.damaged))
         channel.send(
-            Suggested(field_ids=[slide.id], count=found.count, unknown=found.unknown, **films.trust())
+            Suggested(field_ids=[slide.id], count=search.count, unknown=search.unknown, **films.trust())
         )
-        result = {**wanted.result(found.read), "searched_tiles": found.tiles, **films.trust()}
+        result = {**target.result(search.read), "searched_tiles": search.tiles, **films.trust()}
     return Done(task="differential", model_id=number, result=result)
 
 
 def fair_order(tiles: Sequence[int], columns: int, seed: int) -> list[int]:
-    """Order tiles by chance, spread over where they lie; nothing of what they show has a say.
+    """Order tiles at random, stratified by position, independently of their content.
 
-    The tiles are parted into blocks of neighbours, of which one is taken in turn.
+    The tiles are divided into blocks of neighbours, which are sampled in turn.
 
     Parameters
     ----------
     columns
-        Tiles in a row.
+        Number of tiles in a row.
     """
-    drawn = random.Random(seed)
+    rng = random.Random(seed)
     side = max(1, round((len(tiles) / _BLOCKS) ** 0.5))
     blocks: dict[tuple[int, int], list[int]] = {}
     for tile in sorted(tiles):
         blocks.setdefault((tile // columns // side, tile % columns // side), []).append(tile)
-    for some in blocks.values():
-        drawn.shuffle(some)
-    # a block of few tiles is not done sooner: each tile has a place by its share of its own block
-    placed = [
-        ((place + drawn.random()) / len(some), tile)
-        for some in blocks.values()
-        for place, tile in enumerate(some)
+    for block in blocks.values():
+        rng.shuffle(block)
+    # a small block is not finished earlier: the key of a tile is its rank over the size of its block
+    keyed = [
+        ((position + rng.random()) / len(block), tile)
+        for block in blocks.values()
+        for position, tile in enumerate(block)
     ]
-    return [tile for _, tile in sorted(placed)]
+    return [tile for _, tile in sorted(keyed)]
 
 
 @dataclass
-class _Wanted:
-    """White cells in the tiles that were searched, in their order, until there are enough."""
+class _Target:
+    """The target number of white cells, counted in the searched tiles in their order."""
 
     project: Project
     slide: Field
@@ -100,48 +100,48 @@ class _Wanted:
     _so_far: tuple[int, int] = (0, 0)
     _places: dict[int, list[Box]] = field(default_factory=dict)
 
-    def order(self, tiling: Tiling, seen: SlideMap) -> list[int]:
-        """Return the tiles of the monolayer in a fair order."""
-        kinds = kinds_of(tiling, seen)
-        single = [tile for tile, (kind, _) in kinds.items() if kind == SlideMap.MONOLAYER]
-        if not single:
+    def order(self, tiling: Tiling, slide_map: SlideMap) -> list[int]:
+        """Return the tiles of the monolayer in random order; see `fair_order`."""
+        kinds = kinds_of(tiling, slide_map)
+        monolayer = [tile for tile, (kind, _) in kinds.items() if kind == SlideMap.MONOLAYER]
+        if not monolayer:
             raise LLDError(
                 f"{self.slide.name} shows no monolayer to count in: it is glass, sparse or thick everywhere. "
                 "Count in regions of your own choice."
             )
-        self._tiling, self._seen = tiling, seen
-        self._tiles = fair_order(single, tiling.columns, self.seed)
+        self._tiling, self._seen = tiling, slide_map
+        self._tiles = fair_order(monolayer, tiling.columns, self.seed)
         return list(self._tiles)
 
     def enough(self) -> bool:
-        """Return whether so many white cells are there, and tell how many there are."""
+        """Return whether the target is reached, and report the number of white cells."""
         tiles = self._searched()
-        counted = sum(one.total() for one in self._by_tile(tiles))
+        counted = sum(counts.total() for counts in self._by_tile(tiles))
         self._so_far = len(tiles), counted
         self.channel.send(Progress(stage="count", done=min(counted, self.to), total=self.to))
         return counted >= self.to
 
     def still(self) -> int:
-        """Return how many tiles are probably needed yet, by what those so far hold."""
+        """Estimate the number of tiles that are still needed from the cells per tile so far."""
         tiles, counted = self._so_far
         if not counted:
             return max(_FIRST, tiles)
         return math.ceil((self.to - counted) * tiles / counted)
 
     def result(self, read_now: Collection[int]) -> dict[str, Any]:
-        """Return counts, and what was read.
+        """Return the counts, and the area that was read.
 
         Parameters
         ----------
         read_now
-            Tiles that were read this time, some perhaps in vain.
+            Tiles that were read in this run, some of them perhaps not counted.
         """
         assert self._tiling is not None
         assert self._seen is not None
         tiles = self._that_count()
-        places = self._read_in(tiles)
-        found, schema = self._count(places), self.project.schema
-        counts = found.white(schema)
+        areas = self._read_in(tiles)
+        slide_count, schema = self._count(areas), self.project.schema
+        counts = slide_count.white(schema)
         whole = self.slide.width * self.slide.height
         boxes = [self._tiling.box(tile) for tile in {*tiles, *read_now}]
         read = min(whole, sum(int(box[2] * box[3]) for box in boxes))
@@ -155,62 +155,62 @@ class _Wanted:
             "reached": counts.total() >= self.to,
             "counts": [[name, number] for name, number in counts.items()],
             **self._certainty(self._by_tile(tiles)),
-            "unclassified": found.unclassified(),
-            "unknown": found.unknown,
-            "artefacts": found.artefacts(schema),
-            "unreviewed": len(found.suggestions),
+            "unclassified": slide_count.unclassified(),
+            "unknown": slide_count.unknown,
+            "artefacts": slide_count.artefacts(schema),
+            "unreviewed": len(slide_count.suggestions),
             "tiles": len(tiles),
             "monolayer_tiles": len(self._tiles),
-            "pixels_judged": places.pixels,
+            "pixels_judged": areas.pixels,
             "pixels_read": read,
             "share_read": round(read / whole, 5),
             "map_share_read": round(self._seen.read_share, 5),
-            "area_mm2": None if um is None else round(places.pixels * um * um / 1e6, 4),
-            "places": [[round(v) for v in box] for box in places.boxes],
+            "area_mm2": None if um is None else round(areas.pixels * um * um / 1e6, 4),
+            "places": [[round(v) for v in box] for box in areas.boxes],
         }
 
-    def _count(self, places: Places) -> SlideCount:
-        """Count what stands in some places: cells of the reading, and suggestions that are likely."""
-        cells = self.project.cells.pick(self.slide.id, places.holds)
-        suggestions = self.project.suggestions.pick(self.slide.id, places.holds, least=LIKELY)
-        return count(cells, suggestions, places.holds)
+    def _count(self, areas: Places) -> SlideCount:
+        """Count in areas: cells of the reading, and likely suggestions."""
+        cells = self.project.cells.pick(self.slide.id, areas.holds)
+        suggestions = self.project.suggestions.pick(self.slide.id, areas.holds, least=LIKELY)
+        return count(cells, suggestions, areas.holds)
 
     def _by_tile(self, tiles: Sequence[int]) -> list[Counter[str]]:
         """Count white cells in each of some tiles."""
         assert self._tiling is not None
-        places, schema = self._read_in(tiles), self.project.schema
+        areas, schema = self._read_in(tiles), self.project.schema
         cells: dict[int, list[Cell]] = defaultdict(list)
-        for cell in self.project.cells.pick(self.slide.id, places.holds):
+        for cell in self.project.cells.pick(self.slide.id, areas.holds):
             cells[self._tiling.at(*_centre(cell.box))].append(cell)
         suggestions: dict[int, list[Suggestion]] = defaultdict(list)
-        for one in self.project.suggestions.pick(self.slide.id, places.holds, least=LIKELY):
-            suggestions[self._tiling.at(*_centre(one.box))].append(one)
-        return [count(cells[tile], suggestions[tile], places.holds).white(schema) for tile in tiles]
+        for suggestion in self.project.suggestions.pick(self.slide.id, areas.holds, least=LIKELY):
+            suggestions[self._tiling.at(*_centre(suggestion.box))].append(suggestion)
+        return [count(cells[tile], suggestions[tile], areas.holds).white(schema) for tile in tiles]
 
     def _that_count(self) -> list[int]:
-        """Return the tiles that count: so many of those searched, in their order, as hold enough white cells.
+        """Return the tiles that count: the first of the order that together reach the target.
 
-        Whether more were searched, before or beside, has no say in the result.
+        The result does not depend on whether more were searched.
         """
         tiles, counted = self._searched(), 0
-        for place, white in enumerate(self._by_tile(tiles), 1):
+        for number, white in enumerate(self._by_tile(tiles), 1):
             counted += white.total()
             if counted >= self.to:
-                return tiles[:place]
+                return tiles[:number]
         return tiles
 
     def _certainty(self, by_tile: Sequence[Counter[str]]) -> dict[str, Any]:
-        """Return the interval of each class and class group, and what a counted cell is worth for it."""
+        """Return the interval of each class and class group, and the effective share of the sample size."""
         schema = self.project.schema
         names = {name: [name] for name in schema.class_names if not schema.class_named(name).artefact}
         names |= {group.name: [group.name, *schema.members(group.name)] for group in schema.groups}
-        totals = [one.total() for one in by_tile]
-        each, intervals = {}, {}
+        totals = [counts.total() for counts in by_tile]
+        effective, intervals = {}, {}
         for name, members in names.items():
-            hits = [sum(one[member] for member in members) for one in by_tile]
-            each[name] = round(effective_share(hits, totals), 5)
-            intervals[name] = [round(v, 5) for v in clopper_pearson(sum(hits), sum(totals), each[name])]
-        return {"intervals": intervals, "worth": each}
+            hits = [sum(counts[member] for member in members) for counts in by_tile]
+            effective[name] = round(effective_share(hits, totals), 5)
+            intervals[name] = [round(v, 5) for v in clopper_pearson(sum(hits), sum(totals), effective[name])]
+        return {"intervals": intervals, "worth": effective}
 
     def _searched(self) -> list[int]:
         """Return the tiles from the first of the order on that were searched, without a gap."""
@@ -220,7 +220,7 @@ class _Wanted:
         for tile in self._tiles:
             if tile not in done:
                 break
-            if done[tile].state == "searched":  # a damaged one is passed over
+            if done[tile].state == "searched":  # damaged ones are skipped
                 tiles.append(tile)
         return tiles
 

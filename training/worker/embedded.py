@@ -99,30 +99,32 @@ class Vectors:
             if key[1] not in self._known.get(field_id, {}):
                 missing[field_id][key[1]] = box
         if predictor is None:
-            self._look(project, model, missing, sides or {}, on_field)
+            self._embed(project, model, missing, sides or {}, on_field)
         else:
-            self._have_looked(project, model, missing, sides or {}, on_field, predictor)
+            self._embed_elsewhere(project, model, missing, sides or {}, on_field, predictor)
         none = np.full(model.describer.features, np.nan, np.float16)
-        found = np.stack([self._known.get(i, {}).get(key, none) for i, key in keys] or [none])[: len(keys)]
-        vectors = found.astype(np.float32)
+        stacked = np.stack([self._known.get(i, {}).get(key, none) for i, key in keys] or [none])[: len(keys)]
+        vectors = stacked.astype(np.float32)
         self._measure(project, vectors, boxes, sides or {})
         return vectors
 
     def _read(self, project: Project, field_ids: set[int]) -> None:
-        """Take what the cache holds of fields that were not asked for before."""
+        """Load the stored features of fields that were not requested before."""
         if self._checked() is project and field_ids <= self._content.keys():
-            return  # in one request no field gets another image
+            return  # images do not change within a request
         fields = {field.id: field for field in project.fields.all()}
         for field_id in [i for i, content in self._content.items() if _content(fields.get(i)) != content]:
-            self._known.pop(field_id, None)  # another project's state came back: another image has the number
+            self._known.pop(field_id, None)  # the project was restored: the id is of another image
             del self._content[field_id]
         new = {i for i in field_ids if i not in self._content and i in fields}
-        for field_id, seen in project.features.of(self._trunk, new).items() if new else ():
-            self._known[field_id] = dict(zip(seen.places(), seen.vectors.astype(np.float16), strict=False))
+        for field_id, features in project.features.of(self._trunk, new).items() if new else ():
+            self._known[field_id] = dict(
+                zip(features.places(), features.vectors.astype(np.float16), strict=False)
+            )
         self._content.update({i: _content(fields[i]) for i in new})
         self._checked = weakref.ref(project)
 
-    def _look(
+    def _embed(
         self,
         project: Project,
         model: LearnedModel,
@@ -135,14 +137,14 @@ class Vectors:
         for done, (field_id, boxes) in enumerate(sorted(missing.items()), 1):
             field = project.fields.get(field_id)
             against = field_side(field.width, field.height, sides.get(field_id))
-            for some, crops in self._crops(project, field, boxes):
-                sizes = [size_feature(max(box[2:]), against) for box in some.values()]
-                seen = features_of(model.describer, crops, sizes).float().cpu().numpy()
-                self.computed += len(seen)
+            for part, crops in self._crops(project, field, boxes):
+                sizes = [size_feature(max(box[2:]), against) for box in part.values()]
+                computed = features_of(model.describer, crops, sizes).float().cpu().numpy()
+                self.computed += len(computed)
                 known = self._known.setdefault(field_id, {})
-                known.update(zip(some, seen.astype(np.float16), strict=True))
-                # of a slide in several parts: what was kept of it stays
-                new[field_id] = BoxFeatures(np.array(list(some.values()), np.float32), seen)
+                known.update(zip(part, computed.astype(np.float16), strict=True))
+                # a slide comes in several parts: `save` keeps the earlier ones
+                new[field_id] = BoxFeatures(np.array(list(part.values()), np.float32), computed)
                 if len(new) >= _AT_ONCE or field.is_slide:
                     project.features.save(self._trunk, new)
                     new = {}
@@ -152,7 +154,7 @@ class Vectors:
                 on_field(done, len(missing))
         project.features.save(self._trunk, new)
 
-    def _have_looked(
+    def _embed_elsewhere(
         self,
         project: Project,
         model: LearnedModel,
@@ -161,34 +163,34 @@ class Vectors:
         on_field: Callable[[int, int], None] | None,
         predictor: Predictor,
     ) -> None:
-        """Have boxes looked at elsewhere; store what was seen batch by batch."""
+        """Embed boxes by a predictor; store the features batch by batch."""
         parts = [
             part for field_id in sorted(missing) for part in self._parts(project, field_id, missing, sides)
         ]
 
         def batches() -> Iterator[tuple[list[_Part], list[Boxes]]]:
             for start in range(0, len(parts), _AT_ONCE):
-                some = parts[start : start + _AT_ONCE]
-                yield some, [part.view for part in some]
+                batch = parts[start : start + _AT_ONCE]
+                yield batch, [part.view for part in batch]
 
         done: set[int] = set()
-        for some, found in predictor.features(model, batches()):
+        for batch, results in predictor.features(model, batches()):
             new: dict[int, list[tuple[Box, np.ndarray]]] = defaultdict(list)
-            for part, seen in zip(some, found, strict=True):
-                if seen is None:
-                    project.check_present()  # then it is all of the project, not one field
+            for part, features in zip(batch, results, strict=True):
+                if features is None:
+                    project.check_present()  # raises if the whole project is gone
                     self.damaged.add(part.name)
                 else:
-                    new[part.field_id] += zip(part.boxes, seen, strict=True)
+                    new[part.field_id] += zip(part.boxes, features, strict=True)
             for field_id, rows in new.items():
                 boxes = missing[field_id]
                 vectors = np.stack([vector for _, vector in rows])
                 known = self._known.setdefault(field_id, {})
                 known.update(zip((key for key, _ in rows), vectors.astype(np.float16), strict=True))
-                of = np.array([boxes[key] for key, _ in rows], np.float32)
-                project.features.save(self._trunk, {field_id: BoxFeatures(of, vectors)})
+                boxes_of_rows = np.array([boxes[key] for key, _ in rows], np.float32)
+                project.features.save(self._trunk, {field_id: BoxFeatures(boxes_of_rows, vectors)})
                 self.computed += len(rows)
-            done |= {part.field_id for part in some}
+            done |= {part.field_id for part in batch}
             if on_field is not None:
                 on_field(len(done), len(missing))
 
@@ -199,7 +201,7 @@ class Vectors:
         missing: Mapping[int, Mapping[Box, Box]],
         sides: Mapping[int, float | None],
     ) -> list[_Part]:
-        """Return what is to be looked at of a field: all its boxes together, those of a slide one by one."""
+        """Return the units of work of a field: all its boxes together, those of a slide one by one."""
         field = project.fields.get(field_id)
         against = field_side(field.width, field.height, sides.get(field_id))
         boxes = missing[field_id]
@@ -221,12 +223,12 @@ class Vectors:
     def _crops(
         self, project: Project, field: Field, boxes: Mapping[Box, Box]
     ) -> Iterator[tuple[Mapping[Box, Box], list[np.ndarray]]]:
-        """Cut boxes out of a field, out of a slide a few at a time, without those that cannot be read."""
+        """Yield the crops of boxes of a field, a few at a time for a slide, without unreadable ones."""
         if not field.is_slide:
             try:
                 pixels = project.pixels.read(field.id)
             except ProjectError:
-                project.check_present()  # then it is all of the project, not one field
+                project.check_present()  # raises if the whole project is gone
                 self.damaged.add(field.name)
                 return
             yield boxes, [cut_crop(pixels, box) for box in boxes.values()]
@@ -249,7 +251,7 @@ class Vectors:
         boxes: Sequence[tuple[int, Box]],
         sides: Mapping[int, float | None],
     ) -> None:
-        """Write the boxes' sizes anew: what they are measured against is known better by and by."""
+        """Update the size feature of boxes, as the estimate of the reference side improves."""
         against = {
             i: field_side(project.fields.get(i).width, project.fields.get(i).height, side)
             for i in {field_id for field_id, _ in boxes}
@@ -261,7 +263,7 @@ class Vectors:
 
 
 def crop_of_slide(project: Project, slide: Field, box: Box) -> np.ndarray:
-    """Cut the square around a box out of a whole slide, as `cut_crop` does out of a field.
+    """Crop the square around a box from a whole slide, as `cut_crop` does from a field.
 
     Raises
     ------
@@ -274,7 +276,7 @@ def crop_of_slide(project: Project, slide: Field, box: Box) -> np.ndarray:
 
 
 def around_on_slide(box: Box) -> Box:
-    """Return the area of a slide that is read to look at a box."""
+    """Return the area of a slide that is read to crop a box."""
     x, y, w, h = box
     reach = max(w, h, 1.0)  # more than a crop shows, so that an edge is repeated only where the slide ends
     left, top = max(0.0, float(np.floor(x + w / 2 - reach))), max(0.0, float(np.floor(y + h / 2 - reach)))
@@ -291,7 +293,7 @@ _kept: OrderedDict[tuple[str, str], Vectors] = OrderedDict()
 
 
 def vectors_of(project: Project, model: LearnedModel) -> Vectors:
-    """Return the vectors of a project for a model's trunk, those of an earlier request with them."""
+    """Return the cached vectors of a project for a model's trunk."""
     key = (project.uid, model.trunk_digest())
     vectors = _kept.pop(key, None) or Vectors(key[1])
     _kept[key] = vectors
@@ -303,20 +305,20 @@ def vectors_of(project: Project, model: LearnedModel) -> Vectors:
 
 @dataclass
 class Embedded:
-    """A project's cells and pending suggestions as a model's trunk sees them.
+    """A project's cells and pending suggestions, embedded by a model's trunk.
 
     Attributes
     ----------
     entries
-        Those that could be looked at, in the order of `BulkEdits.entries`.
+        Those whose image could be read, in the order of `BulkEdits.entries`.
     vectors
         ``(n, F)`` float32, one for each.
     model, number
         The model, and its number; ``None`` = the starter.
     damaged
-        Names of fields whose image is damaged: their cells are left out.
+        Names of fields with a damaged image, whose cells are missing.
     images
-        Field id to what its image is known by.
+        Field id to the hash of its image.
     """
 
     entries: list[Entry]
@@ -327,14 +329,14 @@ class Embedded:
     images: Mapping[int, str] = default(default_factory=dict)
 
     def shows(
-        self, model: LearnedModel, places: Sequence[tuple[str, int, Box]], images: Mapping[int, str]
+        self, model: LearnedModel, boxes: Sequence[tuple[str, int, Box]], images: Mapping[int, str]
     ) -> bool:
-        """Return whether the same boxes would be seen on the same images by the same model."""
+        """Return whether this is of the same boxes, images and model."""
         return (
             model is self.model
             and not self.damaged
             and images == self.images
-            and places == [(entry.kind, entry.field_id, entry.box) for entry in self.entries]
+            and boxes == [(entry.kind, entry.field_id, entry.box) for entry in self.entries]
         )
 
     @property
@@ -350,18 +352,18 @@ def embedded(
     device: str = "cpu",
     predictor: Predictor | None = None,
 ) -> Embedded:
-    """Return the project's cells and pending suggestions with their vectors; those lacking are computed.
+    """Return the project's cells and pending suggestions with their features; missing ones are computed.
 
-    The same object is returned again while nobody has written to the project.
+    The result is cached until the project is written to.
 
     Parameters
     ----------
     channel
-        Hears of the progress, and is asked whether to stop.
+        Receives the progress, and can cancel.
     model
-        As `training.worker.models.resolve` takes it.
+        As in `training.worker.models.resolve`.
     predictor
-        Who looks at cells; ``None`` = this process.
+        Embeds cells; ``None`` = in this process.
     """
     global _newest
     stamp = project.write_stamp
@@ -372,30 +374,34 @@ def embedded(
     entries = project.bulk_edits.entries(states=(SuggestionState.PENDING,), known=_known_entries(project))
     fields = {field.id: field for field in project.fields.all()}
 
-    def looked(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         if channel is not None:
             channel.check()
             channel.send(Progress(stage="look", done=done, total=total))
 
-    places = [(entry.kind, entry.field_id, entry.box) for entry in entries]
+    boxes_of_entries = [(entry.kind, entry.field_id, entry.box) for entry in entries]
     images = {i: field.content_hash for i, field in fields.items()}
-    if _newest is not None and _newest[0][:-1] == key[:-1] and _newest[1].shows(learned, places, images):
-        # nothing came, went or moved: only labels and predictions differ
-        seen = replace(_newest[1], entries=entries)
-        _newest = (key, seen) if stamp is not None else None
-        return seen
+    if (
+        _newest is not None
+        and _newest[0][:-1] == key[:-1]
+        and _newest[1].shows(learned, boxes_of_entries, images)
+    ):
+        # no box was added, deleted or moved: only labels and predictions differ
+        result = replace(_newest[1], entries=entries)
+        _newest = (key, result) if stamp is not None else None
+        return result
     sides = _sides(fields, entries)
     vectors = vectors_of(project, learned)
     boxes = [(entry.field_id, entry.box) for entry in entries]
-    found = vectors.of(project, learned, boxes, sides=sides, on_field=looked, predictor=predictor)
-    whole = np.isfinite(found).all(1)
-    if not whole.all():
-        entries = [entry for entry, is_whole in zip(entries, whole, strict=True) if is_whole]
-        found = found[whole]
-    seen = Embedded(entries, found, learned, number, tuple(sorted(vectors.damaged)), images)
+    features = vectors.of(project, learned, boxes, sides=sides, on_field=report, predictor=predictor)
+    finite = np.isfinite(features).all(1)
+    if not finite.all():
+        entries = [entry for entry, is_whole in zip(entries, finite, strict=True) if is_whole]
+        features = features[finite]
+    result = Embedded(entries, features, learned, number, tuple(sorted(vectors.damaged)), images)
     # a damaged image may be repaired without a write to the database
-    _newest = (key, seen) if stamp is not None and not seen.damaged else None
-    return seen
+    _newest = (key, result) if stamp is not None and not result.damaged else None
+    return result
 
 
 _newest: tuple[tuple[Hashable, ...], Embedded] | None = None
@@ -403,7 +409,7 @@ _read: tuple[Hashable, KnownEntries] | None = None
 
 
 def _known_entries(project: Project) -> KnownEntries:
-    """Return what an earlier request has read of the same project and reading."""
+    """Return the cached entries of the same project and reading."""
     global _read
     key = (str(project.path), project.uid, project.reading.id)
     if _read is None or _read[0] != key:
@@ -415,28 +421,28 @@ _model: tuple[Hashable, LearnedModel, int | None] | None = None
 
 
 def model_of(project: Project, choice: str | int, device: str) -> tuple[LearnedModel, int | None]:
-    """Return the model that a request names, the same object as at the last request where it is the same.
+    """Return the model that a request names, cached.
 
-    One that was never taught a cell sees cells by their stain (`training.networks.appearance`).
-    Whoever changes a model takes a copy of it.
+    A model that was never trained on cells describes them by their stain (`training.networks.appearance`).
+    Copy the model before changing it.
     """
     global _model
-    made = {one.id: one for one in project.models.all()}
+    models = {row.id: row for row in project.models.all()}
     active = project.models.active()
     number = active.id if choice == "active" and active is not None else choice
-    card = made[number].card.get("sha256") if isinstance(number, int) and number in made else None
+    card = models[number].card.get("sha256") if isinstance(number, int) and number in models else None
     key = (project.uid, number, card, project.schema.digest(), device)
     if _model is None or _model[0] != key or (isinstance(number, int) and card is None):
-        learned, found = resolve(project, choice)
+        learned, model_number = resolve(project, choice)
         if learned.never_taught:
             describe_by_appearance(learned)
         learned.to(device)
-        _model = (key, learned, found)
+        _model = (key, learned, model_number)
     return _model[1:]
 
 
 def _sides(fields: Mapping[int, Field], entries: Sequence[Entry]) -> dict[int, float | None]:
-    """Return the median side of a white cell on each field, as far as the project's cells show it."""
+    """Return the median side of a white cell on each field, if the project's cells show it."""
     of_cells: dict[int, list[float]] = {field_id: [] for field_id in fields}
     for entry in entries:
         if entry.kind == "cell":

@@ -37,14 +37,14 @@ def write_embeddings(request: EmbeddingsRequest, channel: Channel, device: torch
     with open_to_look(request) as project:
         channel.send(Started(task="embeddings", device=str(device), fields=len(project.fields.all())))
         with predictor_for(request, project, channel) as predictor:
-            seen = embedded(project, channel, request.model, str(device), elsewhere(predictor))
-        if not seen.entries:
-            why = f" Damaged images: {', '.join(seen.damaged)}." if seen.damaged else ""
+            data = embedded(project, channel, request.model, str(device), elsewhere(predictor))
+        if not data.entries:
+            why = f" Damaged images: {', '.join(data.damaged)}." if data.damaged else ""
             raise LLDError(f"There is nothing to write: the project has no cell and no suggestion.{why}")
-        table = _table(project, seen, Names.of_project(project, anonymise=not request.names))
-        about = {
-            "model": "starter" if seen.number is None else str(seen.number),
-            "trunk": seen.model.trunk_digest(),
+        table = _table(project, data, Names.of_project(project, anonymise=not request.names))
+        metadata = {
+            "model": "starter" if data.number is None else str(data.number),
+            "trunk": data.model.trunk_digest(),
             "schema": json.loads(project.schema.model_dump_json()),
             "version": version("napari-lld"),
             "note": "Research use only, not for diagnosis.",
@@ -54,25 +54,25 @@ def write_embeddings(request: EmbeddingsRequest, channel: Channel, device: torch
     check_output(out, overwrite=request.overwrite)
     with new_file(out) as temporary:
         if out.suffix.lower() == ".h5ad":
-            _write_anndata(temporary, table, seen, about)
+            _write_anndata(temporary, table, data, metadata)
         else:
-            _write_parquet(temporary, table, seen, about)
+            _write_parquet(temporary, table, data, metadata)
     result = {
         "out": str(out),
-        "cells": sum(entry.kind == "cell" for entry in seen.entries),
-        "suggestions": sum(entry.kind == "suggestion" for entry in seen.entries),
-        "features": int(seen.vectors.shape[1]),
-        "damaged": list(seen.damaged),
+        "cells": sum(entry.kind == "cell" for entry in data.entries),
+        "suggestions": sum(entry.kind == "suggestion" for entry in data.entries),
+        "features": int(data.vectors.shape[1]),
+        "damaged": list(data.damaged),
     }
-    return Done(task="embeddings", model_id=seen.number, result=result)
+    return Done(task="embeddings", model_id=data.number, result=result)
 
 
-def _table(project: Project, seen: Embedded, names: Names) -> DataFrame:
+def _table(project: Project, data: Embedded, names: Names) -> DataFrame:
     """Make the table of what is known of each cell; words are categories, where nothing may be missing."""
     from pandas import Categorical, DataFrame
 
     fields = {field.id: field for field in project.fields.all()}
-    entries = seen.entries
+    entries = data.entries
     predictions = [entry.proposal for entry in entries]
     of_field = [fields[entry.field_id] for entry in entries]
     columns: dict[str, Any] = {
@@ -87,20 +87,23 @@ def _table(project: Project, seen: Embedded, names: Names) -> DataFrame:
     own = {*columns, "predicted", "probability", "novelty"}
     for attribute in project.schema.attributes:
         columns[_free(attribute.name, own)] = Categorical(_values(entries, attribute.name))
-    columns["predicted"] = Categorical([one.stated_class if one else None for one in predictions])
-    columns["probability"] = [one.probability if one else float("nan") for one in predictions]
+    columns["predicted"] = Categorical(
+        [proposal.stated_class if proposal else None for proposal in predictions]
+    )
+    columns["probability"] = [proposal.probability if proposal else float("nan") for proposal in predictions]
     columns["novelty"] = [
-        float("nan") if one is None or one.novelty is None else one.novelty for one in predictions
+        float("nan") if proposal is None or proposal.novelty is None else proposal.novelty
+        for proposal in predictions
     ]
     return DataFrame(columns, index=[f"{entry.kind}-{entry.id}" for entry in entries])
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _free(name: str, used: set[str]) -> str:
     """Return a column's name for an attribute: another where ours has it; no slash, which HDF5 forbids."""
     name = name.replace("/", "_")
-    while name in taken:
+    while name in used:
         name = f"attribute {name}"
-    taken.add(name)
+    used.add(name)
     return name
 
 
@@ -108,24 +111,24 @@ def _values(entries: Sequence[Entry], name: str) -> list[str | None]:
     return [entry.attributes.get(name) for entry in entries]
 
 
-def _write_anndata(file: Path, table: DataFrame, seen: Embedded, about: dict[str, Any]) -> None:
+def _write_anndata(file: Path, table: DataFrame, data: Embedded, metadata: dict[str, Any]) -> None:
     from anndata import AnnData
     from pandas import DataFrame
 
-    features = DataFrame(index=_feature_names(seen))
-    whole = AnnData(X=seen.vectors, obs=table, var=features)
-    whole.uns[_ABOUT] = about | {"schema": json.dumps(about["schema"], ensure_ascii=False)}
+    features = DataFrame(index=_feature_names(data))
+    whole = AnnData(X=data.vectors, obs=table, var=features)
+    whole.uns[_ABOUT] = metadata | {"schema": json.dumps(metadata["schema"], ensure_ascii=False)}
     whole.write_h5ad(file)
 
 
-def _write_parquet(file: Path, table: DataFrame, seen: Embedded, about: dict[str, Any]) -> None:
+def _write_parquet(file: Path, table: DataFrame, data: Embedded, metadata: dict[str, Any]) -> None:
     from pandas import DataFrame, concat
 
-    features = DataFrame(seen.vectors, index=table.index, columns=_feature_names(seen), copy=False)
+    features = DataFrame(data.vectors, index=table.index, columns=_feature_names(data), copy=False)
     whole = concat([table, features], axis=1)
-    whole.attrs[_ABOUT] = about
+    whole.attrs[_ABOUT] = metadata
     whole.to_parquet(file, engine="pyarrow")
 
 
-def _feature_names(seen: Embedded) -> list[str]:
-    return [f"feature_{i:04d}" for i in range(seen.vectors.shape[1])]
+def _feature_names(data: Embedded) -> list[str]:
+    return [f"feature_{i:04d}" for i in range(data.vectors.shape[1])]

@@ -1,8 +1,8 @@
-"""The evaluation task: a model measured on held-out regions or against full truth.
+"""The evaluation task: evaluate a model on held-out regions or against full ground truth.
 
-What is judged is what a model predicts: the labels of a film move its cells and say whether it is checked
-(`training.worker.films`), and the known sizes of white cells set the scale. The boxes from the stain that
-prediction shows where the model finds nothing are no model's: they are not judged; the fields are counted.
+It evaluates what a model predicts, including the domain shifts of films (`training.worker.films`) and the
+scale from known sizes of white cells. Boxes from the stain, which prediction shows where the model finds
+nothing, are not evaluated; their fields are counted.
 """
 
 from __future__ import annotations
@@ -27,52 +27,55 @@ from training.models.lineage import Lineage
 from training.models.model import LearnedModel
 from training.networks.scale import domain_of, domain_of_size
 from training.protocol import Done, EvaluateRequest, Metrics, Notice, Progress, Started
-from training.worker.annotated_fields import AnnotatedField, held_before, knowledge, not_read, readable
+from training.worker.annotated_fields import AnnotatedField, annotated_fields, held_before, not_read, readable
 from training.worker.channel import Channel
 from training.worker.films import Films
 from training.worker.full_truth import outside_regions, read_truth
 from training.worker.many import predictor_for
 from training.worker.models import resolve
 
-_LEAST_SCORE = 0.01
-_TOLD = 3  # sentences about what was left out of a file
+_MIN_SCORE = 0.01
+_MAX_NOTES = 3  # sentences about what was left out of a file
 
 
 def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -> Done:
-    """Measure a model; see `EvaluateRequest`."""
+    """Evaluate a model; see `EvaluateRequest`."""
     with Project.open(request.project, reading=request.reading, read_only=True) as project:
         model, number = resolve(project, request.model)
         model.to(device)
-        known, lost = readable(project, knowledge(project))
+        annotated, lost = readable(project, annotated_fields(project))
         for reason in not_read(project, lost):
             channel.send(Notice(reason=reason.stored()))
-        films = Films(project, model, known)
+        films = Films(project, model, annotated)
         if request.truth is None:
-            shown, on = _held_out(project, number, known), "held-out regions"
+            fields, on = _held_out(project, number, annotated), "held-out regions"
         else:
             file = Path(request.truth)
-            shown, on = _against_file(project, request, file, channel, known, films), request.truth
-        truths, pixels = [one.truth for one in shown], [one.pixels for one in shown]
+            fields, on = _against_file(project, request, file, channel, annotated, films), request.truth
+        truths, pixels = [field.truth for field in fields], [field.pixels for field in fields]
         cells = sum(truth.covers(cell.box) for truth in truths for cell in truth.cells)
         channel.send(Started(task="evaluate", device=str(device), fields=len(truths), cells=cells))
 
-        of = [one.film for one in shown]
+        film_names = [field.film for field in fields]
         with predictor_for(request, project, channel) as predictor:
-            sides = cell_sides(model, pixels, of, [one.side for one in shown], look=predictor.seen_side)
+            sides = cell_sides(
+                model, pixels, film_names, [field.side for field in fields], look=predictor.seen_side
+            )
             views = [
-                View(one.pixels, side, films.move(one.film)) for one, side in zip(shown, sides, strict=True)
+                View(field.pixels, side, films.move(field.film))
+                for field, side in zip(fields, sides, strict=True)
             ]
             size = predictor.batch
             batches = ((start, views[start : start + size]) for start in range(0, len(views), size))
             raw: list[RawProposals] = []
-            for start, some in predictor.propose(model, batches, min_score=_LEAST_SCORE):
+            for start, proposals in predictor.propose(model, batches, min_score=_MIN_SCORE):
                 channel.check()
-                for i, one in enumerate(some, start):
-                    if one is None:
-                        pixels[i]()  # raises what is wrong
+                for i, proposal in enumerate(proposals, start):
+                    if proposal is None:
+                        pixels[i]()  # raises the error
                         raise LLDError(f"The image of {truths[i].name} cannot be read.")
-                    films.note(of[i], one)
-                    raw.append(one)
+                    films.note(film_names[i], proposal)
+                    raw.append(proposal)
                 channel.send(Progress(stage="evaluate", done=len(raw), total=len(truths)))
         metrics: dict[str, Any] = {
             "on": on,
@@ -91,13 +94,13 @@ def _finds_nothing(model: LearnedModel, raw: RawProposals) -> bool:
     return not (model.calibration.confidence(raw.scores) >= SUGGESTED).any()
 
 
-class _Shown(NamedTuple):
-    """A field that is judged: its truth, and what prediction would know of it.
+class _EvaluatedField(NamedTuple):
+    """A field to evaluate: its ground truth, and the input of prediction.
 
     Attributes
     ----------
     side
-        Median side of a white cell in its pixels, where the project knows it.
+        Median side of a white cell in its pixels, if known.
     """
 
     truth: FieldTruth
@@ -106,25 +109,28 @@ class _Shown(NamedTuple):
     side: float | None
 
 
-def _held_out(project: Project, number: int | None, known: Sequence[AnnotatedField]) -> list[_Shown]:
-    """Return the held-out fields, less those that this very model has learnt from."""
+def _held_out(project: Project, number: int | None, known: Sequence[AnnotatedField]) -> list[_EvaluatedField]:
+    """Return the held-out fields without those that this model was trained on."""
     finished = [k for k in known if k.finished]
-    held, _ = held_before(project, finished)
-    some = [k for k in finished if k.patient in held]
-    if not some:
+    held_out, _ = held_before(project, finished)
+    held_out_fields = [k for k in finished if k.patient in held_out]
+    if not held_out_fields:
         raise LLDError(
             f"No cells are held out yet: training holds cells out from {MIN_CELLS} cells in finished "
             "regions. To measure against a fully annotated file, give --truth and --images."
         )
     lineage = Lineage.of(project, number)
-    learnt = {k.patient for k in some if lineage.saw(k.field, k.cells)}
-    some = [k for k in some if k.patient not in learnt]
-    if not some:
+    learnt = {k.patient for k in held_out_fields if lineage.saw(k.field, k.cells)}
+    held_out_fields = [k for k in held_out_fields if k.patient not in learnt]
+    if not held_out_fields:
         raise LLDError(
             f"Model {number} was trained on all held-out cells, so it cannot be measured on them. To "
             "measure against a fully annotated file, give --truth and --images."
         )
-    return [_Shown(k.truth(), k.pixels(project), domain_of(k.field), k.cell_side) for k in some]
+    return [
+        _EvaluatedField(k.truth(), k.pixels(project), domain_of(k.field), k.cell_side)
+        for k in held_out_fields
+    ]
 
 
 def _against_file(
@@ -134,35 +140,37 @@ def _against_file(
     channel: Channel,
     known: Sequence[AnnotatedField],
     films: Films,
-) -> list[_Shown]:
-    places = None if request.images is None else Path(request.images)
+) -> list[_EvaluatedField]:
+    image_folder = None if request.images is None else Path(request.images)
     fields = Images((), project.fields.all(), project.pseudonyms.of_folder)
-    images = Images.for_file(file, places, project if places is None else None)
-    found, notes = read_truth(file, project.schema, images, request.fields)
-    if not found:
+    images = Images.for_file(file, image_folder, project if image_folder is None else None)
+    truths, notes = read_truth(file, project.schema, images, request.fields)
+    if not truths:
         raise LLDError(f"{file} holds no image to measure on. {notes[0] if notes else ''}".strip())
     if request.outside_regions:
-        found = outside_regions(found, fields, {k.field.id: k.finished for k in known})
+        truths = outside_regions(truths, fields, {k.field.id: k.finished for k in known})
     if notes:
-        more = f" (and {len(notes) - _TOLD} more)" if len(notes) > _TOLD else ""
-        channel.send(Notice(reason=(" ".join(notes[:_TOLD]) + more).removesuffix(".")))
+        more = f" (and {len(notes) - _MAX_NOTES} more)" if len(notes) > _MAX_NOTES else ""
+        channel.send(Notice(reason=(" ".join(notes[:_MAX_NOTES]) + more).removesuffix(".")))
     of_project = {k.field.id: k for k in known if k.window is None}
-    shown = []
-    for one in found:
-        if one.path is not None:
-            pixels: Pixels = ImageFile(one.path)
-        elif one.field is not None:
-            pixels = StoredField(project.path, one.field.id)
-        field = one.field or fields.known(one.truth.name)
-        there = None if field is None else of_project.get(field.id)
-        shown.append(_of_image(one.truth, pixels, there, films))
-    return shown
+    evaluated = []
+    for image in truths:
+        if image.path is not None:
+            pixels: Pixels = ImageFile(image.path)
+        elif image.field is not None:
+            pixels = StoredField(project.path, image.field.id)
+        field = image.field or fields.known(image.truth.name)
+        annotated = None if field is None else of_project.get(field.id)
+        evaluated.append(_of_image(image.truth, pixels, annotated, films))
+    return evaluated
 
 
-def _of_image(truth: FieldTruth, pixels: Pixels, field: AnnotatedField | None, films: Films) -> _Shown:
+def _of_image(
+    truth: FieldTruth, pixels: Pixels, field: AnnotatedField | None, films: Films
+) -> _EvaluatedField:
     """Return an image of a file; one of a field's name and size is that field."""
     size = truth.width, truth.height
     if field is not None and (field.field.width, field.field.height) == size:
-        return _Shown(truth, pixels, domain_of(field.field), field.cell_side)
+        return _EvaluatedField(truth, pixels, domain_of(field.field), field.cell_side)
     stated = truth.domain != domain_of_size(*size)
-    return _Shown(truth, pixels, truth.domain if stated else films.of_size(*size), None)
+    return _EvaluatedField(truth, pixels, truth.domain if stated else films.of_size(*size), None)

@@ -38,11 +38,11 @@ def export_model(request: ExportModelRequest, channel: Channel) -> Done:
     channel.check()
     check_output(out, overwrite=request.overwrite)
     write_file(out, content)
-    about = describe_export(model)
+    metadata = describe_export(model)
     result = {
         "out": str(out),
-        "detector": about["detector"],
-        "heads": {head["name"]: head["values"] for head in about["heads"]},
-        "missing": about["missing"],
+        "detector": metadata["detector"],
+        "heads": {head["name"]: head["values"] for head in metadata["heads"]},
+        "missing": metadata["missing"],
     }
     return Done(task="export_model", model_id=number, result=result)

@@ -37,14 +37,17 @@ def drawn_at_random(
     random_sample
         Ids of the fields that were drawn (`Project.random_sample.fields`).
     """
-    chosen = [r for one, r in zip(testing, results, strict=True) if one.field.id in random_sample]
+    chosen = [r for field, r in zip(testing, results, strict=True) if field.field.id in random_sample]
     return compact(chosen, words)
 
 
 def of_single_cells(
-    some: Sequence[AnnotatedField], results: Sequence[FieldResult], words: Vocabulary
+    fields: Sequence[AnnotatedField], results: Sequence[FieldResult], words: Vocabulary
 ) -> list[dict[str, Any]]:
     """Return the outcomes that are kept for pictures; see `training.evaluation.cell_outcomes.outcomes`."""
     return outcomes(
-        results, [one.field.id for one in some], groups=words.groups, origins=[one.origin for one in some]
+        results,
+        [field.field.id for field in fields],
+        groups=words.groups,
+        origins=[field.origin for field in fields],
     )

@@ -73,14 +73,14 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _system_error(error: BaseException) -> OSError | None:
     """Find the OSError behind an exception."""
-    return next((one for one in _chain(error) if isinstance(one, OSError)), None)
+    return next((cause for cause in _chain(error) if isinstance(cause, OSError)), None)
 
 
 def _disk_is_full(error: BaseException) -> bool:
     """Return whether the system or SQLite has no space left."""
-    for one in _chain(error):
-        if isinstance(one, OSError):
-            return one.errno in {errno.ENOSPC, errno.EDQUOT}
-        if isinstance(one, sqlite3.Error):
-            return getattr(one, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    for cause in _chain(error):
+        if isinstance(cause, OSError):
+            return cause.errno in {errno.ENOSPC, errno.EDQUOT}
+        if isinstance(cause, sqlite3.Error):
+            return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
     return False

@@ -1,6 +1,6 @@
-"""How films look to a model, and whether what it says of them was ever checked.
+"""Domain shifts of films, and whether predictions on them were validated.
 
-How far off their cells lie from those it learnt is told by `training.similarity.novelty`.
+Shifts are estimated by `training.similarity.novelty`.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ from training.worker.embedded import vectors_of
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-_LABELLED = 10
-"""Labelled cells of a film that are looked at: more hardly move the mean."""
+_MAX_LABELLED = 10
+"""Maximum number of labelled cells that estimate the shift of a film: more hardly change the mean."""
 
-_LIKELY = 0.5
+_MIN_CONFIDENCE = 0.5
 """Minimum confidence of proposals used to judge a film."""
 
-_KEPT = 200
-"""Likely cells of a film that are kept to judge its look by."""
+_MAX_CELLS = 200
+"""Maximum number of likely cells of a film that test it for a shift."""
 
 
 class Films:
-    """The films (domains) that a model is shown, by name.
+    """The films (domains) that a model is applied to, by name.
 
     Parameters
     ----------
     known
-        Fields with labelled cells among them; those of a film show how far its cells are moved.
+        Annotated fields, whose labelled cells estimate the shifts of their films.
     """
 
     def __init__(self, project: Project, model: LearnedModel, known: Sequence[AnnotatedField]) -> None:
         self._model = model
         self._novelty = novelty_of(model)
-        self._places: dict[str, list[np.ndarray]] = defaultdict(list)
-        self._moves: dict[str, np.ndarray] = {}
+        self._transformed: dict[str, list[np.ndarray]] = defaultdict(list)
+        self._shifts: dict[str, np.ndarray] = {}
         self._labelled: dict[str, int] = {}
         self._project = project
         self._known: dict[str, list[AnnotatedField]] = defaultdict(list)
         self._of_size: dict[tuple[int, int], set[str]] = defaultdict(set)
         self._seen: set[str] = set()
-        for one in known:
-            self._known[domain_of(one.field)].append(one)
-            self._of_size[one.field.width, one.field.height].add(domain_of(one.field))
+        for item in known:
+            self._known[domain_of(item.field)].append(item)
+            self._of_size[item.field.width, item.field.height].add(domain_of(item.field))
 
     def of_size(self, width: int, height: int) -> str:
         """Return the film of an image of known size: the project's only film of that size."""
@@ -68,12 +68,12 @@ class Films:
         """Return the shift of a film's features; 0 without a labelled cell of a trained class."""
         if self._novelty is None or film not in self._known:
             return 0.0
-        if film not in self._moves:
-            self._moves[film] = self._look(self._novelty, self._known[film])
-        return self._moves[film]
+        if film not in self._shifts:
+            self._shifts[film] = self._estimate_shift(self._novelty, self._known[film])
+        return self._shifts[film]
 
     def is_unchecked(self, film: str) -> bool:
-        """Return whether what is said of a film rests on too few labelled cells of it."""
+        """Return whether a film has too few labelled cells to validate predictions."""
         return self._count_labelled(film) < MIN_CHECKED_CELLS
 
     def trust(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class Films:
         return {"unlike": self.unlike(), "unchecked": unchecked, "labelled": labelled}
 
     def _count_labelled(self, film: str) -> int:
-        """Count the labelled cells of a film, of the reading or of those that the model has learnt from."""
+        """Count the labelled cells of a film: of the reading, or of the training data if there are more."""
         if film not in self._labelled:
             labelled = sum(
                 map(self._teaches, chain.from_iterable(k.cells for k in self._known.get(film, ())))
@@ -95,41 +95,41 @@ class Films:
     def _teaches(self, cell: Cell) -> bool:
         targets = self._model.vocabulary.targets(cell.cell_class, cell.attributes)
         return any(
-            known is not None and bool((known & target).any())
-            for known, target in zip(self._model.trained_values(), targets, strict=True)
+            trained is not None and bool((trained & target).any())
+            for trained, target in zip(self._model.trained_values(), targets, strict=True)
         )
 
     def note(self, film: str, raw: RawProposals) -> None:
-        """Record where the likely cells of a film's field lie; mark predictions that were not validated."""
+        """Record the features of the likely cells of a field; mark predictions that were not validated."""
         self._seen.add(film)
         raw.unchecked = self.is_unchecked(film)
-        if raw.places is not None and sum(map(len, self._places[film])) < _KEPT:
-            likely = self._model.calibration.confidence(raw.scores) >= _LIKELY
-            self._places[film].append(raw.places[likely])
+        if raw.places is not None and sum(map(len, self._transformed[film])) < _MAX_CELLS:
+            likely = self._model.calibration.confidence(raw.scores) >= _MIN_CONFIDENCE
+            self._transformed[film].append(raw.places[likely])
 
     def unlike(self) -> list[str]:
-        """List the films that look unlike those that the model learnt from."""
+        """List the films with a domain shift from the training films."""
         if self._novelty is None:
             return []
         return sorted(
             film
-            for film, places in self._places.items()
-            if places and self._novelty.is_shifted(np.concatenate(places))
+            for film, transformed in self._transformed.items()
+            if transformed and self._novelty.is_shifted(np.concatenate(transformed))
         )
 
-    def _look(self, novelty: Novelty, known: Sequence[AnnotatedField]) -> np.ndarray:
+    def _estimate_shift(self, novelty: Novelty, known: Sequence[AnnotatedField]) -> np.ndarray:
         classes = list(self._model.vocabulary.classes)
         taught = {classes[value] for value in novelty.values}
         cells = [(k, cell) for k in known for cell in k.cells if cell.cell_class in taught]
-        some = random.Random(0).sample(cells, min(_LABELLED, len(cells)))
-        if not some:  # to ask for nothing takes ten milliseconds
+        sample = random.Random(0).sample(cells, min(_MAX_LABELLED, len(cells)))
+        if not sample:  # an empty query would take 10 ms
             return novelty.estimate_shift(np.zeros((0, self._model.describer.features), np.float32), [])
-        seen = vectors_of(self._project, self._model).of(
+        features = vectors_of(self._project, self._model).of(
             self._project,
             self._model,
-            [(one.field.id, cell.box) for one, cell in some],
-            sides={one.field.id: one.cell_side for one, _ in some},
+            [(item.field.id, cell.box) for item, cell in sample],
+            sides={item.field.id: item.cell_side for item, _ in sample},
         )
-        whole = np.isfinite(seen).all(1)
-        labels = np.array([classes.index(str(cell.cell_class)) for _, cell in some], int)
-        return novelty.estimate_shift(seen[whole], labels[whole].tolist())
+        finite = np.isfinite(features).all(1)
+        labels = np.array([classes.index(str(cell.cell_class)) for _, cell in sample], int)
+        return novelty.estimate_shift(features[finite], labels[finite].tolist())

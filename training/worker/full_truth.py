@@ -57,42 +57,44 @@ def read_truth(
         document.fields = [f for f in document.fields if {f.name, Path(f.name).name} & set(names)]
     matches = matching_images(document, images)
     notes: list[str] = []
-    found: list[ImageTruth] = []
-    for index, (given, unit) in enumerate(zip(document.fields, units(document.fields), strict=True)):
+    truths: list[ImageTruth] = []
+    for index, (field_in, unit) in enumerate(zip(document.fields, units(document.fields), strict=True)):
         if index not in matches:
-            missing = images.missing(given.name, images.find(given.name)).removesuffix(".")
+            missing = images.missing(field_in.name, images.find(field_in.name)).removesuffix(".")
             raise FormatError(f"{missing}: give the folder of the images of {file} as --images.")
-        truth = _truth(document, given, unit, matches[index], images)
+        truth = _truth(document, field_in, unit, matches[index], images)
         if truth is not None:
-            found.append(truth)
-    for given in document.fields:
-        for reason in given.reasons:
+            truths.append(truth)
+    for field_in in document.fields:
+        for reason in field_in.reasons:
             document.skipped.count(reason)
     notes = document.skipped.sentences()
-    if document.annotations and not any(one.truth.cells for one in found):
+    if document.annotations and not any(image.truth.cells for image in truths):
         raise FormatError(f"{file} contains no white cell to measure on. {notes[0] if notes else ''}".strip())
-    return found, notes
+    return truths, notes
 
 
-def _truth(document: Document, given: FieldIn, unit: str, match: Match, images: Images) -> ImageTruth | None:
+def _truth(
+    document: Document, field_in: FieldIn, unit: str, match: Match, images: Images
+) -> ImageTruth | None:
     """Return the truth of one image; ``None`` (with a message) if it cannot be trusted."""
     skipped = document.skipped
-    real = images.size(match.path, given.name)
-    stated = (given.width, given.height)
+    real = images.size(match.path, field_in.name)
+    stated = (field_in.width, field_in.height)
     if real is None and None not in stated:
         real = (stated[0] or 0, stated[1] or 0)
     if real is None or any(side not in (None, actual) for side, actual in zip(stated, real, strict=True)):
         skipped.count("{n} images have another size than the file says: left out.")
         return None
-    field = Field(0, given.name, *real, "", "")
+    field = Field(0, field_in.name, *real, "", "")
     cells: list[TrueCell] = []
     known = BoxIndex(SAME_BOX)
-    for cell in given.cells:
+    for cell in field_in.cells:
         try:
             box, _ = validation.box_in_field(field, upright(cell.box))
         except EditError as error:
             skipped.note("cells that break a rule", f"{field.name}, {cell.where}: {error}")
-            given.lost.append(cell.box)
+            field_in.lost.append(cell.box)
             continue
         if known.find(box):
             skipped.count("{n} cells stand twice in the file: they count once.")
@@ -101,22 +103,22 @@ def _truth(document: Document, given: FieldIn, unit: str, match: Match, images: 
         name = None if cell.cell_class == UNSURE else cell.cell_class
         values = {n: v for n, v in cell.attributes.items() if v is not None and v != UNSURE}
         cells.append(TrueCell(box, name, values))
-    marks = sort_unknown(field, given)
+    marks = sort_unknown(field, field_in)
     if marks.unplaced:
         skipped.count("{n} images have marks whose place cannot be read: left out.")
         return None
-    for _ in given.proposals:
+    for _ in field_in.proposals:
         skipped.count("{n} suggestions (annotations with a score) are not annotations: left out.")
-    outside = [Shape(upright(a) if len(a) == 4 else a) for a in given.ignore_areas]
+    outside = [Shape(upright(a) if len(a) == 4 else a) for a in field_in.ignore_areas]
     truth = FieldTruth(
-        name=given.name,
+        name=field_in.name,
         width=field.width,
         height=field.height,
         cells=tuple(cells),
-        inside=None if given.regions is None else tuple(map(Shape, given.regions)),
+        inside=None if field_in.regions is None else tuple(map(Shape, field_in.regions)),
         outside=(*outside, *map(Shape, marks.boxes)),
         patient=unit,
-        domain=given.domain or domain_of_size(field.width, field.height),
+        domain=field_in.domain or domain_of_size(field.width, field.height),
     )
     return ImageTruth(truth, match.path, match.field)
 
@@ -133,9 +135,9 @@ def outside_regions(
     finished
         A field's number to its finished regions, as they were when the model was trained.
     """
-    found = []
-    for one in truths:
-        field = known.known(one.truth.name)
-        seen = finished.get(field.id, ()) if field is not None else ()
-        found.append(one._replace(truth=replace(one.truth, outside=(*one.truth.outside, *seen))))
-    return found
+    remaining = []
+    for truth in truths:
+        field = known.known(truth.truth.name)
+        regions = finished.get(field.id, ()) if field is not None else ()
+        remaining.append(truth._replace(truth=replace(truth.truth, outside=(*truth.truth.outside, *regions))))
+    return remaining

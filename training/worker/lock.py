@@ -34,7 +34,7 @@ class BusyError(LLDError):
 
 
 @contextlib.contextmanager
-def turn(
+def training_lock(
     project: Path | str,
     *,
     who: str | None,
@@ -55,18 +55,21 @@ def turn(
     begun = time.monotonic()
     folder = inside(Path(project), RUNS)
     refuse_links_below(folder)
-    place, holder, queue = folder / "train.lock", folder / "train.json", folder / "queue"
-    with contextlib.ExitStack() as held:
+    lock_file, holder, queue = folder / "train.lock", folder / "train.json", folder / "queue"
+    with contextlib.ExitStack() as stack:
         with _ticket(queue) as ticket:
-            lock = held.enter_context(open_to_lock(place, make=True))
+            lock = stack.enter_context(open_to_lock(lock_file, make=True))
             while not _first(ticket) or try_lock(lock) is False:
                 others = _holder(holder)
                 if not wait:
                     raise BusyError(f"{others}.")
                 on_wait(others)
                 time.sleep(_POLL_SECONDS)
-        about = {"who": who or _user(), "since": datetime.now().astimezone().isoformat(timespec="seconds")}
-        write_file(holder, json.dumps({**about, "process": os.getpid(), "host": socket.gethostname()}))
+        holder_info = {
+            "who": who or _user(),
+            "since": datetime.now().astimezone().isoformat(timespec="seconds"),
+        }
+        write_file(holder, json.dumps({**holder_info, "process": os.getpid(), "host": socket.gethostname()}))
         try:
             yield time.monotonic() - begun
         finally:
@@ -107,13 +110,13 @@ def _first(ticket: Path) -> bool:
     return True
 
 
-def _holder(place: Path) -> Reason:
+def _holder(file: Path) -> Reason:
     """Return who trains, and since when: read from beside the lock, which others may not read."""
     try:
-        about = json.loads(place.read_bytes())
-        since = datetime.fromisoformat(about["since"])
+        content = json.loads(file.read_bytes())
+        since = datetime.fromisoformat(content["since"])
         when = f"{since:%H:%M}" if since.date() == datetime.now().date() else f"{since:%Y-%m-%d %H:%M}"
-        who, process, host = str(about["who"]), int(about["process"]), str(about["host"])
+        who, process, host = str(content["who"]), int(content["process"]), str(content["host"])
     except (OSError, ValueError, KeyError, TypeError):
         return Reason("Another training of this project has just started")
     return Reason(

@@ -79,35 +79,35 @@ def resolve(project: Project, choice: str | int, *, keep: bool = False) -> tuple
         raise ModelError(f"'{choice}' is not a model: give active, starter or a number.")
     if number is not None and number not in {model.id for model in project.models.all()}:
         raise ModelError(f"The project has no model {number}.")
-    place = starter_place() if number is None else project.models.folder(number)
+    path = starter_place() if number is None else project.models.folder(number)
     vocabulary = Vocabulary.from_schema(project.schema)
-    of = (project.path, project.uid, vocabulary, *map(_stamp, model_files(place)))
-    if keep and kept.model is not None and kept.of == of and None not in of:
+    identity = (project.path, project.uid, vocabulary, *map(_stamp, model_files(path)))
+    if keep and kept.model is not None and kept.of == identity and None not in identity:
         return kept.model.eval(), number
     if number is None:
-        model = read_model(place)
+        model = read_model(path)
     else:
         try:
-            model = read_model(place)
+            model = read_model(path)
         except ModelError as error:
             raise DamagedModelError(f"Model {number} cannot be used: {error}") from error
     model = with_vocabulary(model, vocabulary)
-    remember_files(model, place, inside(project.path, ENGINE))
+    remember_files(model, path, inside(project.path, ENGINE))
     if keep:
-        kept.of, kept.model = of, model
+        kept.of, kept.model = identity, model
     return model.eval(), number
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:
     """Return what tells whether a file was written to; ``None`` if it cannot be told."""
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def beginning(
+def initial_model(
     project: Project, init: str | int, *, detector: Size | None = None, size: int, seed: int
 ) -> tuple[LearnedModel, str]:
     """Return the model to start learning from, and what it is called in the card.
@@ -127,10 +127,12 @@ def beginning(
         return _with_detector_of(Path(str(init)), vocabulary, source_of(project.uid), size=size, seed=seed)
     number = _number(init)
     if init in {"starter", "active"} or number is not None:
-        parent, found = resolve(project, init)
-        if init == "active" and found is not None and parent.was_taught and not len(parent.memory):
-            parent, found = resolve(project, "starter")  # made before models had a memory: it would forget
-        name = "starter" if found is None else str(found)
+        parent, parent_number = resolve(project, init)
+        if init == "active" and parent_number is not None and parent.was_taught and not len(parent.memory):
+            parent, parent_number = resolve(
+                project, "starter"
+            )  # made before models had a memory: it would forget
+        name = "starter" if parent_number is None else str(parent_number)
     else:
         parent, name = read_model(Path(str(init))), "file"  # its path may contain a person's name
     if parent.never_taught:
@@ -140,7 +142,7 @@ def beginning(
     return child, name
 
 
-def shown_by_nobody(model: LearnedModel, shown: Collection[str | None]) -> list[str]:
+def classes_without_cells(model: LearnedModel, annotated: Collection[str | None]) -> list[str]:
     """Return the classes that a start without a memory was taught, of which the project shows no cell.
 
     Parameters
@@ -151,7 +153,7 @@ def shown_by_nobody(model: LearnedModel, shown: Collection[str | None]) -> list[
     if len(model.memory) or not model.vocabulary.classes:
         return []
     taught = model.taught.get(model.vocabulary.head_names[0], {})
-    return [name for name in model.vocabulary.classes if taught.get(name, 0) > 0 and name not in shown]
+    return [name for name in model.vocabulary.classes if taught.get(name, 0) > 0 and name not in annotated]
 
 
 def _with_detector_of(

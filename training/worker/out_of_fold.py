@@ -1,4 +1,4 @@
-"""What models that did not learn from labelled cells predict for them, to find possible label errors."""
+"""Predict labelled cells out of fold, to find possible label errors."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 _BATCH = 8
 _MANY = 256
-"""Fields that others look at before what they saw is joined to the rest."""
+"""Number of fields in a batch of the cluster."""
 _PART = 0.3
-"""Part of the time left that looking at cells may take."""
+"""Maximum share of the remaining time for embedding cells."""
 
 Checked = dict[int, dict[int, Proposal]]
-"""Field id to cell id to what is said of the cell."""
+"""Field id to cell id to the out-of-fold prediction."""
 
 
 def trunk_for(project: Project, model: LearnedModel, number: int | str | None) -> LearnedModel:
-    """Return the model by whose features labels are checked: one whose trunk never learnt from the project.
+    """Return the model whose features are used: one whose trunk was not trained on the project.
 
     Parameters
     ----------
     number
-        The model's number, or what a card calls its parent.
+        The model's number, or the name of its parent in a card.
     """
     if Lineage.of(project, number).origin != "scratch":
         return model
@@ -59,7 +59,7 @@ def check_labels(
     budget: Budget | None = None,
     predictor: Predictor | None = None,
 ) -> Checked:
-    """Predict each labelled cell from the cells of other patients.
+    """Predict each labelled cell by heads fitted on the cells of other patients.
 
     Parameters
     ----------
@@ -68,51 +68,51 @@ def check_labels(
     known
         The whole project.
     ready
-        Fields whose cells the model has looked at, and what it saw.
+        Fields whose cells are embedded already, and their embeddings.
     budget
         ``None`` = no limit.
     predictor
-        Who looks at cells; ``None`` = this process.
+        Embeds cells; ``None`` = in this process.
     """
-    look = None if predictor is None else partial(_looked, predictor, model)
+    embed = None if predictor is None else partial(_embed_elsewhere, predictor, model)
     budget = budget or Budget(None, 0.0)
     channel.send(Progress(stage="check", done=0, total=len(known)))
     fields = list(ready[0]) if ready is not None else []
     cells = ready[1] if ready is not None else embed_cells(model, [])
-    there = {one.field.id for one in fields}
-    rest = [one for one in known if one.cells and one.field.id not in there]
-    for some in budget.batches(rest, budget.share(_PART), _BATCH if look is None else _MANY):
+    ready_ids = {item.field.id for item in fields}
+    remaining = [item for item in known if item.cells and item.field.id not in ready_ids]
+    for batch in budget.batches(remaining, budget.share(_PART), _BATCH if embed is None else _MANY):
         channel.check()
-        more = embed_cells(model, [one.training_field(project) for one in some], embed=look)
-        cells = joined(cells, more, len(fields))
-        fields += some
+        new_cells = embed_cells(model, [item.training_field(project) for item in batch], embed=embed)
+        cells = joined(cells, new_cells, len(fields))
+        fields += batch
         channel.send(Progress(stage="check", done=len(fields), total=len(known)))
-    of = sum(len(one.cells) for one in known)
-    budget.leave_out(CHECKED, of - sum(len(one.cells) for one in known if one not in fields), of)
+    n_cells = sum(len(item.cells) for item in known)
+    budget.leave_out(CHECKED, n_cells - sum(len(item.cells) for item in known if item not in fields), n_cells)
     if not cells.positions:
         return {}
     predicted = out_of_fold(model, cells, source_of(project.uid))
-    words = model.vocabulary
-    found: Checked = defaultdict(dict)
-    for row, (number, place) in enumerate(cells.positions):
-        cell = fields[number].cells[place]
-        shares = [
+    vocabulary = model.vocabulary
+    checked: Checked = defaultdict(dict)
+    for row, (number, index) in enumerate(cells.positions):
+        cell = fields[number].cells[index]
+        probabilities = [
             {}
             if head is None
             else {value: round(float(p), 5) for value, p in zip(values, head[row], strict=True) if p > 0}
-            for values, head in zip(words.heads, predicted, strict=True)
+            for values, head in zip(vocabulary.heads, predicted, strict=True)
         ]
-        classes = shares.pop(0) if words.classes else {}
-        attributes = {name: some for name, some in zip(words.attributes, shares, strict=True) if some}
+        classes = probabilities.pop(0) if vocabulary.classes else {}
+        attributes = {n: p for n, p in zip(vocabulary.attributes, probabilities, strict=True) if p}
         if classes or attributes:
-            found[cell.field_id][cell.id] = Proposal(cell.box, 1.0, classes, attributes)
-    return dict(found)
+            checked[cell.field_id][cell.id] = Proposal(cell.box, 1.0, classes, attributes)
+    return dict(checked)
 
 
-def _looked(
-    predictor: Predictor, model: LearnedModel, asked: Sequence[tuple[TrainingField, list[int]]]
+def _embed_elsewhere(
+    predictor: Predictor, model: LearnedModel, requested: Sequence[tuple[TrainingField, list[int]]]
 ) -> list[np.ndarray]:
-    """Have cells looked at elsewhere.
+    """Embed cells by a predictor.
 
     Raises
     ------
@@ -121,15 +121,15 @@ def _looked(
     """
 
     def views() -> Iterator[tuple[TrainingField, list[Boxes]]]:
-        for field, places in asked:
-            if places:
-                boxes = [field.cells[i].box for i in places]
+        for field, indices in requested:
+            if indices:
+                boxes = [field.cells[i].box for i in indices]
                 yield field, [Boxes(field.pixels, boxes, side=field.cell_side)]
 
-    found = []
-    for field, (seen,) in predictor.features(model, views()):
-        if seen is None:
+    features = []
+    for field, (computed,) in predictor.features(model, views()):
+        if computed is None:
             field.pixels()  # raises what is wrong
             raise ImageError(f"The image of {field.name} cannot be read.")
-        found.append(seen)
-    return found
+        features.append(computed)
+    return features

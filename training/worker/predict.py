@@ -25,7 +25,7 @@ from training.inference.predictor import Predictor, View
 from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
 from training.models.model import LearnedModel
 from training.protocol import Done, Notice, PredictRequest, Progress, Started, Suggested
-from training.worker.annotated_fields import knowledge, readable
+from training.worker.annotated_fields import annotated_fields, readable
 from training.worker.channel import Channel
 from training.worker.films import Films
 from training.worker.many import elsewhere, predictor_for
@@ -51,7 +51,7 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
     ):
         model, number = resolve(project, request.model, keep=True)
         model.to(device)
-        known = knowledge(project)
+        known = annotated_fields(project)
         films = Films(project, model, known)
         predictor = held.enter_context(predictor_for(request, project, channel))
         if request.images is not None and request.out is not None:

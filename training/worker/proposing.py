@@ -1,4 +1,4 @@
-"""Models run over a project's fields, within the time that there is."""
+"""Run models over a project's fields within a time budget."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Proposer:
     def __call__(
         self,
         model: LearnedModel,
-        some: Sequence[AnnotatedField],
+        fields: Sequence[AnnotatedField],
         *,
         until: float | None = None,
         keep: bool = False,
@@ -47,52 +47,52 @@ class Proposer:
         sides: Sides | None = None,
         films: Films | None = None,
     ) -> list[RawProposals]:
-        """Run a model over fields, as many of them as there is time for; the first always.
+        """Predict fields, as many as there is time for, but at least the first batch.
 
         Parameters
         ----------
         until
             See `Budget.batches`.
         keep
-            Whether to keep what it says for the suggestions.
+            Whether to store the predictions for the suggestions.
         tell
-            Whether to tell how far it is.
+            Whether to report progress.
         describe
             See `propose_raw`.
         sides
-            Where they were asked for already.
+            Cell sides, if they are known already.
         films
-            How the films look to the model; without them, all are taken to look like those it learnt from.
+            Domain shifts of the films; without them, all are taken for unshifted.
         """
         raws: list[RawProposals] = []
-        sides = sides or Sides(self.project, model, some)
-        for batch in self.budget.batches(some, until, _BATCH):
-            of = [domain_of(k.field) for k in batch]
+        sides = sides or Sides(self.project, model, fields)
+        for batch in self.budget.batches(fields, until, _BATCH):
+            film_names = [domain_of(k.field) for k in batch]
             raws += propose_raw(
                 model,
                 [k.pixels(self.project) for k in batch],
                 cell_sides=[sides.on(k) for k in batch],
-                moves=None if films is None else [films.move(film) for film in of],
+                moves=None if films is None else [films.move(film) for film in film_names],
                 describe=describe,
             )
             if films is not None:
-                for film, one in zip(of, raws[-len(batch) :], strict=True):
-                    films.note(film, one)
+                for film, proposals in zip(film_names, raws[-len(batch) :], strict=True):
+                    films.note(film, proposals)
             self.channel.check()
             if tell:  # not before the run has started
-                progress = Progress(stage="evaluate", done=len(raws), total=len(some))
+                progress = Progress(stage="evaluate", done=len(raws), total=len(fields))
                 self.channel.send(progress)
         if keep:
-            whole = ((k, raw) for k, raw in zip(some, raws, strict=False) if k.window is None)
+            whole = ((k, raw) for k, raw in zip(fields, raws, strict=False) if k.window is None)
             self.predicted.update((k.field.id, raw) for k, raw in whole)
         return raws
 
 
-def patients_in_turn(known: Sequence[AnnotatedField]) -> list[AnnotatedField]:
+def round_robin_by_patient(known: Sequence[AnnotatedField]) -> list[AnnotatedField]:
     """Order fields so that the first of each patient come first, then the second of each, and so on."""
     count: Counter[str] = Counter()
-    turns = []
-    for one in known:
-        turns.append(count[one.patient])
-        count[one.patient] += 1
-    return [known[i] for i in sorted(range(len(known)), key=turns.__getitem__)]
+    rounds = []
+    for item in known:
+        rounds.append(count[item.patient])
+        count[item.patient] += 1
+    return [known[i] for i in sorted(range(len(known)), key=rounds.__getitem__)]

@@ -1,4 +1,4 @@
-"""What a run that was cut off left behind, and whether the next one may go on from it."""
+"""Checkpoints of interrupted runs, and whether the next run may resume from them."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _NOT_LEARNING = {
     *("project", "suggest", "min_confidence", "annotator", "reading", "wait"),
     *("held_out", "scheduler", "workers"),
 }
-"""Parts of a request that change nothing of what is learnt."""
+"""Parts of a request that do not affect the trained model."""
 
 KEPT_STAGES = ("masked", "pseudo")
-"""Stages whose results are kept until the run has ended."""
+"""Stages whose results are stored until the run has ended."""
 
 WORDS_FOR_THE_INTERRUPTED = "The process ended without a word: it was killed, or the power failed."
 
 
 def state_file(project: Path) -> Path:
-    """Return the place of the resumable state; there is one, as there is one run at a time."""
+    """Return the path of the checkpoint; there is one, as there is one run at a time."""
     return project / RUNS / "state.safetensors"
 
 
 def mark_interrupted(project: Project) -> None:
-    """Mark the runs of dead workers; call it while holding the project's turn."""
+    """Mark the runs of dead workers as interrupted; call it while holding the training lock."""
     for run in project.runs.all():
         if run.state == "running":
             project.runs.finish(run.id, "interrupted", message=WORDS_FOR_THE_INTERRUPTED)
@@ -50,15 +50,15 @@ def mark_interrupted(project: Project) -> None:
 def identity(
     request: TrainRequest,
     training: Sequence[AnnotatedField],
-    held: Collection[str],
+    held_out: Collection[str],
     config: LearningConfig,
     model: LearnedModel,
 ) -> str:
-    """Return a digest of all that decides what is learnt: request, data, settings, start, software."""
+    """Return a digest of everything that determines the result: request, data, settings, model, software."""
     content = [
         request.model_dump(exclude=_NOT_LEARNING),
-        sorted(held),
-        [_described(one) for one in training],
+        sorted(held_out),
+        [_describe(field) for field in training],
         dataclasses.asdict(config),
         model.vocabulary.to_dict(),
         _digest_of_weights(model),
@@ -73,58 +73,58 @@ def state_identity(mark: str, stage: str) -> str:
 
 
 def stage_file(state: Path, stage: str) -> Path:
-    """Return the place of the weights that a stage ended with."""
+    """Return the path of the weights after a stage."""
     return state.with_name(f"after-{stage}.safetensors")
 
 
 def stage_done(state: Path, mark: str, stage: str) -> int:
-    """Return the epochs of a stage that a run of this identity has ended; 0 = it has not."""
-    about = _about(stage_file(state, stage))
-    return int(about["epoch"]) if about.get("identity") == mark else 0
+    """Return the epochs of a stage that a run with this identity has completed; 0 = not completed."""
+    metadata = _read_metadata(stage_file(state, stage))
+    return int(metadata["epoch"]) if metadata.get("identity") == mark else 0
 
 
 def epochs_done(state: Path, mark: str) -> int:
-    """Return the epochs that a run of this identity has done; 0 = none, or what is there is of another."""
+    """Return the epochs that a run with this identity has done; 0 = none, or the checkpoint is of another."""
     done = sum(stage_done(state, mark, stage) for stage in KEPT_STAGES)
-    about = _about(state)
-    identity, _, stage = about.get("identity", "").partition(":")
+    metadata = _read_metadata(state)
+    identity, _, stage = metadata.get("identity", "").partition(":")
     if identity == mark and not stage_done(state, mark, stage):
-        done += int(about["epoch"])
+        done += int(metadata["epoch"])
     return done
 
 
 def forget_state(state: Path) -> None:
-    """Remove all that a run left to go on from."""
+    """Delete all checkpoints."""
     state.unlink(missing_ok=True)
     for stage in KEPT_STAGES:
         stage_file(state, stage).unlink(missing_ok=True)
 
 
-def _about(file: Path) -> dict[str, str]:
+def _read_metadata(file: Path) -> dict[str, str]:
     """Read the metadata of a weights file; ``{}`` if it cannot be read or has no epoch."""
     if not file.is_file():
         return {}
     try:
         with safetensors.safe_open(str(file), framework="pt") as opened:
-            about = dict(opened.metadata() or {})
-        int(about["epoch"])
+            metadata = dict(opened.metadata() or {})
+        int(metadata["epoch"])
     except (safetensors.SafetensorError, OSError, ValueError, KeyError):
         return {}
-    return about
+    return metadata
 
 
-def _described(one: AnnotatedField) -> list[Any]:
-    cells = [[c.box, c.cell_class, sorted(c.attributes.items())] for c in one.cells]
-    areas = [[shape.geometry.wkt for shape in shapes] for shapes in (one.finished, one.ignore)]
+def _describe(field: AnnotatedField) -> list[Any]:
+    cells = [[c.box, c.cell_class, sorted(c.attributes.items())] for c in field.cells]
+    areas = [[shape.geometry.wkt for shape in shapes] for shapes in (field.finished, field.ignore)]
     return [
-        one.field.content_hash or one.field.name,
-        one.patient,
+        field.field.content_hash or field.field.name,
+        field.patient,
         cells,
         areas,
-        one.rejections,
-        one.cell_side,
-        *([one.window] if one.window is not None else []),
-        *([sorted((n, votes.box, votes.shares) for n, votes in one.votes.items())] if one.votes else []),
+        field.rejections,
+        field.cell_side,
+        *([field.window] if field.window is not None else []),
+        *([sorted((n, votes.box, votes.shares) for n, votes in field.votes.items())] if field.votes else []),
     ]
 
 

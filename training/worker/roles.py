@@ -1,4 +1,4 @@
-"""Which fields teach and which are held out to measure; no torch."""
+"""Split the fields of a training into training and test fields; no torch."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Roles:
-    """What each field is to a training.
+    """The split of a training.
 
     Attributes
     ----------
     held
         The units that are held out.
     lost
-        How many that the last model held out are no longer here.
+        Number of units held out by the last model that no longer exist.
     training, testing
-        The fields that teach, and those on which the model is measured.
+        The training fields, and those on which the model is evaluated.
     others
-        Fields without annotations on which it trains too.
+        Fields without annotations, for pseudo-labels.
     """
 
     held: frozenset[str]
@@ -42,22 +42,22 @@ class Roles:
 def roles(
     project: Project, request: TrainRequest, known: Sequence[AnnotatedField], lineage: Lineage
 ) -> Roles:
-    """Choose what each field is to a training.
+    """Split the fields.
 
     Parameters
     ----------
     lineage
-        Of the model that it begins with.
+        Of the initial model.
     """
     before, lost = held_before(project, known)
     if request.held_out is not None:
-        asked = set(request.held_out)
-        held = {one.patient for one in known if one.field.id in asked}
+        requested = set(request.held_out)
+        held = {item.patient for item in known if item.field.id in requested}
     else:
         classes: dict[str, list[str | None]] = defaultdict(list)
-        for one in known:
-            classes[one.patient] += [cell.cell_class for cell in one.cells_in_regions()]
-        learnt = {one.patient for one in known if lineage.saw(one.field, one.cells)}
+        for item in known:
+            classes[item.patient] += [cell.cell_class for cell in item.cells_in_regions()]
+        learnt = {item.patient for item in known if lineage.saw(item.field, item.cells)}
         held = held_out(classes, request.holdout, already=before, learnt=learnt)
     training = [k for k in known if k.teaches and k.patient not in held]
     testing = [k for k in known if k.finished and k.patient in held]

@@ -24,10 +24,10 @@ from training.protocol import (
 )
 from training.reasons import Reason
 from training.start import check_start
-from training.worker.annotated_fields import knowledge, refuse_without_labels
+from training.worker.annotated_fields import annotated_fields, refuse_without_labels
 from training.worker.channel import Channel
 from training.worker.export_model import check_export, export_model
-from training.worker.lock import turn
+from training.worker.lock import training_lock
 
 
 def run(request: Request, channel: Channel, begun: float) -> Done:
@@ -37,7 +37,7 @@ def run(request: Request, channel: Channel, begun: float) -> Done:
     with ExitStack() as held:
         if isinstance(request, TrainRequest):
             begun += held.enter_context(
-                turn(
+                training_lock(
                     request.project,
                     who=request.annotator,
                     wait=request.wait,
@@ -109,7 +109,7 @@ def _check(request: Request) -> None:
     """Reject what cannot be done before torch is loaded, which takes seconds."""
     if isinstance(request, TrainRequest):
         with Project.open(request.project, annotator=request.annotator, reading=request.reading) as project:
-            refuse_without_labels(knowledge(project))
+            refuse_without_labels(annotated_fields(project))
             check_start(project, request.init, request.detector)
     elif isinstance(request, ExportModelRequest):
         check_export(request)

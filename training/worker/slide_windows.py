@@ -65,12 +65,12 @@ def windows(
     of_region: dict[int, list[Cell]] = {}
     alone: list[Cell] = []
     for cell in cells:
-        place = next((i for i, shape in enumerate(finished) if shape.contains_centre(cell.box)), None)
-        if place is None:
+        index = next((i for i, shape in enumerate(finished) if shape.contains_centre(cell.box)), None)
+        if index is None:
             alone.append(cell)
         else:
-            of_region.setdefault(place, []).append(cell)
-    found: list[Window] = []
+            of_region.setdefault(index, []).append(cell)
+    result: list[Window] = []
     for i, shape in enumerate(finished):
         waiting = of_region.get(i, [])
         earlier = [other for other in finished[:i] if other.geometry.intersects(shape.geometry)]
@@ -78,10 +78,10 @@ def windows(
             own = [cell for cell in waiting if _holds(core, cell.box, last)]
             box = _around(slide, core, reach)
             areas = [*_outside(core, box), *earlier, *ignore]
-            found.append(Window(box, tuple(own), (shape,), tuple(areas)))
+            result.append(Window(box, tuple(own), (shape,), tuple(areas)))
     apart = [box for box in rejections if not any(shape.contains_centre(box) for shape in finished)]
-    found += _of_boxes(slide, alone, apart, ignore, reach, reach - 2 * margin)
-    return found
+    result += _of_boxes(slide, alone, apart, ignore, reach, reach - 2 * margin)
+    return result
 
 
 def _cores(slide: Field, region: Shape, most: float) -> Iterator[tuple[Box, tuple[bool, bool]]]:
@@ -145,25 +145,25 @@ def _of_boxes(
     """Lay windows over boxes outside of every finished region: the first one in reading order is centred."""
     left: list[tuple[Box, Cell | None]] = [(cell.box, cell) for cell in cells]
     left += [(box, None) for box in rejections]
-    left.sort(key=lambda one: (one[0][1] + one[0][3] / 2, one[0][0] + one[0][2] / 2))
-    found = []
+    left.sort(key=lambda item: (item[0][1] + item[0][3] / 2, item[0][0] + item[0][2] / 2))
+    result = []
     while left:
         x, y, w, h = left[0][0]
         middle = (x + w / 2, y + h / 2)
-        near = [
-            one
-            for one in left
-            if abs(one[0][0] + one[0][2] / 2 - middle[0]) <= core / 2
-            and abs(one[0][1] + one[0][3] / 2 - middle[1]) <= core / 2
+        within = [
+            item
+            for item in left
+            if abs(item[0][0] + item[0][2] / 2 - middle[0]) <= core / 2
+            and abs(item[0][1] + item[0][3] / 2 - middle[1]) <= core / 2
         ]
-        taken = {id(one) for one in near}
-        left = [one for one in left if id(one) not in taken]
-        found.append(
+        used = {id(item) for item in within}
+        left = [item for item in left if id(item) not in used]
+        result.append(
             Window(
                 _around(slide, (*middle, 0.0, 0.0), reach),
-                tuple(cell for _, cell in near if cell is not None),
+                tuple(cell for _, cell in within if cell is not None),
                 ignore=tuple(ignore),
-                rejections=tuple(box for box, cell in near if cell is None),
+                rejections=tuple(box for box, cell in within if cell is None),
             )
         )
-    return found
+    return result

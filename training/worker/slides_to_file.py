@@ -42,9 +42,9 @@ class Found:
     sets: bool = True
 
     def __iter__(self) -> Iterator[Proposal]:
-        for some in self.project.suggestions.batches(self.field_id, _AT_ONCE):
-            for one in some:
-                yield one.proposal if self.sets else replace(one.proposal, sets={})
+        for batch in self.project.suggestions.batches(self.field_id, _AT_ONCE):
+            for suggestion in batch:
+                yield suggestion.proposal if self.sets else replace(suggestion.proposal, sets={})
 
 
 @dataclass(frozen=True)

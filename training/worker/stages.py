@@ -106,8 +106,8 @@ class Stages:
         if not self.config.epochs:
             return 0, None
         prepared = []
-        for i, one in enumerate(self.fields):
-            prepared.append(prepare_field(one, self.model.size, self.model.sides))
+        for i, field in enumerate(self.fields):
+            prepared.append(prepare_field(field, self.model.size, self.model.sides))
             self.on_prepared(i + 1)
         if not self.plan.pseudo:
             return self._stage("masked", prepared, self.plan.masked, 1.0, self.deadline), None
@@ -120,9 +120,12 @@ class Stages:
         before = score(results, attributes)
         trusted = trusted_confidence(results, self.model.vocabulary.groups)
         taught = with_pseudo_cells(masked, [*self.fields, *self.others], trusted)
-        own, others = taught[: len(self.fields)], [one for one in taught[len(self.fields) :] if one.cells]
+        own, others = (
+            taught[: len(self.fields)],
+            [field for field in taught[len(self.fields) :] if field.cells],
+        )
         added = sum(len(t.cells) - len(f.cells) for t, f in zip(own, self.fields, strict=True))
-        cells = added + sum(len(one.cells) for one in others)
+        cells = added + sum(len(field.cells) for field in others)
         outcome: dict[str, Any] = {
             "cells": cells,
             "unannotated_fields": len(others),
@@ -131,7 +134,7 @@ class Stages:
         }
         if not cells:
             return done, {**outcome, "kept": False}
-        with_them = [prepare_field(one, self.model.size, self.model.sides) for one in (*own, *others)]
+        with_them = [prepare_field(field, self.model.size, self.model.sides) for field in (*own, *others)]
         # as many steps, whether there are other fields or not
         epochs = max(1, round(self.plan.pseudo * len(own) / len(with_them)))
         try:
@@ -140,11 +143,11 @@ class Stages:
         except DivergedError:
             more = 0
         after = score(self.judge(self.model), attributes) if more else None
-        kept = after is not None and after >= before
-        if not kept:
+        is_better = after is not None and after >= before
+        if not is_better:
             self.model.load_tensors(dict(masked.tensors()))
             self.model.eval()
-        return done + more, {**outcome, "score_after": after, "kept": kept}
+        return done + more, {**outcome, "score_after": after, "kept": is_better}
 
     def _share(self, share: float) -> float | None:
         """Return the time by which a stage must end: a share of what is left."""
@@ -200,8 +203,8 @@ class Stages:
         done = loop.run(on_step=tell, should_stop=self.should_stop)
         if keep:
             content = {n: t.detach().cpu().contiguous() for n, t in self.model.tensors()}
-            about = {"identity": self.mark, "epoch": str(done)}
-            write_file(stage_file(self.state, name), save(content, about))
+            metadata = {"identity": self.mark, "epoch": str(done)}
+            write_file(stage_file(self.state, name), save(content, metadata))
         return done
 
     def _epochs_after(self, name: str) -> int:

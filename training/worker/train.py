@@ -52,8 +52,8 @@ from training.protocol import Done, Metrics, Notice, Progress, Saved, Started, T
 from training.reasons import Reason
 from training.worker.annotated_fields import (
     AnnotatedField,
+    annotated_fields,
     fields_by_unit,
-    knowledge,
     not_read,
     readable,
     refuse_without_labels,
@@ -67,9 +67,9 @@ from training.worker.extra_cells import compact, drawn_at_random, of_single_cell
 from training.worker.failures import failure
 from training.worker.films import Films
 from training.worker.many import elsewhere, predictor_for
-from training.worker.models import beginning, resolve, shown_by_nobody
+from training.worker.models import classes_without_cells, initial_model, resolve
 from training.worker.out_of_fold import check_labels, trunk_for
-from training.worker.proposing import Proposer, patients_in_turn
+from training.worker.proposing import Proposer, round_robin_by_patient
 from training.worker.resume import epochs_done, forget_state, identity, mark_interrupted, state_file
 from training.worker.roles import roles
 from training.worker.stages import LEAST_HELD_OUT, Plan, Stages, plan
@@ -90,7 +90,7 @@ _TRYING, _LOOKING, _BETWEEN = 0.15, 0.35, 0.3
 def train(request: TrainRequest, channel: Channel, device: torch.device, begun: float) -> Done:
     """Train on a project, whose turn the caller holds; see `TrainRequest`."""
     with Project.open(request.project, annotator=request.annotator, reading=request.reading) as project:
-        known, lost = readable(project, knowledge(project))
+        known, lost = readable(project, annotated_fields(project))
         if lost and not any(one.finished for one in known):
             raise LLDError(next(iter(lost.values())))
         refuse_without_labels(known)
@@ -147,7 +147,7 @@ class _Training:
     def run(self) -> Done:
         """Run the training."""
         request, project = self.request, self.project
-        model, parent = beginning(
+        model, parent = initial_model(
             project, request.init, detector=request.detector, size=request.size, seed=request.seed
         )
         model.to(self.device)
@@ -190,7 +190,7 @@ class _Training:
             kept = 0.0
             remember(model, self._look(model, fields))
         else:
-            self.forgotten = shown_by_nobody(model, {name for k in training for name in k.classes})
+            self.forgotten = classes_without_cells(model, {name for k in training for name in k.classes})
             self.seen = self._look(model, fields)
             fit_heads(model, self.seen, seed=request.seed)
             before = copy.deepcopy(model.detector)
@@ -413,7 +413,7 @@ class _Training:
         testing: Sequence[AnnotatedField],
     ) -> tuple[dict[str, Any], bool, Reason | None]:
         """Calibrate, measure on the held-out fields, and decide whether the model becomes active."""
-        testing = patients_in_turn(testing)  # where time is short, few fields of many patients
+        testing = round_robin_by_patient(testing)  # where time is short, few fields of many patients
         films = self.films = Films(self.project, model, self.known)
         raw = self.propose(model, testing, until=self.budget.until("held_out"), keep=True, films=films)
         self.budget.leave_out(HELD_OUT, len(raw), len(testing))

@@ -34,13 +34,13 @@ from training.models.lineage import Lineage
 from training.models.model import ModelError, read_model
 from training.models.ultralytics_checkpoints import is_checkpoint
 from training.protocol import Done, Message, Metrics, Notice, Progress, Saved, Started, TrainRequest
-from training.worker.annotated_fields import AnnotatedField, knowledge, readable
+from training.worker.annotated_fields import AnnotatedField, annotated_fields, readable
 from training.worker.anonymous_card import nameless
 from training.worker.budget import Budget
 from training.worker.channel import Channel
 from training.worker.films import Films
 from training.worker.many import elsewhere, predictor_for
-from training.worker.models import beginning, resolve
+from training.worker.models import initial_model, resolve
 from training.worker.out_of_fold import check_labels, trunk_for
 from training.worker.roles import roles
 from training.worker.suggest import suggest_on
@@ -140,7 +140,7 @@ class TrainingElsewhere:
     def _fill(self, copy: _Copy) -> None:
         """Write the copy's database, and list what goes with it."""
         request, project, folder = self.request, self.project, copy.folder
-        _, parent = beginning(
+        _, parent = initial_model(
             project, request.init, detector=request.detector, size=request.size, seed=request.seed
         )
         every = project.fields.all()
@@ -157,11 +157,11 @@ class TrainingElsewhere:
         keys = copy_to_teach(project.path, folder, card)
         if not theirs:
             self._translate(copy, theirs, keys, units)
-        lost = {one.field.id for one in knowledge(project)} - {one.field.id for one in self.known}
+        lost = {one.field.id for one in annotated_fields(project)} - {one.field.id for one in self.known}
         with Project.open(folder, reading=project.reading.id, read_only=True) as opened:
             known = [
                 replace(one, patient=units[one.field.id])
-                for one in knowledge(opened)
+                for one in annotated_fields(opened)
                 if one.field.id in units and one.field.id not in lost
             ]
             copy.names = {one.name: project.fields.get(one.id).name for one in opened.slides.all()}
@@ -291,7 +291,7 @@ class TrainingElsewhere:
     def _suggest(self) -> dict[str, Any]:
         """Suggest with the model in use, by what is labelled by now."""
         project, channel = self.project, self.channel
-        known, _ = readable(project, knowledge(project))
+        known, _ = readable(project, annotated_fields(project))
         model, number = resolve(project, "active")
         model.to(self.device)
         with predictor_for(self.request, project, channel) as predictor:

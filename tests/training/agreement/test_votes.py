@@ -16,7 +16,7 @@ from annotation_store import Project, Shape
 from training.agreement import agreement, write_consensus
 from training.agreement.votes import votes
 from training.protocol import TrainRequest
-from training.worker.annotated_fields import knowledge
+from training.worker.annotated_fields import annotated_fields
 from training.worker.run import run
 
 SHAPES = ("regular", "irregular")
@@ -65,7 +65,7 @@ def test_each_reading_has_one_vote(project: Project) -> None:
         50: {"class": {"Lymphocyte": 0.5, "Monocyte": 0.5}},
         90: {"class": {"Basophil": 1.0}, "nuclear_shape": {"regular": 1.0}},
     }  # fmt: skip
-    (known,) = [k for k in knowledge(project) if k.cells]
+    (known,) = [k for k in annotated_fields(project) if k.cells]
     one, two, three = known.training_field(project).cells
     assert one.box == (12, 40, 20, 20), "one box, between those of the readings"
     assert (one.cell_class, one.attributes) == ("Monocyte", {"nuclear_shape": "irregular"})
@@ -87,7 +87,7 @@ def test_unsure_and_groups_are_no_votes_and_what_is_not_finished_does_not_count(
         50: {"nuclear_shape": {"regular": 1.0}},
         90: {},
     }
-    (known,) = [k for k in knowledge(project) if k.cells]
+    (known,) = [k for k in annotated_fields(project) if k.cells]
     classes = [cell.cell_class for cell in known.training_field(project).cells]
     assert classes == ["Monoblast", "unsure", "blast"], "its own word, where nobody votes"
 
@@ -104,10 +104,12 @@ def test_a_consensus_teaches_what_its_readers_said_and_what_somebody_decided_sta
             11: {"class": {"Lymphocyte": 0.5, "Monocyte": 0.5}, "nuclear_shape": {"regular": 1.0}},
             53: {"nuclear_shape": {"irregular": 0.5, "regular": 0.5}},
         }
-        (known,) = [k for k in knowledge(project) if k.cells]
+        (known,) = [k for k in annotated_fields(project) if k.cells]
         told = known.training_field(project).cells
     assert [(cell.box[0], cell.cell_class) for cell in told] == [(11, "Lymphocyte"), (53, "Basophil")]
-    assert all(k.votes or not k.cells for k in knowledge(project)), "the consensus has no vote of its own"
+    assert all(k.votes or not k.cells for k in annotated_fields(project)), (
+        "the consensus has no vote of its own"
+    )
     assert by_place(project)[10]["class"] == {"Lymphocyte": 0.5, "Monocyte": 0.5}
 
 
@@ -117,7 +119,7 @@ def test_comparing_readings_makes_nobody_the_reader(project: Project) -> None:
     with Project.open(project.path, annotator="Cem") as other:
         assert other.readings.undecided
         agreement(other)
-        knowledge(other)
+        annotated_fields(other)
         assert other.readings.undecided
 
 
@@ -150,4 +152,4 @@ def test_a_second_reader_who_agrees_changes_no_bit_of_a_training(project: Projec
     assert all((before[name] == after[name]).all() for name in before)
     with project.readings.within(1):
         project.regions.add(2, Shape.rectangle(0, 0, 5, 5))
-    assert len([k for k in knowledge(project) if k.finished]) == 2
+    assert len([k for k in annotated_fields(project) if k.finished]) == 2

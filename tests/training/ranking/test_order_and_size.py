@@ -22,7 +22,7 @@ from training import ranking
 from training.ranking import diversity
 from training.ranking.cells import Queue, rank_cells
 from training.ranking.label_errors import PredictedField, find_label_errors
-from training.worker.annotated_fields import knowledge
+from training.worker.annotated_fields import annotated_fields
 
 from .conftest import candidate
 
@@ -198,7 +198,7 @@ ASKED: dict[str, Callable[[Project], object]] = {
     "order": ranking.order,
     "label_errors": ranking.label_errors,
     "regions": lambda project: ranking.regions(project, 30),
-    "knowledge": knowledge,  # what training and the pass over the fields begin with
+    "knowledge": annotated_fields,  # what training and the pass over the fields begin with
 }
 
 
