@@ -87,13 +87,13 @@ def test_a_field_whose_image_is_damaged_is_named_and_the_others_get_suggestions(
 def test_an_annotated_field_whose_image_is_damaged_is_left_out_of_learning_by_its_name(
     small_project: Path,
 ) -> None:
-    from training.worker.annotated_fields import knowledge, not_read, readable
+    from training.worker.annotated_fields import annotated_fields, not_read, readable
 
     shutil.rmtree(small_project / PIXELS / "1" / "0")
     with Project.open(small_project, annotator="Ada") as project:
         for field in project.fields.all():
             project.cells.add(field.id, (60, 60, 20, 20), cell_class="Monocyte")
-        known, lost = readable(project, knowledge(project))
+        known, lost = readable(project, annotated_fields(project))
         assert [one.field.id for one in known] == [2]
         (reason,) = not_read(project, lost)
         assert f"left out: {project.fields.get(1).name}. " in reason
@@ -101,7 +101,7 @@ def test_an_annotated_field_whose_image_is_damaged_is_left_out_of_learning_by_it
         (small_project / PIXELS).rename(small_project / "gone")
         (small_project / "project.db").rename(small_project / "gone.db")
         with pytest.raises(ProjectError):
-            readable(project, knowledge(project))
+            readable(project, annotated_fields(project))
 
 
 def test_a_damaged_image_does_not_hide_the_scale_that_the_others_show(

@@ -211,8 +211,8 @@ def test_who_comes_first_trains_first_and_the_dead_do_not_count(project: Path) -
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_the_lock_of_a_dead_process_never_blocks(project: Path) -> None:
     code = (
-        "import os, sys; from training.worker.lock import turn\n"
-        f"with turn({str(project)!r}, who='Dead', wait=False):\n"
+        "import os, sys; from training.worker.lock import training_lock\n"
+        f"with training_lock({str(project)!r}, who='Dead', wait=False):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
