@@ -8,7 +8,7 @@ from typing import Any
 from psygnal import Signal
 
 from annotation_store import Project
-from annotation_store.records import RejectionReason, Suggestion
+from annotation_store.records import FieldState, RejectionReason, Suggestion
 from napari_lld.i18n.reasons import in_words
 from napari_lld.i18n.translate import tr
 from napari_lld.session.fields import Fields
@@ -151,6 +151,29 @@ class Suggestions:
                 threshold=self._marks.threshold,
             )
         return tr("No pending suggestions on this field.")
+
+    @property
+    def what_next(self) -> str:
+        """Describe what leads to suggestions where none is pending on the current field; keys in brackets."""
+        if self._marks.blind:
+            return self.why_none
+        summaries = self._fields.by_id
+        if any(one.pending_suggestions for one in summaries.values()):
+            return tr(
+                "Nothing to review on this field: [suggestion.next] goes to the next one with suggestions."
+            )
+        if not summaries:
+            return tr("Add fields first: suggestions are made on them.")
+        if not self._fields.annotated:
+            return tr(
+                "Nothing to review yet: run the model on all fields (Model), or finish a region and train."
+            )
+        if all(one.state == FieldState.REVIEWED or one.field.skipped for one in summaries.values()):
+            return tr("Every field is annotated completely: nothing is left to suggest.")
+        here = summaries.get(self._fields.current_id or 0)
+        if here is not None and here.state == FieldState.REVIEWED:
+            return tr("This field is annotated completely: nothing is suggested on it.")
+        return tr("Train a model, or run the active one on all fields (Model).")
 
     def _to_waiting_field(self) -> bool:
         """Show the next field where suggestions wait above the threshold, and the first of them.

@@ -106,8 +106,10 @@ def test_the_dock_needs_the_same_room_whatever_it_shows(open_dock: AnnotateDock,
     assert len(sizes) == 1
 
 
-def test_at_720_pixels_the_dock_need_not_be_scrolled(open_dock: AnnotateDock, qtbot: QtBot) -> None:
-    open_dock.resize(420, 655)
+def test_in_the_window_that_napari_opens_on_720_pixels_the_dock_need_not_be_scrolled(
+    open_dock: AnnotateDock, qtbot: QtBot
+) -> None:
+    open_dock.resize(420, 615)
     qtbot.wait(20)
     area = open_dock.findChild(Scrolling)
     assert area is not None

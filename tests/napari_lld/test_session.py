@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from annotation_store import Project, RejectionReason, Shape
+from annotation_store import Project, Proposal, RejectionReason, Shape
 from napari_lld.session.session import Session
 from napari_lld.session.tool import Tool
 from napari_lld.session.training_state import TrainingPhase
@@ -453,3 +453,25 @@ def test_a_threshold_that_is_not_a_number_is_not_taken(session: Session) -> None
     assert session.marks.threshold == 0.4
     session.marks.threshold = float("inf")
     assert session.marks.threshold == 1
+
+
+def test_where_nothing_is_to_review_training_is_advised_only_if_it_leads_to_suggestions(
+    session: Session,
+) -> None:
+    project, suggestions = session.project, session.suggestions
+    assert project is not None
+    here, other = (field.id for field in project.fields.all())
+    assert suggestions.what_next.startswith("Nothing to review yet: run the model"), "it could not train"
+    project.suggestions.replace(other, [Proposal((5, 5, 20, 20), 0.9)], model_id=None)
+    session.fields.read_again()
+    assert "[suggestion.next] goes to the next one" in suggestions.what_next
+    project.suggestions.replace(other, [], model_id=None)
+    project.regions.add(other, Shape.rectangle(0, 0, 30, 30))
+    session.fields.read_again()
+    assert suggestions.what_next.startswith("Train a model")
+    project.regions.add_whole_field(here)
+    session.fields.read_again()
+    assert suggestions.what_next.startswith("This field is annotated completely")
+    project.fields.update(other, skipped=True)
+    session.fields.read_again()
+    assert suggestions.what_next.startswith("Every field is annotated completely")

@@ -54,7 +54,7 @@ class RowDelegate(QStyledItemDelegate):
 
 
 class RowList(QTableView):
-    """The list itself; two rows are always to be seen.
+    """The list itself; one row is always to be seen, two where there is room.
 
     It is a table of one column, since a `QListView` lays all rows out anew when one of them changes.
     """
@@ -84,11 +84,11 @@ class RowList(QTableView):
         self.setMouseTracking(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setMinimumHeight(2 * _ROW + 6)
+        self.setMinimumHeight(_ROW + 6)  # of a window of 680 pixels the dock has no room for two
 
     def sizeHint(self) -> QSize:
         """Return a hint of two rows: the list fills the room that the others leave."""
-        return QSize(super().sizeHint().width(), self.minimumHeight())
+        return QSize(super().sizeHint().width(), 2 * _ROW + 6)
 
     def use_colours(self, new: Colours) -> None:
         """Apply the colours of the theme."""

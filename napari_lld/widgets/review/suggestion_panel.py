@@ -116,7 +116,7 @@ class SuggestionPanel(Part):
         if predicted is None or schema is None:
             if pending:
                 return tr("S or a click chooses one. Any class or value key accepts it with that change.")
-            return tr("Train a model, or run the active one on all fields (Model).")
+            return self.commands.spelled(session.suggestions.what_next)
         ranked = sorted(predicted.class_probabilities, key=lambda name: -predicted.score(name))[:3]
         named = [
             f"{schema.class_title(name)} {predicted.score(name):.0%}"
