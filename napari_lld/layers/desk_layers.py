@@ -83,6 +83,7 @@ class DeskLayers:
         self._layers: dict[str, Any] = {}
         self._zoom = 1.0
         self._laid_out = False
+        self._created = False
         self._cell_boxes: tuple[Box, ...] = ()
         self._slots: dict[int, int] = {}
         self._unknown: set[int] = set()
@@ -167,6 +168,24 @@ class DeskLayers:
         self._source = None
         self._cell_boxes, self._slots = (), {}
 
+    def _keep(self) -> None:
+        """Keep the layers for the project that is opened next: creating them takes napari a second."""
+        self._source = None
+        self._cell_boxes, self._slots = (), {}
+        if PROPOSED_LETTERS in self._layers:
+            self._draw_letters(PROPOSED_LETTERS, (), ())
+        QTimer.singleShot(0, self._remove_unused)
+
+    def _remove_unused(self) -> None:
+        """Remove the layers if the next project was not opened after all."""
+        if not self._closed and self._session.fields.current is None:
+            self._remove()
+
+    def _shows_levels(self) -> bool:
+        """Return whether napari reads what it shows from a slide, which is closed with its project."""
+        image = self._layers.get(FIELD)
+        return image is not None and bool(image.multiscale)
+
     def _at_once(self) -> AbstractContextManager[None]:
         """Have the canvas rebuild its scene once for all layers that go, where napari can (0.9).
 
@@ -187,10 +206,17 @@ class DeskLayers:
                 self._cell_boxes = ()
             elif name == SUGGESTIONS:
                 self._slots = {}
-            field = self._layers.get(FIELD)
-            if field is not None:
-                self._viewer.layers.selection.active = field
+            self._created = True
+            if self._laid_out:
+                self._activate_field()
         return layer
+
+    def _activate_field(self) -> None:
+        """Activate the field again after napari has activated a layer that was created."""
+        field = self._layers.get(FIELD)
+        if self._created and field is not None:
+            self._viewer.layers.selection.active = field
+        self._created = False
 
     def _vectors(self, name: str) -> Vectors:
         if name in CASINGS:
@@ -222,7 +248,10 @@ class DeskLayers:
         session = self._session
         field = session.fields.current
         if session.project is None or field is None:
-            self._remove()
+            if session.replacing and not self._shows_levels():
+                self._keep()
+            else:
+                self._remove()
             return False
         pixels: npt.NDArray[np.uint8] | Sequence[Any]
         scale = 1.0
@@ -241,6 +270,7 @@ class DeskLayers:
         self._draft = outlines.NO_SEGMENTS
         self._on_marks(frozenset({"region", "suggestion", "cell"}))
         self._laid_out = True
+        self._activate_field()  # once for all layers: each time napari exchanges its controls
         return True
 
     def _stand_in(self, field: Field) -> tuple[npt.NDArray[np.uint8], float]:

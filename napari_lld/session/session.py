@@ -81,6 +81,8 @@ class Session(OpenProject):
         Undo and redo.
     display
         How the field is shown and measured.
+    replacing
+        Whether the project is being closed because another is opened at once.
     """
 
     project_changed = Signal()
@@ -92,6 +94,7 @@ class Session(OpenProject):
         super().__init__()
         self.preferences = Preferences()
         self.questions: Questions | None = None
+        self.replacing = False
         self._tool = Tool.SELECT
         self._listening = Subscriptions()
         # Each part hears of a new field before the window does, and in this order.
@@ -170,7 +173,11 @@ class Session(OpenProject):
         if not self._settle_reading(project):
             project.close()
             return False
-        self.close()
+        self.replacing = True
+        try:
+            self.close()
+        finally:
+            self.replacing = False
         self.project = project
         remembered = user_state.recall_project(project.path)
         user_state.remember_project(project.path)

@@ -474,3 +474,28 @@ def test_a_box_is_drawn_without_laying_out_all_layers_and_another_field_with(
     assert np.array_equal(viewer.layers.extent.world, extent)
     session.fields.next()
     assert laid_out
+
+
+def test_another_project_is_shown_on_the_same_layers_and_none_of_them_outlives_the_last(
+    layers: DeskLayers, viewer: ViewerModel, session: Session, tmp_path: Path, qtbot: QtBot
+) -> None:
+    from PIL import Image as Picture
+
+    Picture.new("RGB", (64, 48), "white").save(tmp_path / "other.png")
+    with Project.create(tmp_path / "other.lld") as project:
+        project.fields.add([tmp_path / "other.png"])
+    with Project.create(tmp_path / "empty.lld"):
+        pass
+    session.boxes.add((20, 40, 20, 20))
+    before = list(viewer.layers)
+    assert session.open(tmp_path / "other.lld")
+    assert list(viewer.layers) == before
+    assert viewer.layers["Field"].data.shape == (48, 64, 3)
+    assert viewer.layers.selection.active is viewer.layers["Field"]
+    for name in ("Cells", "Cells: letters", "Current"):
+        assert not len(viewer.layers[name].data), name
+    assert session.open(tmp_path / "empty.lld")
+    assert not viewer.layers
+    assert session.open(tmp_path / "other.lld")
+    session.close()
+    assert not viewer.layers

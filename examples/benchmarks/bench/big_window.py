@@ -18,7 +18,7 @@ from napari_lld.window import build_window
 
 
 def measure(folder: Path) -> dict[str, str]:
-    """Open a project, go on, filter and sort."""
+    """Open a project, and once more, go on, filter and sort."""
     _viewer, dock = build_window()
     app = QApplication.instance()
     assert app is not None
@@ -32,6 +32,7 @@ def measure(folder: Path) -> dict[str, str]:
         return time.perf_counter() - begun
 
     found = {"window: open": f"{seconds(lambda: dock.desk.session.open(folder)):.2f} s"}
+    found["window: open once more"] = f"{seconds(lambda: dock.desk.session.open(folder)):.2f} s"
     steps = [seconds(fields.next) for _ in range(20)]
     found["next field"] = f"{1e3 * statistics.median(steps):.0f} ms (worst of 20: {1e3 * max(steps):.0f})"
 
