@@ -84,7 +84,7 @@ class DeskLayers:
         self._zoom = 1.0
         self._laid_out = False
         self._created = False
-        self._cell_boxes: tuple[Box, ...] = ()
+        self._cell_boxes: tuple[Box, ...] | None = ()
         self._slots: dict[int, int] = {}
         self._unknown: set[int] = set()
         self._draft: outlines.Segments = outlines.NO_SEGMENTS
@@ -171,7 +171,7 @@ class DeskLayers:
     def _keep(self) -> None:
         """Keep the layers for the project that is opened next: creating them takes napari a second."""
         self._source = None
-        self._cell_boxes, self._slots = (), {}
+        self._cell_boxes, self._slots = None, {}  # drawn anew, whatever they are
         if PROPOSED_LETTERS in self._layers:
             self._draw_letters(PROPOSED_LETTERS, (), ())
         QTimer.singleShot(0, self._remove_unused)
