@@ -18,6 +18,9 @@ from training.models.model import LearnedModel
 
 T = TypeVar("T")
 
+_SEEN_AT_ONCE = 3
+"""Fields that go in one unit to judge a scale: one takes a worker less time than dask takes for a unit."""
+
 
 @dataclass
 class ClusterPredictor:
@@ -59,10 +62,11 @@ class ClusterPredictor:
         def find(some: Sequence[Pixels], zoom: float) -> list[tuple[int, np.ndarray]]:
             options = {"min_score": model.calibration.raw(LIKELY), "describe": False, "zoom": zoom}
             views = [_asked(View(pixels)) for pixels in some]
+            few = 1 if zoom > 1 else _SEEN_AT_ONCE
+            units = ((None, views[start : start + few]) for start in range(0, len(views), few))
             seen = []
-            for _, (one,) in self._proposed(model, ((None, [view]) for view in views), options):
-                if one is not None:  # of a damaged image
-                    seen.append((max(one[0]), one[1].boxes))
+            for _, found in self._proposed(model, units, options):
+                seen += [(max(one[0]), one[1].boxes) for one in found if one is not None]  # not damaged
             return seen
 
         return seen_side(model, fields, find)
