@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QDialog, QFormLayout, QLineEdit
 from annotation_store import formats
 from annotation_store.records import Reading
 from napari_lld.cli._app import app
-from napari_lld.cli._faces import asks
+from napari_lld.cli._faces import with_options
 from napari_lld.i18n.translate import tr, use_language
 from napari_lld.options import (
     About,
@@ -272,4 +272,4 @@ def test_an_option_without_a_default_is_required() -> None:
 
 def test_a_command_must_say_where_the_options_go() -> None:
     with pytest.raises(ValueError, match="options"):
-        asks(ReportOptions)(lambda: None)
+        with_options(ReportOptions)(lambda: None)

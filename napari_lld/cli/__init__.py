@@ -28,9 +28,9 @@ def run(argv: Sequence[str] | None = None) -> int:
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     if tuple(sys.version_info[:2]) < _OLDEST:
-        here = ".".join(map(str, sys.version_info[:3]))
+        have = ".".join(map(str, sys.version_info[:3]))
         sys.stderr.write(
-            f"napari-lld: this is Python {here}, and 3.11 or newer is needed; install one, for example with: "
+            f"napari-lld: this is Python {have}, and 3.11 or newer is needed; install one, for example with: "
             "uv python install 3.13\n"
         )
         return 2

@@ -1,4 +1,4 @@
-"""What is done to the words of the command line before typer reads them."""
+"""Rewrite the words of the command line before typer parses them."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ def _query_last(words: Sequence[str]) -> list[str]:
 
 def _repeat_lists(words: Sequence[str], options: Collection[str]) -> list[str]:
     """Write ``--images a b`` as ``--images a --images b``; a list ends at the next option."""
-    written: list[str] = []
+    expanded: list[str] = []
     current: str | None = None
     bare = False  # whether the option's own first word is still to come
     for place, word in enumerate(words):
         if word == "--":
-            return written + list(words[place:])
+            return expanded + list(words[place:])
         if word in options:
             current, bare = word, True
-            written.append(word)
+            expanded.append(word)
         elif word.startswith("-") and len(word) > 1:
             current = None
-            written.append(word)
+            expanded.append(word)
         elif current is not None and not bare:
-            written += [current, word]
+            expanded += [current, word]
         else:
             bare = False
-            written.append(word)
-    return written
+            expanded.append(word)
+    return expanded

@@ -1,4 +1,4 @@
-"""Where the command line writes: results to standard output, progress and trouble to standard error."""
+"""Output of the command line: results to standard output, progress and errors to standard error."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, str | int | None):
         return value
     plain = value if isinstance(value, list) else _plain(value)
-    return [_finite(one) for one in plain] if isinstance(plain, list) else _finite(plain)
+    return [_finite(item) for item in plain] if isinstance(plain, list) else _finite(plain)
 
 
 def _plain(value: Any) -> Any:
@@ -190,15 +190,15 @@ def bar() -> Iterator[Update]:
     ) as bars:
         task = bars.add_task("", total=None, left="")
 
-        shown = ""
+        current_title = ""
 
         def update(title: str, done: int, total: int, seconds_left: float | None) -> None:
-            nonlocal shown
-            if title != shown:  # another thing is counted and timed
+            nonlocal current_title
+            if title != current_title:  # another thing is counted and timed
                 bars.reset(task, total=total or None)
-                shown = title
-            left = "" if seconds_left is None else f"about {duration(seconds_left)} left"
-            bars.update(task, description=title, completed=done, total=total or None, left=left)
+                current_title = title
+            remaining = "" if seconds_left is None else f"about {duration(seconds_left)} left"
+            bars.update(task, description=title, completed=done, total=total or None, left=remaining)
 
         yield update
 

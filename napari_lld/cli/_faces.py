@@ -17,24 +17,27 @@ _PAIRS = Mapping[str, str]
 _choice: Callable[[Mapping[str, str]], Any] = functools.partial(StrEnum, "Choice")
 
 
-def asks(action: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_options(action: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Replace a command's parameter ``options`` by the options of an action."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
-        own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in signature.parameters.values()]
-        place = [one.name for one in own].index("options")
-        wanted = list(options_of(action))
-        own[place : place + 1] = [_parameter(option) for option in wanted]
+        parameters = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in signature.parameters.values()
+        ]
+        place = [parameter.name for parameter in parameters].index("options")
+        option_list = list(options_of(action))
+        parameters[place : place + 1] = [_parameter(option) for option in option_list]
 
         @functools.wraps(command)
-        def run(**given: Any) -> None:
-            options = {option.name: _read(option, given.pop(option.name)) for option in wanted}
-            command(options=action(**options), **given)
+        def run(**values: Any) -> None:
+            options = {option.name: _read(option, values.pop(option.name)) for option in option_list}
+            command(options=action(**options), **values)
 
         # typer asks both what a command takes
-        run.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
-        run.__annotations__ = {one.name: one.annotation for one in own}
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return run
 
     return decorate
@@ -45,7 +48,7 @@ def _parameter(option: Option) -> inspect.Parameter:
     about, default = option.about, option.default
     kind: Any = option.type
     if about.choices:
-        kind = _choice({one.upper(): one for one in about.choices})
+        kind = _choice({choice.upper(): choice for choice in about.choices})
         kind = kind | None if default is None else kind
     elif kind == _PAIRS:
         kind, default = list[str] | None, None
@@ -67,24 +70,24 @@ def _parameter(option: Option) -> inspect.Parameter:
     )
 
 
-def _read(option: Option, given: Any) -> Any:
-    """Return what was given as the action takes it."""
-    if isinstance(given, StrEnum):
-        return given.value
+def _read(option: Option, value: Any) -> Any:
+    """Convert the value of an option to the type of the action."""
+    if isinstance(value, StrEnum):
+        return value.value
     if option.type == _PAIRS:
-        return _pairs(option.flag, given or ())
+        return _pairs(option.flag, value or ())
     least, most = option.about.least, option.about.most
-    if isinstance(given, float) and least is not None and most is not None and not least <= given <= most:
-        raise UsageError(f"{option.flag} {given:g}: give a number between {least:g} and {most:g}")
-    return given
+    if isinstance(value, float) and least is not None and most is not None and not least <= value <= most:
+        raise UsageError(f"{option.flag} {value:g}: give a number between {least:g} and {most:g}")
+    return value
 
 
-def _pairs(flag: str, given: list[str] | tuple[str, ...]) -> dict[str, str]:
+def _pairs(flag: str, texts: list[str] | tuple[str, ...]) -> dict[str, str]:
     """Read ``NAME=VALUE``, which may be repeated."""
     pairs = {}
-    for one in given:
-        name, sign, value = one.partition("=")
+    for text in texts:
+        name, sign, value = text.partition("=")
         if not sign or not name:
-            raise UsageError(f"{flag} {one}: give NAME=VALUE")
+            raise UsageError(f"{flag} {text}: give NAME=VALUE")
         pairs[name] = value
     return pairs

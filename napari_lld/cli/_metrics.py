@@ -1,4 +1,4 @@
-"""How measured numbers are written for people."""
+"""Format measured numbers for people."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ class _Measures:
 
     def of_finding(self) -> None:
         """Add how well white cells are found."""
-        found, cells = self._metrics, self._metrics["cells"]
-        self._row("white cells, AP50", found.get("ap50"), self._spread.get("ap50"), cells)
+        metrics, cells = self._metrics, self._metrics["cells"]
+        self._row("white cells, AP50", metrics.get("ap50"), self._spread.get("ap50"), cells)
         for key in ("precision", "recall"):
-            if key in found:
-                threshold = number(found.get("threshold"), 2)
-                self._row(f"  {key} from confidence {threshold}", found[key], self._spread.get(key), cells)
+            if key in metrics:
+                threshold = number(metrics.get("threshold"), 2)
+                self._row(f"  {key} from confidence {threshold}", metrics[key], self._spread.get(key), cells)
 
     def of_classes(self) -> None:
         """Add how well classes are told apart, all and each."""
@@ -97,12 +97,12 @@ class _Measures:
         if f1 is None:
             return
         self._row("attributes, macro-F1 of found cells", f1, self._spread.get("attribute_f1"))
-        for name, one in self._metrics.get("attributes", {}).items():
-            if one.get("n"):
-                self._row(f"  {_words(name)}", one["f1"], _interval_of(one, "f1"), one["n"])
+        for name, measured in self._metrics.get("attributes", {}).items():
+            if measured.get("n"):
+                self._row(f"  {_words(name)}", measured["f1"], _interval_of(measured, "f1"), measured["n"])
                 for title, key in _OF_AN_ATTRIBUTE:
-                    if one.get(key) is not None:
-                        self._row(f"    {title}", one[key], _interval_of(one, key))
+                    if measured.get(key) is not None:
+                        self._row(f"    {title}", measured[key], _interval_of(measured, key))
 
     def _row(self, name: str, value: Any, between: Sequence[float] | None = None, n: Any = "") -> None:
         interval = "" if between is None else f"{number(between[0])}–{number(between[1])}"
@@ -110,19 +110,19 @@ class _Measures:
 
 
 def _interval_of(measured: Mapping[str, Any], key: str) -> Sequence[float] | None:
-    found: Sequence[float] | None = measured.get("intervals", {}).get(key)
-    return found
+    interval: Sequence[float] | None = measured.get("intervals", {}).get(key)
+    return interval
 
 
 def _say_intervals(spread: Mapping[str, Any]) -> None:
-    """Describe of what the intervals are."""
+    """Describe the basis of the intervals."""
     if not spread:
         return
-    whose = of_units(int(spread["patients"]), spread.get("of_fields"))
+    units = of_units(int(spread["patients"]), spread.get("of_fields"))
     if spread["patients"] > 1:
-        say(f"Intervals: {plural(int(spread['resamples']), 'resample')} of the cells {whose}.")
+        say(f"Intervals: {plural(int(spread['resamples']), 'resample')} of the cells {units}.")
     else:
-        say(f"No confidence intervals: all cells are {whose}.")
+        say(f"No confidence intervals: all cells are {units}.")
 
 
 def _say_domains(domains: Mapping[str, Any]) -> None:
@@ -130,15 +130,15 @@ def _say_domains(domains: Mapping[str, Any]) -> None:
     table = new_table(
         "domain", "fields", "cells", "AP50", "precision", "recall", "class F1", "n", "attributes F1", "n"
     )
-    for name, one in domains.items():
+    for name, measured in domains.items():
         table.add_row(
             name or "unknown",
-            str(one["fields"]),
-            str(one["cells"]),
-            *(number(one[key]) for key in ("ap50", "precision", "recall", "class_f1")),
-            str(one["class_n"]),
-            number(one["attribute_f1"]),
-            str(one["attribute_n"]),
+            str(measured["fields"]),
+            str(measured["cells"]),
+            *(number(measured[key]) for key in ("ap50", "precision", "recall", "class_f1")),
+            str(measured["class_n"]),
+            number(measured["attribute_f1"]),
+            str(measured["attribute_n"]),
         )
     say_table(table)
 
@@ -146,10 +146,10 @@ def _say_domains(domains: Mapping[str, Any]) -> None:
 def _say_calibration(calibration: Mapping[str, Any]) -> None:
     table = new_table(f"calibration error ({calibration['bins']} bins)", "before", "after", "n")
     rows = [("suggestions", calibration["cells"]), ("class", calibration["class"])]
-    rows += [(_words(name), one) for name, one in calibration["attributes"].items()]
-    for name, one in rows:
-        if one["n"]:
-            table.add_row(name, number(one["before"]), number(one["after"]), str(one["n"]))
+    rows += [(_words(name), measured) for name, measured in calibration["attributes"].items()]
+    for name, measured in rows:
+        if measured["n"]:
+            table.add_row(name, number(measured["before"]), number(measured["after"]), str(measured["n"]))
     say_table(table)
 
 

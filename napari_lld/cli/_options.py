@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, and what they are checked for."""
+"""Options and arguments that several commands share, and their checks."""
 
 from __future__ import annotations
 
@@ -94,16 +94,16 @@ def _open(
         return to_read()
 
 
-def _reading_number(project: Project, given: str) -> int:
-    found = project.readings.all()
-    for reading in found:
-        if given == reading.name:
+def _reading_number(project: Project, text: str) -> int:
+    readings = project.readings.all()
+    for reading in readings:
+        if text == reading.name:
             return reading.id
-    for reading in found:
-        if given == str(reading.id):
+    for reading in readings:
+        if text == str(reading.id):
             return reading.id
-    there = ", ".join(f"'{reading.name}' ({reading.annotator or 'nobody'})" for reading in found)
-    raise UsageError(f"--reading {given}: the project has no such reading; there are {there}")
+    listed = ", ".join(f"'{reading.name}' ({reading.annotator or 'nobody'})" for reading in readings)
+    raise UsageError(f"--reading {text}: the project has no such reading; there are {listed}")
 
 
 def model_of(text: str) -> int | str:
@@ -136,7 +136,7 @@ def check_cluster(scheduler: str | None, workers: int | None) -> None:
 
 
 def existing_file(path: Path, what: str) -> Path:
-    """Check that a file is there and has something in it."""
+    """Check that a file exists and is not empty."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give {what}")
     if not path.is_file():

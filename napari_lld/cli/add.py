@@ -67,14 +67,14 @@ def add(
     from napari_lld.session.patient_rule import coverage
 
     check_pattern(patient_from)
-    given: dict[str, str | float | None] = {
+    options: dict[str, str | float | None] = {
         "microscope": microscope,
         "camera": camera,
         "magnification": magnification,
         "stain": stain,
         "domain": domain,
     }
-    about = {name: value for name, value in given.items() if value is not None}
+    about = {name: value for name, value in options.items() if value is not None}
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path} does not exist; give an image or a folder of images")
@@ -91,21 +91,21 @@ def add(
                 plane=None if focus_plane is None else focus_plane - 1,
             )
         fields = opened.fields.all()
-    names, now = {field.id: field.name for field in fields}, coverage(fields)
+    names, after = {field.id: field.name for field in fields}, coverage(fields)
     if as_json:
         say_json(
             {
                 "project": project.absolute(),
                 "added": [{"id": number, "name": names[number]} for number in report.added],
                 "skipped": [{"path": path, "why": why} for path, why in report.skipped],
-                "patients": now.patients,
-                "without_patient": now.without,
+                "patients": after.patients,
+                "without_patient": after.without,
             }
         )
         return
     say(f"Added {plural(len(report.added), 'field')}; the project has {len(names):,}.")
-    say(f"Patients: {now} (before: {before}).")
-    if now.without > before.without:
+    say(f"Patients: {after} (before: {before}).")
+    if after.without > before.without:
         say("Fields of an unknown patient may be divided between training and test; see add --patient-from.")
     if report.skipped:
         say(f"Skipped {plural(len(report.skipped), 'file')}:")

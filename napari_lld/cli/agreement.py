@@ -26,70 +26,77 @@ def agreement(
     from training.agreement import differences, write_consensus
 
     with open_project(project, read_only=consensus is None) as opened:
-        found = measured(opened)
-        differ = differences(opened)
-        names = {one.id: one.name for one in opened.readings.all()}
-        fields = {one.id: one.name for one in opened.fields.all()}
+        measures = measured(opened)
+        differing = differences(opened)
+        names = {reading.id: reading.name for reading in opened.readings.all()}
+        fields = {field.id: field.name for field in opened.fields.all()}
         schema = opened.schema
-        made = write_consensus(opened, consensus) if consensus is not None else None
+        consensus_made = write_consensus(opened, consensus) if consensus is not None else None
     if as_json:
-        answer: dict[str, Any] = found | {
+        answer: dict[str, Any] = measures | {
             "differences": [
                 {
-                    "field": fields[one.field_id],
-                    "box": [round(v, 2) for v in one.box],
-                    "cells": {names[reading]: cell for reading, cell in one.cells.items()},
-                    "score": round(one.score, 4),
-                    "what": list(one.what),
+                    "field": fields[difference.field_id],
+                    "box": [round(v, 2) for v in difference.box],
+                    "cells": {names[reading]: cell for reading, cell in difference.cells.items()},
+                    "score": round(difference.score, 4),
+                    "what": list(difference.what),
                 }
-                for one in differ
+                for difference in differing
             ]
         }
-        if made is not None:
+        if consensus_made is not None:
             answer["consensus"] = {
-                "reading": made.reading.name,
-                "fields": made.fields,
-                "cells": made.cells,
-                "unsure": made.unsure,
-                "disputed": made.disputed,
+                "reading": consensus_made.reading.name,
+                "fields": consensus_made.fields,
+                "cells": consensus_made.cells,
+                "unsure": consensus_made.unsure,
+                "disputed": consensus_made.disputed,
             }
         say_json(answer)
         return
-    if not found["cells"]:
+    if not measures["cells"]:
         say("Nothing to compare: no cell lies in an area that is finished in two readings.")
     else:
-        _say(found, schema)
-        say(f"{plural(len(differ), 'cell')} to discuss" + (":" if differ else "."))
+        _say(measures, schema)
+        say(f"{plural(len(differing), 'cell')} to discuss" + (":" if differing else "."))
         lines = [
-            f"  {fields[d.field_id]} at {d.box[0]:.0f}, {d.box[1]:.0f}: {'; '.join(d.what)}" for d in differ
+            f"  {fields[d.field_id]} at {d.box[0]:.0f}, {d.box[1]:.0f}: {'; '.join(d.what)}"
+            for d in differing
         ]
         for line in listed(lines):
             say(line)
-    if made is not None:
+    if consensus_made is not None:
         say(
-            f"The reading '{made.reading.name}' holds {plural(made.cells, 'cell')} on "
-            f"{plural(made.fields, 'field')}; {plural(made.unsure, 'value')} unsure, "
-            f"{plural(made.disputed, 'disputed place')} ignored."
+            f"The reading '{consensus_made.reading.name}' holds {plural(consensus_made.cells, 'cell')} on "
+            f"{plural(consensus_made.fields, 'field')}; {plural(consensus_made.unsure, 'value')} unsure, "
+            f"{plural(consensus_made.disputed, 'disputed place')} ignored."
         )
 
 
-def _say(found: dict[str, Any], schema: Schema) -> None:
+def _say(measures: dict[str, Any], schema: Schema) -> None:
     table = new_table("question", "readings", "measure", "value", "95% interval", "cells")
-    for one in found["detection"]:
-        n = one["both"] + sum(one["only"])
+    for detection in measures["detection"]:
+        n = detection["both"] + sum(detection["only"])
         table.add_row(
-            "cell or not", " and ".join(one["readings"]), "F1", *_value(one["f1"], one["interval"]), f"{n:,}"
+            "cell or not",
+            " and ".join(detection["readings"]),
+            "F1",
+            *_value(detection["f1"], detection["interval"]),
+            f"{n:,}",
         )
-    questions = [("class", found["class"])]
-    questions += [(schema.attribute_title(name), numbers) for name, numbers in found["attributes"].items()]
+    questions = [("class", measures["class"])]
+    questions += [(schema.attribute_title(name), numbers) for name, numbers in measures["attributes"].items()]
     for title, numbers in questions:
         for pair in numbers["pairs"]:
             value = _value(pair["kappa"], pair["interval"])
             table.add_row(title, " and ".join(pair["readings"]), "Cohen's kappa", *value, f"{pair['n']:,}")
-        if len(found["readings"]) > 2:
+        if len(measures["readings"]) > 2:
             for key, name in (("fleiss", "Fleiss' kappa"), ("alpha", "Krippendorff's alpha")):
-                one = numbers[key]
-                table.add_row(title, "all", name, *_value(one["value"], one["interval"]), f"{one['n']:,}")
+                overall = numbers[key]
+                table.add_row(
+                    title, "all", name, *_value(overall["value"], overall["interval"]), f"{overall['n']:,}"
+                )
     say_table(table)
 
 

@@ -78,17 +78,17 @@ def rounds_table(rounds: Sequence[Round]) -> Table:
         "attribute\nmacro-F1\nall/\nunseen",
         "accepted\nunchanged\nreviewed/\nunseen",
     )
-    for one in rounds:
-        reviewed = one.reviewed.unchanged if one.reviewed is not None else None
-        seen, unseen = one.everywhere, one.unseen
+    for round_row in rounds:
+        reviewed = round_row.reviewed.unchanged if round_row.reviewed is not None else None
+        everywhere, unseen = round_row.everywhere, round_row.unseen
         table.add_row(
-            f"{one.number} {one.model}",
-            str(one.cells),
-            str(one.suggestions),
-            f"{number(seen.ap50, 2)}/{number(unseen.ap50, 2)}",
-            f"{number(seen.map50, 2)}/{number(unseen.map50, 2)}",
-            f"{number(seen.attribute_macro_f1, 2)}/{number(unseen.attribute_macro_f1, 2)}",
-            f"{_percent(reviewed)}/{_percent(one.judged.unchanged)}",
+            f"{round_row.number} {round_row.model}",
+            str(round_row.cells),
+            str(round_row.suggestions),
+            f"{number(everywhere.ap50, 2)}/{number(unseen.ap50, 2)}",
+            f"{number(everywhere.map50, 2)}/{number(unseen.map50, 2)}",
+            f"{number(everywhere.attribute_macro_f1, 2)}/{number(unseen.attribute_macro_f1, 2)}",
+            f"{_percent(reviewed)}/{_percent(round_row.judged.unchanged)}",
         )
     return table
 

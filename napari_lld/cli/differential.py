@@ -44,7 +44,7 @@ def differential(
     check_cluster(scheduler, workers)
     with open_project(project, reading=reading) as opened:
         number, schema = opened.reading.id, opened.schema
-        check_model(opened.path, [made.id for made in opened.models.all()], which)
+        check_model(opened.path, [known_model.id for known_model in opened.models.all()], which)
         field = field_named(opened, slide)
         if not field.is_slide:
             raise UsageError(f"{field.name} is not a whole slide; give the name of one")
@@ -64,17 +64,23 @@ def differential(
             on_message=show,
         )
     result = done.result
-    found = _shares(result, schema)
+    count = _shares(result, schema)
     if as_json:
         shares = [
-            {"class": one.name, "count": one.count, "share": one.share, "low": one.low, "high": one.high}
-            for one in found.shares
+            {
+                "class": share.name,
+                "count": share.count,
+                "share": share.share,
+                "low": share.low,
+                "high": share.high,
+            }
+            for share in count.shares
         ]
         say_json(
             {"project": project.absolute(), "model": done.model_id or "starter", **result, "shares": shares}
         )
         return
-    _say(result, found)
+    _say(result, count)
 
 
 def _shares(result: dict[str, Any], schema: Any) -> Any:
@@ -86,15 +92,15 @@ def _shares(result: dict[str, Any], schema: Any) -> Any:
     return counted(counts, schema, unknown=int(result["unknown"]), worth=result["worth"])
 
 
-def _say(result: dict[str, Any], found: Any) -> None:
+def _say(result: dict[str, Any], count: Any) -> None:
     table = new_table("class", "count", "percent", "95% from", "to")
-    for one in found.shares:
-        numbers = (f"{100 * value:.1f}" for value in (one.share, one.low, one.high))
-        table.add_row(one.title, str(one.count), *numbers)
+    for share in count.shares:
+        numbers = (f"{100 * value:.1f}" for value in (share.share, share.low, share.high))
+        table.add_row(share.title, str(share.count), *numbers)
     say_table(table)
     area = "" if result["area_mm2"] is None else f", {result['area_mm2']:g} mm²"
     say(
-        f"{plural(found.counted, 'white cell')} in {plural(int(result['tiles']), 'place')} of the monolayer"
+        f"{plural(count.counted, 'white cell')} in {plural(int(result['tiles']), 'place')} of the monolayer"
         f"{area}; {100 * result['share_read']:.1f}% of the slide's pixels were read. Sparse and thick zones "
         "were not counted."
     )

@@ -54,7 +54,7 @@ def embeddings(
         raise UsageError(f"{out}: give a file name that ends with {' or '.join(EMBEDDINGS_SUFFIXES)}")
     check_out(out, overwrite=overwrite)
     with open_project(project, keeps_if_possible=True, reading=reading) as opened:
-        check_model(opened.path, [made.id for made in opened.models.all()], which)
+        check_model(opened.path, [known_model.id for known_model in opened.models.all()], which)
         number = opened.reading.id
     request = EmbeddingsRequest(
         project=str(project.absolute()),

@@ -31,7 +31,7 @@ The application brings the last two (`install/application.py`)."""
 
 
 def check_window() -> None:
-    """Raise a plain sentence where no window can open; choose PyQt6 where nobody chose.
+    """Raise an error if no window can open; choose PyQt6 if no binding is chosen.
 
     Raises
     ------
@@ -40,16 +40,14 @@ def check_window() -> None:
     """
     others = [name for name in BINDINGS if name != "PyQt6" and importlib.util.find_spec(name)]
     if not importlib.util.find_spec("PyQt6"):
-        found = f"{' and '.join(others)} will not do" if others else "no Qt binding is installed"
+        state = f"{' and '.join(others)} will not do" if others else "no Qt binding is installed"
         raise UsageError(
-            f'The window needs PyQt6, and {found}; install it with: pip install "napari-lld[desktop]"'
+            f'The window needs PyQt6, and {state}; install it with: pip install "napari-lld[desktop]"'
         )
     # qtpy takes a binding of Qt 5 first
     if os.environ.setdefault("QT_API", "pyqt6").lower() != "pyqt6":
-        chosen = os.environ["QT_API"]
-        raise UsageError(
-            f"The window needs PyQt6, and QT_API chooses {chosen}; unset it, or set QT_API=pyqt6"
-        )
+        api = os.environ["QT_API"]
+        raise UsageError(f"The window needs PyQt6, and QT_API chooses {api}; unset it, or set QT_API=pyqt6")
     if not sys.platform.startswith("linux"):
         return
     if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")):

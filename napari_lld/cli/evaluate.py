@@ -69,7 +69,7 @@ def evaluate(
         existing_file(truth, "a COCO file")
     with open_project(project, read_only=True, reading=reading) as opened:
         number = opened.reading.id
-        check_model(opened.path, [made.id for made in opened.models.all()], which)
+        check_model(opened.path, [known_model.id for known_model in opened.models.all()], which)
     with worker_progress() as show:
         done = run_worker(
             EvaluateRequest(

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from napari_lld.cli._console import UsageError, complain, listed, plural, say, say_json
-from napari_lld.cli._faces import asks
+from napari_lld.cli._faces import with_options
 from napari_lld.cli._options import Json, Overwrite, ProjectPath, ReadingName, open_project
 from napari_lld.options import ExportOptions
 
 
-@asks(ExportOptions)
+@with_options(ExportOptions)
 def export(
     project: ProjectPath,
     out: Annotated[
@@ -28,9 +28,9 @@ def export(
     """Export cells or suggestions."""
     from annotation_store import formats
 
-    chosen = formats.FORMATS[options.format]
-    for place in formats.targets(chosen, out, card=options.card):
-        check_out(place, folder=chosen.target != "file", overwrite=overwrite)
+    form = formats.FORMATS[options.format]
+    for place in formats.targets(form, out, card=options.card):
+        check_out(place, folder=form.target != "file", overwrite=overwrite)
     with open_project(project, read_only=True, reading=reading) as opened:
         report = formats.write(
             options.format,

@@ -29,7 +29,7 @@ def export_model(
         raise UsageError(f"{out}: give a file name that ends with .onnx")
     check_out(out, overwrite=overwrite)
     with open_project(project, read_only=True) as opened:
-        check_model(opened.path, [made.id for made in opened.models.all()], which)
+        check_model(opened.path, [known_model.id for known_model in opened.models.all()], which)
     with worker_progress() as show:
         done = run_worker(
             ExportModelRequest(
@@ -43,8 +43,10 @@ def export_model(
         return
     heads = done.result["heads"]
     values = sum(map(len, heads.values()))
-    known = f"{plural(values, 'value')} of {plural(len(heads), 'head')}" if heads else "no class or attribute"
-    say(f"{name} is in {out}: detector {done.result['detector']}, {known}.")
+    contents = (
+        f"{plural(values, 'value')} of {plural(len(heads), 'head')}" if heads else "no class or attribute"
+    )
+    say(f"{name} is in {out}: detector {done.result['detector']}, {contents}.")
     if missing := done.result.get("missing"):
         say(missing)
     say("The file's metadata and docs/onnx.md describe how to run it.")

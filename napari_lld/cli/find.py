@@ -29,15 +29,15 @@ def find(
     with open_project(project, read_only=True, reading=reading) as opened:
         schema = opened.schema
         try:
-            asked = parse(query, schema)
+            parsed = parse(query, schema)
         except QueryError as error:
             raise UsageError(str(error)) from error
         fields = {field.id: field for field in opened.fields.all()}
-        found = [
+        items = [
             item
             for item in read_items(opened, None)
             if (item.entry.kind == "cell" or item.pending)
-            and asked.matches(item, fields[item.entry.field_id])
+            and parsed.matches(item, fields[item.entry.field_id])
         ]
     if as_json:
         say_json(
@@ -49,17 +49,17 @@ def find(
                     "class": item.word,
                     "probability": item.probability,
                 }
-                for item in found
+                for item in items
             ]
         )
         return
-    if found:
+    if items:
         table = new_table("kind", "id", "field", "class", "probability")
         for column in table.columns[2:4]:
             column.justify = "left"
-        for item in found:
+        for item in items:
             word = schema.class_title(item.word) if item.word else "–"
             name = fields[item.entry.field_id].name
             table.add_row(item.entry.kind, str(item.entry.id), name, word, number(item.probability))
         say_table(table)
-    say(f"{plural(len(found), 'cell or suggestion', 'cells and suggestions')} found.")
+    say(f"{plural(len(items), 'cell or suggestion', 'cells and suggestions')} found.")

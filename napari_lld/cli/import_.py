@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_lld.cli._console import UsageError, listed, plural, progress, say, say_json
-from napari_lld.cli._faces import asks
+from napari_lld.cli._faces import with_options
 from napari_lld.cli._options import Annotator, Json, ProjectPath, ReadingName, existing_file, open_project
 from napari_lld.cli.add import check_pattern
 from napari_lld.options import ImportOptions
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from annotation_store import Project
 
 
-@asks(ImportOptions)
+@with_options(ImportOptions)
 def import_annotations(
     project: ProjectPath,
     file: Annotated[
@@ -86,15 +86,15 @@ def import_annotations(
 
 
 def check_fits(project: Project, file: Path, images: Path | None) -> None:
-    """Reject a file of which something would be left out; nothing is imported then."""
+    """Reject a file if any part of it would be left out; nothing is imported then."""
     from napari_lld.tasks.coco_check import problems  # it loads the store
 
-    found = problems(project, file, images)
-    if not found:
+    misfits = problems(project, file, images)
+    if not misfits:
         return
-    more = f", and {len(found) - 2} more such" if len(found) > 2 else ""
-    where = "give the folder of the images with --images, " if "was not found" in " ".join(found) else ""
+    more = f", and {len(misfits) - 2} more such" if len(misfits) > 2 else ""
+    where = "give the folder of the images with --images, " if "was not found" in " ".join(misfits) else ""
     raise UsageError(
-        f"{file} does not fit {project.path}, nothing was imported: {'; '.join(found[:2])}{more}. "
+        f"{file} does not fit {project.path}, nothing was imported: {'; '.join(misfits[:2])}{more}. "
         f"Correct the file, {where}or leave those out with --skip-unknown"
     )

@@ -43,8 +43,8 @@ def info(project: ProjectPath, reading: ReadingName = None, as_json: Json = Fals
     if facts["models"]:
         table = new_table("model", "made", "from", "active")
         for model in facts["models"]:
-            made = model["created"].strftime("%Y-%m-%d %H:%M")
-            table.add_row(number(model["id"]), made, model["parent"], "yes" if model["active"] else "")
+            created = model["created"].strftime("%Y-%m-%d %H:%M")
+            table.add_row(number(model["id"]), created, model["parent"], "yes" if model["active"] else "")
         say_table(table)
     else:
         say("No model yet: the bundled starter makes the suggestions.")

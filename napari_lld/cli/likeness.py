@@ -43,15 +43,17 @@ def similar(
 ) -> None:
     """List the cells and suggestions that are most like one."""
     key = _key(cell)
-    found = _ask(project, reading, model, device, what="similar", of=key, most=most + 1)
+    answer = _ask(project, reading, model, device, what="similar", of=key, most=most + 1)
     pairs = [
         (entry, likeness)
-        for entry, likeness in zip(found.entries(found.result["keys"]), found.result["likeness"], strict=True)
+        for entry, likeness in zip(
+            answer.entries(answer.result["keys"]), answer.result["likeness"], strict=True
+        )
         if entry is not None and (entry.kind, entry.id) != key
     ]
     if as_json:
-        shown = [found.facts(entry) | {"likeness": likeness} for entry, likeness in pairs]
-        say_json({"project": project.absolute(), "model": found.model, "of": key, "similar": shown})
+        listed = [answer.facts(entry) | {"likeness": likeness} for entry, likeness in pairs]
+        say_json({"project": project.absolute(), "model": answer.model, "of": key, "similar": listed})
         return
     if not pairs:
         say("The project has no other cell or suggestion.")
@@ -60,7 +62,7 @@ def similar(
     for column in table.columns[1:3]:
         column.justify = "left"
     for entry, likeness in pairs:
-        table.add_row(_name(entry), found.field(entry), _class(entry), number(likeness))
+        table.add_row(_name(entry), answer.field(entry), _class(entry), number(likeness))
     say_table(table)
 
 
@@ -76,15 +78,15 @@ def clusters(
     as_json: Json = False,
 ) -> None:
     """Group cells and suggestions that are alike; a group is named after its labelled cells."""
-    found = _ask(project, reading, model, device, what="clusters", clusters=count)
-    groups = found.result["clusters"]
+    answer = _ask(project, reading, model, device, what="clusters", clusters=count)
+    groups = answer.result["clusters"]
     if as_json:
-        shown = [
+        listed = [
             {name: group[name] for name in ("name", "named", "purity")}
-            | {"cells": [found.facts(entry) for entry in found.entries(group["keys"]) if entry is not None]}
+            | {"cells": [answer.facts(entry) for entry in answer.entries(group["keys"]) if entry is not None]}
             for group in groups
         ]
-        say_json({"project": project.absolute(), "model": found.model, "clusters": shown})
+        say_json({"project": project.absolute(), "model": answer.model, "clusters": listed})
         return
     if not groups:
         say(f"No cells or suggestions. Create suggestions with: napari-lld predict {project}")
@@ -92,7 +94,7 @@ def clusters(
     table = new_table("name", "cells", "labelled", "purity", "most typical")
     table.columns[-1].justify = "left"
     for group in groups:
-        typical = [_name(entry) for entry in found.entries(group["keys"][:3]) if entry is not None]
+        typical = [_name(entry) for entry in answer.entries(group["keys"][:3]) if entry is not None]
         name = group["name"] or "–"
         name = name if group["named"] or not group["name"] else f"({name})"
         cells, purity = f"{len(group['keys']):,}", number(group["purity"], 2)
@@ -134,21 +136,21 @@ class _Found:
 def _ask(
     project: Path, reading: str | None, model: str, device: str, *, of: Key | None = None, **more: Any
 ) -> _Found:
-    """Check the words, have the worker compare, and read what it names."""
+    """Check the arguments, let the worker compare, and read the result."""
     from training.client import run_worker
     from training.protocol import LikenessRequest
 
     which, device = model_of(model), device_of(device)
     with open_at(project, keeps_if_possible=True, reading=reading) as opened:
-        check_model(opened.path, [made.id for made in opened.models.all()], which)
-        numbered = opened.reading.id
+        check_model(opened.path, [known_model.id for known_model in opened.models.all()], which)
+        reading_id = opened.reading.id
         if of is not None and of not in {(entry.kind, entry.id) for entry in opened.bulk_edits.entries()}:
             raise UsageError(
                 f"CELL {'' if of[0] == 'cell' else f'{of[0]}:'}{of[1]}: the project has no such {of[0]}; "
                 f"napari-lld find {project} kind:{of[0]} lists the {of[0]}s"
             )
     request = LikenessRequest(
-        project=str(project.absolute()), reading=numbered, model=which, device=device, of=of, **more
+        project=str(project.absolute()), reading=reading_id, model=which, device=device, of=of, **more
     )
     with worker_progress() as show:
         done = run_worker(request, on_message=show)

@@ -42,15 +42,17 @@ def merge(
                 "dry_run": dry_run,
                 "backup": report.backup,
                 "open_conflicts": report.conflicts,
-                "brought": [_facts(one) for one in report.brought],
+                "brought": [_facts(brought) for brought in report.brought],
             }
         )
         return
-    for one in report.brought:
-        say(f"{one.source}: {_sentence(one, dry_run=dry_run)}")
-        if one.differences:
-            say(f"{plural(len(one.differences), 'conflict')}; what is here stays until a person decides:")
-            for line in listed([f"  {_line(difference)}" for difference in map(vars_of, one.differences)]):
+    for brought in report.brought:
+        say(f"{brought.source}: {_sentence(brought, dry_run=dry_run)}")
+        if brought.differences:
+            say(f"{plural(len(brought.differences), 'conflict')}; what is here stays until a person decides:")
+            for line in listed(
+                [f"  {_line(difference)}" for difference in map(vars_of, brought.differences)]
+            ):
                 say(line)
     if report.conflicts and not dry_run:
         say(f"{plural(report.conflicts, 'conflict')} open in {project} (in the window: ☰ › Conflicts).")
@@ -58,23 +60,23 @@ def merge(
         say(f"To undo it all: napari-lld restore {project} --from {report.backup}")
 
 
-def _sentence(one: Brought, *, dry_run: bool) -> str:
-    if one.nothing:
+def _sentence(brought: Brought, *, dry_run: bool) -> str:
+    if brought.nothing:
         return "nothing new."
     counts = (
-        (one.fields, "field"),
-        (one.cells, "cell"),
-        (one.regions, "region"),
-        (one.edits, "edit"),
-        (one.models, "model"),
+        (brought.fields, "field"),
+        (brought.cells, "cell"),
+        (brought.regions, "region"),
+        (brought.edits, "edit"),
+        (brought.models, "model"),
     )
     parts = [plural(count, word) for count, word in counts if count] or ["details"]
     verb = "would bring" if dry_run else "brought"
     text = f"{verb} {', '.join(parts)}"
-    if one.readings:
-        text += f"; new readings: {', '.join(one.readings)}"
-    if one.words:
-        text += f"; the schema grew: {', '.join(one.words)}"
+    if brought.readings:
+        text += f"; new readings: {', '.join(brought.readings)}"
+    if brought.words:
+        text += f"; the schema grew: {', '.join(brought.words)}"
     return f"{text}."
 
 
@@ -89,33 +91,33 @@ def vars_of(difference: Any) -> dict[str, Any]:
     }
 
 
-def _facts(one: Brought) -> dict[str, Any]:
+def _facts(brought: Brought) -> dict[str, Any]:
     return {
-        "project": one.source.absolute(),
-        "fields": one.fields,
-        "readings": one.readings,
-        "cells": one.cells,
-        "regions": one.regions,
-        "edits": one.edits,
-        "models": one.models,
-        "schema": one.words,
-        "conflicts": [vars_of(difference) for difference in one.differences],
+        "project": brought.source.absolute(),
+        "fields": brought.fields,
+        "readings": brought.readings,
+        "cells": brought.cells,
+        "regions": brought.regions,
+        "edits": brought.edits,
+        "models": brought.models,
+        "schema": brought.words,
+        "conflicts": [vars_of(difference) for difference in brought.differences],
     }
 
 
 def _line(difference: Mapping[str, Any]) -> str:
-    here, there = _said(difference["here"]), _said(difference["there"])
-    return f"{difference['field']}, {difference['what']}: here {here}; {difference['reader']}: {there}"
+    ours, theirs = _format_values(difference["here"]), _format_values(difference["there"])
+    return f"{difference['field']}, {difference['what']}: here {ours}; {difference['reader']}: {theirs}"
 
 
-def _said(values: Mapping[str, Any]) -> str:
+def _format_values(values: Mapping[str, Any]) -> str:
     if "deleted" in values:
         return "deleted" if values["deleted"] else "not deleted"
     parts = []
     for name, value in values.items():
         if isinstance(value, dict):
-            parts += [f"{key} {'missing' if one is None else one}" for key, one in value.items()]
+            parts += [f"{key} {'missing' if item is None else item}" for key, item in value.items()]
         else:
-            shown = ", ".join(f"{v:g}" for v in value) if isinstance(value, list) else value
-            parts.append(f"{name.replace('cell_class', 'class')} {'missing' if shown is None else shown}")
+            text = ", ".join(f"{v:g}" for v in value) if isinstance(value, list) else value
+            parts.append(f"{name.replace('cell_class', 'class')} {'missing' if text is None else text}")
     return ", ".join(parts)

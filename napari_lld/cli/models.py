@@ -33,7 +33,7 @@ def models(
 
     if activate is not None and roll_back:
         raise UsageError("--activate and --roll-back each choose a model; give one of them")
-    choice = None if activate is None else _wanted(activate)
+    choice = None if activate is None else _parse_model(activate)
     with open_project(project, read_only=activate is None and not roll_back) as opened:
         if roll_back:
             back = rollback(opened.models.all())
@@ -43,7 +43,7 @@ def models(
                 )
             choice = back.model.id if back.model is not None else "starter"
         if isinstance(choice, int):
-            numbers = [made.id for made in opened.models.all()]
+            numbers = [known_model.id for known_model in opened.models.all()]
             if choice not in numbers:
                 have = f"it has {', '.join(map(str, numbers))}; give one of them, or" if numbers else "give"
                 raise UsageError(f"{project} has no model {choice}; {have} starter")
@@ -73,7 +73,7 @@ def models(
         say("None of them is active: the bundled starter makes the suggestions.")
 
 
-def _wanted(text: str) -> int | str:
+def _parse_model(text: str) -> int | str:
     if text == "starter":
         return text
     if text.isascii() and text.isdigit() and int(text) > 0:

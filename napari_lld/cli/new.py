@@ -32,20 +32,20 @@ def new(
     """Make an empty project."""
     from annotation_store import Project
 
-    with Project.create(project, schema=read_schema(schema), annotator=annotator) as made:
-        classes, attributes = len(made.schema.classes), len(made.schema.attributes)
+    with Project.create(project, schema=read_schema(schema), annotator=annotator) as created:
+        classes, attributes = len(created.schema.classes), len(created.schema.attributes)
         if as_json:
             say_json(
                 {
-                    "project": made.path,
-                    "schema": made.schema.name,
-                    "classes": made.schema.class_names,
-                    "attributes": [attribute.name for attribute in made.schema.attributes],
+                    "project": created.path,
+                    "schema": created.schema.name,
+                    "classes": created.schema.class_names,
+                    "attributes": [attribute.name for attribute in created.schema.attributes],
                 }
             )
             return
         say(
-            f"Created {project} with schema {made.schema.name}: {plural(classes, 'class', 'classes')}, "
+            f"Created {project} with schema {created.schema.name}: {plural(classes, 'class', 'classes')}, "
             f"{plural(attributes, 'attribute')}."
         )
         say(f"Next: napari-lld add {project} IMAGES…")

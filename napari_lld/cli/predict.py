@@ -20,7 +20,7 @@ from napari_lld.cli._console import (
     say_unknown,
     worker_progress,
 )
-from napari_lld.cli._faces import asks
+from napari_lld.cli._faces import with_options
 from napari_lld.cli._options import (
     Json,
     Overwrite,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from annotation_store import Field, Project
 
 
-@asks(PredictOptions)
+@with_options(PredictOptions)
 def predict(
     project: ProjectPath,
     options: PredictOptions,
@@ -84,10 +84,10 @@ def predict(
         check_out(out, overwrite=overwrite)
     with open_project(project, read_only=out is not None, reading=reading) as opened:
         number = opened.reading.id
-        check_model(opened.path, [made.id for made in opened.models.all()], which)
+        check_model(opened.path, [known_model.id for known_model in opened.models.all()], which)
         if out is None and not opened.fields.all():
             raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
-        chosen = None if not field else [field_named(opened, name).id for name in field]
+        field_ids = None if not field else [field_named(opened, name).id for name in field]
     with worker_progress() as show:
         done = run_worker(
             PredictRequest(
@@ -97,7 +97,7 @@ def predict(
                 images=[str(path.absolute()) for path in images] if images else None,
                 out=None if out is None else str(out.absolute()),
                 overwrite=overwrite,
-                fields=chosen,
+                fields=field_ids,
                 area=where,
                 min_confidence=options.min_confidence,
                 device=options.device,
@@ -121,12 +121,12 @@ def predict(
 
 def field_named(project: Project, name: str) -> Field:
     """Return the field of a name."""
-    found = project.fields.named(name)
-    if found is None:
+    field = project.fields.named(name)
+    if field is None:
         raise UsageError(
             f"the project has no field or slide named {name}; see: napari-lld info {project.path}"
         )
-    return found
+    return field
 
 
 def _area(text: str, slides: Sequence[object] | None) -> tuple[float, float, float, float]:
@@ -154,15 +154,15 @@ def _say(result: Mapping[str, Any], where: str) -> None:
         say(f"{reason}.")
     if skipped := result.get("skipped"):
         say(f"Skipped {plural(len(skipped), 'image')}:")
-        for line in listed([f"  {one['path']}: {one['why']}" for one in skipped]):
+        for line in listed([f"  {image['path']}: {image['why']}" for image in skipped]):
             say(line)
 
 
-def say_searched(found: Mapping[str, Any]) -> None:
-    """Write what was searched of whole slides."""
-    tiles, slides = plural(int(found["tiles"]), "tile"), plural(int(found["slides"]), "slide")
-    glass = plural(int(found["glass_tiles"]), "tile")
-    say(f"Searched {tiles} of {slides} in {found['seconds']:.0f} s; passed over {glass} of glass.")
+def say_searched(result: Mapping[str, Any]) -> None:
+    """Print how much of whole slides was searched."""
+    tiles, slides = plural(int(result["tiles"]), "tile"), plural(int(result["slides"]), "slide")
+    glass = plural(int(result["glass_tiles"]), "tile")
+    say(f"Searched {tiles} of {slides} in {result['seconds']:.0f} s; passed over {glass} of glass.")
 
 
 def check_model(path: Path, numbers: list[int], which: int | str) -> None:

@@ -66,22 +66,22 @@ def rank(
     with open_project(project, keeps_if_possible=True, reading=reading) as opened:
         if not opened.fields.all():
             raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
-        found, notes = _ranked(opened, what, queue, count, least, scheduler, workers)
+        ranked, notes = _rank(opened, what, queue, count, least, scheduler, workers)
         names = {field.id: field.name for field in opened.fields.all()}
     if as_json:
-        say_json([one.as_json(names[one.field_id]) for one in found])
+        say_json([item.as_json(names[item.field_id]) for item in ranked])
         return
-    if not found:
+    if not ranked:
         say(" ".join((_NOTHING[what], *notes)))
         return
     table = new_table("", "field", "time", "why")
     for column in table.columns[1:]:
         column.justify = "left"
-    for place, one in enumerate(found, 1):
-        where = names[one.field_id]
-        if one.box is not None:
-            where += " at " + ", ".join(f"{v:.0f}" for v in one.box)
-        table.add_row(str(place), where, duration(one.seconds), "; ".join(one.reasons))
+    for place, item in enumerate(ranked, 1):
+        where = names[item.field_id]
+        if item.box is not None:
+            where += " at " + ", ".join(f"{v:.0f}" for v in item.box)
+        table.add_row(str(place), where, duration(item.seconds), "; ".join(item.reasons))
     say_table(table)
     for note in notes:
         say(note)
@@ -96,7 +96,7 @@ _NOTHING = {
 }
 
 
-def _ranked(
+def _rank(
     project: Project,
     what: What,
     queue: Queue,
@@ -105,7 +105,7 @@ def _ranked(
     scheduler: str | None,
     workers: int | None,
 ) -> tuple[list[Ranked], list[str]]:
-    """Return the first of an order, and its notes."""
+    """Return the first items of an order, and its notes."""
     from training import ranking
 
     if what is What.CELLS:

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from napari_lld.cli._console import say
-from napari_lld.cli._faces import asks
+from napari_lld.cli._faces import with_options
 from napari_lld.cli._options import Overwrite, ProjectPath, ReadingName, open_project
 from napari_lld.cli.export import check_out
 from napari_lld.options import ReportOptions
 
 
-@asks(ReportOptions)
+@with_options(ReportOptions)
 def report(
     project: ProjectPath,
     out: Annotated[Path, typer.Argument(metavar="OUT.html", help="File to write.", show_default=False)],

@@ -35,13 +35,13 @@ def restore(
     from annotation_store.restore import restore as restore_project
 
     if only_list:
-        found = list_backups(project)
+        backups = list_backups(project)
         if as_json:
-            say_json([{"path": b.path, "made": b.made, "problem": b.problem} for b in found])
+            say_json([{"path": b.path, "made": b.made, "problem": b.problem} for b in backups])
             return 0
-        for backup in found:
+        for backup in backups:
             say(f"{backup.path} of {backup.made:%Y-%m-%d %H:%M} UTC: {backup.problem or 'sound'}")
-        if not found:
+        if not backups:
             say(f"{project} has no backups.")
         return 0
     report = restore_project(project, source)
@@ -57,8 +57,8 @@ def restore(
             }
         )
     else:
-        made = f"{report.backup.made:%Y-%m-%d %H:%M} UTC"
-        say(f"Restored {project} from {report.backup.path}, made {made}. Later changes are not in it.")
+        made_at = f"{report.backup.made:%Y-%m-%d %H:%M} UTC"
+        say(f"Restored {project} from {report.backup.path}, made {made_at}. Later changes are not in it.")
         say(f"The previous database is kept in {report.kept_in}.")
         if report.unknown:
             count = plural(len(report.unknown), "file or folder", "files and folders")

@@ -28,8 +28,8 @@ def shortcut(
         if not deleted:
             say("There was no shortcut.")
         return
-    made, note = system.add()
-    for file in made:
+    files, note = system.add()
+    for file in files:
         say(f"Made {file}")
     if note:
         complain(note)

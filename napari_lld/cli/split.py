@@ -46,13 +46,16 @@ def split(
 
     people = [name.strip() for name in readers.split(",") if name.strip()]
     with progress("Copying") as tick:
-        made = split_project(project, people, out, blind=blind, overlap=overlap, names=names, progress=tick)
+        copies_made = split_project(
+            project, people, out, blind=blind, overlap=overlap, names=names, progress=tick
+        )
     if as_json:
         copies = [
-            {"reader": one.reader, "project": one.path.absolute(), "fields": one.fields} for one in made
+            {"reader": copy.reader, "project": copy.path.absolute(), "fields": copy.fields}
+            for copy in copies_made
         ]
         say_json({"project": project.absolute(), "blind": blind, "names": names, "copies": copies})
         return
-    for one in made:
-        say(f"{one.path}: {plural(one.fields, 'field')} for {one.reader}")
-    say(f"When they are back: napari-lld merge {project} {' '.join(str(one.path) for one in made)}")
+    for copy in copies_made:
+        say(f"{copy.path}: {plural(copy.fields, 'field')} for {copy.reader}")
+    say(f"When they are back: napari-lld merge {project} {' '.join(str(copy.path) for copy in copies_made)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_lld.cli._console import UsageError, plural, say, say_json, say_unknown, worker_progress
-from napari_lld.cli._faces import asks
+from napari_lld.cli._faces import with_options
 from napari_lld.cli._metrics import say_metrics
 from napari_lld.cli._options import Json, ProjectPath, ReadingName, check_cluster, device_of, open_project
 from napari_lld.cli.predict import say_searched
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from training.protocol import Message
 
 
-@asks(TrainOptions)
+@with_options(TrainOptions)
 def train(
     project: ProjectPath,
     options: TrainOptions,
@@ -78,29 +78,29 @@ def train(
         )
         with open_project(project, read_only=True, reading=reading) as opened:
             used = opened.models.active()
-            left = opened.searches.left(None if used is None else used.id)
+            unread = opened.searches.left(None if used is None else used.id)
         slides: dict[str, Any] | None = None
-        if left and search_slides:
+        if unread and search_slides:
             request = PredictRequest(
                 project=str(project.absolute()),
-                fields=left,
+                fields=unread,
                 device=options.device,
                 reading=number,
                 scheduler=options.scheduler,
                 workers=options.workers,
             )
             slides = run_worker(request, on_message=hear).result["slides"]
-            left = []
+            unread = []
     active = saved is not None and saved.active
     why = saved.why if saved is not None else None
     resumed = int(done.result.get("resumed_epochs", 0))
-    left_out = [str(Reason.read(one)) for one in done.result.get("left_out", ())]
+    left_out = [str(Reason.read(reason)) for reason in done.result.get("left_out", ())]
     trust: dict[str, Any] = {"unlike": [], "unchecked": [], "labelled": {}, "sets": None}
     trust |= {name: done.result[name] for name in trust if name in done.result}
     if as_json:
         answer: dict[str, Any] = {"project": project.absolute(), "model": done.model_id, "active": active}
         answer |= {"why": why, "suggestions": suggestions, "unknown": unknown, "resumed_epochs": resumed}
-        answer |= {"left_out": left_out, **trust, "slides": slides, "slides_not_searched": len(left)}
+        answer |= {"left_out": left_out, **trust, "slides": slides, "slides_not_searched": len(unread)}
         say_json(answer | {"metrics": done.metrics})
         return
     if resumed:
@@ -110,9 +110,9 @@ def train(
     say_unknown(unknown)
     if slides is not None:
         say_searched(slides)
-    if left:
+    if unread:
         say(
-            f"{plural(len(left), 'whole slide')} not searched in full with the active model; search with: "
+            f"{plural(len(unread), 'whole slide')} not searched in full with the active model; search with: "
             f"napari-lld predict {project}, or train with --search-slides."
         )
     if left_out:

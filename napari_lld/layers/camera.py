@@ -14,14 +14,14 @@ def camera_of(viewer: Any) -> Any:
 
 
 def bring_into_view(viewer: Any, box: tuple[float, float, float, float]) -> None:
-    """Centre a box of the field where it is not wholly in sight."""
+    """Centre a box of the field if it is not completely visible."""
     x, y, w, h = box
     camera = camera_of(viewer)
     height, width = canvas_size(viewer)
     row, column = camera.center[-2:]
     half_height, half_width = height / camera.zoom / 2, width / camera.zoom / 2
-    seen = abs(x + w / 2 - column) + w / 2 <= half_width and abs(y + h / 2 - row) + h / 2 <= half_height
-    if not seen:
+    visible = abs(x + w / 2 - column) + w / 2 <= half_width and abs(y + h / 2 - row) + h / 2 <= half_height
+    if not visible:
         camera.center = (0.0, y + h / 2, x + w / 2)
 
 

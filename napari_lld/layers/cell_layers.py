@@ -159,12 +159,12 @@ def _corners(shape: Shape, place: int | None) -> npt.NDArray[np.float64]:
 
 
 def _colours(cells: Sequence[OnField], schema: Schema) -> list[str]:
-    known: dict[str, str] = {}
+    colour_of: dict[str, str] = {}
     for item in cells:
         word = item.cell.cell_class
-        if word not in known:  # a file may state what its own list of classes lacks
-            known[word] = class_colour(schema, word if word == UNSURE else schema.find_class(word))
-    return [known[item.cell.cell_class] for item in cells]
+        if word not in colour_of:  # a file may state what its own list of classes lacks
+            colour_of[word] = class_colour(schema, word if word == UNSURE else schema.find_class(word))
+    return [colour_of[item.cell.cell_class] for item in cells]
 
 
 def _usual_side(cells: Sequence[OnField]) -> float:
@@ -209,7 +209,7 @@ def _fill_ellipse(labels: npt.NDArray[np.int32], box: Sequence[float], number: i
 
 
 def cells_of(layer: LayerData, usual_side: float) -> list[Marked]:
-    """Return the cells that a layer of Shapes, Points or Labels of one field shows.
+    """Return the cells of a Shapes, Points or Labels layer of one field.
 
     Parameters
     ----------
@@ -227,11 +227,11 @@ def cells_of(layer: LayerData, usual_side: float) -> list[Marked]:
         return _cells_of_labels(np.asarray(data), arguments, table)
     if kind not in ("shapes", "points"):
         raise ValueError(kind)
-    marks = [np.atleast_2d(np.asarray(one, dtype=float)) for one in data]
+    marks = [np.atleast_2d(np.asarray(mark, dtype=float)) for mark in data]
     if any(mark.shape[1] != 2 for mark in marks):
         raise ValueError("dimensions")
-    placed = _placing(arguments)
-    found = []
+    placed = _transform_of(arguments)
+    cells = []
     for index, mark in enumerate(marks):
         row = {name: values[index] for name, values in table.items() if index < len(values)}
         mark = placed(mark)
@@ -242,8 +242,8 @@ def cells_of(layer: LayerData, usual_side: float) -> list[Marked]:
         else:
             (y, x), (bottom, right) = mark.min(axis=0), mark.max(axis=0)
             box = (x, y, right - x, bottom - y)
-        found.append(_marked(box, row))
-    return found
+        cells.append(_marked(box, row))
+    return cells
 
 
 def by_place(layer: LayerData) -> dict[int, LayerData]:
@@ -255,7 +255,7 @@ def by_place(layer: LayerData) -> dict[int, LayerData]:
         It has more than three dimensions.
     """
     data, arguments, kind = layer
-    marks = [np.atleast_2d(np.asarray(one, dtype=float)) for one in data]
+    marks = [np.atleast_2d(np.asarray(mark, dtype=float)) for mark in data]
     if any(mark.shape[1] not in (2, 3) for mark in marks):
         raise ValueError("dimensions")
     table = _table(arguments.get("features"))
@@ -263,22 +263,22 @@ def by_place(layer: LayerData) -> dict[int, LayerData]:
     groups: dict[int, list[int]] = {}
     for index, mark in enumerate(marks):
         groups.setdefault(round(float(mark[0, 0])) if mark.shape[1] == 3 else 0, []).append(index)
-    found: dict[int, LayerData] = {}
-    for place, chosen in groups.items():
-        own = dict(arguments)
-        own["features"] = {name: [values[i] for i in chosen] for name, values in table.items()}
+    layers: dict[int, LayerData] = {}
+    for place, indices in groups.items():
+        own_arguments = dict(arguments)
+        own_arguments["features"] = {name: [values[i] for i in indices] for name, values in table.items()}
         if isinstance(kinds, list):
-            own["shape_type"] = [kinds[i] for i in chosen]
-        found[place] = [marks[i][:, -2:] for i in chosen], own, kind
-    return found
+            own_arguments["shape_type"] = [kinds[i] for i in indices]
+        layers[place] = [marks[i][:, -2:] for i in indices], own_arguments, kind
+    return layers
 
 
 def shapes_of(layer: LayerData) -> list[Shape]:
-    """Return the areas that a layer of Shapes of one field shows; what has no area is left out."""
+    """Return the areas of a Shapes layer of one field; shapes without an area are left out."""
     data, arguments, _ = layer
-    placed = _placing(arguments)
+    placed = _transform_of(arguments)
     kinds = arguments.get("shape_type") or []
-    found = []
+    shapes = []
     for index, mark in enumerate(data):
         points = placed(np.asarray(mark, dtype=float))
         (top, left), (bottom, right) = points.min(axis=0), points.max(axis=0)
@@ -286,10 +286,10 @@ def shapes_of(layer: LayerData) -> list[Shape]:
             continue
         upright = {tuple(p) for p in points} == {(y, x) for y in (top, bottom) for x in (left, right)}
         if upright or (kinds[index] if index < len(kinds) else "") == "ellipse":
-            found.append(Shape.rectangle(left, top, right - left, bottom - top))
+            shapes.append(Shape.rectangle(left, top, right - left, bottom - top))
         else:
-            found.append(Shape.polygon([(x, y) for y, x in points]))
-    return found
+            shapes.append(Shape.polygon([(x, y) for y, x in points]))
+    return shapes
 
 
 def _cells_of_labels(
@@ -305,8 +305,8 @@ def _cells_of_labels(
     packed = np.where(np.isin(packed, ground), 0, packed + 1)
     numbers = np.concatenate(([0], numbers))
     rows = {int(number): at for at, number in enumerate(table.get("index", ()))}
-    placed = _placing(arguments)
-    found = []
+    placed = _transform_of(arguments)
+    cells = []
     for number, place in zip(numbers[1:], find_objects(packed, len(numbers) - 1), strict=True):
         if place is None:  # the background
             continue
@@ -316,29 +316,31 @@ def _cells_of_labels(
         edges = [(y, x) for y in (vertical.start, vertical.stop) for x in (horizontal.start, horizontal.stop)]
         corners = placed(np.array(edges, float) - 0.5)  # a pixel's centre lies on its index
         (y, x), (h, w) = corners.min(axis=0), np.ptp(corners, axis=0)
-        found.append(_marked((x, y, w, h), row))
-    return found
+        cells.append(_marked((x, y, w, h), row))
+    return cells
 
 
-def _table(given: Any) -> dict[str, list[Any]]:
-    """Return the columns of a layer's features, whatever holds them."""
-    if given is None:
+def _table(features: Any) -> dict[str, list[Any]]:
+    """Return the columns of a layer's features, of any table type."""
+    if features is None:
         return {}
-    return {str(name): list(given[name]) for name in given}
+    return {str(name): list(features[name]) for name in features}
 
 
-def _placing(arguments: Mapping[str, Any]) -> Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
-    """Return what brings points of a layer to where they are seen: scaled, turned, sheared and moved."""
+def _transform_of(
+    arguments: Mapping[str, Any],
+) -> Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
+    """Return the transform from the data of a layer to world coordinates: scale, rotation, shear, translation."""
     from napari.utils.transforms import Affine
 
     scale, affine = arguments.get("scale", (1.0, 1.0)), arguments.get("affine")
-    own = Affine(
+    transform = Affine(
         scale,
         arguments.get("translate", (0.0,)),
         rotate=arguments.get("rotate"),
         shear=arguments.get("shear"),
     )
-    steps = [own] if affine is None else [own, Affine(affine_matrix=np.asarray(affine))]
+    steps = [transform] if affine is None else [transform, Affine(affine_matrix=np.asarray(affine))]
     last = [step.set_slice([step.ndim - 2, step.ndim - 1]) for step in steps]
 
     def placed(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -349,21 +351,21 @@ def _placing(arguments: Mapping[str, Any]) -> Callable[[npt.NDArray[np.float64]]
     return placed
 
 
-def _side(given: Any, usual: float) -> float:
+def _side(value: Any, usual: float) -> float:
     try:
-        side = float(given)
+        side = float(value)
     except (TypeError, ValueError):
         return usual
     return side if np.isfinite(side) and side > 0 else usual
 
 
-def _text(given: Any) -> str:
-    return given.strip() if isinstance(given, str) else ""
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
 
 
-def _number(given: Any) -> float | None:
+def _number(value: Any) -> float | None:
     try:
-        number = float(given)
+        number = float(value)
     except (TypeError, ValueError):
         return None
     return number if np.isfinite(number) else None

@@ -1,4 +1,4 @@
-"""Text on the field: what a model predicts beside a cell that it contradicts, or that has no class yet."""
+"""Text on the field: the prediction beside a cell that it contradicts, or that has no class yet."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ def model_says(session: Session) -> str:
     item, schema = session.label_errors.current, session.schema
     if item is None or schema is None:
         return ""
-    predicted, other = item.prediction, session.label_errors.contradicted
+    predicted, contradicted = item.prediction, session.label_errors.contradicted
     if predicted is None:
         word = tr("no cell")
     elif item.id is None:
         return f"→ {proposal_word(schema, predicted)}"
-    elif other.cell_class is not None:
-        share = predicted.class_probabilities[other.cell_class]
-        word = f"{class_letter(schema, other.cell_class)} {share:.0%}" + (" …" if other.attributes else "")
-    elif other.attributes:
-        name, value = next(iter(other.attributes.items()))
+    elif contradicted.cell_class is not None:
+        share = predicted.class_probabilities[contradicted.cell_class]
+        word = f"{class_letter(schema, contradicted.cell_class)} {share:.0%}" + (
+            " …" if contradicted.attributes else ""
+        )
+    elif contradicted.attributes:
+        name, value = next(iter(contradicted.attributes.items()))
         title = schema.value_title(name, value)
         share = predicted.attribute_probabilities[name][value]
-        word = f"{title} {share:.0%}" + (" …" if len(other.attributes) > 1 else "")
+        word = f"{title} {share:.0%}" + (" …" if len(contradicted.attributes) > 1 else "")
     else:
         word = tr("here")
     return f"{_BESIDE}→ {word}"

@@ -50,9 +50,9 @@ def luminance(rgb: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.asarray(linear @ (0.2126, 0.7152, 0.0722))
 
 
-def contrast(one: str, other: str) -> float:
+def contrast(first: str, second: str) -> float:
     """Return the contrast ratio (WCAG) of two colours, 1 to 21."""
-    dark, light = sorted(float(luminance(rgba(colour)[:3])) for colour in (one, other))
+    dark, light = sorted(float(luminance(rgba(colour)[:3])) for colour in (first, second))
     return (light + 0.05) / (dark + 0.05)
 
 
@@ -61,10 +61,10 @@ def readable(colour: str, ground: str, least: float = 3.0) -> str:
     """Return a colour, mixed with black or white as little as it takes to show on a ground."""
     towards = 1.0 if float(luminance(rgba(ground)[:3])) < _EVEN else 0.0
     for share in np.linspace(0, 1, 65):
-        shown = "#" + "".join(f"{round(255 * (c + (towards - c) * share)):02x}" for c in rgba(colour)[:3])
-        if contrast(shown, ground) >= least:
+        mixed = "#" + "".join(f"{round(255 * (c + (towards - c) * share)):02x}" for c in rgba(colour)[:3])
+        if contrast(mixed, ground) >= least:
             break
-    return shown
+    return mixed
 
 
 def display_colour(colour: str) -> str:
@@ -141,8 +141,8 @@ def set_word(schema: Schema, proposal: Proposal, name: str) -> str:
     if name == "class":
         words = [class_letter(schema, value) for value in values if schema.is_class(value)]
     else:
-        known = schema.attribute_named(name).value_names
-        words = [schema.value_title(name, value) for value in values if value in known]
+        value_names = schema.attribute_named(name).value_names
+        words = [schema.value_title(name, value) for value in values if value in value_names]
     if len(words) < 2:
         return ""
     listed = tr("{first} or {last}", first=", ".join(words[:-1]), last=words[-1])
@@ -151,8 +151,8 @@ def set_word(schema: Schema, proposal: Proposal, name: str) -> str:
 
 def set_words(schema: Schema, proposal: Proposal) -> list[str]:
     """List all sets of a suggestion that have several values, those of attributes with their titles."""
-    found = [set_word(schema, proposal, "class")]
+    words = [set_word(schema, proposal, "class")]
     for attribute in schema.attributes:
         word = set_word(schema, proposal, attribute.name)
-        found.append(f"{attribute.title}: {word}" if word else "")
-    return [word for word in found if word]
+        words.append(f"{attribute.title}: {word}" if word else "")
+    return [word for word in words if word]

@@ -211,7 +211,7 @@ class Pointer:
             self._choose_region(start)
 
     def put(self, box: Box) -> None:
-        """Move what is current to a box."""
+        """Move the current mark to a box."""
         region, proposed, field = (
             self._session.selection.region,
             self._session.region_proposal.current,
@@ -230,13 +230,13 @@ class Pointer:
         """Choose a region or an ignore area by its outline: the inside is for the cells."""
         from shapely import Point as GeometryPoint
 
-        here, session = GeometryPoint(point), self._session
+        place, session = GeometryPoint(point), self._session
         areas: list[tuple[Kind, Region | IgnoreArea]] = [
             ("region", region) for region in session.marks.regions
         ]
         areas += [("ignore_area", area) for area in session.marks.ignore_areas]
         for kind, area in areas:
-            if area.shape.geometry.exterior.distance(here) <= _GRIP / self._zoom:
+            if area.shape.geometry.exterior.distance(place) <= _GRIP / self._zoom:
                 session.selection.select(kind, area.id)
                 return
 

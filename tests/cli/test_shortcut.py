@@ -131,7 +131,7 @@ def test_on_macos_a_bundle_starts_it_and_opens_folders_among_others(
 
 def test_on_windows_the_scripts_name_the_program_the_folder_and_what_is_taken_back() -> None:
     program = r"C:\Dr. O’Neill's\napari lld\python\pythonw.exe"
-    script = windows.adding([program, *WORDS[1:]], Path("icon.ico"))
+    script = windows.install_script([program, *WORDS[1:]], Path("icon.ico"))
     assert r"$shortcut.TargetPath = 'C:\Dr. O’’Neill''s\napari lld\python\pythonw.exe'" in script
     assert "$shortcut.Arguments = '-I -m napari_lld open --dialog'" in script
     assert "'Open with napari-lld'" in script

@@ -30,8 +30,8 @@ def icon(suffix: str) -> bytes:
 
 
 def delete(*files: Path) -> list[Path]:
-    """Delete files, and return those that were there."""
-    there = [file for file in files if file.exists()]
-    for file in there:
+    """Delete files, and return those that existed."""
+    existing = [file for file in files if file.exists()]
+    for file in existing:
         file.unlink()
-    return there
+    return existing

@@ -68,8 +68,8 @@ def files() -> tuple[Path, Path]:
 
 
 def _folder(variable: str, usual: Path) -> Path:
-    given = Path(os.environ.get(variable, ""))
-    return given if given.is_absolute() else usual  # the XDG base directories say so
+    path = Path(os.environ.get(variable, ""))
+    return path if path.is_absolute() else usual  # the XDG base directories say so
 
 
 def register(entry: Path, *, folders: bool = False, chosen: str = "") -> None:
@@ -82,8 +82,8 @@ def register(entry: Path, *, folders: bool = False, chosen: str = "") -> None:
 def written_choice(entry: Path) -> str:
     """Return the program that `add` wrote down as the one that opens folders, which the entry says."""
     text = entry.read_text(encoding="utf-8", errors="replace") if entry.is_file() else ""
-    found = re.search(rf"^{_CHOSEN}=(.*)$", text, re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(rf"^{_CHOSEN}=(.*)$", text, re.MULTILINE)
+    return match[1] if match else ""
 
 
 def announce(applications: Path) -> None:
@@ -123,7 +123,7 @@ def entry_text(words: Sequence[str], *, folders: bool, chosen: str = "") -> str:
         "GenericName[de]=Annotation von Blutausstrichen",
         "Comment=Find, classify and describe white blood cells; research use only",
         "Comment[de]=Leukozyten finden, klassifizieren und beschreiben; nur für die Forschung",
-        f"Exec={' '.join(exec_word(word) for word in _launched(words))} %f",
+        f"Exec={' '.join(exec_word(word) for word in _shell_words(words))} %f",
         f"Icon={NAME}",
         "Terminal=false",
         "Categories=Science;MedicalSoftware;",
@@ -136,7 +136,7 @@ def entry_text(words: Sequence[str], *, folders: bool, chosen: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _launched(words: Sequence[str]) -> Sequence[str]:
+def _shell_words(words: Sequence[str]) -> Sequence[str]:
     """Have a shell start a program with ``%`` in its path: GLib looks for it before it reads ``%%``."""
     return ["sh", "-c", 'exec "$0" "$@"', *words] if "%" in words[0] else words
 
@@ -154,5 +154,5 @@ def exec_word(word: str) -> str:
     if re.fullmatch(r"[\w@+:,./-]+", word, re.ASCII):
         return word
     quoted = re.sub(r'(["`$\\])', r"\\\1", word)
-    written = f'"{quoted}"'.replace("\\", "\\\\").replace("%", "%%")
-    return written.replace("\n", r"\n").replace("\t", r"\t").replace("\r", r"\r")
+    escaped = f'"{quoted}"'.replace("\\", "\\\\").replace("%", "%%")
+    return escaped.replace("\n", r"\n").replace("\t", r"\t").replace("\r", r"\r")

@@ -24,9 +24,9 @@ def add() -> tuple[list[Path], str]:
     """Write the bundle, and return it."""
     from importlib.metadata import version
 
-    made = bundle()
-    shutil.rmtree(made, ignore_errors=True)
-    contents = made / "Contents"
+    path = bundle()
+    shutil.rmtree(path, ignore_errors=True)
+    contents = path / "Contents"
     (contents / "MacOS").mkdir(parents=True)
     (contents / "Resources").mkdir()
     program = contents / "MacOS" / NAME
@@ -34,16 +34,16 @@ def add() -> tuple[list[Path], str]:
     program.chmod(0o755)
     (contents / "Resources" / f"{NAME}.icns").write_bytes(icns())
     (contents / "Info.plist").write_bytes(information(version(NAME)))
-    return [made], ""
+    return [path], ""
 
 
 def remove() -> list[Path]:
     """Delete the bundle; return it if it was there."""
-    made = bundle()
-    if not made.exists():
+    path = bundle()
+    if not path.exists():
         return []
-    shutil.rmtree(made)
-    return [made]
+    shutil.rmtree(path)
+    return [path]
 
 
 def script(words: Sequence[str]) -> str:
@@ -82,7 +82,7 @@ def icns() -> bytes:
     """Return the icon as macOS wants it."""
     from PIL import Image
 
-    made = io.BytesIO()
+    buffer = io.BytesIO()
     with Image.open(io.BytesIO(icon(".png"))) as picture:
-        picture.save(made, format="ICNS")
-    return made.getvalue()
+        picture.save(buffer, format="ICNS")
+    return buffer.getvalue()

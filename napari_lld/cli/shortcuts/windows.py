@@ -23,7 +23,7 @@ def add() -> tuple[list[Path], str]:
     picture = picture_file()
     picture.parent.mkdir(parents=True, exist_ok=True)
     picture.write_bytes(ico())
-    return [Path(run(adding(start_words(), picture))), picture], ""
+    return [Path(run(install_script(start_words(), picture))), picture], ""
 
 
 def remove() -> list[Path]:
@@ -39,7 +39,7 @@ def picture_file() -> Path:
     return Path(platformdirs.user_data_dir(NAME)) / f"{NAME}.ico"
 
 
-def adding(words: Sequence[str], picture: Path) -> str:
+def install_script(words: Sequence[str], picture: Path) -> str:
     """Return the script that makes shortcut and context menu, and prints where the shortcut is."""
     program, *rest = words
     arguments = subprocess.list2cmdline(rest)
@@ -49,17 +49,17 @@ def adding(words: Sequence[str], picture: Path) -> str:
             "$ErrorActionPreference = 'Stop'",
             _LINK,
             "$shortcut = (New-Object -ComObject WScript.Shell).CreateShortcut($link)",
-            f"$shortcut.TargetPath = {quoted(program)}",
-            f"$shortcut.Arguments = {quoted(arguments)}",
-            f"$shortcut.IconLocation = {quoted(f'{picture},0')}",
+            f"$shortcut.TargetPath = {quote_powershell(program)}",
+            f"$shortcut.Arguments = {quote_powershell(arguments)}",
+            f"$shortcut.IconLocation = {quote_powershell(f'{picture},0')}",
             "$shortcut.WorkingDirectory = [Environment]::GetFolderPath('MyDocuments')",
             "$shortcut.Description = 'Find, classify and describe white blood cells; research use only'",
             "$shortcut.Save()",
             f"$key = '{VERB}'",
             'New-Item -Path "$key\\command" -Force | Out-Null',
             f"Set-Item -LiteralPath $key -Value 'Open with {NAME}'",
-            f"Set-ItemProperty -LiteralPath $key -Name Icon -Value {quoted(str(picture))}",
-            f'Set-Item -LiteralPath "$key\\command" -Value {quoted(with_folder)}',
+            f"Set-ItemProperty -LiteralPath $key -Name Icon -Value {quote_powershell(str(picture))}",
+            f'Set-Item -LiteralPath "$key\\command" -Value {quote_powershell(with_folder)}',
             "$link",
         ]
     )
@@ -78,7 +78,7 @@ def removing() -> str:
     )
 
 
-def quoted(text: str) -> str:
+def quote_powershell(text: str) -> str:
     """Quote a text for PowerShell, to which typographic quotes are quotes too."""
     return "'" + re.sub("(['‘’‚‛])", r"\1\1", text) + "'"
 
@@ -109,7 +109,7 @@ def ico() -> bytes:
     """Return the icon as Windows wants it."""
     from PIL import Image
 
-    made = io.BytesIO()
+    buffer = io.BytesIO()
     with Image.open(io.BytesIO(icon(".png"))) as picture:
-        picture.save(made, format="ICO")
-    return made.getvalue()
+        picture.save(buffer, format="ICO")
+    return buffer.getvalue()
