@@ -330,7 +330,7 @@ def _table(features: Any) -> dict[str, list[Any]]:
 def _transform_of(
     arguments: Mapping[str, Any],
 ) -> Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
-    """Return the transform from the data of a layer to world coordinates: scale, rotation, shear, translation."""
+    """Return the transform from the data of a layer to world coordinates."""
     from napari.utils.transforms import Affine
 
     scale, affine = arguments.get("scale", (1.0, 1.0)), arguments.get("affine")
