@@ -78,19 +78,19 @@ def train(
         )
         with open_project(project, read_only=True, reading=reading) as opened:
             used = opened.models.active()
-            remaining = opened.searches.left(None if used is None else used.id)
+            todo = opened.searches.left(None if used is None else used.id)
         slides: dict[str, Any] | None = None
-        if remaining and search_slides:
+        if todo and search_slides:
             request = PredictRequest(
                 project=str(project.absolute()),
-                fields=remaining,
+                fields=todo,
                 device=options.device,
                 reading=number,
                 scheduler=options.scheduler,
                 workers=options.workers,
             )
             slides = run_worker(request, on_message=hear).result["slides"]
-            remaining = []
+            todo = []
     active = saved is not None and saved.active
     why = saved.why if saved is not None else None
     resumed = int(done.result.get("resumed_epochs", 0))
@@ -100,7 +100,7 @@ def train(
     if as_json:
         answer: dict[str, Any] = {"project": project.absolute(), "model": done.model_id, "active": active}
         answer |= {"why": why, "suggestions": suggestions, "unknown": unknown, "resumed_epochs": resumed}
-        answer |= {"left_out": left_out, **trust, "slides": slides, "slides_not_searched": len(remaining)}
+        answer |= {"left_out": left_out, **trust, "slides": slides, "slides_not_searched": len(todo)}
         say_json(answer | {"metrics": done.metrics})
         return
     if resumed:
@@ -110,9 +110,9 @@ def train(
     say_unknown(unknown)
     if slides is not None:
         say_searched(slides)
-    if remaining:
+    if todo:
         say(
-            f"{plural(len(remaining), 'whole slide')} not searched in full with the active model; search with: "
+            f"{plural(len(todo), 'whole slide')} not searched in full with the active model; search with: "
             f"napari-lld predict {project}, or train with --search-slides."
         )
     if left_out:
