@@ -98,13 +98,13 @@ class Ingest:
     ) -> list[Outcome]:
         """Add files, one transaction per batch: a field is recorded only when its files are on disk."""
         outcomes: list[Outcome] = []
-        known = self.known_hashes()
+        ids_by_hash = self.known_hashes()
         with self.staging() as staging:
-            for batch in self.prepare(incoming, staging, known):
+            for batch in self.prepare(incoming, staging, ids_by_hash):
                 if any(isinstance(item, _Prepared) for item in batch):
                     with self.admit(batch) as (_connection, results):
                         outcomes += results
-                    known |= {
+                    ids_by_hash |= {
                         item.content_hash: result.field_id
                         for item, result in zip(batch, results, strict=True)
                         if isinstance(item, _Prepared) and result.field_id is not None
@@ -129,7 +129,7 @@ class Ingest:
             raise ProjectError(why_not_written(f"The project {self._db.path}", error)) from error
 
     def prepare(
-        self, incoming: Sequence[Incoming], staging: Path | None, known: Mapping[str, int]
+        self, incoming: Sequence[Incoming], staging: Path | None, ids_by_hash: Mapping[str, int]
     ) -> Iterator[list[_Prepared | Outcome]]:
         """Read files, a batch at a time, and put them into the staging folder, if there is one."""
         with (
@@ -142,16 +142,18 @@ class Ingest:
                 batch = incoming[start : start + _BATCH]
                 # decoding, compressing and waiting for the disk leave Python's lock to others
                 targets = [staging / str(start + n) if staging else None for n in range(len(batch))]
-                yield list(pool.map(self._prepare, batch, targets, repeat(known)))
+                yield list(pool.map(self._prepare, batch, targets, repeat(ids_by_hash)))
 
     def known_hashes(self) -> dict[str, int]:
         rows = self._db.rows(sa.select(fields.c.content_hash, fields.c.id))
         return {row.content_hash: row.id for row in rows}
 
-    def _prepare(self, item: Incoming, staged: Path | None, known: Mapping[str, int]) -> _Prepared | Outcome:
+    def _prepare(
+        self, item: Incoming, staged: Path | None, ids_by_hash: Mapping[str, int]
+    ) -> _Prepared | Outcome:
         """Read a file and put its pixels and bytes on disk; one that fails keeps no other out."""
         try:
-            return self._prepare_one(item, staged, known)
+            return self._prepare_one(item, staged, ids_by_hash)
         except (LLDError, OSError):  # it is the project that cannot be written
             raise
         except Exception as error:
@@ -163,18 +165,18 @@ class Ingest:
             )
 
     def _prepare_one(
-        self, item: Incoming, staged: Path | None, known: Mapping[str, int]
+        self, item: Incoming, staged: Path | None, ids_by_hash: Mapping[str, int]
     ) -> _Prepared | Outcome:
         """Read a file and put its pixels and bytes on disk, not yet visible to readers."""
         try:
             slide = find_slide(item.path, item.slide_options)
             if slide is not None:
                 with slide:
-                    return self._prepare_slide(item, slide, staged, known)
+                    return self._prepare_slide(item, slide, staged, ids_by_hash)
             image_file = read_original(item.path)
             content_hash = image_file.content_hash
-            if content_hash in known:
-                return Outcome(known[content_hash])
+            if content_hash in ids_by_hash:
+                return Outcome(ids_by_hash[content_hash])
             decoded = image_file.decode()
         except ImageError as error:
             return Outcome(None, problem=str(error))
@@ -194,7 +196,7 @@ class Ingest:
         return _Prepared(item, content_hash, image_file.suffix, width, height, staged, facts)
 
     def _prepare_slide(
-        self, item: Incoming, slide: Slide, staged: Path | None, known: Mapping[str, int]
+        self, item: Incoming, slide: Slide, staged: Path | None, ids_by_hash: Mapping[str, int]
     ) -> _Prepared | Outcome:
         """Read a slide through once for its hash, and keep its overview; the slide stays where it is."""
         try:
@@ -204,8 +206,8 @@ class Ingest:
                 f"The name of the slide {shown(item.path)} cannot be stored: rename the file."
             ) from error
         content_hash, size = fingerprint(item.path)
-        if content_hash in known:
-            return Outcome(known[content_hash])
+        if content_hash in ids_by_hash:
+            return Outcome(ids_by_hash[content_hash])
         if staged is not None:
             overview = slide.overview(OVERVIEW_SIDE)
             write_overview(

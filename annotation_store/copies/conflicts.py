@@ -55,12 +55,12 @@ class Disagreements:
         changes: list[writer.Change] = []
         for uid, (entity, result) in results.items():
             if entity.kind in ("cell", "region"):
-                differences = self._found(entity.uid, result.conflicts)
+                differences = self._identify(entity.uid, result.conflicts)
                 about = {op.uid: op for op in operations[uid]}
                 changes += self._keep(field_id, log, entity, differences, about, results)
         return changes + self._doubles(field_id, log, results, theirs, before)
 
-    def _found(
+    def _identify(
         self, of: Uid, differences: Mapping[Uid, dict[str, tuple[Any, Any]]]
     ) -> dict[Uid, tuple[Uid, dict[str, tuple[Any, Any]]]]:
         return {
@@ -77,7 +77,7 @@ class Disagreements:
             for by, differ in result.conflicts.items()
             if (own := {name: pair for name, pair in differ.items() if name in DESCRIBED})
         }
-        differences = self._found(entity.uid, of_description)
+        differences = self._identify(entity.uid, of_description)
         log = self._here.log(field_id)
         return self._keep(field_id, log, entity, differences, {op.uid: op for op in operations}, {})
 

@@ -78,7 +78,7 @@ def merge(
                 brought.append(Brought(source))
                 continue
             with read_project(source) as other:
-                report, copy = _one(
+                report, copy = _merge_one(
                     project, other, dry_run=dry_run, keep_backup=backup is None, progress=progress
                 )
             brought.append(report)
@@ -95,7 +95,7 @@ def _same(here: Path, there: Path) -> bool:
     return False
 
 
-def _one(
+def _merge_one(
     project: Project, other: Other, *, dry_run: bool, keep_backup: bool, progress: Progress | None
 ) -> tuple[Brought, Path | None]:
     """Merge one project; return the report, and the backup of the database."""

@@ -99,9 +99,9 @@ def _rows_of(kind: str) -> sa.Select[Any]:
     return _join_field(kind, TABLES[kind], TABLES[kind].c.field_id == _OF_FIELD)
 
 
-def _are(which: str) -> sa.ColumnElement[bool]:
+def _edit_condition(selection: str) -> sa.ColumnElement[bool]:
     """Return the condition for edits *on* a field, or for those *describing* it as a whole."""
-    if which == "on":
+    if selection == "on":
         return edits.c.field_id == _OF_FIELD
     touching = sa.select(history.c.edit_id).where(
         history.c.entity == "field", history.c.entity_id == _OF_FIELD
@@ -110,14 +110,14 @@ def _are(which: str) -> sa.ColumnElement[bool]:
 
 
 @lru_cache
-def _edit_rows(which: str) -> sa.Select[Any]:
-    return _join_field("edit", edits, _are(which))
+def _edit_rows(selection: str) -> sa.Select[Any]:
+    return _join_field("edit", edits, _edit_condition(selection))
 
 
 @lru_cache
-def _changes(which: str) -> sa.Select[Any]:
+def _changes(selection: str) -> sa.Select[Any]:
     query = sa.select(history).join(edits, edits.c.id == history.c.edit_id)
-    return query.where(_are(which)).order_by(history.c.id)
+    return query.where(_edit_condition(selection)).order_by(history.c.id)
 
 
 def digest(*parts: Any) -> Uid:
@@ -258,12 +258,12 @@ class Replica:
         """Read the edits that changed the description of a field."""
         return self._edits("describing", field_id)
 
-    def _edits(self, which: str, field_id: int) -> list[EditRow]:
+    def _edits(self, selection: str, field_id: int) -> list[EditRow]:
         changes_of: dict[int, list[Any]] = {}
-        for change in self._connection.execute(_changes(which), {"of_field": field_id}):
+        for change in self._connection.execute(_changes(selection), {"of_field": field_id}):
             changes_of.setdefault(change.edit_id, []).append(change)
         result = []
-        for row in self._with_origin(_edit_rows(which), field_id):
+        for row in self._with_origin(_edit_rows(selection), field_id):
             changes = changes_of.get(row["id"], [])
             about = row["origin_about"] or {}
             uid = row["origin_uid"] or self._edit_uid(row, changes)

@@ -53,7 +53,7 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class _What:
+class _CopySettings:
     """What goes into a copy."""
 
     reader: str
@@ -111,8 +111,8 @@ def split(
             with folder_kept_if_filled(target.absolute()), place_beside(target / "readers") as hidden:
                 ticker = _Ticker(progress, sum(map(len, shares.values())))
                 for reader in people:
-                    what = _What(reader, frozenset(shares[reader]), blind, names)
-                    _Copying(other, hidden / reader, what).run(ticker)
+                    settings = _CopySettings(reader, frozenset(shares[reader]), blind, names)
+                    _Copying(other, hidden / reader, settings).run(ticker)
                 for reader in people:
                     move(hidden / reader, target / reader)
         except OSError as error:
@@ -167,8 +167,8 @@ class _Ticker:
 class _Copying:
     """Writes the project of one reader into a hidden folder."""
 
-    def __init__(self, other: Other, target: Path, what: _What) -> None:
-        self._other, self._target, self._what = other, target, what
+    def __init__(self, other: Other, target: Path, settings: _CopySettings) -> None:
+        self._other, self._target, self._settings = other, target, settings
         self._there = Replica(other.connection, other.folder)
         (row,) = other.connection.execute(sa.select(project_table))
         self._project = dict(row._mapping)
@@ -180,7 +180,7 @@ class _Copying:
             (self._target / name).mkdir(parents=True)
         create_root(self._target / PIXELS)
         all_rows = self._read(sa.select(fields).order_by(fields.c.id))
-        rows = [row for row in all_rows if row["id"] in self._what.fields]
+        rows = [row for row in all_rows if row["id"] in self._settings.fields]
         for row in rows:
             self._copy_files(row)
             tick()
@@ -207,7 +207,7 @@ class _Copying:
         return [dict(row._mapping) for row in self._other.connection.execute(query)]
 
     def _copy_files(self, row: Mapping[str, Any]) -> None:
-        name = None if self._what.names else self._hashed_file(row["name"])
+        name = None if self._settings.names else self._hashed_file(row["name"])
         staged = self._target / PIXELS / str(row["id"])
         copy_field(self._other.folder, row, staged, name=name)
         if original_beside(staged).exists():
@@ -218,7 +218,7 @@ class _Copying:
     def _fill(self, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
         import secrets
 
-        keep = self._what.names
+        keep = self._settings.names
         new = {**self._project, "schema": self._project["schema"]}
         new |= {} if keep else {"secret": secrets.token_hex(32), "patient_rule": None}
         connection.execute(project_table.insert(), [new])
@@ -232,19 +232,19 @@ class _Copying:
         self._add_readings(connection)
         field_rows = [self._field_row(row) for row in rows]
         self._insert(connection, fields, field_rows)
-        drawn = [row for row in self._read(sa.select(reserve)) if row["field_id"] in self._what.fields]
+        drawn = [row for row in self._read(sa.select(reserve)) if row["field_id"] in self._settings.fields]
         self._insert(connection, reserve, drawn)
         for row in rows:
             self._fill_field(connection, row)
 
     def _add_readings(self, connection: sa.Connection) -> None:
-        reader = self._what.reader
+        reader = self._settings.reader
         reading_rows = self._read(sa.select(readings).order_by(readings.c.id))
         used = {row["name"] for row in reading_rows}
         own_reading = next(
-            (row for row in reading_rows if row["annotator"] == reader and not self._what.blind), None
+            (row for row in reading_rows if row["annotator"] == reader and not self._settings.blind), None
         )
-        copied = [] if self._what.blind else reading_rows
+        copied = [] if self._settings.blind else reading_rows
         people = {reader, *(row["annotator"] for row in copied if row["annotator"])}
         if own_reading is None:
             name, number = reader, 2
@@ -255,11 +255,11 @@ class _Copying:
                 "id": max((row["id"] for row in reading_rows), default=0) + 1,
                 "name": name,
                 "annotator": reader,
-                "blind": self._what.blind,
+                "blind": self._settings.blind,
             }
             copied = [*copied, own_reading]
         self._insert(connection, readings, copied)
-        if not self._what.blind:
+        if not self._settings.blind:
             people |= {row["name"] for row in self._read(sa.select(annotators.c.name))}
         self._insert(
             connection,
@@ -280,9 +280,11 @@ class _Copying:
         )
 
     def _field_row(self, row: dict[str, Any]) -> dict[str, Any]:
-        overlaps = {k: v for k, v in (row["overlaps"] or {}).items() if int(k) in self._what.fields} or None
+        overlaps = {
+            k: v for k, v in (row["overlaps"] or {}).items() if int(k) in self._settings.fields
+        } or None
         new = {**row, "overlaps": overlaps}
-        if self._what.names:
+        if self._settings.names:
             return new
         new |= self._nameless(row)
         new["name"] = self._hashed_file(row["name"])
@@ -308,7 +310,7 @@ class _Copying:
         return new
 
     def _fill_field(self, connection: sa.Connection, row: Mapping[str, Any]) -> None:
-        field_id, names, blind = row["id"], self._what.names, self._what.blind
+        field_id, names, blind = row["id"], self._settings.names, self._settings.blind
         entity, roots, operations = self._there.describe(field_id)
         depths = {op.uid: op.depth for op in operations}
         heads = {root["uid"]: 0 for root in roots} if "heads" not in entity.about else entity.about["heads"]
@@ -372,10 +374,10 @@ class _Copying:
     def _goes_along(self, change: Any, with_history: bool) -> bool:
         if change.entity == "conflict":
             return False
-        return change.entity != "field" or (with_history and change.entity_id in self._what.fields)
+        return change.entity != "field" or (with_history and change.entity_id in self._settings.fields)
 
     def _mark_row(self, row: dict[str, Any]) -> dict[str, Any]:
-        if self._what.names:
+        if self._settings.names:
             return row
         nothing = {"comment": "", "extra": None}
         return row | {name: value for name, value in nothing.items() if name in row}

@@ -155,7 +155,7 @@ def take_ring(desk: DeskContext) -> None:
         place = ProjectPlace.of_project(project)
         changes: dict[int, dict[str, Any]] = {field_id: {"pixel_size_um": size} for field_id in others}
 
-        def done(edits: list[int]) -> None:
+        def on_done(edits: list[int]) -> None:
             session.refresh()
             session.tell(
                 "info",
@@ -165,7 +165,7 @@ def take_ring(desk: DeskContext) -> None:
         desk.jobs.start(
             tr("Pixel size of fields"),
             lambda on_progress: actions.describe_fields(place, changes, on_progress),
-            done,
+            on_done,
             lambda sentence: session.tell("error", sentence),
         )
     else:

@@ -138,7 +138,7 @@ class FieldController:
         place, reading_id, annotator = project.path, project.reading.id, project.annotator
         scheduler = session.training.cluster.used
 
-        def done(_result: None) -> None:
+        def on_done(_result: None) -> None:
             if session.project is project:
                 session.refresh()
                 session.fields.take_ranking()
@@ -148,7 +148,7 @@ class FieldController:
             lambda on_progress: actions.rank_fields(
                 place, reading_id, on_progress, annotator=annotator, scheduler=scheduler
             ),
-            done,
+            on_done,
             self._desk.fail,
         )
 
@@ -233,7 +233,7 @@ class FieldController:
             coverage(s.field for s in session.fields.summaries()),
         )
 
-        def done(edits: list[int]) -> None:
+        def on_done(edits: list[int]) -> None:
             if session.project is not project:
                 return
             session.refresh()
@@ -247,7 +247,7 @@ class FieldController:
         self._desk.jobs.start(
             tr("Field details"),
             lambda on_progress: actions.describe_fields(place, changes, on_progress),
-            done,
+            on_done,
             self._desk.fail,
         )
 

@@ -77,7 +77,7 @@ class OverlapController:
             return
         field_id, other_id = field.id, other.id
 
-        def done(overlap: Overlap | None) -> None:
+        def on_done(overlap: Overlap | None) -> None:
             if session.project is not project:
                 return
             if overlap is None:
@@ -96,7 +96,7 @@ class OverlapController:
         self._desk.jobs.start(
             tr("Laying {there} over {here}", there=other.name, here=field.name),
             lambda _tell: find_overlap(project.pixels.read(field_id), project.pixels.read(other_id)),
-            done,
+            on_done,
             lambda sentence: session.tell("error", sentence),
         )
 

@@ -141,13 +141,13 @@ class ProjectController:
             return
         place, annotator = project.path, project.annotator
 
-        def done(message: str) -> None:
+        def on_done(message: str) -> None:
             self._desk.session.refresh()
             self._desk.session.tell("info", message)
 
         self._desk.jobs.start(
             tr("Adding fields"),
             lambda on_progress: actions.add_fields(place, paths, on_progress, annotator=annotator),
-            done,
+            on_done,
             self._desk.fail,
         )

@@ -47,7 +47,7 @@ class SlideDifferentialController:
         self._soon.setSingleShot(True)
         self._soon.setInterval(_SOON_MS)
         self._soon.timeout.connect(self._recount)
-        self._asked: int | None = None
+        self._searched_slide: int | None = None
         """The slide that the last search was asked for."""
         self._shown: int | None = None
         self._read: dict[int, ReadPlaces] = {}
@@ -127,7 +127,7 @@ class SlideDifferentialController:
         session = self._desk.session
         field = session.fields.current
         if field is not None and field.is_slide:
-            self._asked = field.id
+            self._searched_slide = field.id
             session.training.count_slide(field.id, to)
 
     def review(self) -> None:
@@ -157,7 +157,7 @@ class SlideDifferentialController:
     def _on_project(self) -> None:
         self._task.drop()
         self._read.clear()
-        self._shown = self._asked = None
+        self._shown = self._searched_slide = None
         if self.window is not None:
             self.window.hide()
 
@@ -172,7 +172,9 @@ class SlideDifferentialController:
     def _on_training(self) -> None:
         session = self._desk.session
         if self.window is not None and self._visible:
-            counts_here = session.training.state.task == "differential" and self._asked == self._shown
+            counts_here = (
+                session.training.state.task == "differential" and self._searched_slide == self._shown
+            )
             self.window.show_training(session.training.state, own=counts_here, forbidden=session.why_no_edits)
 
     def _on_message(self, message: Any) -> None:
@@ -199,7 +201,7 @@ class SlideDifferentialController:
             return
         path, reading = project.path, project.reading.id
 
-        def done(count: SlideCount) -> None:
+        def on_done(count: SlideCount) -> None:
             session = self._desk.session
             schema = session.schema
             if self.window is None or session.project is None or schema is None:
@@ -212,7 +214,7 @@ class SlideDifferentialController:
             if self.window is not None:
                 self.window.show_message(sentence)
 
-        self._task.start(lambda: recount(path, reading, read), done, failed)
+        self._task.start(lambda: recount(path, reading, read), on_done, failed)
 
     def _on_theme(self, *_args: object) -> None:
         from napari_lld.widgets.base.theme import colours

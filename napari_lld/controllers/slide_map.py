@@ -141,7 +141,7 @@ class SlideMapController:
 
             return map_slide(slide)
 
-        def done(slide_map: SlideMap) -> None:
+        def on_done(slide_map: SlideMap) -> None:
             while len(self._maps) >= _KEPT:
                 self._maps.pop(next(iter(self._maps)))
             self._maps[field.id] = slide_map
@@ -152,7 +152,7 @@ class SlideMapController:
             if self.window is not None:
                 self.window.fail(sentence)
 
-        self._task.start(work, done, failed)
+        self._task.start(work, on_done, failed)
 
     def _on_project(self) -> None:
         self._task.drop()
@@ -182,13 +182,13 @@ class SlideMapController:
             return
         path, reading, least = project.path, project.reading.id, session.marks.threshold
 
-        def done(marks: Marked) -> None:
+        def on_done(marks: Marked) -> None:
             if self.window is not None and session.marks.slide == slide:
                 cells, suggestions = marks
                 areas = [region.shape.bounds for region in session.marks.regions]
                 self.window.view.show_marks([(SUGGESTION, suggestions), (CELL, cells)], areas)
 
-        self._marks.start(lambda: marked(path, reading, slide, least), done, window.fail)
+        self._marks.start(lambda: marked(path, reading, slide, least), on_done, window.fail)
 
     def _canvas(self) -> tuple[float, float]:
         viewer = self._desk.viewer

@@ -16,7 +16,7 @@ def length(pixels: float, pixel_size_um: float | None) -> str:
     """Write a length: ``12.3 µm``, or ``87 px`` where the size of a pixel is not known."""
     if pixel_size_um is None:
         return f"{pixels:.0f} px"
-    return f"{_written(pixels * pixel_size_um)} µm"
+    return f"{_format_um(pixels * pixel_size_um)} µm"
 
 
 def box_size(box: Box, pixel_size_um: float | None) -> str:
@@ -24,10 +24,10 @@ def box_size(box: Box, pixel_size_um: float | None) -> str:
     _x, _y, w, h = box
     if pixel_size_um is None:
         return f"{w:.0f} × {h:.0f} px"
-    return f"{_written(w * pixel_size_um)} × {_written(h * pixel_size_um)} µm"
+    return f"{_format_um(w * pixel_size_um)} × {_format_um(h * pixel_size_um)} µm"
 
 
-def _written(um: float) -> str:
+def _format_um(um: float) -> str:
     return f"{um:.0f}" if um >= 100 else f"{um:.1f}" if um >= 1 else f"{um:.2g}"
 
 

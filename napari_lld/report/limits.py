@@ -33,8 +33,8 @@ def limits(
     return [
         *_held_out(facts, held),
         *_never_seen(facts, held),
-        *_chosen(held, random),
-        *_calibrated(facts, held),
+        *_selection(held, random),
+        *_calibration(facts, held),
         *_over_time(facts, rounds),
         *_domains(facts),
         *_people(agreed, work, annotated),
@@ -119,7 +119,7 @@ def _never_seen(facts: ReportFacts, held: Measurement) -> Iterator[str]:
         yield f"Attribute values without a label yet: {listed(values, 14)}."
 
 
-def _chosen(held: Measurement, random: Measurement) -> Iterator[str]:
+def _selection(held: Measurement, random: Measurement) -> Iterator[str]:
     if held.missing:
         return
     if random.missing:
@@ -138,7 +138,7 @@ def _chosen(held: Measurement, random: Measurement) -> Iterator[str]:
     )
 
 
-def _calibrated(facts: ReportFacts, held: Measurement) -> Iterator[str]:
+def _calibration(facts: ReportFacts, held: Measurement) -> Iterator[str]:
     note = "" if facts.model is None else CardPart(facts.model.card).part("calibration").text("note")
     if "held-out cells are still too few" in note:
         yield ("The probabilities were fitted on cells that the model was trained on: they are too high.")

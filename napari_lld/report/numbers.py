@@ -67,7 +67,7 @@ def percent(value: float) -> str:
     return str(rounded)
 
 
-def written(estimate: Estimate, *, as_share: bool = False) -> str:
+def format_estimate(estimate: Estimate, *, as_share: bool = False) -> str:
     """Format a number with its interval, as precisely as its n allows.
 
     Parameters

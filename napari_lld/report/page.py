@@ -27,7 +27,7 @@ from napari_lld.report.measured import (
     measurements,
     reliabilities,
 )
-from napari_lld.report.numbers import FEW, percent, written
+from napari_lld.report.numbers import FEW, format_estimate, percent
 from napari_lld.report.overview import overview
 from napari_lld.report.pictures import LABELLED, PROPOSED, pictures
 from napari_lld.report.rounds import MOST, curves, rounds
@@ -135,8 +135,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        score=written,
-        share=lambda estimate: written(estimate, as_share=True),
+        score=format_estimate,
+        share=lambda estimate: format_estimate(estimate, as_share=True),
         percent=percent,
         worked=partial(duration, in_minutes=True),
         counted=counted,

@@ -107,7 +107,7 @@ def _picture(project: Project, facts: ReportFacts, row: dict[str, Any]) -> CellP
         pixels, x, y = _crop(project, field.id, [box for box, _, _ in boxes])
     except (LLDError, OSError, ValueError):
         return None  # a slide that was moved, a damaged file: the report is not lost for it
-    image = _drawn(pixels, [((b[0] - x, b[1] - y, b[2], b[3]), c, d) for b, c, d in boxes])
+    image = _draw(pixels, [((b[0] - x, b[1] - y, b[2], b[3]), c, d) for b, c, d in boxes])
     return CellPicture(
         image,
         facts.words.field(field),
@@ -142,7 +142,7 @@ def _crop(project: Project, field_id: int, boxes: Sequence[Box]) -> tuple[np.nda
     return pixels, max(0.0, float(np.floor(x))), max(0.0, float(np.floor(y)))
 
 
-def _drawn(pixels: np.ndarray, boxes: Sequence[tuple[Box, str, bool]]) -> Markup:
+def _draw(pixels: np.ndarray, boxes: Sequence[tuple[Box, str, bool]]) -> Markup:
     scale = SIDE / max(pixels.shape[:2])
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     picture = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)

@@ -141,12 +141,12 @@ def work(project: Project, facts: ReportFacts) -> WorkFacts:
         fate=fate,
         on_reserve=on_reserve,
         by_model=dict(sorted(by_model.items(), key=lambda item: item[0] or 0)),
-        corrected=[(_what(name, facts.words), n) for name, n in changed.most_common()],
+        corrected=[(_part_title(name, facts.words), n) for name, n in changed.most_common()],
         kept=fate.unchanged + fate.corrected,
         rejected=[(_WHY[reason], n) for reason, n in why.most_common()],
     )
 
 
-def _what(name: str, words: Words) -> str:
+def _part_title(name: str, words: Words) -> str:
     kind, _, attribute = name.partition(":")
     return words.attribute(attribute) if attribute else kind.capitalize()

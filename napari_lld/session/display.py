@@ -78,8 +78,8 @@ class FieldDisplay:
             return
         looks = self._of_project()
         looks[self._domain()] = look
-        kept = {name: settings.to_dict() for name, settings in looks.items() if not settings.plain}
-        user_state.remember_project(project.path, looks=kept)
+        changed = {name: settings.to_dict() for name, settings in looks.items() if not settings.plain}
+        user_state.remember_project(project.path, looks=changed)
         self.look_changed.emit()
 
     def _domain(self) -> str:

@@ -87,15 +87,15 @@ class FieldTexts:
     """What is searched for words, kept by field: of a hundred thousand it takes a second to make."""
 
     def __init__(self) -> None:
-        self._kept: dict[int, tuple[Field, str]] = {}
+        self._texts: dict[int, tuple[Field, str]] = {}
 
     def get(self, field: Field) -> str:
         """Return name, patient, slide, quality and comment of a field, for comparing without case."""
-        field_before, text = self._kept.get(field.id, (None, ""))
+        field_before, text = self._texts.get(field.id, (None, ""))
         if field_before is not field:
             parts = (field.name, field.patient, field.slide, field.quality, field.note)
             text = " ".join(filter(None, parts)).casefold()
-            self._kept[field.id] = field, text
+            self._texts[field.id] = field, text
         return text
 
 

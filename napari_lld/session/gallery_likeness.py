@@ -180,7 +180,7 @@ class Likeness:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._asked = 0
+        self._request_number = 0
         self.waiting: GalleryOrder | None = None
         self.trouble = ""
         self.seen: tuple[int, int] | None = None
@@ -190,17 +190,17 @@ class Likeness:
         """Ask for an order of the cells of some fields, or of all."""
         from training.protocol import Done, LikenessRequest, Progress
 
-        self._asked += 1
-        number, assistant = self._asked, self._session.assistant
+        self._request_number += 1
+        number, assistant = self._request_number, self._session.assistant
         self.waiting, self.trouble, self.seen = order, "", None
 
         def on_message(message: Any) -> None:
-            if number == self._asked and isinstance(message, Progress):
+            if number == self._request_number and isinstance(message, Progress):
                 self.seen = (message.done, message.total)
                 self.progressed.emit()
 
         def on_done(message: Any) -> None:
-            if number != self._asked:
+            if number != self._request_number:
                 return  # another order was chosen meanwhile
             self.waiting = None
             try:
@@ -227,7 +227,7 @@ class Likeness:
 
     def drop(self) -> None:
         """Discard the pending request."""
-        self._asked += 1
+        self._request_number += 1
         self.waiting, self.trouble = None, ""
 
     def _fail(self, sentence: str) -> None:

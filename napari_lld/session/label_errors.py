@@ -62,12 +62,12 @@ class LabelErrorReview:
         self._suggestions = suggestions
         self.reader: LabelErrorReader | None = None
         self._active = False
-        self._found: LabelErrors | None = None
+        self._errors: LabelErrors | None = None
         self._standing: dict[ErrorKey, Ranked] = {}
         self._ranks: dict[ErrorKey, int] = {}
         self._unjudged: set[int] = set()  # fields that were edited since their label errors were judged
         self._stale = False
-        self._asked = 0  # how often; an answer to an earlier question is not heard
+        self._request_number = 0  # how often; an answer to an earlier question is not heard
         self._looking = False
         self._at: ErrorKey | None = None
 
@@ -121,7 +121,7 @@ class LabelErrorReview:
     @property
     def outdated(self) -> bool:
         """Whether a model has looked, or much was changed, since the list was made."""
-        return self._stale and self._found is not None
+        return self._stale and self._errors is not None
 
     @property
     def state(self) -> str:
@@ -131,21 +131,21 @@ class LabelErrorReview:
             return ""
         if project.reading.blind:
             return tr("Hidden in blind readings, to avoid bias.")
-        if self._looking or self._found is None:
+        if self._looking or self._errors is None:
             return tr("Labels are compared with the model's predictions …")
-        if self._found.source is None:
+        if self._errors.source is None:
             return tr("No model has predicted these fields yet: train one, or run one (Model).")
         if self.items:
             return tr("More is known by now than when this list was made.") if self._stale else ""
-        if self._found.items:
+        if self._errors.items:
             return tr("All of them are settled.")
         nothing = tr("The model contradicts no label.")
-        if not self._found.unchecked:
+        if not self._errors.unchecked:
             return nothing
         unchecked = tr(
             "Not yet checked by what other cells teach: {count} (ten labelled cells are needed; then train, "
             "or let a model suggest).",
-            count=self._found.unchecked,
+            count=self._errors.unchecked,
         )
         return f"{nothing} {unchecked}"
 
@@ -162,24 +162,24 @@ class LabelErrorReview:
             errors = self._opened.attempt(lambda: label_errors(project))
             self._take(errors if errors is not None else LabelErrors())
             return
-        self._asked += 1
+        self._request_number += 1
         self._looking = True
-        state_before = (self._asked, self._fields.current_id, self._selection.current)
+        state_before = (self._request_number, self._fields.current_id, self._selection.current)
         self.changed.emit()
 
         def on_result(result: LabelErrors | str) -> None:
-            if state_before[0] != self._asked:
+            if state_before[0] != self._request_number:
                 return
             self._looking = False
             if isinstance(result, str):
                 self._opened.tell("error", result)
-                result = self._found or LabelErrors()
+                result = self._errors or LabelErrors()
             self._take(result, go=(self._fields.current_id, self._selection.current) == state_before[1:])
 
         self.reader.read(project.path, project.reading.id, on_result)
 
     def _take(self, errors: LabelErrors, *, go: bool = True) -> None:
-        self._found = errors
+        self._errors = errors
         self._standing = {key_of(item): item for item in errors.items}
         self._ranks = {place: number for number, place in enumerate(self._standing)}
         self._unjudged.clear()
@@ -192,16 +192,16 @@ class LabelErrorReview:
     def forget(self) -> None:
         """Clear the list: it belongs to another project or reading."""
         self._let_go()
-        self._found, self._standing, self._ranks, self._at = None, {}, {}, None
+        self._errors, self._standing, self._ranks, self._at = None, {}, {}, None
         self._unjudged.clear()
         self._stale = self._looking = False
-        self._asked += 1
+        self._request_number += 1
         self._active = False
         self.changed.emit()
 
     def _judge_again(self, fields: set[int] | None = None) -> None:
         """Judge edited fields again: resolved errors go, errors that an undo reopened come back."""
-        project, errors = self._opened.project, self._found
+        project, errors = self._opened.project, self._errors
         field_ids = self._unjudged if fields is None else self._unjudged & fields
         self._unjudged = self._unjudged - field_ids
         if project is None or errors is None:
@@ -227,7 +227,7 @@ class LabelErrorReview:
         """Note what is to be judged again; `notify_changed` follows when the marks were read again."""
         if edit.field_id is None:
             self._stale = True  # other words
-        elif self._found is not None and edit.field_id in self._found.seen:
+        elif self._errors is not None and edit.field_id in self._errors.seen:
             if edit.field_id == self._fields.current_id or len(self._unjudged) < _AT_ONCE:
                 self._unjudged.add(edit.field_id)
             else:
@@ -297,9 +297,9 @@ class LabelErrorReview:
     def contradicted(self) -> Contradiction:
         """What the model would have the current cell say instead; empty without a possible label error."""
         item, cell, schema = self.current, self._selection.cell, self._opened.schema
-        if item is None or item.prediction is None or cell is None or schema is None or self._found is None:
+        if item is None or item.prediction is None or cell is None or schema is None or self._errors is None:
             return Contradiction()
-        return self._found.contradiction(cell, item.prediction, schema)
+        return self._errors.contradiction(cell, item.prediction, schema)
 
     @property
     def model_would(self) -> str:
@@ -407,7 +407,7 @@ class LabelErrorReview:
 
     @property
     def _model_asked(self) -> int | None:
-        return self._found.model_id if self._found is not None else None
+        return self._errors.model_id if self._errors is not None else None
 
     def is_weighed(self, cell: Cell) -> bool:
         """Return whether a change of a cell is made in view of the model's prediction."""

@@ -112,8 +112,8 @@ class References:
         self.comparison: Comparison | None = None
         self.chosen: tuple[str, int] | None = None
         """Value and number of the reference that stands beside the current cell in large."""
-        self._what: str | None = None  # None: the row of the caret
-        self._asked: Question | None = None
+        self._topic: str | None = None  # None: the row of the caret
+        self._question_sent: Question | None = None
         self._near: tuple[Key, Mapping[str, Near]] | None = None
         selection.changed.connect(self._follow)
         selection.caret_changed.connect(self._follow)
@@ -129,17 +129,17 @@ class References:
         self._toggle(CLASS)
 
     def _toggle(self, what: str | None) -> None:
-        if self.is_open and self._what == what:
+        if self.is_open and self._topic == what:
             self.close()
         elif self._selection.box is None:
             self._opened.tell("hint", tr("Choose a cell first: click on one, or draw a box ([tool.box])."))
         else:
-            self.is_open, self._what = True, what
+            self.is_open, self._topic = True, what
             self._follow()
 
     def show(self, what: str) -> None:
         """Show cells of each class, or of each value of an attribute, which gets the caret."""
-        self._what = CLASS if what == CLASS else None
+        self._topic = CLASS if what == CLASS else None
         row = next((i for i, a in enumerate(self._opened.attributes) if a.name == what), None)
         if row is not None:
             self._selection.set_caret(row)
@@ -147,8 +147,8 @@ class References:
 
     def close(self) -> None:
         """Close the comparison."""
-        self.is_open, self._what = False, None
-        self.comparison = self.chosen = self._asked = None
+        self.is_open, self._topic = False, None
+        self.comparison = self.chosen = self._question_sent = None
         self.changed.emit()
 
     def forget(self) -> None:
@@ -161,13 +161,13 @@ class References:
     @property
     def by_class(self) -> bool:
         """Whether cells of each class were asked for, whatever row the caret is on."""
-        return self._what == CLASS
+        return self._topic == CLASS
 
     @property
     def what(self) -> str:
         """What cells are shown of: `CLASS`, or the attribute of the row of the caret."""
         attributes, caret = self._opened.attributes, self._selection.caret
-        if self._what is not None or caret is None or caret >= len(attributes):
+        if self._topic is not None or caret is None or caret >= len(attributes):
             return CLASS
         return attributes[caret].name
 
@@ -191,9 +191,9 @@ class References:
         if not self.is_open:
             return
         question = self._question()
-        if question == self._asked:
+        if question == self._question_sent:
             return
-        self._asked = question
+        self._question_sent = question
         if question is None or self._opened.project is None:
             self.comparison = self.chosen = None
         elif self.reader is not None:
@@ -224,7 +224,7 @@ class References:
         self._assistant.ask(request, answered, kind="references")
 
     def _take(self, comparison: Comparison) -> None:
-        if not self.is_open or comparison.question != self._asked:
+        if not self.is_open or comparison.question != self._question_sent:
             return
         self.comparison = comparison
         if self.chosen not in self._available():

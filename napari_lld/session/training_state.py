@@ -269,5 +269,5 @@ def _trust(message: Any) -> str:
 
 def _left_out(message: Any) -> str:
     """Describe what a training has left out to keep its time; nothing if it did all."""
-    what = in_words(Reason.read(one) for one in message.result.get("left_out", ()))
+    what = in_words(Reason.read(reason) for reason in message.result.get("left_out", ()))
     return tr("Time ran short: {what}.", what="; ".join(what)) if what else ""

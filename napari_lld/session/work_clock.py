@@ -32,7 +32,7 @@ class WorkClock:
         self._counted_to = 0.0
         self._pending = 0.0
         self._field_id: int | None = None
-        self._kept: dict[int, float] = {}
+        self._seconds: dict[int, float] = {}
         self._listening = Subscriptions()
         self._listening.add(session.project_changed, self._on_project)
         self._listening.add(session.fields.current_changed, self._on_field)
@@ -60,14 +60,14 @@ class WorkClock:
             project.work_time.add(field_id, self._pending)
         except LLDError:
             return
-        self._kept[field_id] = self._kept.get(field_id, 0.0) + self._pending
+        self._seconds[field_id] = self._seconds.get(field_id, 0.0) + self._pending
         self._pending = 0.0
         self.changed.emit()
 
     def seconds(self) -> tuple[float, float]:
         """Return the seconds of this annotator on the field that is shown, and in the project."""
-        here = self._kept.get(self._field_id, 0.0) if self._field_id is not None else 0.0
-        return here + self._pending, sum(self._kept.values()) + self._pending
+        on_field = self._seconds.get(self._field_id, 0.0) if self._field_id is not None else 0.0
+        return on_field + self._pending, sum(self._seconds.values()) + self._pending
 
     def close(self) -> None:
         """Count no more."""
@@ -93,10 +93,10 @@ class WorkClock:
 
     def _on_project(self) -> None:
         project = self._session.project
-        self._kept, self._pending, self._used = {}, 0.0, None
+        self._seconds, self._pending, self._used = {}, 0.0, None
         self._field_id = self._session.fields.current_id
         if project is not None:
             for row in project.work_time.all():
                 if row.annotator == project.annotator:
-                    self._kept[row.field_id] = self._kept.get(row.field_id, 0.0) + row.seconds
+                    self._seconds[row.field_id] = self._seconds.get(row.field_id, 0.0) + row.seconds
         self.changed.emit()

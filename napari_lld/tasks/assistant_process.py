@@ -21,10 +21,10 @@ from training.protocol import Cancelled, Done, Failed, Ready, Renewed
 
 
 @dataclass
-class _Asked:
+class _Request:
     request: Any
-    answered: Callable[[Done | Failed], None]
-    heard: Callable[[Any], None] | None
+    on_done: Callable[[Done | Failed], None]
+    on_message: Callable[[Any], None] | None
     kind: str
     tried: bool = False
     dropped: bool = False
@@ -36,8 +36,8 @@ class AssistantProcess(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.worker = WorkerProcess(self._hear, self._on_ended, self._on_not_started, self, waited_for=True)
-        self._current: _Asked | None = None
-        self._waiting: list[_Asked] = []
+        self._current: _Request | None = None
+        self._waiting: list[_Request] = []
         self._cancelled = self._shown = False
         """What is known of the current request: that it is to stop, that it has renewed what is shown."""
 
@@ -50,7 +50,7 @@ class AssistantProcess(QObject):
         kind: str = "",
     ) -> None:
         """Queue a request."""
-        question = _Asked(request, on_done, on_message, kind or request.task)
+        question = _Request(request, on_done, on_message, kind or request.task)
         self._waiting = [waiting for waiting in self._waiting if waiting.kind != question.kind]
         self._waiting.append(question)
         self._make_room()
@@ -113,12 +113,12 @@ class AssistantProcess(QObject):
             self._shown = True
             self._make_room()
         if not isinstance(message, Done | Failed | Cancelled):
-            if current.heard is not None:
-                current.heard(message)
+            if current.on_message is not None:
+                current.on_message(message)
             return
         self._current = None
         if isinstance(message, Done | Failed):
-            current.answered(message)
+            current.on_done(message)
         elif current.request.task == "renew" and not any(
             waiting.kind == "renew" for waiting in self._waiting
         ):
@@ -130,7 +130,7 @@ class AssistantProcess(QObject):
         if current is not None and not (current.dropped or self._cancelled):
             if current.tried:
                 cause = tr("The assistant ended without an answer (exit code {code}).", code=code)
-                current.answered(Failed(cause=cause, details=last_words))
+                current.on_done(Failed(cause=cause, details=last_words))
             else:  # a process that was there before may just have gone after a while without a request
                 current.tried = True
                 self._waiting.insert(0, current)
@@ -141,4 +141,4 @@ class AssistantProcess(QObject):
         self._current = None
         self._waiting.clear()
         for question in lost:
-            question.answered(not_started(cause))
+            question.on_done(not_started(cause))

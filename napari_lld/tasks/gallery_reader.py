@@ -68,12 +68,12 @@ class GalleryReader(threading.Thread):
         self._on_items, self._on_crops, self._on_failure = on_items, on_crops, on_failure
         self._something = threading.Condition()
         self._lists: list[list[int] | None] = []
-        self._wanted: list[CropRequest] = []
+        self._requests: list[CropRequest] = []
         self._in_hand: list[CropRequest] = []
         self._busy = False
         self._stopped = False
         self._pixels: OrderedDict[int, Crop] = OrderedDict()
-        self._known: dict[int, list[Item]] = {}
+        self._items_of_field: dict[int, list[Item]] = {}
         """What stood on each field when it was last read."""
 
     def read(self, field_ids: list[int] | None) -> None:
@@ -90,14 +90,14 @@ class GalleryReader(threading.Thread):
     def want(self, requests: Sequence[CropRequest]) -> None:
         """Set which crops are visible; others are no longer cut."""
         with self._something:
-            self._wanted = [w for w in requests if w not in self._in_hand]
+            self._requests = [w for w in requests if w not in self._in_hand]
             self._something.notify()
 
     @property
     def idle(self) -> bool:
         """Whether all that was asked for is done."""
         with self._something:
-            return not (self._busy or self._lists or self._wanted)
+            return not (self._busy or self._lists or self._requests)
 
     def stop(self, seconds: float = 3.0) -> None:
         """End the thread; nothing is called any more once it has ended."""
@@ -121,7 +121,7 @@ class GalleryReader(threading.Thread):
     def _step(self, project: Project) -> bool:
         with self._something:
             self._busy = False
-            while not (self._stopped or self._lists or self._wanted):
+            while not (self._stopped or self._lists or self._requests):
                 self._something.wait()
             if self._stopped:
                 return False
@@ -130,9 +130,9 @@ class GalleryReader(threading.Thread):
                 field_ids: list[int] | None = self._lists.pop(0)
                 batch: list[CropRequest] = []
             else:
-                first = self._wanted[0].field_id
-                batch = [w for w in self._wanted if w.field_id == first]
-                self._wanted = [w for w in self._wanted if w.field_id != first]
+                first = self._requests[0].field_id
+                batch = [w for w in self._requests if w.field_id == first]
+                self._requests = [w for w in self._requests if w.field_id != first]
             self._in_hand = batch
         if batch:
             self._on_crops(self._crops(project, batch))
@@ -144,11 +144,11 @@ class GalleryReader(threading.Thread):
 
     def _changes(self, field_ids: list[int] | None, items: list[Item]) -> Mapping[Key, Key]:
         """Find the successors of items on some fields, and store the current items."""
-        current: dict[int, list[Item]] = {field_id: [] for field_id in field_ids or self._known}
+        current: dict[int, list[Item]] = {field_id: [] for field_id in field_ids or self._items_of_field}
         for item in items:
             current.setdefault(item.entry.field_id, []).append(item)
-        before = [item for field_id in current for item in self._known.get(field_id, ())]
-        self._known.update(current)
+        before = [item for field_id in current for item in self._items_of_field.get(field_id, ())]
+        self._items_of_field.update(current)
         return successors(before, items)
 
     def _crops(self, project: Project, batch: list[CropRequest]) -> list[tuple[CropRequest, Crop | None]]:

@@ -33,7 +33,7 @@ class TrainingProcess(QObject):
         """What the worker does now; nothing while it waits."""
         self._new = False
         """Whether the process was started for that very request."""
-        self._heard = self._saved = self._cancelled = False
+        self._answered = self._saved = self._cancelled = False
         """What is known of that request: any answer, a model, that it is to stop."""
         self._deadline = QTimer(self)
         self._deadline.setSingleShot(True)
@@ -52,7 +52,7 @@ class TrainingProcess(QObject):
     def start(self, request: Any) -> None:
         """Send a request to the worker; start one if there is none."""
         self._request, self._new = request, not self.worker.running
-        self._heard = self._saved = self._cancelled = False
+        self._answered = self._saved = self._cancelled = False
         if self._new:
             self._launch()
         else:
@@ -88,7 +88,7 @@ class TrainingProcess(QObject):
             return
         if self._request is None:  # it has said its last word
             return
-        self._heard = True
+        self._answered = True
         self._saved = self._saved or isinstance(message, Saved)
         if message.type in {"done", "failed", "cancelled"}:
             self._request = None
@@ -108,7 +108,7 @@ class TrainingProcess(QObject):
         elif self._new:
             self._session.training.state.receive(_death(code, last_words))
         else:
-            self._do_again(request, notify=code != 0 or self._heard)
+            self._do_again(request, notify=code != 0 or self._answered)
 
     def _do_again(self, request: Any, *, notify: bool) -> None:
         """Repeat the request in a new process after a crash; saved models are kept.

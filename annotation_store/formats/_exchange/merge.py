@@ -55,10 +55,10 @@ def merge(
     steps = _Steps(progress, len(incoming) + len(document.fields))
     writer = project.edit_writer
     ingest = writer.ingest
-    known = ingest.known_hashes()
+    ids_by_hash = ingest.known_hashes()
     with nullcontext() if dry_run else ingest.staging() as staging:
         prepared = []
-        for batch in ingest.prepare(list(incoming.values()), staging, known):
+        for batch in ingest.prepare(list(incoming.values()), staging, ids_by_hash):
             prepared += batch
             steps.more(len(batch))
         with ingest.admit(prepared, keep=not dry_run) as (connection, added):

@@ -336,8 +336,8 @@ def write(request: ExportRequest) -> ExportReport:
 
 def _classes(contents: Contents, fields: Iterable[Field]) -> list[str | None]:
     ids = [field.id for field in fields]
-    found = [cell.cell_class for i in ids for cell in contents.cells.get(i, ())]
-    return found + [s.stated_class for i in ids for s in contents.suggestions.get(i, ())]
+    classes = [cell.cell_class for i in ids for cell in contents.cells.get(i, ())]
+    return classes + [s.stated_class for i in ids for s in contents.suggestions.get(i, ())]
 
 
 def label_rows(contents: Contents, field: Field, classes: Sequence[str]) -> list[str]:

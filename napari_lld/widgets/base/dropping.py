@@ -33,7 +33,7 @@ class CanvasDrops(QObject):
         take: Callable[[Sequence[Path]], None],
     ) -> None:
         super().__init__(viewer)
-        self._wanted, self._take = accepts, take
+        self._accepts, self._take = accepts, take
         # napari's welcome page lies over the canvas and takes drops of its own
         self._watched = [viewer, *(w for w in viewer.findChildren(QWidget) if w.acceptDrops())]
         for widget in self._watched:
@@ -51,7 +51,7 @@ class CanvasDrops(QObject):
         if not isinstance(event, QDropEvent) or event.type() not in _OURS:
             return False
         paths = dropped_paths(event)
-        if event.modifiers() & _NAPARI or not paths or not self._wanted(paths):
+        if event.modifiers() & _NAPARI or not paths or not self._accepts(paths):
             return False
         event.acceptProposedAction()
         if event.type() == QEvent.Type.Drop:

@@ -212,7 +212,7 @@ class _Clamp(QObject):
 
     def __init__(self, dialog: QDialog) -> None:
         super().__init__(dialog)
-        self._asked = QSize(0, 0)
+        self._size_hint = QSize(0, 0)
         dialog.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
@@ -223,9 +223,10 @@ class _Clamp(QObject):
         if is_shown or (event.type() == QEvent.Type.LayoutRequest and watched.isVisible()):
             wanted_size = watched.sizeHint()
             has_grown = (
-                wanted_size.width() > self._asked.width() or wanted_size.height() > self._asked.height()
+                wanted_size.width() > self._size_hint.width()
+                or wanted_size.height() > self._size_hint.height()
             )
-            self._asked = wanted_size
+            self._size_hint = wanted_size
             if is_shown or has_grown:
                 room = available(watched) - QSize(8, 36)
                 watched.resize(watched.size().expandedTo(wanted_size).boundedTo(room))

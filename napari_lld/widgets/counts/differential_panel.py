@@ -44,7 +44,7 @@ class DifferentialPanel(Part):
     def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
         super().__init__(session, commands, parent)
         self.setObjectName("lld_differential")
-        self._found: Differential | None = None
+        self._counts: Differential | None = None
         layout = column(self, 2, (0, 4, 0, 0))
         self._scope = QComboBox()
         self._scope.setObjectName("lld_scope")
@@ -128,8 +128,8 @@ class DifferentialPanel(Part):
         super().refresh()
         if not self.isVisible():
             return
-        self._found = self._count()
-        counts = self._found
+        self._counts = self._count()
+        counts = self._counts
         self._slide.setVisible(self.commands["slide.differential"].when(self.session))
         for button in (self._copy, self._csv):
             button.setEnabled(
@@ -217,13 +217,13 @@ class DifferentialPanel(Part):
 
     def _on_copy(self) -> None:
         clipboard = QApplication.clipboard()
-        if self._found is not None and clipboard is not None:
-            clipboard.setText(as_text(self._found))
+        if self._counts is not None and clipboard is not None:
+            clipboard.setText(as_text(self._counts))
             self.session.tell("hint", tr("The differential is on the clipboard."))
 
     def _on_csv(self) -> None:
         project = self.session.project
-        if self._found is None or project is None:
+        if self._counts is None or project is None:
             return
         start = str(project.path.parent / "differential.csv")
         file, _filter = QFileDialog.getSaveFileName(self, tr("Differential as CSV"), start, "CSV (*.csv)")
@@ -231,7 +231,7 @@ class DifferentialPanel(Part):
             return
         try:
             check_output(Path(file), overwrite=True)  # the file dialog has asked
-            write_file(Path(file), as_csv(self._found))
+            write_file(Path(file), as_csv(self._counts))
         except OutputError as error:
             self.session.tell("error", str(error))
         else:

@@ -23,7 +23,7 @@ from napari_lld.report.measured import (
     measurements,
     reliabilities,
 )
-from napari_lld.report.numbers import CardPart, Estimate, percent, share, spread, written
+from napari_lld.report.numbers import CardPart, Estimate, format_estimate, percent, share, spread
 from napari_lld.report.rounds import curves, rounds
 from napari_lld.report.svg import Point, Series, over_rounds, reliability, several_over_rounds
 from napari_lld.report.words import Words, counted, listed
@@ -46,7 +46,7 @@ WORDS = Words(SCHEMA, {}, {})
     ],
 )
 def test_a_number_is_written_with_as_much_as_its_n_bears(one: Estimate, as_share: bool, text: str) -> None:
-    assert written(one, as_share=as_share) == text
+    assert format_estimate(one, as_share=as_share) == text
 
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -55,14 +55,14 @@ def test_a_share_is_never_written_as_all_or_nothing_where_it_is_not(counts: tupl
     hits, n = counts
     assert (percent(hits / n) == "100") == (hits == n)
     assert (percent(hits / n) == "0") == (hits == 0)
-    assert not re.search(r"\d %", written(share(hits, n), as_share=True)) or n >= 10
+    assert not re.search(r"\d %", format_estimate(share(hits, n), as_share=True)) or n >= 10
 
 
 def test_where_all_are_right_the_bootstrap_is_not_believed() -> None:
     row = CardPart({"recall": 1.0, "f1": 1.0})
     between = CardPart({"recall": [1.0, 1.0], "f1": [1.0, 1.0], "precision": [0.8, 0.9]})
-    assert written(row.share("recall", 41, between), as_share=True) == "100 % (91–100)†"
-    assert written(row.estimate("f1", 41, between)) == "1.00"
+    assert format_estimate(row.share("recall", 41, between), as_share=True) == "100 % (91–100)†"
+    assert format_estimate(row.estimate("f1", 41, between)) == "1.00"
     assert spread(between, "precision") == (0.8, 0.9)
     assert row.share("precision", 41, between) == Estimate(None, 41)
 
@@ -177,8 +177,8 @@ def test_no_card_whatever_it_holds_breaks_the_report(card: Any) -> None:
     held, _, trained = measured
     for one in measured:
         for number in (one.found, one.recall, one.precision, one.class_f1, one.attribute_f1):
-            assert written(number)
-            assert written(number, as_share=True)
+            assert format_estimate(number)
+            assert format_estimate(number, as_share=True)
     class_rows(held, WORDS)
     attribute_tables(held, trained, WORDS)
     for matrix in confusions(held, WORDS):
