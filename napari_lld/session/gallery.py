@@ -43,7 +43,7 @@ class Gallery:
     """What the gallery shows and does; a view binds to `shown_changed`."""
 
     shown_changed = Signal()
-    wanted = Signal(object)
+    read_requested = Signal(object)
     """Fields to be read by whoever reads: a list of ids, or ``None`` for all."""
 
     def __init__(self, session: Session) -> None:
@@ -113,7 +113,7 @@ class Gallery:
         self.arrange()
         if self._project is not None:
             self.reading = True
-            self.wanted.emit(self._field_ids)
+            self.read_requested.emit(self._field_ids)
         if self.ranking is not None:
             self.sort_again()  # of other fields
 
@@ -143,7 +143,7 @@ class Gallery:
         among = self._field_ids
         inside = [i for i in field_ids if among is None or i in among]
         if inside:
-            self.wanted.emit(inside)
+            self.read_requested.emit(inside)
 
     def take(
         self,

@@ -185,7 +185,7 @@ def read_at_once(session: Session) -> Iterator[Gallery]:
         known[:] = [item for item in known if item not in before] + items
         gallery.take(field_ids, items, successors(before, items))
 
-    gallery.wanted.connect(read)
+    gallery.read_requested.connect(read)
     gallery.order = GalleryOrder.SUREST
     gallery.attach()
     yield gallery

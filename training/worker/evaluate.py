@@ -159,7 +159,7 @@ def _against_file(
             pixels: Pixels = ImageFile(image.path)
         elif image.field is not None:
             pixels = StoredField(project.path, image.field.id)
-        field = image.field or fields.known(image.truth.name)
+        field = image.field or fields.field_named(image.truth.name)
         annotated = None if field is None else of_project.get(field.id)
         evaluated.append(_of_image(image.truth, pixels, annotated, films))
     return evaluated

@@ -137,7 +137,7 @@ def outside_regions(
     """
     remaining = []
     for truth in truths:
-        field = known.known(truth.truth.name)
+        field = known.field_named(truth.truth.name)
         regions = finished.get(field.id, ()) if field is not None else ()
         remaining.append(truth._replace(truth=replace(truth.truth, outside=(*truth.truth.outside, *regions))))
     return remaining

@@ -270,10 +270,10 @@ class Images:
         """Find the file of an image; no guess between two."""
         return self._find(name, beside).path
 
-    def known(self, name: str) -> Field | None:
+    def field_named(self, name: str) -> Field | None:
         """Find the field of the project with a name; if two match, none is chosen."""
         parsed = _Name.parse(name)
-        return None if parsed is None else self._known(name, parsed).field
+        return None if parsed is None else self._match_field(name, parsed).field
 
     def size(self, path: Path | None, name: str) -> Size | None:
         """Return an image's size: the file's, else that of the field of the project."""
@@ -281,7 +281,7 @@ class Images:
             if path not in self._sizes:
                 self._sizes[path] = image_size(path)
             return self._sizes[path]
-        field = self.known(name)
+        field = self.field_named(name)
         return None if field is None else (field.width, field.height)
 
     def missing(self, name: str, match: Match) -> str:
@@ -343,7 +343,7 @@ class Images:
             searched.insert(0, SearchPlace(beside, deep=False))
         bare = parsed.absolute and not parsed.folders
         exact = (_inside(place.folder, parsed) for place in searched if not bare)
-        field_match = self._known(text, parsed)
+        field_match = self._match_field(text, parsed)
         if (path := next((p for p in exact if p is not None), None)) is not None:
             return Match(_EXACT, path, field_match.field if field_match.rank == _EXACT else None)
         if field_match.rank == _EXACT:
@@ -382,7 +382,7 @@ class Images:
             self._listed[key] = by_stem
         return self._listed[key]
 
-    def _known(self, text: str, parsed: _Name) -> Match:
+    def _match_field(self, text: str, parsed: _Name) -> Match:
         if (field := self._by_name.get(clean_name(text))) is not None:
             return Match(_EXACT, field=field)
         return _choose(parsed, self._fields_by_stem.get(_folded(_stem(parsed.name)), ()))

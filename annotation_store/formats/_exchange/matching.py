@@ -24,7 +24,7 @@ def matching_images(document: Document, images: Images) -> dict[int, Match]:
         match = (
             images.find(field.name, beside=field.beside, stem=field.stem)
             if field.image is None
-            else Match(0, field.image, images.known(field.name))
+            else Match(0, field.image, images.field_named(field.name))
         )
         if match.found:
             matches[index] = match

@@ -198,7 +198,11 @@ def pairs(root: Path, images: Images) -> list[Pair]:
             parts[len(parts) - 2 - parts[:-1][::-1].index("labels")] = "images"
         key = "/".join(parts)
         picture = pictures.pop(key, None) or images.file(key)
-        if "labels" not in text.relative_to(root).parts[:-1] and picture is None and not images.known(key):
+        if (
+            "labels" not in text.relative_to(root).parts[:-1]
+            and picture is None
+            and not images.field_named(key)
+        ):
             continue  # a list of classes or of images, a readme
         matched.append(Pair(key, text, picture))
     rest = [Pair(key, None, path) for key, path in pictures.items() if "images" in key.split("/")[:-1]]
@@ -216,7 +220,7 @@ def field_frames(
         suffix = pair.image.suffix if pair.image else ""
         if pair.key in sidecar:
             frame = replace(sidecar[pair.key], cells=[], proposals=[])
-        elif pair.image is None and (field := images.known(pair.key)) is not None:
+        elif pair.image is None and (field := images.field_named(pair.key)) is not None:
             frame = FieldIn(field.name)
         elif times[name] > 1:
             frame = FieldIn("/".join(p for p in pair.key.split("/") if p != "images") + suffix)

@@ -64,7 +64,7 @@ class GalleryWindow(Part):
         self.bind(session.notice, self._on_notice)
         self.bind(session.words_changed, self._on_words)
         self.bind(self.gallery.shown_changed, self._on_shown)
-        self.bind(self.gallery.wanted, self._on_wanted)
+        self.bind(self.gallery.read_requested, self._on_read_requested)
         self.bind(self.gallery.likeness.progressed, self.refresh_soon)
         self._read.connect(self.gallery.take)
         self._cut.connect(self._take_crops)
@@ -436,7 +436,7 @@ class GalleryWindow(Part):
         gallery.only_value = self._value.currentData()
         gallery.arrange()
 
-    def _on_wanted(self, field_ids: list[int] | None) -> None:
+    def _on_read_requested(self, field_ids: list[int] | None) -> None:
         if self.reader is not None:
             self.reader.read(field_ids)
 

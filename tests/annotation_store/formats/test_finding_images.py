@@ -105,7 +105,7 @@ def test_an_absolute_name_or_an_address_is_of_an_unknown_machine(
     tree(tmp_path, "films/P1/f.png", "films/P2/f.png", "films/P1/100x/g.png", "films/P2/100x/g.png")
     match = Images([SearchPlace(tmp_path / place)]).find(name)
     assert match.path == (None if found is None else tmp_path / found)
-    known = Images(fields=[field("f.png", "/films/P1/f.png")]).known(name)
+    known = Images(fields=[field("f.png", "/films/P1/f.png")]).field_named(name)
     assert (known is not None) is (found == "films/P1/f.png")
 
 
@@ -126,7 +126,7 @@ def test_an_absolute_name_or_an_address_is_of_an_unknown_machine(
 def test_a_name_and_a_field_of_the_project(known: tuple[str, str], name: str, found: bool) -> None:
     images = Images(fields=[field(*known)])
     assert images.find(name).found is found
-    assert (images.known(name) is not None) is found
+    assert (images.field_named(name) is not None) is found
     assert found or known[0] in images.missing(name, images.find(name))
 
 
@@ -295,5 +295,5 @@ def test_a_field_is_known_by_the_folder_it_came_from_though_no_path_is_kept(
         project.fields.add([folder / "f.png"])
         assert "P1" not in project.fields.all()[0].source_path
         images = Images.for_file(tmp_path / "labels.json", None, project)
-        assert (images.known(stated) is not None) is found
+        assert (images.field_named(stated) is not None) is found
         assert (images.find("f.png").field is not None) is True
