@@ -111,13 +111,13 @@ class ReportOptions:
     """
 
     title: Annotated[
-        str, About(later("Title"), later("What stands at its head."), empty=later("Annotation project"))
+        str, About(later("Title"), later("The heading of the report."), empty=later("Annotation project"))
     ] = ""
     names: Annotated[
         bool,
         About(
             later("With the names of patients, files and the project"),
-            later("Call patients, files and the project by name; else they have numbers."),
+            later("Show names of patients, files and the project instead of numbers."),
         ),
     ] = False
 
@@ -200,7 +200,7 @@ class ImportOptions:
                 "file": later("As stated in the file; if not stated, the whole image is annotated"),
                 "stated": later("As stated in the file; the rest is unknown"),
                 "none": later("Unknown everywhere"),
-                "full": later("All is annotated, in every image"),
+                "full": later("Every image is fully annotated"),
             },
             starts="stated",
         ),
@@ -210,8 +210,8 @@ class ImportOptions:
         About(
             later("Leave that out, and import the rest"),
             later(
-                "Leave out the classes, values, boxes and images of a COCO file that do not fit, and list "
-                "them; by default such a file is refused."
+                "Skip and list the classes, values, boxes and images of a COCO file that do "
+                "not fit; by default such a file is refused."
             ),
         ),
     ] = False
@@ -246,7 +246,7 @@ SCHEDULER = About(
 )
 WORKERS = About(
     later("Processes"),
-    later("Compute in so many processes of this computer instead of one."),
+    later("Number of processes of this computer that compute, instead of one."),
     metavar="N",
     least=1,
     most=256,
@@ -262,7 +262,7 @@ class PredictOptions:
     min_confidence: Annotated[
         float,
         About(
-            later("Least confidence"),
+            later("Minimum confidence"),
             later("Leave out boxes with a lower probability of being a white cell, 0 to 1."),
             metavar="P",
             least=0.0,
@@ -284,10 +284,11 @@ class TrainOptions:
         About(
             later("Initial model"),
             later(
-                "Continue from the active model (at first the starter), or start from the bundled starter, "
-                "random weights, a model of the project, a model that napari-lld trained elsewhere (a folder "
-                "with model.safetensors and model.json), or a detector trained with Ultralytics (a .pt file "
-                "of YOLO26 n, s or m, YOLO11 n or s, or YOLOv8 n or s)."
+                "Continue from the active model (initially the starter), or start from the "
+                "bundled starter, random weights, a model of the project, a model that "
+                "napari-lld trained elsewhere (a folder with model.safetensors and "
+                "model.json), or a detector trained with Ultralytics (a .pt file of YOLO26 "
+                "n, s or m, YOLO11 n or s, or YOLOv8 n or s)."
             ),
             metavar="active|starter|scratch|ID|PATH",
             window="panel",
@@ -379,7 +380,7 @@ class TrainOptions:
         int | None,
         About(
             later("Processes"),
-            later("Predict the suggestions in so many processes of this computer."),
+            later("Number of processes of this computer that predict the suggestions."),
             metavar="N",
             least=1,
             most=256,

@@ -61,7 +61,7 @@ class Conflicts:
             changes = [*self._changes_to_take(connection, row), closed] if take else [closed]
             return row.field_id, changes
 
-        self._db.edit("Take the other's word" if take else "Keep what is here", build)
+        self._db.edit("Use the other value" if take else "Keep what is here", build)
 
     def _of_reading(self) -> sa.ColumnElement[bool]:
         return sa.or_(conflicts.c.reading_id == self._db.reading.id, conflicts.c.reading_id.is_(None))

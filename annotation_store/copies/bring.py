@@ -41,7 +41,7 @@ from annotation_store.copies.report import Brought
 from annotation_store.copies.settle import Settled, settle
 from annotation_store.schema import Schema
 
-COMMAND = "Bring projects together"
+COMMAND = "Merge projects"
 _POINTERS = ("undoes", "below", "undo_top", "redo_top", "redo_below")
 _MARKS = ("cell", "region", "ignore_area")
 _PENDING = {"state": "pending", "reason": None, "cell_id": None}

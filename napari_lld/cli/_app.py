@@ -136,7 +136,7 @@ def execute(words: Sequence[str], *, debug: bool = False) -> int:
             open_.show_error(sentence)
         return code
     if code == INTERRUPTED:  # raised, or turned into this code by typer
-        complain("Stopped. Completed work is saved, and no file is incomplete.")
+        complain("Stopped. Completed work is saved, and no incomplete file is left.")
     return code if isinstance(code, int) else 0
 
 

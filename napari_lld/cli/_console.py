@@ -28,7 +28,7 @@ INCOMPLETE = 3
 
 _STAGES = {
     "connect": "Connecting to the cluster",
-    "send": "Sending what is to be learned from",
+    "send": "Sending the training data",
     "prepare": "Preparing",
     "train": "Training",
     "evaluate": "Measuring",

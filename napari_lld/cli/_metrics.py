@@ -12,8 +12,8 @@ _OF_AN_ATTRIBUTE = (
     ("from the class alone", "look_up"),
     ("within a class", "within_class"),
     # of one whose values have an order
-    ("places off, on average", "rank_error"),
-    ("kappa, weighted by squares", "weighted_kappa"),
+    ("mean error in steps", "rank_error"),
+    ("kappa, quadratic weights", "weighted_kappa"),
 )
 
 NOT_FOUND, NO_CELL, SILENT = "not found", "no cell", "no prediction"

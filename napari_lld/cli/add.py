@@ -49,7 +49,7 @@ def add(
         bool,
         typer.Option(
             "--colour-profile/--no-colour-profile",
-            help="Apply the colour profile of a slide's scanner; kept with the slide.",
+            help="Apply the colour profile of the slide's scanner; stored with the slide.",
         ),
     ] = True,
     focus_plane: Annotated[
@@ -57,7 +57,7 @@ def add(
         typer.Option(
             metavar="N",
             min=1,
-            help="Focus plane that is read of a slide with several; the middle one if not given.",
+            help="Focus plane to read from a slide with several; by default the middle one.",
         ),
     ] = None,
     as_json: Json = False,

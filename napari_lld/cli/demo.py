@@ -63,7 +63,10 @@ def demo(
     say(f"  export   {outcome.export}")
     say(f"  project  {outcome.project}")
     say(f"Open the project with: napari-lld open {outcome.project}")
-    say("Asked there in which reading to work, choose Reading 1: it holds what the simulated reviewer did.")
+    say(
+        "When the window asks which reading to use, choose Reading 1, which contains the "
+        "work of the simulated reviewer."
+    )
 
 
 def rounds_table(rounds: Sequence[Round]) -> Table:

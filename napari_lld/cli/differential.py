@@ -25,11 +25,9 @@ def differential(
     project: ProjectPath,
     slide: Annotated[str, typer.Argument(metavar="SLIDE", help="Name of the slide.", show_default=False)],
     to: Annotated[int, typer.Option("--to", min=1, max=100_000, help="White cells to count.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed searches in another order.")] = 0,
-    model: Annotated[
-        str, typer.Option(metavar="active|starter|ID", help="The model that searches.")
-    ] = "active",
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda:N|mps", help="Where it runs.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the search order.")] = 0,
+    model: Annotated[str, typer.Option(metavar="active|starter|ID", help="Model that searches.")] = "active",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda:N|mps", help="Where to compute.")] = "auto",
     scheduler: Scheduler = None,
     workers: Workers = None,
     reading: ReadingName = None,
@@ -105,11 +103,11 @@ def _say(result: dict[str, Any], count: Any) -> None:
         "were not counted."
     )
     if not result["reached"]:
-        say(f"The monolayer holds fewer than {result['to']} white cells: all of it was searched.")
+        say(f"The monolayer contains fewer than {result['to']} white cells: all of it was searched.")
     for name, word in (
         ("unknown", "unknown cell"),
         ("unclassified", "cell without a class"),
     ):
         if result[name]:
-            say(f"{plural(int(result[name]), word)} not counted: look at them.")
-    say("The counts are a model's where nobody has reviewed the suggestions.")
+            say(f"{plural(int(result[name]), word)} not counted: review them.")
+    say("Counts of unreviewed suggestions are predictions of the model.")

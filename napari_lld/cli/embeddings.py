@@ -34,7 +34,7 @@ def embeddings(
     ],
     names: Annotated[
         bool,
-        typer.Option("--names", help="Keep names of patients, slides and files; else they are keyed hashes."),
+        typer.Option("--names", help="Keep names of patients, slides and files, instead of keyed hashes."),
     ] = False,
     model: Model = "active",
     device: Device = "cpu",

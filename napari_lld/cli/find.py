@@ -10,9 +10,9 @@ from napari_lld.cli._console import UsageError, new_table, number, plural, say, 
 from napari_lld.cli._options import Json, ProjectPath, ReadingName, open_project
 
 _QUERY = (
-    "What to search for, in quotes: class:Neutrophil cell_size:large,medium flag:second comment:twin "
-    "certainty<60 unknown -origin:imported. All terms must hold; words alone are searched for in comments, "
-    "names of fields and classes."
+    "What to search for, in quotes: class:Neutrophil cell_size:large,medium flag:second "
+    "comment:twin certainty<60 unknown -origin:imported. All terms must match; plain words "
+    "are searched for in comments, names of fields and classes."
 )
 
 

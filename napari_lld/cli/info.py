@@ -47,7 +47,7 @@ def info(project: ProjectPath, reading: ReadingName = None, as_json: Json = Fals
             table.add_row(number(model["id"]), created, model["parent"], "yes" if model["active"] else "")
         say_table(table)
     else:
-        say("No model yet: the bundled starter makes the suggestions.")
+        say("No model yet: suggestions come from the bundled starter.")
 
 
 def collect(project: Project) -> dict[str, Any]:

@@ -19,10 +19,10 @@ def merge(
     project: ProjectPath,
     others: Annotated[
         list[Path],
-        typer.Argument(metavar="OTHER...", help="Projects whose work comes in.", show_default=False),
+        typer.Argument(metavar="OTHER...", help="Projects to merge into PROJECT.", show_default=False),
     ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only report what would come in, and what conflicts.")
+        bool, typer.Option("--dry-run", help="Only report what would be merged, and the conflicts.")
     ] = False,
     annotator: Annotator = None,
     as_json: Json = False,
@@ -49,7 +49,9 @@ def merge(
     for brought in report.brought:
         say(f"{brought.source}: {_sentence(brought, dry_run=dry_run)}")
         if brought.differences:
-            say(f"{plural(len(brought.differences), 'conflict')}; what is here stays until a person decides:")
+            say(
+                f"{plural(len(brought.differences), 'conflict')}; the values here stay until a person decides:"
+            )
             for line in listed(
                 [f"  {_line(difference)}" for difference in map(vars_of, brought.differences)]
             ):
@@ -76,7 +78,7 @@ def _sentence(brought: Brought, *, dry_run: bool) -> str:
     if brought.readings:
         text += f"; new readings: {', '.join(brought.readings)}"
     if brought.words:
-        text += f"; the schema grew: {', '.join(brought.words)}"
+        text += f"; added to the schema: {', '.join(brought.words)}"
     return f"{text}."
 
 

@@ -66,11 +66,11 @@ def models(
     if choice is not None:
         say("The bundled starter is active now." if active == "starter" else f"Model {active} is active now.")
     if not rows:
-        say("No model yet: the bundled starter makes the suggestions.")
+        say("No model yet: suggestions come from the bundled starter.")
         return
     _show(rows)
     if active == "starter" and choice is None:
-        say("None of them is active: the bundled starter makes the suggestions.")
+        say("None of them is active: suggestions come from the bundled starter.")
 
 
 def _parse_model(text: str) -> int | str:

@@ -23,7 +23,7 @@ def open_window(
         Path | None, typer.Argument(metavar="[PROJECT]", help="Folder of a project.", show_default=False)
     ] = None,
     dialog: Annotated[
-        bool, typer.Option(DIALOG, help="Show errors in a dialog too: where there is no terminal.")
+        bool, typer.Option(DIALOG, help="Also show errors in a dialog, for use without a terminal.")
     ] = False,
 ) -> None:
     """Open napari with the plugin; without PROJECT, on a page to make or choose one."""

@@ -54,13 +54,11 @@ def predict(
     overwrite: Overwrite = False,
     field: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Suggest on this field or slide only; may be repeated."),
+        typer.Option(metavar="NAME", help="Predict on this field or slide only; may be repeated."),
     ] = None,
     area: Annotated[
         str | None,
-        typer.Option(
-            metavar="X,Y,W,H", help="Search this area of the one slide that is given, in its pixels."
-        ),
+        typer.Option(metavar="X,Y,W,H", help="Search only this area of the given slide, in pixels."),
     ] = None,
     reading: ReadingName = None,
     as_json: Json = False,

@@ -26,7 +26,7 @@ def renew(project: ProjectPath, reading: ReadingName = None, as_json: Json = Fal
     if others:
         say(
             f"{plural(others, 'suggestion')} of another model, of the stain or of an imported file did not "
-            f"change; predict anew with: napari-lld predict {project}"
+            f"change; predict again with: napari-lld predict {project}"
         )
     if damaged := result["damaged"]:
         say(f"Damaged images were left out: {', '.join(damaged)}. Run: napari-lld check {project} --repair")

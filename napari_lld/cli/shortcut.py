@@ -12,7 +12,7 @@ from napari_lld.cli._console import complain, say
 
 
 def shortcut(
-    remove: Annotated[bool, typer.Option("--remove", help="Delete what this command made.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove what this command created.")] = False,
 ) -> None:
     """Offer the program in the menu of your desktop, and for project folders in its file manager.
 

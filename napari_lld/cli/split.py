@@ -14,29 +14,34 @@ from napari_lld.cli._options import Json, ProjectPath
 def split(
     project: ProjectPath,
     readers: Annotated[
-        str, typer.Option(metavar="A,B,C", help="Names of the readers, with commas.", show_default=False)
+        str,
+        typer.Option(metavar="A,B,C", help="Names of the readers, separated by commas.", show_default=False),
     ],
     out: Annotated[
         Path,
         typer.Option(metavar="FOLDER", help="Where each reader's project is made.", show_default=False),
     ],
     blind: Annotated[
-        bool, typer.Option("--blind", help="Leave all labels and suggestions behind: nobody sees another's.")
+        bool,
+        typer.Option(
+            "--blind", help="Leave out all labels and suggestions, so that readers do not see each other's."
+        ),
     ] = False,
     overlap: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             min=0,
-            help="Deal the fields out, except N that everybody reads; by default everybody reads all.",
+            help="Divide the fields among the readers, except N that everybody reads; by "
+            "default everybody reads all.",
         ),
     ] = None,
     names: Annotated[
         bool,
         typer.Option(
             "--names",
-            help="Keep names of patients and files, notes, comments and original files; else hashes stand "
-            "for them.",
+            help="Keep names of patients and files, notes, comments and original files; by "
+            "default names are replaced by hashes and the rest is left out.",
         ),
     ] = False,
     as_json: Json = False,

@@ -28,7 +28,8 @@ def train(
     search_slides: Annotated[
         bool,
         typer.Option(
-            "--search-slides", help="Then search the project's whole slides with it: minutes for each."
+            "--search-slides",
+            help="Afterwards, search the whole slides of the project, which takes minutes each.",
         ),
     ] = False,
     reading: ReadingName = None,

@@ -32,7 +32,7 @@ def field_commands(session: Session) -> Iterator[Command]:
             (),
             "Fields",
             has_field,
-            "What the field is like as a whole. The same once more takes it back.",
+            "The quality of the field as a whole. Press the same again to clear it.",
         )
     yield Command(
         "field.skip",
@@ -41,8 +41,8 @@ def field_commands(session: Session) -> Iterator[Command]:
         ("Ctrl+K",),
         "Fields",
         has_field,
-        "Next and previous pass over it, and no model suggests anything on it. "
-        "What stands on it stays. Once more takes it back.",
+        "Next and previous pass over it, and no model predicts on it. Its annotations are "
+        "kept. Press again to undo this.",
     )
     yield Command(
         "region.propose",
@@ -51,11 +51,11 @@ def field_commands(session: Session) -> Iterator[Command]:
         ("Alt+R",),
         "Draw",
         has_field,
-        "Show the most informative place of this field, and why; press again for the next.",
+        "Show the most informative place of this field, and the reason; press again for the next.",
     )
     yield Command(
         "region.take",
-        "Take the proposed region",
+        "Accept the proposed region",
         take,
         (),
         "Draw",
@@ -63,11 +63,11 @@ def field_commands(session: Session) -> Iterator[Command]:
         "It becomes a draft: box its white cells, then finish it.",
     )
     yield Command(
-        "region.leave", "Leave the proposed region", session.region_proposal.leave, (), "Draw", proposed
+        "region.leave", "Dismiss the proposed region", session.region_proposal.leave, (), "Draw", proposed
     )
     yield Command(
         "fields.choose",
-        "Choose this field too",
+        "Select this field too",
         session.fields.choose_current,
         ("Ctrl+Space",),
         "Fields",
@@ -77,12 +77,12 @@ def field_commands(session: Session) -> Iterator[Command]:
     )
     yield Command(
         "fields.choose_all",
-        "Choose all fields of the list",
+        "Select all fields in the list",
         session.fields.choose_all,
         ("Ctrl+A",),
         "Fields",
         has_field,
-        "Once more, none.",
+        "Press again to select none.",
     )
     yield Command(
         "fields.arrange",
@@ -91,7 +91,7 @@ def field_commands(session: Session) -> Iterator[Command]:
         (),
         "Fields",
         has_project,
-        "The list never moves by itself: this takes how things stand now.",
+        "The list never changes by itself: this brings it up to date.",
     )
 
 

@@ -36,8 +36,8 @@ def model_commands(
         ("Ctrl+Shift+L",),
         "Model",
         has_project,
-        "Learn from the finished regions, then suggest cells everywhere else. You can go on working. "
-        "While a training runs, another one queues behind it.",
+        "Train on the finished regions, then suggest cells everywhere else. You can continue "
+        "working. If a training is already running, this one is queued.",
     )
     yield Command(
         "training.suggest",
@@ -55,9 +55,9 @@ def model_commands(
         (),
         "Model",
         lambda session: idle(session) and bool(session.training.slides_left),
-        "Search the whole slides that the active model has not searched in full: a training does not, since "
-        "it takes minutes each. A search that was cut off goes on where it was. What another model has "
-        "suggested there is replaced tile by tile.",
+        "Search the whole slides that the active model has not searched completely; a "
+        "training does not, because each takes minutes. An interrupted search continues "
+        "where it stopped. Suggestions of other models are replaced tile by tile.",
     )
     yield Command(
         "training.cancel",
@@ -66,7 +66,7 @@ def model_commands(
         (),
         "Model",
         lambda session: session.training.state.busy,
-        "Stop what runs now; what is queued behind it begins then.",
+        "Stop the current task; the next one in the queue then starts.",
     )
     yield Command(
         "training.curves",
@@ -84,5 +84,5 @@ def model_commands(
         (),
         "Model",
         has_before,
-        "Let the model before the active one suggest again.",
+        "Return to the model before the active one.",
     )

@@ -396,7 +396,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         (),
         "Fields",
         _on_slide,
-        "Copies this part of the slide into the project, as a field that is there without the slide too.",
+        "Copy this part of the slide into the project, as a field that does not need the slide.",
     )
 
     yield Command(
@@ -407,7 +407,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         "Draw",
         has_field,
         "Drag a rectangle, or click corner by corner and close with Enter or a double click. "
-        "A finished region promises that every white cell in it is boxed.",
+        "In a finished region, every white cell must have a box.",
     )
     yield Command(
         "tool.box",
@@ -416,8 +416,8 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("B",),
         "Draw",
         has_field,
-        "Drag a box round a cell, or click on it and take the proposed box with Enter. "
-        "The tool stays until Esc.",
+        "Drag a box around a cell, or click on it and accept the proposed box with Enter. "
+        "The tool stays active until Esc.",
     )
     yield Command(
         "tool.draft",
@@ -426,7 +426,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("T",),
         "Draw",
         has_field,
-        "A region that promises nothing yet: draw it first, box its cells, then finish it.",
+        "A region to finish later: draw it, box its cells, then finish it.",
     )
     yield Command(
         "region.reopen",
@@ -435,7 +435,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         (),
         "Draw",
         _has_finished,
-        "Its empty places are unknown again, not background.",
+        "Its empty areas are unknown again, not background.",
     )
     yield Command(
         "tool.ignore",
@@ -457,7 +457,7 @@ def session_commands(session: Session) -> Iterator[Command]:
 
     yield Command(
         "missing.next",
-        "Next thing missing",
+        "Next missing label",
         s.labels.next_missing,
         ("Tab",),
         "Describe",
@@ -490,7 +490,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("Backspace",),
         "Describe",
         has_cell,
-        "The row becomes missing again; once more steps back a row.",
+        "The value becomes missing again; press again to go back a row.",
     )
     yield Command(
         "cell.copy",
@@ -499,7 +499,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("L",),
         "Describe",
         has_target,
-        "Like the last one: fills what is missing here from the cell described before; what is given stays.",
+        "Copy missing values from the previously described cell; values that are set stay.",
     )
     yield Command(
         "cell.bookmark",
@@ -551,18 +551,19 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("A",),
         "Suggestions",
         has_field,
-        "The suggestion becomes a cell. Any class or value key accepts it with that change. An unknown "
-        "cell gets no class. For a possible label error, the model's prediction replaces the label. Of a "
-        "cell that lacks class or values the first candidate is taken.",
+        "The suggestion becomes a cell. Any class or value key accepts it with that change. "
+        "An unknown cell gets no class. For a possible label error, the model's prediction "
+        "replaces the label. For a cell that lacks class or values, the first candidate is "
+        "accepted.",
     )
     yield Command(
         "candidate.take_all",
-        "Take all candidates",
+        "Accept all candidates",
         s.candidates.take_all,
         ("Alt+A",),
         "Suggestions",
         lambda session: has_field(session) and session.candidates.open,
-        "Of the current cell, the most probable class and values become those that are missing.",
+        "Fill in the missing class and values of the current cell with the most probable ones.",
     )
     yield Command(
         "mistakes.check",
@@ -584,13 +585,13 @@ def session_commands(session: Session) -> Iterator[Command]:
     )
     yield Command(
         "suggestion.accept_all",
-        "Accept all that are shown",
+        "Accept all shown",
         lambda: void(s.bulk_accept.accept_all()),
         ("Ctrl+Shift+A",),
         "Suggestions",
         lambda session: has_field(session) and not session.bulk_accept.refusal,
-        "All suggestions of this field above the threshold become cells, in one step to undo. "
-        "Only where the model's precision on held-out cells is 95% or more beyond doubt.",
+        "Accept all suggestions of this field above the threshold, in one undoable step. "
+        "Only if the model's precision on held-out cells is reliably 95% or more.",
     )
     yield Command(
         "suggestion.not_a_cell",
@@ -599,7 +600,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("X",),
         "Suggestions",
         has_field,
-        "Reject; the model learns that this is background. Of a possible label error: keep what is labelled.",
+        "Reject; the model learns that this is background. For a possible label error: keep the label.",
     )
     yield Command(
         "suggestion.duplicate",
@@ -608,7 +609,7 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("D",),
         "Suggestions",
         has_field,
-        "Reject: the cell is boxed already.",
+        "Reject: the cell already has a box.",
     )
     yield Command(
         "suggestion.bad_box",
@@ -645,5 +646,5 @@ def session_commands(session: Session) -> Iterator[Command]:
         ("H",),
         "General",
         has_field,
-        "Take boxes and letters away to see the cells themselves.",
+        "Hide boxes and letters to see the cells themselves.",
     )

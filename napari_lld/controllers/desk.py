@@ -275,7 +275,7 @@ class Desk(QObject):
         )
         yield Command(
             "draw.finish",
-            "Close the area, take what is proposed",
+            "Close the area, accept the proposal",
             self.finish_drawing,
             ("Return",),
             "Draw",
@@ -288,19 +288,19 @@ class Desk(QObject):
             ("C",),
             "Describe",
             has_cell,
-            "A remark that is kept with the cell.",
+            "A comment that is stored with the cell.",
         )
         yield Command(
             "view.controls",
-            "To the controls by keyboard",
+            "Move focus to the controls",
             lambda: self.binding.go_on() if self.binding is not None else None,
             ("F6",),
             "General",
-            help="Tab goes on, Space presses, arrows choose. Once more: the zoom view, then the field.",
+            help="Tab moves on, Space presses, arrows select. Press again for the zoom view, then the field.",
         )
         yield Command(
             "view.field",
-            "Back to the field by keyboard",
+            "Move focus to the field",
             lambda: self.binding.to_field() if self.binding is not None else None,
             ("Shift+F6",),
             "General",
@@ -312,7 +312,7 @@ class Desk(QObject):
             self.edit_keys,
             (),
             "General",
-            help="Another key for a command, or all of them for the left hand on the mouse.",
+            help="Assign another key to a command, or rearrange all keys for a left-handed mouse.",
         )
 
     def escape(self) -> None:
@@ -374,12 +374,12 @@ class Desk(QObject):
     def still_busy(self) -> bool:
         """Return whether a long action is running, and show a message if so."""
         if self.jobs.busy:
-            self.fail(tr("{title} is still under way.", title=self.jobs.title))
+            self.fail(tr("{title} is still running.", title=self.jobs.title))
         return self.jobs.busy
 
     def _on_stopped(self, title: str) -> None:
         self.session.refresh()
-        left = self.jobs.left or tr("What was done before stays.")
+        left = self.jobs.left or tr("Earlier results are kept.")
         self.session.tell("info", tr("{title}: stopped. {left}", title=title, left=left))
 
     def add_paths(self, paths: list[Path]) -> None:

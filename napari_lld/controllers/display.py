@@ -43,21 +43,21 @@ def display_commands(desk: DeskContext) -> Iterator[Command]:
         "Zoom view",
         switch("panel"),
         ("Y",),
-        "See",
+        "View",
         has_project,
-        "Show or hide the current cell in large, with ruler and picture beside it.",
+        "Show or hide the enlarged current cell, with ruler and picture controls beside it.",
     )
     for name, title, steps, key in (
         ("sight.closer", later("Cell larger in the zoom view"), 1, "Alt+Y"),
         ("sight.further", later("Cell smaller in the zoom view"), -1, "Alt+Shift+Y"),
     ):
-        yield Command(name, title, lambda steps=steps: sight.come_closer(steps), (key,), "See", has_field)  # type: ignore[misc]
+        yield Command(name, title, lambda steps=steps: sight.come_closer(steps), (key,), "View", has_field)  # type: ignore[misc]
     yield Command(
         "sight.stains",
         "Stains",
         switch("stains"),
         ("U",),
-        "See",
+        "View",
         has_project,
         "The current cell as if the film had the blue stain only, and the pink one only.",
     )
@@ -66,25 +66,25 @@ def display_commands(desk: DeskContext) -> Iterator[Command]:
         "Smooth",
         switch("smooth"),
         (),
-        "See",
+        "View",
         has_project,
-        "Smooth between the pixels of the zoom view, or show each as a square.",
+        "Smooth the pixels of the zoom view, or show each as a square.",
     )
     yield Command(
         "tool.ruler",
         "Ruler",
         tool(Tool.RULER),
         ("K",),
-        "See",
+        "View",
         has_field,
-        "Drag to measure; nothing is stored. Esc takes it away.",
+        "Drag to measure; nothing is stored. Esc removes it.",
     )
     yield Command(
         "tool.ring",
         "Red cell",
         tool(Tool.RING),
         ("J",),
-        "See",
+        "View",
         has_field,
         "Click to place a ring of 7.5 µm, the width of a red cell. Drag it across a red cell from edge "
         "to edge to measure the pixel size.",
@@ -94,7 +94,7 @@ def display_commands(desk: DeskContext) -> Iterator[Command]:
         "Scale bar",
         switch("scale_bar"),
         (),
-        "See",
+        "View",
         has_project,
         "Show or hide the scale bar in the corner of the field.",
     )
@@ -103,7 +103,7 @@ def display_commands(desk: DeskContext) -> Iterator[Command]:
         "White balance",
         lambda: _balance(desk),
         (),
-        "See",
+        "View",
         has_field,
         "Show the lightest background as neutral light grey. The stored pixels stay.",
     )
@@ -112,7 +112,7 @@ def display_commands(desk: DeskContext) -> Iterator[Command]:
         "Pick",
         tool(Tool.WHITE),
         (),
-        "See",
+        "View",
         has_field,
         "Click on an empty place: it is shown as neutral light grey. The stored pixels stay.",
     )
@@ -121,7 +121,7 @@ def display_commands(desk: DeskContext) -> Iterator[Command]:
         "Reset",
         reset,
         (),
-        "See",
+        "View",
         changed,
         "Show the field as it is.",
     )
@@ -150,7 +150,7 @@ def take_ring(desk: DeskContext) -> None:
     if answer is None or session.project is not project or not session.display.set_pixel_size(size):
         return
     session.tool = Tool.SELECT
-    message = tr("A pixel is {size:.3f} µm here. [edit.undo] takes it back.", size=size)
+    message = tr("A pixel is {size:.3f} µm here. [edit.undo] undoes this.", size=size)
     if answer == "all" and others:
         place = ProjectPlace.of_project(project)
         changes: dict[int, dict[str, Any]] = {field_id: {"pixel_size_um": size} for field_id in others}

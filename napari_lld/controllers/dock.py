@@ -293,7 +293,7 @@ class AnnotateDock(QWidget):
         training = self.desk.session.training.state
         fraction = training.progress.fraction
         share = f" {fraction:.0%}" if training.busy and fraction is not None else ""
-        self._tabs.setTabText(1, tr("Model · at work{share}", share=share) if training.busy else tr("Model"))
+        self._tabs.setTabText(1, tr("Model · working{share}", share=share) if training.busy else tr("Model"))
 
     def _on_hint(self, sentence: str) -> None:
         self._foot.hint(sentence)

@@ -75,7 +75,7 @@ class FieldController:
             (),
             "Fields",
             has_field,
-            "A remark that is kept with the field.",
+            "A comment that is stored with the field.",
         )
 
         yield Command(
@@ -85,7 +85,7 @@ class FieldController:
             ("Ctrl+I",),
             "Fields",
             has_field,
-            "Patient, slide, domain and size of a pixel, of all fields chosen in the list.",
+            "Patient, slide, domain and pixel size of all fields selected in the list.",
         )
         yield Command(
             "project.patients",
@@ -103,7 +103,10 @@ class FieldController:
             (),
             "Project",
             has_project,
-            "Regions, cells and values of one reader on the same fields; blind ones see no suggestion.",
+            (
+                "Regions, cells and values of one reader on the same fields; blind readings show "
+                "no suggestions."
+            ),
         )
         yield Command(
             "reading.choose",
@@ -144,7 +147,7 @@ class FieldController:
                 session.fields.take_ranking()
 
         self._desk.jobs.start(
-            tr("Looking where to begin"),
+            tr("Finding where to start"),
             lambda on_progress: actions.rank_fields(
                 place, reading_id, on_progress, annotator=annotator, scheduler=scheduler
             ),

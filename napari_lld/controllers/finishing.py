@@ -45,7 +45,8 @@ class FinishController:
             ("Ctrl+Return",),
             "Draw",
             has_field,
-            "Promise that every white cell of this field is boxed; what may not be right is asked first.",
+            "Confirm that every white cell of this field is boxed; you are first asked about "
+            "doubtful places.",
         )
         yield Command(
             "region.finish",
@@ -54,7 +55,7 @@ class FinishController:
             ("E",),
             "Draw",
             has_field,
-            "Promise that every white cell in it is boxed; what may not be right is asked first.",
+            "Confirm that every white cell in it is boxed; you are first asked about doubtful places.",
         )
 
     def finish_region(self) -> None:
@@ -93,7 +94,8 @@ class FinishController:
             late = (session.project, session.fields.current_id) != place_before
             if late:
                 message = tr(
-                    "{area}: {field} was not finished: another field was opened before the check ended.",
+                    "{area}: {field} was not finished, because another field was opened "
+                    "before the check ended.",
                     area=title,
                     field=field.name,
                 )

@@ -40,7 +40,7 @@ class GalleryController:
             ("G",),
             "General",
             has_project,
-            "Cells and suggestions of many fields side by side: sort, choose many, settle them at once.",
+            "Cells and suggestions of many fields side by side: sort, select and decide many at once.",
         )
         yield Command(
             "gallery.similar",
@@ -49,7 +49,7 @@ class GalleryController:
             ("Alt+G",),
             "General",
             lambda session: _current(session) is not None,
-            "The gallery shows the cells that are most like this one first.",
+            "Show the cells most similar to this one first, in the gallery.",
         )
 
     def open(self) -> None:

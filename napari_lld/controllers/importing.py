@@ -34,7 +34,7 @@ class ImportController:
             ("Ctrl+Shift+I",),
             "Project",
             has_project,
-            "COCO, YOLO, LLD, Pascal VOC, CSV, GeoJSON or Label Studio. Nothing of yours is overwritten.",
+            "COCO, YOLO, LLD, Pascal VOC, CSV, GeoJSON or Label Studio. Your labels are not overwritten.",
         )
 
     def ask(self, start: Path | None = None) -> None:

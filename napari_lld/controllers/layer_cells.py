@@ -41,8 +41,9 @@ class LayerCellsController:
             ("Alt+E",),
             "Layers",
             has_field,
-            "The cells of this field as Shapes, Points and Labels of napari, with class, attributes and "
-            "certainty as features: a copy for napari's own tools and other plugins.",
+            "The cells of this field as Shapes, Points and Labels of napari, with class, "
+            "attributes and confidence as features: a copy for napari's own tools and other "
+            "plugins.",
         )
         yield Command(
             "layers.take",
@@ -51,8 +52,9 @@ class LayerCellsController:
             ("Alt+T",),
             "Layers",
             has_field,
-            "The Shapes, Points or Labels of the chosen layer become cells of this field, in one step to "
-            "undo. Cells that were sent are changed, others added, none deleted.",
+            "The Shapes, Points or Labels of the selected layer become cells of this field, "
+            "in one undoable step. Cells that were sent are changed, others added, none "
+            "deleted.",
         )
 
     # ------------------------------------------------------------------ to layers
@@ -84,8 +86,8 @@ class LayerCellsController:
         session.tell(
             "info",
             trn(
-                "{count} cell was sent to layers. They are a copy: [layers.take] takes changes back.",
-                "{count} cells were sent to layers. They are a copy: [layers.take] takes changes back.",
+                "{count} cell was sent to layers. They are a copy: [layers.take] brings changes back.",
+                "{count} cells were sent to layers. They are a copy: [layers.take] brings changes back.",
                 len(cells),
             ),
         )
@@ -152,7 +154,7 @@ class LayerCellsController:
         if project is None or field is None:
             return
         if layer is None:
-            self._desk.fail(tr("Choose a layer of Shapes, Points or Labels in napari's layer list first."))
+            self._desk.fail(tr("Select a layer of Shapes, Points or Labels in napari's layer list first."))
             return
         cells = project.cells.all(field.id)  # of a slide those out of sight too
         side = usual_side([cell.box for cell in cells], field.width, field.height)

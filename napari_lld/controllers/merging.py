@@ -27,13 +27,15 @@ class MergeController:
         """Make the command."""
         yield Command(
             "project.merge",
-            "Bring in another project's work …",
+            "Merge another project …",
             self.ask,
             (),
             "Project",
             has_project,
-            "Readings, cells and models of another copy of this project, or of another project. You see what "
-            "would come in first; nothing of yours is overwritten.",
+            (
+                "Readings, cells and models of another copy of this project, or of another "
+                "project. You see a preview first; your labels are not overwritten."
+            ),
         )
 
     def ask(self) -> None:
@@ -64,14 +66,14 @@ class MergeController:
         if session.project is None or session.project.path != place.project:
             return
         if report.brought[0].nothing:
-            session.tell("info", tr("{name} has nothing that is not here already.", name=other.name))
+            session.tell("info", tr("{name} contains nothing new.", name=other.name))
         elif ask_merge(other, report.brought[0], session.project.schema, self._desk.window):
             self.run(place, other)
 
     def run(self, place: ProjectPlace, other: Path) -> None:
         """Merge in a thread."""
         self._desk.jobs.start(
-            tr("Bringing projects together"),
+            tr("Merging projects"),
             lambda on_progress: merging.bring(place, other, on_progress, dry_run=False),
             self._done,
             self._desk.fail,
@@ -82,9 +84,9 @@ class MergeController:
         session = self._desk.session
         session.refresh()
         brought = report.brought[0]
-        text = tr("Brought in: {told}", told=merging.comes_in(brought).replace("\n", " "))
+        text = tr("Merged: {told}", told=merging.comes_in(brought).replace("\n", " "))
         if report.backup is not None:
-            text += "\n" + tr("The project as it was is kept in {backup}.", backup=report.backup)
+            text += "\n" + tr("The previous state of the project is kept in {backup}.", backup=report.backup)
         session.tell("info", text)
         if brought.differences:
             from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog

@@ -37,7 +37,7 @@ class OverlapController:
             self.find,
             group="Fields",
             when=has_field,
-            help="Where is found by the pixels; cells that stand in both count once.",
+            help="The place is found by comparing pixels; cells in both fields count once.",
         )
         yield Command(
             "overlap.same_cell",
@@ -45,7 +45,7 @@ class OverlapController:
             self.same_cell,
             group="Fields",
             when=has_cell,
-            help="Where the pixels do not show it: choose a cell here, then the same one in the other field.",
+            help=("If comparing pixels fails: select a cell here, then the same one in the other field."),
         )
         yield Command(
             "overlap.remove",
@@ -84,8 +84,11 @@ class OverlapController:
                 session.tell(
                     "warning",
                     tr(
-                        "{here} and {there} do not seem to show the same place. If they do, choose a "
-                        "cell in one, “Same cell in two fields”, and the same cell in the other.",
+                        (
+                            "{here} and {there} do not seem to show the same place. If they do, "
+                            "select a cell in one, then “Same cell in two fields”, and the same "
+                            "cell in the other."
+                        ),
                         here=field.name,
                         there=other.name,
                     ),
@@ -94,7 +97,7 @@ class OverlapController:
                 self._say(field_id, other_id, overlap.dx, overlap.dy)
 
         self._desk.jobs.start(
-            tr("Laying {there} over {here}", there=other.name, here=field.name),
+            tr("Aligning {there} with {here}", there=other.name, here=field.name),
             lambda _tell: find_overlap(project.pixels.read(field_id), project.pixels.read(other_id)),
             on_done,
             lambda sentence: session.tell("error", sentence),
@@ -109,7 +112,7 @@ class OverlapController:
         if self._pointed is None or self._pointed[0] == field_id:
             self._pointed = (field_id, cell.box)
             session.tell(
-                "info", tr("Now choose the same cell in the other field, and run this command again.")
+                "info", tr("Now select the same cell in the other field, and run this command again.")
             )
             return
         other_id, box = self._pointed
@@ -133,11 +136,11 @@ class OverlapController:
             "info",
             tr("The fields overlap. ")
             + trn(
-                "{count} cell stands in both and counts once.",
-                "{count} cells stand in both and count once.",
+                "{count} cell is in both and counts once.",
+                "{count} cells are in both and count once.",
                 once,
             )
-            + tr(" [edit.undo] takes it back."),
+            + tr(" [edit.undo] undoes it."),
         )
 
     def remove(self) -> None:

@@ -41,7 +41,7 @@ class ProjectController:
             "Open the sample project",
             self.open_sample,
             group="Project",
-            help="18 bundled fields, a corner of each annotated: train on it in minutes.",
+            help="18 bundled fields, each with one annotated corner: train in minutes.",
         )
         yield Command(
             "project.save",
@@ -50,7 +50,7 @@ class ProjectController:
             ("Ctrl+S",),
             "Project",
             has_project,
-            "Every change is saved as it is made; if the folder is missing, search for it again.",
+            "Every change is saved immediately; if the folder is missing, search for it again.",
         )
         yield Command("project.close", "Close project", self.close, group="Project", when=_idle)
         yield Command("fields.add", "Add fields …", self.add_fields, group="Project", when=has_project)
@@ -115,9 +115,9 @@ class ProjectController:
         """Show that everything is saved; if it is not, try again."""
         session = self._desk.session
         if not session.unsaved.why:
-            session.tell("hint", tr("Every change is saved as it is made."))
+            session.tell("hint", tr("Every change is saved immediately."))
         elif not session.try_to_save():
-            session.tell("hint", tr("The folder is not back yet. What you did last is kept."))
+            session.tell("hint", tr("The folder is not back yet. Your last change is kept."))
 
     def close(self) -> None:
         """Close the project; ask first if there are unsaved changes."""

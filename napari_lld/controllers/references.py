@@ -35,39 +35,42 @@ class ReferenceController:
 
         yield Command(
             "references.show",
-            "Cells to compare with",
+            "Reference cells",
             references.toggle,
             ("F2",),
-            "See",
+            "View",
             is_possible,
-            "Labelled cells of each value of the row of the caret beside the current cell; once more closes.",
+            (
+                "Show labelled cells of each value of the current row beside the current cell; "
+                "press again to close."
+            ),
         )
         yield Command(
             "references.classes",
-            "Cells of each class to compare with",
+            "Reference cells of each class",
             references.toggle_classes,
             ("F3",),
-            "See",
+            "View",
             is_possible,
-            "Labelled cells of each class beside the current cell; once more closes.",
+            "Show labelled cells of each class beside the current cell; press again to close.",
         )
         yield Command(
             "references.next",
-            "Next cell to compare with",
+            "Next reference cell",
             lambda: references.step(1),
             ("Alt+Right",),
-            "See",
+            "View",
             several,
-            "Put the next one beside the current cell in large.",
+            "Show the next one enlarged beside the current cell.",
         )
         yield Command(
             "references.previous",
-            "Previous cell to compare with",
+            "Previous reference cell",
             lambda: references.step(-1),
             ("Alt+Left",),
-            "See",
+            "View",
             several,
-            "Put the previous one beside the current cell in large.",
+            "Show the previous one enlarged beside the current cell.",
         )
 
     def close(self) -> None:

@@ -70,7 +70,7 @@ class SlideDifferentialController:
             ("Ctrl+Shift+D",),
             "Fields",
             _on_slide,
-            "Search the monolayer until 200 white cells are there: counts, shares, 95% intervals.",
+            "Search the monolayer until 200 white cells are found: counts, shares, 95% intervals.",
         )
 
     def open(self) -> None:

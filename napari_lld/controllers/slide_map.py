@@ -65,7 +65,7 @@ class SlideMapController:
             ("Ctrl+Shift+M",),
             "Fields",
             _on_slide,
-            "Where the slide is monolayer, sparse or thick, and what is marked on it; a click goes there.",
+            "Where the slide is monolayer, sparse or thick, and what is annotated; click to go there.",
         )
 
     def open(self) -> None:

@@ -84,7 +84,7 @@ class WindowServices(QObject):
             self.desk.jobs.stop,
             group="Project",
             when=lambda _session: self.desk.jobs.busy,
-            help="Stop the long action that runs beside the window.",
+            help="Stop the action that runs in the background.",
         )
         yield Command(
             "annotator.change",
@@ -92,7 +92,7 @@ class WindowServices(QObject):
             self.change_annotator,
             group="Project",
             when=lambda session: has_project(session) and not session.training.state.busy,
-            help="Every edit carries a name, and undo takes back only one's own.",
+            help="Every edit is stored with a name, and you can undo only your own.",
         )
         yield Command(
             "help.log",
@@ -150,8 +150,8 @@ class WindowServices(QObject):
         self.session.tell(
             "error",
             tr(
-                "Something went wrong that should not have ({what}). What you annotated is saved. "
-                "The log in the menu has the details.",
+                "An unexpected error occurred ({what}). Your annotations are saved. The log "
+                "in the menu has the details.",
                 what=what,
             ),
         )

@@ -33,11 +33,12 @@ from training.protocol import Message, PredictRequest, TrainRequest
 
 ANNOTATOR = "simulated reviewer"
 
-_NOT_HELD_OUT = "nothing: the bundled truth measures"
+_NOT_HELD_OUT = "none: the bundled ground truth is used"
 _SAMPLE_REMARKS = (
-    "The starter was trained on other fields of the same two data sets as the sample, which helps it here; "
-    "on films of another laboratory, stain or disease, expect less of round 0.",
-    "The sample comes from healthy donors: nothing here is evidence on leukaemia.",
+    "The starter was trained on other fields of the same two data sets as the sample, which "
+    "helps it here; on films of another laboratory, stain or disease, expect round 0 to "
+    "perform worse.",
+    "The sample comes from healthy donors: these results are not evidence for leukaemia.",
 )
 
 
@@ -172,7 +173,7 @@ class _Loop:
         settings, project, watch = self.settings, self.project, self.watch
         watch.stage("Adding fields")
         project.fields.add(settings.fields, progress=watch.tick)
-        watch.stage("Importing one annotated region a field")
+        watch.stage("Importing one annotated region per field")
         formats.read("coco", project, settings.sparse, regions="file", progress=watch.tick)
         self.ids = {field.name: field.id for field in project.fields.all()}
         self.before = Before.of_project(project)

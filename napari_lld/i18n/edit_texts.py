@@ -28,18 +28,21 @@ COMMANDS = (
     later("Move cell"),
     later("Not a cell"),
     later("Reopen region"),
-    later("Take the file's word"),
-    later("Take the other's word"),
-    later("Bring projects together"),
+    later("Merge projects"),
+    later("Use the other value"),
     later("Accept suggestion"),
     later("Correct suggestion"),
     later("Reject suggestion"),
+    # written by earlier versions
+    later("Bring projects together"),
+    later("Take the file's word"),
+    later("Take the other's word"),
 )
 """What the store calls the edits of a user, each by its own name."""
 
 _WITH_VALUES: dict[str, Callable[..., str]] = {
     "Undo: {command}": lambda command: tr("Undone: {command}", command=edit_in_words(command)),
-    "Redo: {command}": lambda command: tr("Done again: {command}", command=edit_in_words(command)),
+    "Redo: {command}": lambda command: tr("Redone: {command}", command=edit_in_words(command)),
     "Import {name}": lambda name: tr("Import {name}", name=name),
     "Label {count} cells": lambda count: trn("Label {count} cell", "Label {count} cells", int(count)),
     "Accept {count} suggestions": lambda count: trn(

@@ -152,7 +152,7 @@ class DeskLayers:
         self._session.tell(
             "info",
             tr(
-                "The layer “{name}” shows the project and is back. [view.marks] hides all marks.",
+                "The layer “{name}” belongs to the project and was restored. [view.marks] hides all marks.",
                 name=lost[0],
             ),
         )

@@ -80,7 +80,7 @@ class Measuring:
         elif sight.lay_ring(start):
             message = tr("This ring is 7.5 µm wide, as a red cell. Esc takes it away.")
         else:
-            message = tr("How large a pixel is here is not known: drag across a red cell from edge to edge.")
+            message = tr("The pixel size is unknown here: drag across a red cell from edge to edge.")
         session.tell("hint", message)
 
     def _pick(self, point: Point) -> None:

@@ -69,14 +69,14 @@ def agreement_of(project: Project, words: Words) -> Agreement:
     """Measure the agreement of the readings; see `training.agreement`."""
     readings = project.readings.all()
     if len(readings) < 2:
-        return Agreement("There is one reading only, so nothing can be said of how far people agree.")
+        return Agreement("There is only one reading, so agreement between people cannot be measured.")
     from training.agreement import agreement
 
     measured = agreement(project)
     if len(measured["readings"]) < 2 or not measured["cells"]:
         return Agreement(
-            f"There are {len(readings)} readings, but no area yet that two of them have finished: "
-            "agreement is measured there."
+            f"There are {len(readings)} readings, but no area yet that is finished in two of them, "
+            "which is needed to measure agreement."
         )
     questions = [_question("Class", measured["class"])]
     questions += [

@@ -43,7 +43,7 @@ def starter_rows() -> dict[str, str]:
             f"{item.text('what') or item.text('name')} ({item.text('licence') or 'licence not stated'})"
             for item in sets
         ),
-        "Starter: learned from": ", ".join(
+        "Starter: training data": ", ".join(
             f"{learned.count(name):,} {name.replace('_', ' ')}" for name in learned if learned.count(name)
         ),
         "Starter: limits": " ".join(starter_limits()),
@@ -64,7 +64,7 @@ def model_rows(model: Model) -> dict[str, str]:
         "Intended use": INTENDED_USE,
         "Started from": _parent(model.parent),
         "Learned from": learned if learnt else "",
-        "Learned beyond the regions": _beyond(part.part("metrics", "pseudo_cells")),
+        "Pseudo-labels outside the regions": _beyond(part.part("metrics", "pseudo_cells")),
         "Epochs": _epochs(config),
         "Field's longer side": f"{part.count('size')} pixels" if part.count("size") else "",
         "Seed": str(part.count("seed")) if part.number("seed") is not None else "",
@@ -86,8 +86,8 @@ def card_rows(model: Model, words: Words) -> dict[str, str]:
             for cell_class in words.schema.classes
             if not cell_class.artefact and not taught.part("class").count(cell_class.name)
         ]
-        rows["Classes it was taught"] = listed(taught_classes, 30)
-        rows["Classes it was never taught"] = listed(missing, 30)
+        rows["Training classes"] = listed(taught_classes, 30)
+        rows["Classes without training data"] = listed(missing, 30)
     if model.card.get("origin", model.parent) == "starter":
         rows |= starter_rows()
     return rows
@@ -103,10 +103,10 @@ def _parent(parent: str) -> str:
 def _beyond(part: CardPart) -> str:
     if not part:
         return ""
-    verdict = "kept" if part.truth("kept") else "not kept: without them it was no worse"
+    verdict = "kept" if part.truth("kept") else "not used: the model without them was no worse"
     others = part.count("unannotated_fields")
-    elsewhere = f", also on {counted(others, 'field')} without annotation" if others else ""
-    return f"{counted(part.count('cells'), 'cell')} that it was sure of{elsewhere}: {verdict}"
+    elsewhere = f", also on {counted(others, 'field')} without annotationss" if others else ""
+    return f"{counted(part.count('cells'), 'cell')} predicted with high confidence{elsewhere}: {verdict}"
 
 
 def _epochs(config: CardPart) -> str:
@@ -114,5 +114,7 @@ def _epochs(config: CardPart) -> str:
     if not trained or not planned:
         return str(trained or planned or "")
     return (
-        str(trained) if trained == planned else f"{trained} of {planned} planned; the time allowed ended it"
+        str(trained)
+        if trained == planned
+        else f"{trained} of {planned} planned; the time limit ended the training"
     )

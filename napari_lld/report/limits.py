@@ -39,20 +39,22 @@ def limits(
         *_domains(facts),
         *_people(agreed, work, annotated),
         *_starter(facts),
-        "What was annotated is a choice of fields and regions, so a share of the cells boxed here is no "
-        "count of the blood.",
+        (
+            "Only selected fields and regions were annotated, so a share of the cells boxed here "
+            "is not a blood count."
+        ),
         "Nothing here shows that a suggestion, or this report, is fit for a diagnosis. Research use only.",
     ]
 
 
 def _held_out(facts: ReportFacts, held: Measurement) -> Iterator[str]:
     if facts.model is None:
-        yield "No model was trained on this project, so nothing says how well one would do here."
+        yield "No model was trained on this project, so it is unknown how well one would perform."
         return
     if held.missing:
         yield (
-            "No cell is held out: every number of the model stands on cells that it has learned from, and "
-            f"its performance on others is unknown. {held.missing}"
+            "No cell is held out: all numbers of the model are measured on its training data, and its "
+            f"performance on other cells is unknown. {held.missing}"
         )
         return
     if caution := facts.metrics.text("caution"):
@@ -62,25 +64,25 @@ def _held_out(facts: ReportFacts, held: Measurement) -> Iterator[str]:
     unknown = count_fields(facts.held_units) if held.of_fields is None else held.of_fields
     if held.cells < _SMALL:
         yield (
-            f"The held-out numbers stand on {counted(held.cells, 'cell')} only. A few cells more or less "
-            "would move them: read the intervals, not the numbers."
+            f"The held-out numbers are based on only {counted(held.cells, 'cell')}. A few cells more or "
+            "fewer would change them: read the intervals, not the numbers."
         )
     if unknown:
         yield (
             f"The patient of {counted(unknown, 'held-out slide or field', 'held-out slides or fields')} is "
-            "not known, so these are kept apart by slide or field. Where others show the same patient, or "
-            "the very same cells, the model has learned from what it is judged by, and these numbers are too "
+            "unknown, so these are separated by slide or field. If others show the same patient, or "
+            "even the same cells, the model was trained on its test data, and these numbers are too "
             "good."
         )
     if 1 < held.patients < _FEW_PATIENTS:
         yield (
-            f"The held-out cells are {held.units} only. How much patients differ cannot be told from so few, "
+            f"The held-out cells are {held.units} only. So few do not show how much patients differ, "
             "and the intervals are too narrow."
         )
     if held.patients == 1:
         yield (
-            f"All measured held-out cells are {held.units}. No interval can be given over patients; "
-            "those marked † take cells for independent and are too narrow. Another patient may look quite "
+            f"All measured held-out cells are {held.units}. Intervals over patients are not possible; "
+            "those marked † treat cells as independent and are too narrow. Another patient may look quite "
             "different."
         )
 
@@ -92,8 +94,8 @@ def _never_seen(facts: ReportFacts, held: Measurement) -> Iterator[str]:
     never = [n for n in real if not facts.labelled(n) and n not in groups]
     if never:
         yield (
-            f"Never annotated in this project: {listed([words.cell_class(n) for n in never], 20)}. Of these "
-            "classes nothing was learned here and nothing is measured."
+            f"Never annotated in this project: {listed([words.cell_class(n) for n in never], 20)}. The "
+            "model has not learned these classes here, and they are not measured."
         )
     if not held.missing:
         of_class = held.numbers.part("classes")
@@ -101,13 +103,13 @@ def _never_seen(facts: ReportFacts, held: Measurement) -> Iterator[str]:
         few = [n for n in real if 0 < of_class.part(n).count("truths") < FEW]
         if absent:
             yield (
-                "Annotated, but among the held-out cells there is none: "
-                f"{listed([words.cell_class(n) for n in absent])}. How well they are told is not known."
+                "Annotated, but without held-out cells: "
+                f"{listed([words.cell_class(n) for n in absent])}. How well they are predicted is unknown."
             )
         if few:
             yield (
                 f"Fewer than {FEW} held-out cells: {listed([words.cell_class(n) for n in few])}. Means over "
-                "classes count each of them as much as the common ones."
+                "classes weight each of them as much as the common ones."
             )
     values = [
         f"{words.attribute(attribute.name)}: {words.value(attribute.name, value)}"
@@ -124,17 +126,18 @@ def _selection(held: Measurement, random: Measurement) -> Iterator[str]:
         return
     if random.missing:
         yield (
-            "The held-out fields were annotated because a person or the ranking chose them, and none was "
-            "drawn by chance. They may be harder or richer than the film as a whole."
+            "The held-out fields were selected by a person or by the ranking, and none was "
+            "drawn at random. They may be more difficult or contain more cells than the film "
+            "as a whole."
         )
     elif random.cells < _SMALL:
         yield (
-            f"Only {counted(random.cells, 'held-out cell')} lie on fields that chance drew; the others were "
-            "annotated because a person or the ranking chose their field."
+            f"Only {counted(random.cells, 'held-out cell')} lie on randomly drawn fields; the fields of the "
+            "others were selected by a person or by the ranking."
         )
     yield (
-        "Only finished regions are judged. A cell that people overlooked there counts against a model that "
-        "finds it, and of the area outside nothing is known."
+        "Only finished regions are evaluated. A cell that people overlooked there counts as "
+        "an error of a model that finds it, and the area outside is not evaluated."
     )
 
 
@@ -145,7 +148,7 @@ def _calibration(facts: ReportFacts, held: Measurement) -> Iterator[str]:
     elif "held-out" in note and "cross-fitted" not in note and not held.missing:
         yield (
             "The probabilities were fitted on the same held-out cells that the reliability "
-            "diagrams show, so these are slightly too good."
+            "diagrams show, so these are slightly too optimistic."
         )
 
 
@@ -154,19 +157,22 @@ def _over_time(facts: ReportFacts, rounds: Sequence[Round]) -> Iterator[str]:
     if len(set(sizes)) > 1:
         yield (
             f"The held-out cells grew from {min(sizes)} to {max(sizes)} over the rounds, so the points of a "
-            "learning curve are not measured on the same cells. The column “against the model before” is."
+            "learning curve are not measured on the same cells. The column “against the previous model” is."
         )
     if len(sizes) > 2:
         yield (
-            f"{len(sizes)} models were compared on held-out cells, and the better ones taken into use: "
-            "chosen so, the last looks a little better than it is."
+            f"{len(sizes)} models were compared on held-out cells, and the better ones promoted: "
+            "because of this selection, the last one looks slightly better than it is."
         )
     if facts.model is None:
         return
     last = CardPart(facts.model.card).count("last_cell")
     newer = sum(cell.id > last for cell in facts.cells) if last else 0
     if newer:
-        yield f"{counted(newer, 'cell')} came after the model was made: no number stands on them."
+        yield (
+            f"{counted(newer, 'cell')} were added after the model was trained, and the numbers do not "
+            "include them."
+        )
 
 
 def _domains(facts: ReportFacts) -> Iterator[str]:
@@ -178,15 +184,12 @@ def _domains(facts: ReportFacts) -> Iterator[str]:
     held_domains = {domain_of(field) for field in annotated if field.id in facts.held_fields}
     call = facts.words.domain
     if untouched := sorted(map(call, all_domains - covered)):
-        yield (
-            f"Nothing is annotated of: {listed(untouched, 6)}. On such images nothing was learned or "
-            "measured."
-        )
+        yield (f"No annotations in: {listed(untouched, 6)}. Nothing was learned or measured on such images.")
     if held_domains and (unmeasured := sorted(map(call, covered - held_domains))):
-        yield f"Nothing is held out of: {listed(unmeasured, 6)}. How well a model does there is not known."
+        yield f"No held-out cells in: {listed(unmeasured, 6)}. How well a model performs there is unknown."
     if len(covered) == 1:
         yield (
-            f"All that is annotated comes from one kind of image ({call(next(iter(covered)))}). Another "
+            f"All annotations come from one kind of image ({call(next(iter(covered)))}). Another "
             "microscope, camera or stain is not covered."
         )
 
@@ -194,20 +197,21 @@ def _domains(facts: ReportFacts) -> Iterator[str]:
 def _people(agreed: Agreement, work: WorkFacts, annotated: Overview) -> Iterator[str]:
     if agreed.missing:
         yield (
-            "The truth is what one reading says. Whether another expert would say the same was not measured, "
-            "and a model cannot be shown to be better than the experts agree."
+            "The ground truth is a single reading. Whether another expert would agree was "
+            "not measured, and no model can be shown to be better than the agreement between "
+            "experts."
         )
     elif agreed.patients < _FEW_PATIENTS:
-        yield (f"Agreement was measured on {counted(agreed.cells, 'cell')} {agreed.units} only.")
+        yield (f"Agreement was measured on only {counted(agreed.cells, 'cell')} {agreed.units}.")
     if work.fate.total:
         yield (
-            "Whoever accepts a suggestion has seen it first, and people lean towards what they are shown: "
-            "that many were accepted is weaker evidence than a held-out number."
+            "People who accept a suggestion have seen it first and tend to agree with what "
+            "they see: a high acceptance rate is weaker evidence than a held-out number."
         )
     if imported := sum(person.imported for person in work.people):
-        yield f"{counted(imported, 'cell')} came from files; how they were labelled is not known here."
+        yield f"{counted(imported, 'cell')} were imported from files; how they were labelled is unknown."
     if annotated.cells and not work.seconds:
-        yield "No time at work was counted: it is counted in the window only."
+        yield "No working time was recorded: it is recorded only in the window."
 
 
 def _starter(facts: ReportFacts) -> Iterator[str]:
@@ -216,4 +220,4 @@ def _starter(facts: ReportFacts) -> Iterator[str]:
         and facts.model.card.get("origin", facts.model.parent) == "starter"
         and (limits_of_starter := starter_limits())
     ):
-        yield f"The model began as the bundled starter, whose limits it may share. {limits_of_starter[0]}"
+        yield f"The model started from the bundled starter and may share its limits. {limits_of_starter[0]}"

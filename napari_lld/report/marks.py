@@ -13,27 +13,28 @@ class Mark(Enum):
     HELD_OUT = (
         "held-out",
         "held",
-        "Measured on cells that the model has never learned from, of patients (or fields, where no patient "
-        "is known) that are kept out of every training. This is what to judge a model by.",
+        "Measured on cells that the model has never learned from, of patients (or fields if "
+        "patients are unknown) that are kept out of every training. Judge a model by these "
+        "numbers.",
     )
     RANDOM = (
         "random reserve",
         "random",
-        "On fields that chance drew, not the ranking and not a person. Fields chosen because they are hard "
-        "or rich show a model in another light than the film as a whole: only these do not. Few as they may "
-        "be, they are the fairest.",
+        "Measured on fields that were drawn at random, not selected by the ranking or a "
+        "person. Fields selected because they are difficult or contain many cells do not "
+        "represent the film; only these do. Even if they are few, they are the fairest.",
     )
     TRAINED_ON = (
         "trained-on",
         "trained",
-        "Measured on cells that the model has learned from. It flatters the model and says nothing of new "
-        "films; it stands here only to be compared with the held-out numbers: far better means that the "
-        "model has learned by heart.",
+        "Measured on cells that the model has learned from. These numbers are too optimistic "
+        "and mean nothing for new films; compare them with the held-out numbers: if they are "
+        "far better, the model is overfitted.",
     )
     COUNTED = (
         "counted",
         "counted",
-        "Simply counted in the project: what is there and what was done. It measures no model.",
+        "Counted in the project. These numbers do not measure a model.",
     )
 
     @property

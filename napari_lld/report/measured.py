@@ -164,16 +164,16 @@ def _why_missing(facts: ReportFacts, mark: Mark) -> str:
     if _KEYS[mark] not in facts.metrics:
         if mark is Mark.RANDOM and not facts.metrics.part("held_out"):
             return "Nothing is held out yet."
-        return "Not measured by the version that made this model: the next training will."
+        return "The version that trained this model did not measure this; the next training will."
     if mark is Mark.RANDOM:
         if not facts.random_sample:
-            return "No field was drawn at random: all had been worked on before the first ranking."
+            return "No field was drawn at random: all were already annotated before the first ranking."
         drawn, begun = len(facts.random_sample), _annotated(facts)
         return (
-            f"Of the {drawn} fields that were drawn at random {begun} had been annotated in part or whole by "
-            "now; none of these was held out when the model was measured."
+            f"{begun} of the {drawn} randomly drawn fields are annotated so far, in part or completely; "
+            "none of these was held out when the model was measured."
         )
-    return "The model has learned from no cell in a finished region."
+    return "The model has not learned from any cell in a finished region."
 
 
 def _annotated(facts: ReportFacts) -> int:

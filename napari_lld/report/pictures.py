@@ -33,12 +33,12 @@ _LONGEST = 2048.0
 """Of a side that is read: outcomes are a file, and a file may say anything."""
 
 _TITLES = (
-    ("best", "The best", "All that was labelled is right, and the model was surest of it."),
-    ("worst", "The worst", "Each kind of mistake in turn, the gravest first."),
+    ("best", "The best", ("Class and all labelled attributes are correct, with the highest confidence.")),
+    ("worst", "The worst", "One example of each kind of error in turn, the most serious first."),
     (
         "unsure",
         "The least certain",
-        "Found, but the model doubted most what they are; they may well be right.",
+        "Found cells with the lowest confidence; the prediction may still be correct.",
     ),
 )
 
@@ -81,7 +81,7 @@ def pictures(project: Project, facts: ReportFacts) -> Pictures:
     if not outcomes:
         return Pictures(
             Mark.HELD_OUT,
-            "Not kept by the version that made this model: the next training will.",
+            "The version that trained this model did not store these; the next training will.",
         )
     mark, rows = Mark.HELD_OUT, outcomes.get("held_out", [])
     if not rows:
@@ -93,7 +93,7 @@ def pictures(project: Project, facts: ReportFacts) -> Pictures:
         lost += len(rows_of_kind) - len(drawn)
         if drawn:
             galleries.append(Gallery(title, meaning, drawn))
-    missing = "" if galleries else "No cell was kept that could be shown."
+    missing = "" if galleries else "No cells were stored that could be shown."
     return Pictures(mark, missing, galleries, lost)
 
 
@@ -177,7 +177,7 @@ def _verdict(row: dict[str, Any], words: Words) -> str:
         case "not found":
             return "Not found"
         case "no cell":
-            return "Suggested where no cell is"
+            return "Suggested where there is no cell"
         case "class":
             return "Another class"
         case "attribute":
@@ -185,7 +185,7 @@ def _verdict(row: dict[str, Any], words: Words) -> str:
             names = [words.attribute(str(name)) for name in wrong] if isinstance(wrong, list) else []
             return f"Wrong: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
         case _:
-            return "Right in all that was labelled"
+            return "Correct in everything labelled"
 
 
 def _labelled(row: dict[str, Any], words: Words) -> str:
@@ -214,7 +214,7 @@ def _proposed(row: dict[str, Any], words: Words) -> str:
     if (pair := _pair(predicted)) is not None:
         parts.insert(0, f"{words.cell_class(pair[0])} at {pair[1]:.0%}")
     if row.get("unknown") is True:
-        parts.insert(0, "unknown, unlike anything that was taught")
+        parts.insert(0, "unknown, unlike all training cells")
     values, wrong = row.get("said_attributes"), row.get("wrong")
     if isinstance(values, dict) and isinstance(wrong, list):
         for name in wrong[:3]:

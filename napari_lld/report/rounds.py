@@ -100,7 +100,7 @@ def curves(
     """Draw what was scored on held-out cells, and what became of the suggestions."""
     scored = []
     for title, estimates in (
-        ("White cells found (AP50)", [r.held_out.found for r in all_rounds]),
+        ("White cells (AP50)", [r.held_out.found for r in all_rounds]),
         ("Class (macro-F1)", [r.held_out.class_f1 for r in all_rounds]),
         ("Attributes (macro-F1)", [r.held_out.attribute_f1 for r in all_rounds]),
     ):
@@ -111,8 +111,8 @@ def curves(
         scored.append(Curve(title, Mark.HELD_OUT, over_rounds(points, title)))
     accepted = []
     for title, mark, place in (
-        ("Accepted as proposed, anywhere", Mark.COUNTED, 0),
-        ("Accepted as proposed, fields drawn at random", Mark.RANDOM, 1),
+        ("Accepted unchanged, all fields", Mark.COUNTED, 0),
+        ("Accepted unchanged, random reserve", Mark.RANDOM, 1),
     ):
         points = []
         for model, fate in fates.items():

@@ -29,7 +29,7 @@ def before_annotation(project: Project, facts: ReportFacts) -> Measurement:
     model = facts.model
     last = 0 if model is None else CardPart(model.card).count("last_cell")
     if model is None or not last:
-        return Measurement(Mark.RANDOM, "Not known of a model of this version.")
+        return Measurement(Mark.RANDOM, "Unknown for a model of this version.")
     embedded = set(project.embeddings.of(str(model.id)))
     cells = defaultdict(list)
     for cell in facts.cells:
@@ -60,9 +60,9 @@ def before_annotation(project: Project, facts: ReportFacts) -> Measurement:
         proposed = _once(suggested.get(field_id, ()))
         results.append(evaluate_field(truth, proposed, classes=facts.schema.class_names))
     missing = (
-        "None of the fields drawn at random was annotated after this model had suggested there."
+        "None of the randomly drawn fields was annotated after this model had suggested there."
         if facts.random_sample
-        else "No field was drawn at random: all had been worked on before the first ranking."
+        else "No field was drawn at random: all were already annotated before the first ranking."
     )
     if not results:
         return Measurement(Mark.RANDOM, missing)

@@ -14,7 +14,7 @@ from napari_lld.report.words import Words
 
 _WHY = {
     RejectionReason.NOT_A_CELL: "not a cell",
-    RejectionReason.DUPLICATE: "a cell boxed already",
+    RejectionReason.DUPLICATE: "a cell that already has a box",
     RejectionReason.BAD_BOX: "a bad box",
 }
 _LEAST_SECONDS = 60.0

@@ -11,7 +11,7 @@ from napari_lld.session.marks import Marks
 from napari_lld.session.open_project import OpenProject
 from napari_lld.session.selection import Selection
 
-TAKES_BOX = later("Enter takes this box; a drag draws another.")
+TAKES_BOX = later("Enter accepts this box; drag to draw another.")
 """Holds as long as the proposed box is there."""
 
 _TWIN = 0.5
@@ -47,8 +47,8 @@ class Boxes:
                 self._opened.tell(
                     "warning",
                     tr(
-                        "Cell {id} has nearly the same box. "
-                        "If it is the same cell, [edit.undo] takes this one back.",
+                        "Cell {id} has nearly the same box. If it is the same cell, "
+                        "[edit.undo] removes this one.",
                         id=twin.id,
                     ),
                 )

@@ -29,8 +29,8 @@ class Candidate(NamedTuple):
 def unknown_refusal(count: int) -> str:
     """Explain why so many unknown cells are not accepted at once."""
     return trn(
-        "{count} is unlike anything that was taught: look at it and name its class.",
-        "{count} are unlike anything that was taught: look at each and name its class.",
+        "{count} is unlike all training cells: review it and set its class.",
+        "{count} are unlike all training cells: review each and set its class.",
         count,
     )
 
@@ -38,10 +38,14 @@ def unknown_refusal(count: int) -> str:
 def unchecked_refusal(count: int) -> str:
     """Explain why so many suggestions of films where nothing was checked are not accepted at once."""
     return trn(
-        "{count} is of a film that the model has not learned from: look at it. Once {needed} cells of a film "
-        "are labelled, let the model look again.",
-        "{count} are of films that the model has not learned from: look at each. Once {needed} cells of a "
-        "film are labelled, let the model look again.",
+        (
+            "{count} is from a film that the model has not learned from: review it. Once "
+            "{needed} cells of a film are labelled, predict again."
+        ),
+        (
+            "{count} are from films that the model has not learned from: review each. Once "
+            "{needed} cells of a film are labelled, predict again."
+        ),
         count,
         needed=MIN_CHECKED_CELLS,
     )
@@ -50,8 +54,8 @@ def unchecked_refusal(count: int) -> str:
 def renewed_refusal(count: int) -> str:
     """Explain why so many suggestions that were predicted between rounds are not accepted at once."""
     return trn(
-        "{count} was predicted anew from your labels, and not measured since: look at it, or train.",
-        "{count} were predicted anew from your labels, and not measured since: look at each, or train.",
+        "{count} was predicted again from your labels and not measured since: review it, or train.",
+        ("{count} were predicted again from your labels and not measured since: review each, or train."),
         count,
     )
 
@@ -146,9 +150,9 @@ class BulkAccept:
                 f"{title} {n}" for (allowed_here, title), n in counts.items() if allowed_here is is_allowed
             )
 
-        messages = [tr("Takes: {which}.", which=listed(True))] if allowed else []
+        messages = [tr("Accepts: {which}.", which=listed(True))] if allowed else []
         if reasons:
-            messages.append(tr("Leaves: {which}. {why}", which=listed(False), why=" ".join(reasons)))
+            messages.append(tr("Skips: {which}. {why}", which=listed(False), why=" ".join(reasons)))
         return "\n".join(messages)
 
     def accept_all(self) -> list[int]:
@@ -163,12 +167,13 @@ class BulkAccept:
         cells = self._opened.attempt(lambda: project.suggestions.accept_many(allowed, seen=seen)) or []
         if cells:
             self._selection.select(None)
-            message = tr(
-                "{cells} suggestions accepted. [edit.undo] takes all of them back.", cells=len(cells)
-            )
+            message = tr("{cells} suggestions accepted. [edit.undo] undoes all of them.", cells=len(cells))
             if remaining:
                 message += " " + trn(
-                    "{count} is left: {why}", "{count} are left: {why}", remaining, why=" ".join(reasons)
+                    "{count} is skipped: {why}",
+                    "{count} are skipped: {why}",
+                    remaining,
+                    why=" ".join(reasons),
                 )
             self._opened.tell("info", message)
         return cells

@@ -21,7 +21,7 @@ class Standing(StrEnum):
 
     UNTOUCHED = later("untouched")
     BEGUN = later("region drawn")
-    WAITING = later("suggestions waiting")
+    WAITING = later("suggestions pending")
     REVIEWED = later("reviewed")
     SKIPPED = later("skipped")
 

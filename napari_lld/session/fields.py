@@ -174,7 +174,7 @@ class Fields:
         elif len(self.ranking_wanted) and not project.read_only and not project.reading.blind:
             self.ranking_wanted.emit()
         else:
-            self._opened.tell("hint", tr("Nothing was worked out yet: that comes with the first training."))
+            self._opened.tell("hint", tr("Nothing is ranked yet: this comes with the first training."))
 
     def take_ranking(self) -> None:
         """Use the ranking that was just computed on request."""
@@ -238,9 +238,11 @@ class Fields:
     def _announce_chosen(self) -> None:
         count = len(self.chosen)
         if count:
-            self._opened.tell("hint", trn("{count} field is chosen.", "{count} fields are chosen.", count))
+            self._opened.tell(
+                "hint", trn("{count} field is selected.", "{count} fields are selected.", count)
+            )
         else:
-            self._opened.tell("hint", tr("No field is chosen but the one shown."))
+            self._opened.tell("hint", tr("Only the current field is selected."))
 
     # ------------------------------------------------------------------ the field
 
@@ -314,7 +316,7 @@ class Fields:
         if beside is not None:
             self.go_to(beside)
         elif not self._listed and self.by_id:
-            self._opened.tell("hint", tr("No field passes the filter of the list."))
+            self._opened.tell("hint", tr("No field matches the filter of the list."))
         else:
             self._opened.tell(
                 "hint", tr("This is the last field.") if step > 0 else tr("This is the first field.")
@@ -352,7 +354,10 @@ class Fields:
         if field.skipped:
             self._opened.tell("hint", tr("{name} is no longer skipped.", name=field.name))
             return
-        message = tr("{name} is skipped: passed over, and nothing is suggested on it.", name=field.name)
+        message = tr(
+            ("{name} is skipped: next and previous pass over it, and no model predicts on it."),
+            name=field.name,
+        )
         if cell_count := self.by_id[field.id].cells:
             message += " " + trn("Its {count} cell stays.", "Its {count} cells stay.", cell_count)
         self._opened.tell("hint", message)

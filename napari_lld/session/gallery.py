@@ -416,8 +416,8 @@ class Gallery:
                 )
             if remaining := len(unseen) - len(earned):
                 reason = trn(
-                    "{count} that was not on the screen is left: {why}",
-                    "{count} that were not on the screen are left: {why}",
+                    "{count} that was not on the screen is skipped: {why}",
+                    "{count} that were not on the screen are skipped: {why}",
                     remaining,
                     why=" ".join(why),
                 )
@@ -442,7 +442,7 @@ class Gallery:
     def _nothing(self, items: Sequence[Item]) -> None:
         self.session.tell(
             "hint",
-            tr("None of the selected crops is a waiting suggestion.")
+            tr("None of the selected crops is a pending suggestion.")
             if items
             else tr("Select crops first: click one, drag a frame around several, or press Ctrl+A for all."),
         )

@@ -19,10 +19,10 @@ Number = TypeVar("Number", int, float)
 _KIND = "gallery"
 """Of what is asked here, the newest question alone is answered."""
 _NOTHING = {
-    GalleryOrder.SIMILAR: later("No cell is comparable with this one."),
+    GalleryOrder.SIMILAR: later("No cell can be compared with this one."),
     GalleryOrder.OUTLIERS: later("No outliers: label two cells of a class first."),
     GalleryOrder.CLUSTERS: later("There are no cells or suggestions to group."),
-    GalleryOrder.DUPLICATES: later("No two crops look like one cell photographed twice."),
+    GalleryOrder.DUPLICATES: later("No two crops seem to show the same cell."),
 }
 
 
@@ -212,7 +212,7 @@ class Likeness:
             except _NoAnswerError as reason:
                 self._fail(in_the_window(str(reason)))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
-                self._fail(tr("Unexpected: {trouble}", trouble=f"{type(error).__name__}: {error}"))
+                self._fail(tr("Unexpected error: {trouble}", trouble=f"{type(error).__name__}: {error}"))
             else:
                 self.answered.emit(ranking)
 
@@ -223,7 +223,7 @@ class Likeness:
             **assistant.of_project,
         )
         if not assistant.ask(request, on_done, on_message, kind=_KIND):
-            self._fail(tr("This window has no process that compares cells."))
+            self._fail(tr("This window has no process to compare cells."))
 
     def drop(self) -> None:
         """Discard the pending request."""

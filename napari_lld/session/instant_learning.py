@@ -76,7 +76,7 @@ class InstantLearning:
             why = in_the_window(f"{message.cause} {message.cure}".strip())
             self._opened.tell(
                 "warning",
-                tr("Labels teach in rounds only, until the project is opened again: {why}", why=why),
+                tr("Labels are learned in rounds only, until you reopen the project: {why}", why=why),
             )
             return
         self.cells = int(message.result.get("cells", 0))
@@ -86,10 +86,12 @@ class InstantLearning:
             self._opened.tell(
                 "hint",
                 trn(
-                    "{count} suggestion is of another model than the active one, or imported: "
-                    "it does not learn from your labels. [training.suggest] replaces it.",
-                    "{count} suggestions are of another model than the active one, or imported: "
-                    "they do not learn from your labels. [training.suggest] replaces them.",
+                    "{count} suggestion comes from a model that is not active, or was "
+                    "imported, and is not updated from your labels. [training.suggest] "
+                    "replaces it.",
+                    "{count} suggestions come from a model that is not active, or were "
+                    "imported, and are not updated from your labels. [training.suggest] "
+                    "replaces them.",
                     others,
                 ),
             )

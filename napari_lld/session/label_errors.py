@@ -136,15 +136,17 @@ class LabelErrorReview:
         if self._errors.source is None:
             return tr("No model has predicted these fields yet: train one, or run one (Model).")
         if self.items:
-            return tr("More is known by now than when this list was made.") if self._stale else ""
+            return tr("There are newer predictions than when this list was made.") if self._stale else ""
         if self._errors.items:
             return tr("All of them are settled.")
-        nothing = tr("The model contradicts no label.")
+        nothing = tr("The model agrees with all labels.")
         if not self._errors.unchecked:
             return nothing
         unchecked = tr(
-            "Not yet checked by what other cells teach: {count} (ten labelled cells are needed; then train, "
-            "or let a model suggest).",
+            (
+                "Not yet compared with other cells: {count} (label ten cells; then train, or let "
+                "a model suggest)."
+            ),
             count=self._errors.unchecked,
         )
         return f"{nothing} {unchecked}"
@@ -313,7 +315,7 @@ class LabelErrorReview:
             return tr("Delete the box")
         contradiction = self.contradicted
         if not contradiction:
-            return tr("Take its box")
+            return tr("Use its box")
         if contradiction.cell_class is not None and not contradiction.attributes:
             return schema.class_title(contradiction.cell_class)
         if contradiction.cell_class is None and len(contradiction.attributes) == 1:
@@ -371,7 +373,7 @@ class LabelErrorReview:
             return
         following = self._neighbour(1)
         if following is None:
-            self._opened.tell("hint", tr("That was the last one. [edit.undo] takes it back."))
+            self._opened.tell("hint", tr("That was the last one. [edit.undo] undoes it."))
         elif following.field_id == item.field_id:
             self.show(following)
         else:

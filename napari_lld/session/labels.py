@@ -37,7 +37,7 @@ class Labels:
         """Change the current cell, or correct the current suggestion (it becomes a cell)."""
         project, cell = self._opened.project, self._selection.cell
         if project is None or (cell is None and self._selection.proposal is None):
-            self._opened.tell("hint", tr("Choose a cell first: click on one, or draw a box."))
+            self._opened.tell("hint", tr("Select a cell first: click on one, or draw a box."))
             return False
         caret = self._selection.caret
         if cell is not None:
@@ -64,7 +64,7 @@ class Labels:
         current = cell.id if cell is not None else None
         source_id = next((i for i in reversed(self._described) if i != current), None)
         if project is None or source_id is None:
-            self._opened.tell("hint", tr("No other cell was described yet: there is nothing to copy."))
+            self._opened.tell("hint", tr("No other cell has values yet: there is nothing to copy."))
             return
         source = self._opened.attempt(lambda: project.cells.get(source_id))
         if source is None:
@@ -172,11 +172,9 @@ class Labels:
 
     def _caret_attribute(self) -> Attribute | None:
         if not self._selection.cell and not self._selection.proposal:
-            self._opened.tell("hint", tr("Choose a cell first: click on one, or draw a box."))
+            self._opened.tell("hint", tr("Select a cell first: click on one, or draw a box."))
         elif self._selection.caret is None:
-            self._opened.tell(
-                "hint", tr("All is given here. ↓ picks a row to change, Tab goes to what is missing.")
-            )
+            self._opened.tell("hint", tr("All values are set. ↓ selects a row, Tab goes to what is missing."))
         else:
             return self._opened.attributes[self._selection.caret]
         return None
@@ -254,6 +252,6 @@ class Labels:
     def _note(self, **changes: Any) -> None:
         project, cell, caret = self._opened.project, self._selection.cell, self._selection.caret
         if project is None or cell is None:
-            self._opened.tell("hint", tr("Choose a cell first: click on one, or draw a box ([tool.box])."))
+            self._opened.tell("hint", tr("Select a cell first: click on one, or draw a box ([tool.box])."))
         elif self._opened.done(lambda: project.cells.change(cell.id, **changes)):
             self._selection.set_caret(caret)

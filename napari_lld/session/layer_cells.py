@@ -59,7 +59,7 @@ class Taking:
             words += ["…"] if len(self.values) > _NAMED else []
             sentence += " " + tr("Not in the schema, left out: {words}.", words=", ".join(words))
         if self.new or self.changed:
-            sentence += " " + tr("[edit.undo] takes it all back.")
+            sentence += " " + tr("[edit.undo] undoes all of it.")
         return sentence
 
 

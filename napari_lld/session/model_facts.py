@@ -17,7 +17,7 @@ from training.models.folder import damage
 from training.reasons import Reason
 
 MEASURES = (
-    ("ap50", later("found AP50")),
+    ("ap50", later("box AP50")),
     ("class_f1", later("class F1")),
     ("attribute_f1", later("attributes F1")),
 )
@@ -188,23 +188,29 @@ def bulk_refusal(model: Model | None, probability: float) -> str:
     (units_text,) = in_words([of_units(units, _count(bulk.get("of_fields")))])
     if units < MIN_UNITS:
         return tr(
-            "The held-out cells are {units}: from fewer than {needed} nothing can be promised. Look at each "
-            "suggestion.",
+            (
+                "The held-out cells are {units}: fewer than {needed} guarantee nothing. Review "
+                "each suggestion."
+            ),
             units=units_text,
             needed=MIN_UNITS,
         )
     least = number(bulk["least"])
     if least is None and not total:
         return tr(
-            "The held-out cells {units} are still too few to promise that at most {promised:.0%} of what is "
-            "accepted is wrong: look at each suggestion.",
+            (
+                "The held-out cells {units} are still too few to guarantee that at most "
+                "{promised:.0%} of accepted suggestions are wrong: review each suggestion."
+            ),
             units=units_text,
             promised=MAX_ERROR_RATE,
         )
     if least is None:
         return tr(
-            "Model {id} was wrong in {wrong} of {of} held-out suggestions {units}: that at most "
-            "{promised:.0%} are wrong cannot be promised. Look at each suggestion.",
+            (
+                "Model {id} was wrong in {wrong} of {of} held-out suggestions {units}, so there "
+                "is no guarantee that at most {promised:.0%} are wrong. Review each suggestion."
+            ),
             id=model.id,
             wrong=wrong,
             of=total,
@@ -213,7 +219,7 @@ def bulk_refusal(model: Model | None, probability: float) -> str:
         )
     if probability < least:
         return tr(
-            "That at most {promised:.0%} are wrong can be promised from a probability of {least:.0%} on.",
+            "From a probability of {least:.0%} on, at most {promised:.0%} are wrong.",
             promised=MAX_ERROR_RATE,
             least=least,
         )
@@ -235,7 +241,7 @@ def class_refusal(model: Model | None, name: str | None, title: str) -> str:
     if may_be_accepted(right, total):
         return ""
     return tr(
-        "{title}: right in {right} of {of} held-out suggestions.",
+        "{title}: correct in {right} of {of} held-out suggestions.",
         title=title or name or tr("class missing"),
         right=right,
         of=total,

@@ -37,7 +37,7 @@ def folder_problem(place: Path, name: str) -> str:
     try:
         outer = project_around(folder)
     except OutputError:
-        return tr("The folder leads nowhere: choose another.")
+        return tr("The folder is a broken link: choose another.")
     if outer is not None:
         return tr("This folder lies inside the project {name}: choose one outside it.", name=outer.name)
     nearest = next((path for path in (folder, place, *place.parents) if path.exists()), None)
@@ -68,4 +68,4 @@ def images_problem(images: Path | None) -> str:
 
 def _not_whole() -> str:
     """Explain that a path is relative: nobody at a window knows in which folder the program runs."""
-    return tr("Give the whole path of the folder, from the root.")
+    return tr("Enter the full path of the folder.")

@@ -78,9 +78,11 @@ class OpenProject:
     def why_no_edits(self) -> str:
         """Why nothing can be changed in the open project; empty if it can."""
         if self.unsaved.why:
-            return tr("Nothing is being saved: the project's folder is gone. Work goes on once it is back.")
+            return tr(
+                "Nothing is being saved: the project's folder is missing. You can continue once it is back."
+            )
         if self.project is not None and self.project.read_only:
-            return tr("The project is open for reading only: nothing can be changed.")
+            return tr("The project is open read-only: nothing can be changed.")
         return ""
 
     # ------------------------------------------------------------------ the schema and what it asks of a cell

@@ -18,7 +18,7 @@ RULES = (
     ("", later("No patient is read from names")),
     (r"^([^_]+)_", later("Before the first _")),
     (r"^([^-]+)-", later("Before the first -")),
-    (r"([^/]+)/[^/]+$", later("Name of the folder")),
+    (r"([^/]+)/[^/]+$", later("Folder name")),
 )
 """Rules in words: a regular expression, and what it takes for the patient."""
 

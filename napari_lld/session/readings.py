@@ -83,14 +83,14 @@ class Readings:
             return None
         if reading.annotator == project.annotator:
             self.use(reading.id)
-            self._opened.tell("info", tr("The reading {name} begins empty.", name=reading.name))
+            self._opened.tell("info", tr("The reading {name} is still empty.", name=reading.name))
         else:
             self.read()
             self.changed.emit()
             self._opened.tell(
                 "info",
                 tr(
-                    "The reading {name} is ready: it is opened when {reader} annotates.",
+                    "The reading {name} is ready: it opens when {reader} annotates.",
                     name=reading.name,
                     reader=reading.annotator,
                 ),

@@ -83,7 +83,7 @@ class RegionProposal:
             return
         if self._marks.blind:
             self._opened.tell(
-                "hint", tr("A blind reading gets no proposal before a region of the field is finished.")
+                "hint", tr("A blind reading gets no proposals until a region of the field is finished.")
             )
             return
         if self._current is None or not self._proposals:
@@ -92,7 +92,7 @@ class RegionProposal:
             self._proposals = proposals or ()
             self._proposal_at = -1
         if not self._proposals:
-            self._opened.tell("hint", tr("Nothing to propose here: the field is known already."))
+            self._opened.tell("hint", tr("Nothing to propose here: the field is already annotated."))
             return
         if self._current is not None and len(self._proposals) == 1:
             self._opened.tell("hint", tr("No other place to propose here."))

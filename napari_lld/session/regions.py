@@ -84,7 +84,7 @@ class Regions:
         region = self.to_finish()
         if region is None:
             self._opened.tell(
-                "hint", tr("Choose a draft region first: click on its edge, or draw one ([tool.draft]).")
+                "hint", tr("Select a draft region first: click on its edge, or draw one ([tool.draft]).")
             )
             return False
         return self._set_state(region, RegionState.FINISHED, tr("Region finished."))
@@ -92,7 +92,7 @@ class Regions:
     def reopen(self) -> bool:
         """Make the current region a draft again: it promises nothing any more."""
         if self._selection.region is None:
-            self._opened.tell("hint", tr("Choose a region first: click on its edge."))
+            self._opened.tell("hint", tr("Select a region first: click on its edge."))
             return False
         return self._set_state(self._selection.region, RegionState.DRAFT, tr("The region is a draft again."))
 
@@ -109,7 +109,7 @@ class Regions:
         project, field_id, region = self._opened.project, self._fields.current_id, self._selection.region
         if project is None or field_id is None or region is None:
             self._opened.tell(
-                "hint", tr("Choose a region first: draw one ([tool.region]), or click on its edge.")
+                "hint", tr("Select a region first: draw one ([tool.region]), or click on its edge.")
             )
             return None
         new_field_id = self._opened.attempt(lambda: project.fields.add_area(field_id, region.shape.bounds))
@@ -117,7 +117,7 @@ class Regions:
             self._opened.done(project.refresh)
             self._fields.show(new_field_id)
             self._opened.tell(
-                "info", tr("{name} is a field of its own now.", name=project.fields.get(new_field_id).name)
+                "info", tr("{name} is now a separate field.", name=project.fields.get(new_field_id).name)
             )
         return new_field_id
 
@@ -154,7 +154,8 @@ class Regions:
         region = self._opened.attempt(lambda: project.regions.add_whole_field(field_id))
         if region is not None:
             self._opened.tell(
-                "info", tr("The whole field counts as reviewed now: all outside its cells is background.")
+                "info",
+                tr("The whole field now counts as reviewed: everything outside its cells is background."),
             )
         return region
 

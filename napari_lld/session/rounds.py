@@ -102,7 +102,7 @@ class Rounds:
         planned = Planned(Why.ASKED, options)
         if self._state.busy:
             self.queue.append(planned)
-            self._opened.tell("hint", tr("Queued: it begins when what runs now has ended."))
+            self._opened.tell("hint", tr("Queued: it starts when the current task has ended."))
             self.changed.emit()
         else:
             self._start(planned)
@@ -144,8 +144,8 @@ class Rounds:
             return tr("Next: {title}.", title=self.queue[0].title)
         missing = max(interval - self.new_cells, 1)
         return trn(
-            "The next automatic round begins after {count} more cell in finished regions.",
-            "The next automatic round begins after {count} more cells in finished regions.",
+            "The next automatic round starts after {count} more cell in finished regions.",
+            "The next automatic round starts after {count} more cells in finished regions.",
             missing,
         )
 

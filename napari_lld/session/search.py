@@ -157,13 +157,13 @@ def _key_term(match: re.Match[str], schema: Schema) -> Passes:
     attribute = _attribute(key, schema) if known_key is None else None
     if known_key is None and attribute is None:
         problem = tr(
-            "“{word}” is not known to the search. There are: {words}. Put quotes around text to find.",
+            "The search does not know “{word}”. It knows: {words}. Put quotes around text to find.",
             word=key[:_NAMED],
             words=", ".join([*map(tr, _KEYS), *(a.title or a.name for a in schema.attributes)]),
         )
         raise QueryError(problem)
     if op not in (":", "=") and known_key != CERTAINTY:
-        problem = tr("Only “{key}” is compared with < and >.", key=tr(CERTAINTY))
+        problem = tr("Only “{key}” can be compared with < and >.", key=tr(CERTAINTY))
         raise QueryError(problem)
     parts = [quoted or plain for quoted, plain in _PART.findall(value) if (quoted or plain).strip()]
     if not parts:
@@ -219,7 +219,7 @@ def _attribute(key: str, schema: Schema) -> Attribute | None:
     matches = [a for a in schema.attributes if query and query in normalise(f"{a.name}\n{a.title}")]
     if len(matches) > 1:
         problem = tr(
-            "“{word}” may be several: {words}.",
+            "“{word}” is ambiguous: {words}.",
             word=key[:_NAMED],
             words=", ".join(attribute.title or attribute.name for attribute in matches),
         )
@@ -326,7 +326,7 @@ def _match_words(parts: Iterable[str], words: Mapping[str, Word], title: str) ->
             listed = [about.proposed for about in words.values()]
             more = ", …" if len(listed) > _LISTED else ""
             problem = tr(
-                "“{word}” is not known for “{key}”. There are: {words}.",
+                "“{word}” is not known for “{key}”. Known are: {words}.",
                 word=part[:_NAMED],
                 key=title,
                 words=", ".join(listed[:_LISTED]) + more,

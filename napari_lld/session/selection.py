@@ -125,7 +125,7 @@ class Selection:
         if selection == self._current:
             return True
         if selection is not None and not self._is_here(selection):
-            self._opened.tell("warning", tr("What you look for is not on this field."))
+            self._opened.tell("warning", tr("The cell or suggestion is not on this field."))
             return False
         self._current = selection
         # what is looked at does not change under the hand

@@ -165,7 +165,7 @@ class Session(OpenProject):
             self.tell("warning", tr("A training is running. Stop it before you open another project."))
             return False
         if self.unsaved.count:
-            self.tell("warning", tr("What you did last is not saved: bring the project's folder back first."))
+            self.tell("warning", tr("Your last change is not saved: bring the project's folder back first."))
             return False
         project = self.attempt(make)
         if project is None:
@@ -274,7 +274,7 @@ class Session(OpenProject):
         elif selection.kind == "ignore_area":
             self.done(lambda: project.ignore_areas.delete(selection.id))
         else:
-            self.tell("hint", tr("A suggestion is not deleted but rejected."))
+            self.tell("hint", tr("Suggestions are rejected, not deleted."))
 
     # ------------------------------------------------------------------ other writers
 
@@ -319,10 +319,10 @@ class Session(OpenProject):
             self.tell(
                 "warning",
                 trn(
-                    "An older state of the project came back: the last {count} edit is not in it. "
-                    "Look for a newer copy before you go on.",
-                    "An older state of the project came back: the last {count} edits are not in it. "
-                    "Look for a newer copy before you go on.",
+                    "An older state of the project has come back, without the last {count} "
+                    "edit. Look for a newer copy before you continue.",
+                    "An older state of the project has come back, without the last {count} "
+                    "edits. Look for a newer copy before you continue.",
                     missing,
                 ),
             )

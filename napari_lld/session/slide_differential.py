@@ -132,7 +132,9 @@ class SlideDifferential:
             trn("{count} artefact", "{count} artefacts", artefacts) if artefacts else "",
             tr("{count} without a class", count=self.counts.unclassified) if self.counts.unclassified else "",
         ]
-        return tr("In no percentage: {what}.", what=", ".join(filter(None, parts))) if any(parts) else ""
+        return (
+            tr("Not in the percentages: {what}.", what=", ".join(filter(None, parts))) if any(parts) else ""
+        )
 
     @property
     def area(self) -> str:
@@ -155,7 +157,7 @@ class SlideDifferential:
             share=self.read.share_read,
         )
         if self.read.exhausted and self.counts.counted < self.read.to:
-            text += " " + tr("The monolayer holds no more: all of it was searched.")
+            text += " " + tr("There are no more: the whole monolayer was searched.")
         return text
 
     @property
@@ -163,12 +165,12 @@ class SlideDifferential:
         """How many of those counted are predictions."""
         by = tr("model {id}", id=self.read.model) if self.read.model is not None else tr("the starter")
         if not self.unreviewed:
-            return tr("All that is counted was reviewed by a person.") if self.reviewed else ""
+            return tr("All counted cells were reviewed by a person.") if self.reviewed else ""
         if not self.reviewed:
-            return tr("All that is counted are predictions of {model} that nobody has reviewed.", model=by)
+            return tr("All counted cells are predictions of {model} that nobody has reviewed.", model=by)
         return trn(
-            "{count} of the {all} that are counted is a prediction of {model} that nobody has reviewed.",
-            "{count} of the {all} that are counted are predictions of {model} that nobody has reviewed.",
+            "{count} of the {all} counted cells is a prediction of {model} that nobody has reviewed.",
+            "{count} of the {all} counted cells are predictions of {model} that nobody has reviewed.",
             self.unreviewed,
             all=self.unreviewed + self.reviewed,
             model=by,

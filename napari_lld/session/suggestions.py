@@ -195,7 +195,7 @@ class Suggestions:
         if self.shown:
             self._selection.select("suggestion", self.shown[0].id)
         self._opened.tell(
-            "hint", tr("No suggestions were left on that field: this is the next one with pending ones.")
+            "hint", tr("That field has no suggestions left: this is the next one with pending suggestions.")
         )
         return True
 
@@ -239,7 +239,7 @@ class Suggestions:
 
     def ask_its_class(self) -> None:
         """Show a hint that the new cell has no class yet."""
-        self._opened.tell("hint", tr("Boxed without a class: name it, or go on with [suggestion.next]."))
+        self._opened.tell("hint", tr("Accepted without a class: set it, or continue with [suggestion.next]."))
 
     def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
         """Reject the current suggestion, and go to the next."""

@@ -107,8 +107,8 @@ class Training:
         """How many slides wait for a search with the active model; nothing where none does."""
         return (
             trn(
-                "{count} slide was not searched in full with this model: [slides.search] does.",
-                "{count} slides were not searched in full with this model: [slides.search] does.",
+                "{count} slide was not searched completely with this model: [slides.search] does this.",
+                "{count} slides were not searched completely with this model: [slides.search] does this.",
                 len(self.slides_left),
             )
             if self.slides_left

@@ -38,7 +38,7 @@ class Trainer(Protocol):
 
 _STAGES = {
     "connect": later("Connecting to the cluster"),
-    "send": later("Sending what is to be learned from"),
+    "send": later("Sending the training data"),
     "prepare": later("Preparing the fields"),
     "train": later("Training"),
     "evaluate": later("Measuring on held-out cells"),
@@ -183,7 +183,8 @@ class TrainingState:
                 )
             case "waiting":
                 self.message = tr(
-                    "{who}. This training waits for its end.", who=in_words([Reason.read(message.reason)])[0]
+                    "{who}. This training waits until that one ends.",
+                    who=in_words([Reason.read(message.reason)])[0],
                 )
             case "notice":
                 self.notices.append(f"{in_words([Reason.read(message.reason)])[0]}.")
@@ -204,7 +205,7 @@ class TrainingState:
                 why = in_words([Reason.read(message.reason)])[0] if message.reason else message.why
                 if not message.active:
                     self.message = tr(
-                        "Model {id} saved; it is not the active one: {why}", id=message.model_id, why=why
+                        "Model {id} saved, but not promoted: {why}", id=message.model_id, why=why
                     )
                 elif why:
                     self.message = tr("Model {id} saved. {why}", id=message.model_id, why=why)
@@ -235,7 +236,7 @@ class TrainingState:
                 )
                 return self._finish(message, " ".join(filter(None, parts)))
             case "cancelled":
-                kept = tr("Stopped. What was found is kept; the next search goes on from there.")
+                kept = tr("Stopped. The results are kept; the next search continues from there.")
                 return self._finish(message, kept if self._searched else tr("Stopped. Nothing was changed."))
             case "failed":
                 sentence = in_the_window(f"{message.cause} {message.cure}".strip())
@@ -270,4 +271,4 @@ def _trust(message: Any) -> str:
 def _left_out(message: Any) -> str:
     """Describe what a training has left out to keep its time; nothing if it did all."""
     what = in_words(Reason.read(reason) for reason in message.result.get("left_out", ()))
-    return tr("Time ran short: {what}.", what="; ".join(what)) if what else ""
+    return tr("Time ran out: {what}.", what="; ".join(what)) if what else ""

@@ -148,7 +148,7 @@ def make_sample_project(folder: Path, on_progress: OnProgress, *, annotator: str
     with Project.create(folder, "lld", annotator=annotator) as opened:
         opened.fields.add(sample.fields(), progress=on_progress)
         formats.read("coco", opened, sample.sparse(), images=sample.fields()[0].parent)
-    return tr("The sample is yours to play with: 18 fields, one annotated region each.")
+    return tr("Try the program on the sample: 18 fields, one annotated region each.")
 
 
 def count_for_export(

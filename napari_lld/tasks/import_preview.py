@@ -164,22 +164,22 @@ def comes_in(report: ImportReport) -> str:
             "{things}; {new}, {there}.",
             things=", ".join(things),
             new=trn("{count} new field", "{count} new fields", report.fields),
-            there=trn("{count} that is here already", "{count} that are here already", existing),
+            there=trn("{count} already here", "{count} already here", existing),
         )
     ]
     if report.filled:
         lines.append(
             trn(
-                "Missing values are filled in for {count} cell that is here.",
-                "Missing values are filled in for {count} cells that are here.",
+                "Missing values are filled in for {count} existing cell.",
+                "Missing values are filled in for {count} existing cells.",
                 report.filled,
             )
         )
     if report.conflicts:
         lines.append(
             trn(
-                "{count} cell differs from what is here: yours stays, see ☰ › Conflicts.",
-                "{count} cells differ from what is here: yours stay, see ☰ › Conflicts.",
+                "{count} cell conflicts with yours, which stays: see ☰ › Conflicts.",
+                "{count} cells conflict with yours, which stay: see ☰ › Conflicts.",
                 report.conflicts,
             )
         )

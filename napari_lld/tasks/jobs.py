@@ -58,7 +58,7 @@ class Jobs(QObject):
         `left` describes the state after a stop, if partial work is not kept.
         """
         if self.busy:
-            failed(tr("{title} is still under way.", title=self.title))
+            failed(tr("{title} is still running.", title=self.title))
             return False
         self.title, self.left, self.done, self.total = title, left, 0, 0
         self._stop = threading.Event()

@@ -69,7 +69,7 @@ class LatestTask(QObject):
         except LLDError as error:
             trouble = in_the_window(str(error))
         except Exception as error:
-            trouble = tr("Unexpected: {trouble}", trouble=f"{type(error).__name__}: {error}")
+            trouble = tr("Unexpected error: {trouble}", trouble=f"{type(error).__name__}: {error}")
         with suppress(RuntimeError):  # the window is gone
             self._ended.emit(number, result, trouble)
 

@@ -32,5 +32,5 @@ def comes_in(brought: Brought) -> str:
     if brought.readings:
         lines.append(tr("New readings: {names}", names=", ".join(brought.readings)))
     if brought.words:
-        lines.append(tr("The schema gets: {words}", words=", ".join(brought.words)))
+        lines.append(tr("Added to the schema: {words}", words=", ".join(brought.words)))
     return "\n".join(lines)

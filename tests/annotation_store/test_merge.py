@@ -118,7 +118,7 @@ def test_whatever_was_done_every_order_gives_the_same_project(
         with Project.open(target, annotator="Ada") as project:
             assert project.check() == []
             told = {(row.at.isoformat(), row.command) for row in project.history.rows(entity="cell")}
-            assert labels - told <= {one for one in labels if one[1] == "Bring projects together"}
+            assert labels - told <= {one for one in labels if one[1] == "Merge projects"}
     again = merge(target, list(copies.values()), annotator="Ada")
     assert all(one.nothing for one in again.brought)
     shutil.rmtree(place)

@@ -112,7 +112,7 @@ def test_train_passes_its_flags_on_and_prints_the_model_and_its_numbers(
         "40",
         "cell size",
         "31",
-        "The probabilities are not yet checked on your films: that begins at 50 held-out cells.",
+        "The probabilities are not yet checked on your films: this needs 50 held-out cells.",
     ):
         assert said in answer.out, said
     assert "nucleolus" not in answer.out, "what was not measured has no number"
@@ -419,13 +419,13 @@ def test_evaluate_shows_intervals_calibration_and_confusion(
     assert answer.code == 0
     for said in (
         "95% interval",
-        "50 resamples of the cells of 3 fields whose patients are not known",
+        "50 resamples of the cells of 3 fields whose patients are unknown",
         "calibration error (15 bins)",
         "class: truth",
         "cell size: truth",
         "not found",
         "no cell",
-        "Sets narrow hardly anything down for cell size (on average 1.9 of 2 values)",
+        "Sets narrow down hardly anything for cell size (on average 1.9 of 2 values)",
     ):
         assert said in answer.out, said
     rows = [line.split() for line in answer.out.splitlines()]

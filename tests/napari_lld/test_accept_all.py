@@ -71,4 +71,4 @@ def test_with_too_few_patients_the_window_says_that_nothing_can_be_promised(
     button = the_button(dock)
     assert not button.isEnabled()
     assert "of 3 patients" in button.toolTip()
-    assert "nothing can be promised" in button.toolTip()
+    assert "guarantee nothing" in button.toolTip()

@@ -154,7 +154,7 @@ def test_another_field_is_not_finished_by_an_answer_that_came_late(
     dock.desk.commands.run("region.whole")
     session.fields.next()
     qtbot.waitUntil(lambda: bool(told), timeout=20_000)
-    assert told[0].endswith("was not finished: another field was opened before the check ended.")
+    assert told[0].endswith("was not finished, because another field was opened before the check ended.")
     assert told[0].startswith("Whole field: ")
     assert not session.marks.regions
     session.fields.previous()

@@ -29,7 +29,7 @@ def test_a_training_says_how_far_it_is_and_what_is_lost(dock: AnnotateDock, smal
     desk = dock.desk
     desk.session.open(small_project, annotator="Ada")
     desk.session.training.state.begin("train")
-    assert what_would_end(desk)[0] == "Training: just begun."
+    assert what_would_end(desk)[0] == "Training: just started."
     desk.session.training.state.progress = TrainingProgress("train", 30, 100)
     desk.session.training.rounds.queue.append(SimpleNamespace(title="later"))  # type: ignore[arg-type]
     first, lost, waiting = what_would_end(desk)
@@ -42,7 +42,7 @@ def test_a_training_says_how_far_it_is_and_what_is_lost(dock: AnnotateDock, smal
     desk.session.training.state.end("")
 
 
-@pytest.mark.parametrize(("pressed", "closes"), [("Stop and close", True), ("Go on working", False)])
+@pytest.mark.parametrize(("pressed", "closes"), [("Stop and close", True), ("Keep working", False)])
 def test_the_answer_decides(
     pressed: str, closes: bool, dock: AnnotateDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,7 +62,7 @@ def test_the_answer_decides(
     window = QWidget()
     qtbot.addWidget(window)
     assert may_close(desk, window) is closes
-    assert shown == ["Exporting: is stopped. Nothing.\nAll that you annotated is saved."]
+    assert shown == ["Exporting will be stopped. Nothing.\nAll your annotations are saved."]
     go_on.set()
     qtbot.waitUntil(lambda: not desk.jobs.busy)
 
@@ -121,7 +121,7 @@ def test_closing_the_last_dock_asks_and_brings_it_back(
     desk.session.open(small_project, annotator="Ada")
     desk.session.training.state.begin("train")
     monkeypatch.setattr(desk, "show_again", lambda one: put_into(host, one))
-    answers[:] = ["Go on working"]
+    answers[:] = ["Keep working"]
     dock.setParent(None)  # as the × of napari's dock does
     QApplication.processEvents()
     assert not answers
@@ -144,7 +144,7 @@ def test_every_way_to_close_the_window_asks_our_question_once(host: HostWindow, 
         "title bar": lambda: QApplication.sendEvent(host, QCloseEvent()),
     }
     for name, way in ways.items():
-        answers[:] = ["Go on working"]
+        answers[:] = ["Keep working"]
         way()
         QApplication.processEvents()
         assert not answers, name

@@ -200,7 +200,7 @@ def test_the_user_says_that_fields_overlap_by_pixels_or_by_one_cell_and_takes_it
     assert commands.run("overlap.find")
     qtbot.waitUntil(lambda: not dock.desk.jobs.busy, timeout=30_000)
     assert counted() == 1
-    assert "1 cell stands in both and counts once." in told[-1]
+    assert "1 cell is in both and counts once." in told[-1]
     session.history.undo()
     assert counted() == 2
     session.selection.select("cell", session.marks.cells[0].id)

@@ -72,7 +72,7 @@ def test_a_place_that_cannot_be_is_said_at_once(dialog: ExportDialog, tmp_path: 
     (tmp_path / "full" / "file").touch()
     dialog.place.setText(str(tmp_path / "full"))
     assert not dialog.ok.isEnabled()
-    assert "holds something" in dialog.loses.text()
+    assert "not empty" in dialog.loses.text()
     dialog.place.setText(str(tmp_path / "nowhere" / "crops"))
     assert not dialog.ok.isEnabled()
 
@@ -101,7 +101,7 @@ def test_what_becomes_of_unknown_area_is_chosen_before_the_export(
     assert dialog.answer().options.options == {}
     dialog._survey = dataclasses.replace(survey, annotated=20, covered=3)
     choose(dialog, "coco")
-    assert "Other programs will take the unmarked area of 17 fields for background." in dialog.loses.text()
+    assert "Other programs will treat the unmarked area of 17 fields as background." in dialog.loses.text()
     choose(dialog, "coco", suggestions=True)
     assert "unmarked" not in dialog.loses.text()
     choose(dialog, "geojson")
@@ -119,7 +119,7 @@ def test_what_becomes_of_unknown_area_is_chosen_before_the_export(
     fields = dialog.format_options.controls["fields"].native
     assert isinstance(fields, QComboBox)
     assert fields.currentData() == "annotated", "the export says what is unknown"
-    assert "Other programs will take the unmarked area of 17 fields for background." in dialog.loses.text()
+    assert "Other programs will treat the unmarked area of 17 fields as background." in dialog.loses.text()
     fields.setCurrentIndex(fields.findData("covered"))
     assert "17 fields are left out" in dialog.loses.text()
     dialog._survey = dataclasses.replace(survey, annotated=20, covered=0)

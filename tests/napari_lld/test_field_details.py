@@ -54,7 +54,7 @@ def test_the_dialog_changes_only_what_was_written(six: Path, qtbot: QtBot) -> No
     dialog = FieldDetailsDialog(chosen, chosen)
     qtbot.addWidget(dialog)
     lines = dialog.lines
-    assert (lines["patient"].text(), lines["patient"].placeholderText()) == ("", "several, kept as they are")
+    assert (lines["patient"].text(), lines["patient"].placeholderText()) == ("", "several, left unchanged")
     assert lines["slide"].text() == "s"
     assert dialog.answer() == {}
     qtbot.keyClicks(lines["pixel_size_um"], "a")
@@ -120,7 +120,7 @@ def test_fields_chosen_in_the_list_are_described_and_undone_together(
     assert (session.fields.current_id, list(session.fields.chosen)) == (3, [])
     click(4, Qt.KeyboardModifier.ShiftModifier)
     assert (session.fields.current_id, list(session.fields.chosen)) == (3, [3, 4, 5])
-    assert dock._fields._title.text() == "3 of 6 chosen"
+    assert dock._fields._title.text() == "3 of 6 selected"
     session.fields.next()  # turning over keeps them
     assert list(session.fields.chosen) == [3, 4, 5]
     asked: list[list[int]] = []

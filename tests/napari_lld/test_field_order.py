@@ -110,7 +110,7 @@ def test_a_list_without_fields_says_so(session: Session) -> None:
     session.notice.connect(lambda _level, sentence: told.append(sentence))
     session.fields.filter = FieldFilter(text="nothing like it")
     session.fields.next()
-    assert told == ["No field passes the filter of the list."]
+    assert told == ["No field matches the filter of the list."]
     assert session.fields.current_id == 1
 
 
@@ -145,7 +145,7 @@ def test_the_rank_is_taken_when_it_is_asked_for(session: Session, five: Path) ->
     told: list[str] = []
     session.notice.connect(lambda _level, sentence: told.append(sentence))
     session.fields.order = FieldOrder.RANK
-    assert told == ["Nothing was worked out yet: that comes with the first training."]
+    assert told == ["Nothing is ranked yet: this comes with the first training."]
     assert session.project is not None
     rank(session.project, [3, 5, 1])
     assert told[-1].startswith("The fields have been ranked again")

@@ -99,7 +99,7 @@ def test_without_an_edit_it_is_noticed_too_and_an_older_state_is_told(boxed: Pat
     shutil.copytree(tmp_path / "older", boxed)
     assert session.try_to_save()
     assert told[-1][0] == "warning"
-    assert "the last 1 edit is not in it" in told[-1][1]
+    assert "without the last 1 edit" in told[-1][1]
     assert len(session.marks.cells) == 1
     session.close()
 
@@ -126,7 +126,7 @@ def test_the_dock_says_so_until_it_is_back(dock: AnnotateDock, boxed: Path, qtbo
     run("tool.box")  # by key: the reason, and nothing else
     assert session.tool is Tool.SELECT
     assert "Nothing is being saved" in dock._foot.line.text()
-    assert "closing loses it" in what_would_end(dock.desk)[0]
+    assert "it is lost" in what_would_end(dock.desk)[0]
     again.click()
     assert not bar.isHidden()
     back(boxed)
@@ -146,7 +146,7 @@ def test_what_needs_the_folder_says_that_it_is_gone(dock: AnnotateDock, boxed: P
         told.clear()
         run(command)
         assert told == [("hint", session.why_no_edits)], command
-        assert "folder is gone" in told[0][1]
+        assert "folder is missing" in told[0][1]
         assert not dock.desk.commands[command].when(session)
         assert session.why_no_edits in dock.desk.commands.tooltip(command)
         session.unsaved.take()
@@ -167,16 +167,16 @@ def test_a_project_that_cannot_be_written_is_opened_for_reading(
     assert session.project is not None
     assert session.project.read_only
     qtbot.waitUntil(lambda: not dock._saving.isHidden())
-    assert dock._saving.title.text().startswith("For reading only")
+    assert dock._saving.title.text().startswith("Read-only")
     assert not dock.findChild(QAbstractButton, "lld_training.start").isEnabled()
     session.selection.select("cell", 1)
     for command in ("class.Monocyte", "tool.region", "training.suggest", "fields.add", "field.skip"):
         run(command)
-        assert "reading only" in dock._foot.line.text(), command
+        assert "read-only" in dock._foot.line.text(), command
         session.tell("hint", "")
     session.labels.move_box((0, 0, 5, 5))  # as the mouse does
     session.regions.add(Shape.rectangle(0, 0, 9, 9))
-    assert "reading only" in dock._foot.line.text()
+    assert "read-only" in dock._foot.line.text()
     assert session.marks.cells[0].box == BOX
     dock.desk.projects.close()
     assert dock._saving.isHidden()
@@ -200,5 +200,5 @@ def test_while_something_is_at_work_it_is_said_before_files_are_chosen(
     commands = ("fields.add", "project.new", "field.details", "project.patients", "project.report")
     for command in commands:
         desk.commands.run(command)
-    assert told == ["Exporting is still under way."] * len(commands)
+    assert told == ["Exporting is still running."] * len(commands)
     monkeypatch.undo()

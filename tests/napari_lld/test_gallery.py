@@ -108,7 +108,7 @@ def test_it_opens_with_a_key_and_sorts_and_filters(
     heard: list[str] = []
     window.session.notice.connect(lambda _level, sentence: heard.append(sentence))
     pick(window, "order", GalleryOrder.DISAGREEMENT)
-    assert heard == ["No label here differs from what a model predicted."]
+    assert heard == ["No label here differs from its prediction."]
     pick(window, "show", Show.EVERYTHING)
     pick(window, "order", GalleryOrder.DISAGREEMENT)
     assert len(heard) == 1, "here one does"
@@ -197,7 +197,7 @@ def test_suggestions_are_accepted_and_rejected_with_a_reason(
     choose(window, 0)
     told = listen(dock.desk.session)
     qtbot.keyClick(window.grid, Qt.Key.Key_X)
-    assert told == ["None of the selected crops is a waiting suggestion."]
+    assert told == ["None of the selected crops is a pending suggestion."]
 
 
 def test_nothing_is_accepted_that_was_never_on_the_screen(
@@ -216,7 +216,7 @@ def test_nothing_is_accepted_that_was_never_on_the_screen(
     window.commands.run("suggestion.accept")
     assert dock.desk.session.project is not None
     assert len(dock.desk.session.project.cells.all()) == seen
-    assert f"{300 - seen} that were not on the screen are left: The bundled starter has not" in told[-1]
+    assert f"{300 - seen} that were not on the screen are skipped: The bundled starter has not" in told[-1]
 
 
 def test_what_is_listed_and_its_order_are_chosen_by_keys_too(

@@ -138,9 +138,12 @@ def test_what_was_accepted_while_it_was_computed_keeps_its_place(
             Failed(cause="The model's file is damaged.", cure="Use another."),
             "The model's file is damaged. Use",
         ),
-        (Done(task="likeness", result={"keys": [], "likeness": []}), "No cell is comparable with this one."),
-        (Done(task="likeness", result={"keys": "nonsense"}), "Unexpected: "),
-        (Done(task="likeness", result={}), "Unexpected: KeyError"),
+        (
+            Done(task="likeness", result={"keys": [], "likeness": []}),
+            ("No cell can be compared with this one."),
+        ),
+        (Done(task="likeness", result={"keys": "nonsense"}), "Unexpected error: "),
+        (Done(task="likeness", result={}), "Unexpected error: KeyError"),
     ],
 )
 def test_what_fails_is_one_sentence_and_the_list_stays(
@@ -159,7 +162,7 @@ def test_what_fails_is_one_sentence_and_the_list_stays(
 def test_without_a_process_it_says_so(gallery: Gallery, session: Session) -> None:
     session.assistant.process = None
     gallery.sort_by(GalleryOrder.CLUSTERS)
-    assert gallery.likeness.trouble == "This window has no process that compares cells."
+    assert gallery.likeness.trouble == "This window has no process to compare cells."
     assert len(gallery.shown) == 6
 
 
@@ -298,7 +301,7 @@ def test_a_group_is_chosen_by_one_key_or_click_and_labelled_by_one_more(
     assert asked(window).asked[-1][0].what == "clusters"
     qtbot.waitUntil(lambda: window.likeness.sentence.text().startswith("Comparing cells"))
     asked(window).heard(Progress(stage="look", done=2, total=4))
-    qtbot.waitUntil(lambda: window.likeness.sentence.text().startswith("Looking at the cells: 2 of 4"))
+    qtbot.waitUntil(lambda: window.likeness.sentence.text().startswith("Computing embeddings: 2 of 4"))
     cell = next(key for key in known if key[0] == "cell")
     others = [key for key in known if key != cell]
     asked(window).answer(
@@ -308,7 +311,7 @@ def test_a_group_is_chosen_by_one_key_or_click_and_labelled_by_one_more(
         ]
     )
     settle(window, qtbot)
-    assert window.likeness.sentence.text().startswith("2 groups. N or a click chooses")
+    assert window.likeness.sentence.text().startswith("2 groups. N or a click selects")
     least = window.minimumSizeHint()
     assert least.width() <= 853, "it fits a small screen, 1280 × 720 at 150%"
     assert least.height() <= 480
@@ -383,7 +386,7 @@ def test_cells_like_the_current_one_are_shown_from_the_main_window_and_from_the_
     asked(window).answer(keys=ordered, likeness=[1.0, 0.9, 0.8, 0.7])
     settle(window, qtbot)
     assert keys(window.gallery) == ordered
-    assert window.likeness.sentence.text().startswith("The cells most like this one (Basophil, ")
+    assert window.likeness.sentence.text().startswith("The cells most similar to this one (Basophil, ")
     model = window.grid.model_
     assert [model.aside(item) for item in window.gallery.shown] == ["≈ 100%", "≈ 90%", "≈ 80%", "≈ 70%"]
     choose(window, 2)

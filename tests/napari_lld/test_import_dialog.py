@@ -74,9 +74,7 @@ def test_it_says_what_comes_in_before_anything_does(
     dialog.path.setText(str(file))
     settled(qtbot, dialog)
     assert dialog.form.currentData() == "coco"
-    assert dialog.holds.text().startswith(
-        "4 cells, 0 finished regions; 0 new fields, 2 that are here already"
-    )
+    assert dialog.holds.text().startswith("4 cells, 0 finished regions; 0 new fields, 2 already here")
     assert "'Dragon cell' is not in the schema" in dialog.left_out.text()
     assert not dialog.ok.isEnabled(), "a file that does not fit is refused"
     dialog.skip.setChecked(True)

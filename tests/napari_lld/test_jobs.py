@@ -54,7 +54,7 @@ def test_work_that_is_stopped_says_so_and_makes_room(qtbot: QtBot) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "says"), [(LLDError(""), ""), (KeyError("x"), "Unexpected: KeyError: 'x'")]
+    ("error", "says"), [(LLDError(""), ""), (KeyError("x"), "Unexpected error: KeyError: 'x'")]
 )
 def test_what_fails_beside_the_window_is_told_and_makes_room(
     qtbot: QtBot, error: Exception, says: str

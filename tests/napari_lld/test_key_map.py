@@ -168,7 +168,8 @@ def test_a_key_of_napari_is_given_and_told(dock: AnnotateDock, qtbot: QtBot) -> 
     editor.choose("view.cell")
     editor.give_key("Ctrl+R")
     assert (
-        editor.message == "Ctrl+R is also napari's (reset view): on the field and in the dock it is ours now."
+        editor.message == "Ctrl+R also belongs to napari (reset view): "
+        "on the field and in the dock, it now runs this command."
     )
     assert dock.desk.commands["view.cell"].keys == ("Ctrl+R",)
 
@@ -193,6 +194,6 @@ def test_sentences_name_the_keys_there_are(desk: Desk) -> None:
     desk.hinted.connect(told.append)
     desk.commands.key_map = KeyMap(RIGHT, {"tool.box": ("F8",), "tool.region": ()})
     desk.session.labels.set_comment("x")
-    assert told == ["Choose a cell first: click on one, or draw a box (F8)."]
+    assert told == ["Select a cell first: click on one, or draw a box (F8)."]
     spelled = desk.commands.spelled("[tool.region] or [no.command] or [1] · a_file.png")
     assert spelled == "“Region” or [no.command] or [1] · a_file.png"

@@ -185,7 +185,7 @@ def test_without_a_layer_to_take_from_a_sentence_says_what_to_choose(desk: Any) 
     told: list[str] = []
     desk.hinted.connect(told.append)
     desk.commands.run("layers.take")
-    assert told[-1].startswith("Choose a layer of Shapes, Points or Labels")
+    assert told[-1].startswith("Select a layer of Shapes, Points or Labels")
     stack = desk.viewer.add_points(np.zeros((2, 4)), name="four")
     assert "choose a layer" in _take(desk, stack)
 

@@ -194,7 +194,7 @@ def test_a_box_where_the_model_sees_nothing_is_kept_or_deleted(folder: Path) -> 
     session.history.undo()
     assert nothing in session.label_errors.items
     session.label_errors.show(elsewhere)
-    assert session.label_errors.model_would == "Take its box"
+    assert session.label_errors.model_would == "Use its box"
     session.review.accept()
     assert session.marks.cells[0].box == (30, 30, 20, 20)
     assert elsewhere not in session.label_errors.items
@@ -236,7 +236,7 @@ def test_without_a_model_and_without_contradictions_it_is_said_why_there_is_noth
         project.embeddings.save("starter", {1: Embedding(VECTOR, ())})
         ranking.update(project)
     session.refresh()  # there was nothing to shuffle: the new look is taken at once
-    assert session.label_errors.state == "The model contradicts no label."
+    assert session.label_errors.state == "The model agrees with all labels."
     session.close()
 
 

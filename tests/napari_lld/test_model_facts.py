@@ -42,7 +42,7 @@ def model(held_out: Any = None, *, active: bool = True, **card: Any) -> Model:
 def test_a_measured_model_shows_its_held_out_numbers() -> None:
     assert model_title(model(HELD_OUT)) == "Model 3 · active · AP50 0.91"
     assert model_numbers(model(HELD_OUT)) == (
-        "On 41 held-out cells: found AP50 0.91, class F1 0.70, precision 90%, recall 88%."
+        "On 41 held-out cells: box AP50 0.91, class F1 0.70, precision 90%, recall 88%."
     )
 
 
@@ -81,7 +81,7 @@ def test_many_are_accepted_at_once_only_where_it_can_be_promised() -> None:
     assert "70%" in bulk_refusal(measured(), 0.69)
     assert "of 4 patients" in bulk_refusal(measured(least=None, units=4), 0.9)
     assert "of 4 fields whose" in bulk_refusal(measured(least=None, units=4, of_fields=4), 0.9)
-    assert "too few to promise" in bulk_refusal(measured(least=None, of=0, wrong=0), 0.9)
+    assert "too few to guarantee" in bulk_refusal(measured(least=None, of=0, wrong=0), 0.9)
     assert "30 of 300" in bulk_refusal(measured(least=None, wrong=30), 0.9)
 
 
@@ -103,7 +103,7 @@ def test_a_card_whose_counts_cannot_be_read_earns_nothing(bulk: Any) -> None:
 def test_a_model_that_could_not_be_compared_says_so_in_the_users_language() -> None:
     metrics = {"held_out": HELD_OUT, "difference": compare([], []).stored()}
     unsure = Model(3, "starter", datetime.now(UTC), True, {"metrics": metrics})
-    assert "It could not be compared with the model before" in about(unsure)
+    assert "It could not be compared with the previous model" in about(unsure)
     assert about(unsure).endswith(model_numbers(unsure))
     metrics["caution"] = "Two patients are gone."
     assert about(unsure).endswith("Two patients are gone.")
@@ -120,13 +120,13 @@ def test_a_comparison_that_cannot_be_read_says_nothing(told: Any) -> None:
     assert comparison(odd) == ""
 
 
-@pytest.mark.parametrize(("active", "start"), [(True, "Model 3 saved."), (False, "Model 3 saved; it is not")])
+@pytest.mark.parametrize(("active", "start"), [(True, "Model 3 saved."), (False, "Model 3 saved, but not")])
 def test_the_end_of_a_training_tells_how_its_model_compares(active: bool, start: str) -> None:
     told = compare([], [])
     training = TrainingState()
     training.begin("train")
     training.receive(Saved(model_id=3, active=active, why=f"{told.reason}.", reason=told.stored()["told"]))
     assert training.message.startswith(start)
-    assert "could not be compared with the model before" in training.message
+    assert "could not be compared with the previous model" in training.message
     training.receive(Saved(model_id=4, active=True))
     assert training.message == "Model 4 saved"

@@ -102,7 +102,7 @@ def test_a_known_field_proposes_nothing_and_says_so(session: Session) -> None:
     session.regions.add_whole_field()
     session.region_proposal.propose()
     assert session.region_proposal.current is None
-    assert told[-1] == "Nothing to propose here: the field is known already."
+    assert told[-1] == "Nothing to propose here: the field is already annotated."
 
 
 def test_a_blind_reading_gets_no_proposal(session: Session) -> None:

@@ -148,13 +148,13 @@ def test_accept_all_takes_the_classes_that_were_earned_and_says_which(
     button = dock.findChild(QToolButton, "lld_suggestion.accept_all")
     assert button is not None
     assert button.isEnabled()
-    assert "Takes: Neutrophil 2." in button.toolTip()
-    assert "Leaves: Monocyte 1. Monocyte: right in 17 of 20" in button.toolTip()
+    assert "Accepts: Neutrophil 2." in button.toolTip()
+    assert "Skips: Monocyte 1. Monocyte: correct in 17 of 20" in button.toolTip()
     told = listen(session)
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert [cell.cell_class for cell in session.marks.cells] == ["Neutrophil", "Neutrophil"]
     assert session.marks.pending == 1
-    assert "1 is left: Monocyte: right in 17 of 20" in told[-1]
+    assert "1 is skipped: Monocyte: correct in 17 of 20" in told[-1]
     session.history.undo()
     assert session.marks.pending == 3
 

@@ -110,7 +110,7 @@ def test_nothing_is_shown_without_a_cell_and_another_project_closes_it(panel: Re
     session = compared(panel)
     session.selection.select(None)
     assert panel.isVisible()
-    assert panel.waiting.text() == "Choose a cell."
+    assert panel.waiting.text() == "Select a cell."
     assert not panel.pictures
     session.close()
     assert panel.isHidden()

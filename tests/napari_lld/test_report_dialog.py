@@ -31,7 +31,7 @@ def test_names_are_left_out_unless_somebody_ticks_them_and_then_it_warns(
     title.setText(" Ward 4 ")
     dialog.place.setText(str(tmp_path / "other"))
     assert dialog.answer() == ReportChoice(tmp_path / "other.html", ReportOptions(title="Ward 4", names=True))
-    assert "hand it on with care" in dialog.problem.text()
+    assert "share it with care" in dialog.problem.text()
 
 
 def test_a_place_that_cannot_be_is_told_before_it_is_tried(tmp_path: Path, qtbot: QtBot) -> None:

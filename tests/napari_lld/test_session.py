@@ -193,7 +193,7 @@ def test_a_broken_rule_is_a_notice_and_changes_nothing(session: Session, told: T
 def test_without_a_cell_a_value_key_says_so(session: Session, told: Told) -> None:
     session.labels.set_value_number(1)
     session.labels.set_class("Neutrophil")
-    assert all("Choose a cell" in sentence for _level, sentence in told.notices)
+    assert all("Select a cell" in sentence for _level, sentence in told.notices)
 
 
 def test_accept_goes_to_the_next_one(
@@ -380,7 +380,7 @@ def test_a_training_from_start_to_suggestions(
     short = ["{done} of {of} held-out fields were measured", {"done": 2, "of": 5}]
     result = {"left_out": [short], "unlike": ["other stain"]}
     training.receive(SimpleNamespace(type="done", task="train", model_id=1, metrics={}, result=result))
-    assert "Time ran short: 2 of 5 held-out fields were measured." in training.message
+    assert "Time ran out: 2 of 5 held-out fields were measured." in training.message
     assert "The film other stain looks unlike those that the model learned from" in training.message
     assert not training.busy
     assert told.last[0] == "info"
@@ -427,7 +427,7 @@ def test_a_field_or_mark_that_is_not_there_is_refused_and_the_current_one_stays(
     assert session.fields.current_id == first
     for kind in ("cell", "suggestion", "region", "ignore_area", "missed"):
         assert not session.selection.select(kind, 99999)
-        assert told.last == ("warning", "What you look for is not on this field.")
+        assert told.last == ("warning", "The cell or suggestion is not on this field.")
         assert session.selection.cell is not None
         assert session.selection.cell.id == cell
 

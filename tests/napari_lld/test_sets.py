@@ -114,7 +114,7 @@ def test_the_panel_says_what_was_not_checked(session: Session, dock: AnnotateDoc
 
 
 def test_what_was_not_checked_is_never_accepted_all_at_once(session: Session) -> None:
-    assert "1 is of a film that the model has not learned from" in session.bulk_accept.choice
+    assert "1 is from a film that the model has not learned from" in session.bulk_accept.choice
     assert len(session.bulk_accept.accept_all()) == 3
     assert [s.proposal for s in session.marks.waiting] == [UNCHECKED]
     assert "label" in session.bulk_accept.refusal
@@ -133,7 +133,7 @@ def test_the_gallery_leaves_it_though_it_was_on_the_screen(session: Session) -> 
     gallery.take(None, read_items(session.project, None))
     told = listen(session)
     gallery.accept(gallery.shown, seen={item.key for item in gallery.shown})
-    assert told[-1].startswith("3 suggestions accepted. 1 is of a film that the model has not learned from")
+    assert told[-1].startswith("3 suggestions accepted. 1 is from a film that the model has not learned from")
     assert [s.proposal for s in session.marks.waiting] == [UNCHECKED]
     gallery.detach()
 
@@ -148,7 +148,7 @@ def test_the_gallery_leaves_it_though_it_was_on_the_screen(session: Session) -> 
         ),
         (
             {"unchecked": [], "sets": None},
-            "The probabilities are not yet checked on your films: that begins at 50",
+            "The probabilities are not yet checked on your films: this needs 50",
         ),
         ({"unchecked": [], "sets": {"heads": {}}}, ""),
         ({}, ""),

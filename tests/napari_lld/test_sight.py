@@ -248,7 +248,7 @@ def test_a_ring_as_wide_as_a_red_cell_is_laid_by_a_click(desk: Desk) -> None:
     hints = told(desk)
     desk.commands.run("tool.ring")
     drag(desk, (50, 50))
-    assert hints == ["How large a pixel is here is not known: drag across a red cell from edge to edge."]
+    assert hints == ["The pixel size is unknown here: drag across a red cell from edge to edge."]
     assert session.display.ring is None
     session.display.set_pixel_size(0.25)
     drag(desk, (50, 50))
@@ -333,7 +333,7 @@ def test_projects_without_pixels_or_fields_are_no_trouble(tmp_path: Path, qapp: 
     desk = Desk(ViewerModel())
     assert desk.session.open(tmp_path / "empty.lld")
     for command in list(desk.commands):
-        if command.group == "See":
+        if command.group == "View":
             desk.commands.run(command.id)
     desk.session.display.look = PINKISH
     assert desk.session.display.alike() == []

@@ -147,7 +147,7 @@ def test_cells_of_a_slide_are_shown(
 def test_what_is_measured_is_told_in_words(desk: Desk, panel: DisplayPanel) -> None:
     sight = desk.session.display
     panel.refresh()
-    assert panel._pixel.text().startswith("The size of a pixel is not known")
+    assert panel._pixel.text().startswith("The pixel size is unknown")
     sight.set_pixel_size(0.25)
     panel.refresh()
     assert panel._pixel.text() == "A pixel is 0.250 µm."

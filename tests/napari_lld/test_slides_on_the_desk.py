@@ -124,7 +124,7 @@ def test_after_a_round_slides_wait_for_a_search_and_what_is_older_says_so(
         project.models.add(number, parent="starter", card={}, activate=True)
     session.training.state.receive(Saved(model_id=1, active=True))
     session.training.state.receive(Done(task="train", model_id=1, result={"active": True}))
-    assert "1 slide was not searched in full" in told[-1]
+    assert "1 slide was not searched completely" in told[-1]
     assert session.training.slides_left == [SLIDE]
     message = dock.findChild(QLabel, "lld_told")
     assert message is not None

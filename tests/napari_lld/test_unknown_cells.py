@@ -62,7 +62,7 @@ def test_fast_accept_ends_with_them_and_teach_me_begins_with_them_and_says_why(s
     session.suggestions.queue = Queue.TEACH
     assert proposals(session) == [UNKNOWN, DOUBT, SURE]
     session.review.next()
-    assert session.suggestions.lesson == "Unlike the cells it was taught"
+    assert session.suggestions.lesson == "Unlike its training cells"
 
 
 def test_on_the_field_they_have_a_mark_a_word_and_a_colour_of_their_own(
@@ -112,7 +112,7 @@ def test_the_panels_call_its_classes_candidates(session: Session, dock: Annotate
     session.selection.select("suggestion", next(s.id for s in session.marks.waiting if s.is_unknown))
     qtbot.wait(50)
     labels = [label.text() for label in dock.findChildren(QLabel)]
-    assert "Unknown · unlike anything that was taught" in labels
+    assert "Unknown · unlike all training cells" in labels
     assert (
         "White cell 95% · its class is unknown · only candidates: Monocyte 86%, Neutrophil 7%, Basophil 3%"
         in labels
@@ -143,7 +143,7 @@ def test_accept_takes_the_box_without_a_class_and_waits_for_its_name(session: Se
         None,
         {"cell_size": "large"},
     )
-    assert told[-1] == "Boxed without a class: name it, or go on with [suggestion.next]."
+    assert told[-1] == "Accepted without a class: set it, or continue with [suggestion.next]."
     session.labels.set_class("Myeloblast")
     assert [c.cell_class for c in session.marks.cells] == ["Myeloblast"]
     session.history.undo()
@@ -160,14 +160,11 @@ def test_a_class_key_names_it_at_once(session: Session) -> None:
 def test_all_at_once_leaves_them_and_says_how_many(session: Session) -> None:
     session.marks.threshold = 0.3
     assert session.bulk_accept.choice == (
-        "Takes: Monocyte 2.\n"
-        "Leaves: unknown 1. 1 is unlike anything that was taught: look at it and name its class."
+        "Accepts: Monocyte 2.\nSkips: unknown 1. 1 is unlike all training cells: review it and set its class."
     )
     assert len(session.bulk_accept.accept_all()) == 2
     assert proposals(session) == [UNKNOWN]
-    assert (
-        session.bulk_accept.refusal == "1 is unlike anything that was taught: look at it and name its class."
-    )
+    assert session.bulk_accept.refusal == "1 is unlike all training cells: review it and set its class."
     assert session.bulk_accept.accept_all() == []
 
 
@@ -191,18 +188,18 @@ def test_the_gallery_shows_filters_and_leaves_them(session: Session, dock: Annot
     assert gallery.shown[-1].unknown
     model = GalleryModel(gallery)
     assert (model.title(gallery.shown[-1]), model.aside(gallery.shown[-1])) == ("unknown", "M?")
-    assert "Unlike anything that was taught" in model.provenance(gallery.shown[-1])
+    assert "Unlike all training cells" in model.provenance(gallery.shown[-1])
     told: list[str] = []
     session.notice.connect(lambda _level, text: told.append(text))
     gallery.accept(gallery.shown, seen={item.key for item in gallery.shown})
     assert told[-1] == (
-        "2 suggestions accepted. 1 is unlike anything that was taught: look at it and name its class."
+        "2 suggestions accepted. 1 is unlike all training cells: review it and set its class."
     )
     gallery.show = Show.UNKNOWN
     gallery.take([session.fields.current_id], items(dock))
     (left,) = gallery.shown
     gallery.accept([left], seen={left.key})
-    assert told[-1] == "1 is unlike anything that was taught: look at it and name its class."
+    assert told[-1] == "1 is unlike all training cells: review it and set its class."
     gallery.set_class([left], "Myeloblast")
     assert "Myeloblast" in [c.cell_class for c in session.marks.cells]
     gallery.detach()

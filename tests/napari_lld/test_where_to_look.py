@@ -117,10 +117,10 @@ def test_a_suggestion_is_titled_after_who_made_it(
     def title() -> str:
         session.review.next()
         qtbot.wait(30)
-        labels = [label.text() for label in dock.findChildren(QLabel) if "Suggestion" in label.text()]
+        labels = [label.text() for label in dock.findChildren(QLabel) if "uggestion" in label.text()]
         return labels[0]
 
-    assert title() == "Suggestion from elsewhere · 81%"
+    assert title() == "Imported suggestion · 81%"
     with Project.open(small_project, annotator="model") as project:
         project.embeddings.save("starter", {1: Embedding(np.ones(4, np.float32))})
         waiting = [s.proposal for s in project.suggestions.find(1)]

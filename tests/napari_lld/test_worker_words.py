@@ -28,7 +28,7 @@ def test_the_window_says_whom_a_training_waits_for_until_it_starts() -> None:
     training.receive(WAITING)
     assert training.busy
     assert training.message.startswith("Anna has been training")
-    assert training.message.endswith("This training waits for its end.")
+    assert training.message.endswith("This training waits until that one ends.")
     training.receive(Started(task="train"))
     assert "Anna" not in training.message
 
@@ -43,7 +43,7 @@ def test_the_window_tells_notices_when_the_task_ends_and_of_that_task_only() -> 
         training.receive(Suggested(field_ids=[1, 2], count=3))
         training.receive(Done(task="predict"))
         assert training.message.count(SHOWN) == told
-        assert "waits for its end" not in training.message
+        assert "waits until that one ends" not in training.message
 
 
 def test_the_command_line_says_that_a_training_waits_only_where_it_waits(

@@ -53,13 +53,13 @@ def test_too_few_patients_are_not_judged_by(patients: int) -> None:
 
 def test_what_is_too_few_is_said_in_the_unit_that_was_counted() -> None:
     unknown = [replace(one, patient=field_unit(one.patient)) for one in results([np.ones(20, bool)] * 4)]
-    assert "are of 4 fields whose patients are not known, and 5 are needed" in str(
+    assert "are of 4 fields whose patients are unknown, and 5 are needed" in str(
         compare(unknown, unknown).reason
     )
     mixed = [*unknown[:3], *results([np.ones(20, bool)])]
     assert "are of 1 patient and of 3 fields whose" in str(compare(mixed, mixed).reason)
-    assert of_units(1, 1) == "of 1 field whose patient is not known"
-    assert of_units(2, None) == "of 2 patients (a field counts as one where no patient is known)"
+    assert of_units(1, 1) == "of 1 field whose patient is unknown"
+    assert of_units(2, None) == "of 2 patients (a field counts as one if the patient is unknown)"
 
 
 @pytest.mark.parametrize(("patients", "refused"), [(5, 45), (8, 65), (20, 95)])

@@ -38,15 +38,15 @@ def test_unknown_cells_head_the_queue_that_teaches_with_the_reason_and_end_the_o
     words = Words(LLD)
     teach = rank_cells(some, Queue.TEACH, words=words)
     assert [item.id for item in teach] == [3, 2, 1, 4]
-    assert teach[0].reasons == ("Unlike the cells it was taught",)
+    assert teach[0].reasons == ("Unlike its training cells",)
     accept = rank_cells(some, Queue.ACCEPT, words=words)
     assert [item.id for item in accept] == [1, 4, 2, 3]
-    assert accept[-1].reasons == ("Unlike the cells it was taught", "A cell at 90%"), "no class beside it"
+    assert accept[-1].reasons == ("Unlike its training cells", "A cell at 90%"), "no class beside it"
 
 
 def test_a_field_says_how_many_are_unlike_and_contends_over_none_of_them() -> None:
     unclear = replace(DOUBT, novelty=0.0)
-    assert Words().candidates([unclear, UNKNOWN, SURE])[1] == "2 are unlike the cells it was taught"
+    assert Words().candidates([unclear, UNKNOWN, SURE])[1] == "2 are unlike its training cells"
     assert "between" not in Words().candidates([unclear])[0]
     assert Words().candidates([SURE]) == ["1 likely cell"]
 

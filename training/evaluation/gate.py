@@ -81,8 +81,10 @@ def cannot_judge(reason: Reason, units: int = 0) -> Comparison:
 def too_few(units: Collection[str]) -> Comparison:
     """Return the result for too few patients to compare by."""
     reason = Reason(
-        "It could not be compared with the model before: the measured held-out cells are {units}, and "
-        "{needed} are needed",
+        (
+            "It could not be compared with the previous model: the measured held-out cells are "
+            "{units}, and {needed} are needed"
+        ),
         units=of_units(len(units), count_fields(units)),
         needed=MIN_UNITS,
     )
@@ -145,8 +147,10 @@ def compare(
             **values,
         ),
         "undecided": Reason(
-            "Cells {units} are too few to show whether it is worse than the model before: {difference}, with "
-            "{level:.0%} certainty between {low} and {high}",
+            (
+                "Cells {units} are too few to show whether it is worse than the previous model: "
+                "{difference}, with {level:.0%} certainty between {low} and {high}"
+            ),
             units=of_units(len(rows_of_unit), count_fields(rows_of_unit)),
             **values,
         ),

@@ -71,7 +71,7 @@ def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int]) -> Reaso
 def wide_reason(heads: Mapping[str, Mapping[str, Any]]) -> Reason:
     """List the classes and attributes whose sets contain nearly all values."""
     return Reason(
-        "Sets narrow hardly anything down for {names}: they hold nearly all values",
+        "Sets narrow down hardly anything for {names}: they contain nearly all values",
         names=_join(
             [
                 Reason(
@@ -98,7 +98,7 @@ def narrows_nothing(head: Mapping[str, Any]) -> bool:
 def not_measured_reason() -> Reason:
     """Explain that a model's probabilities have not been validated yet, and when they will be."""
     return Reason(
-        "The probabilities are not yet checked on your films: that begins at {needed} held-out cells",
+        "The probabilities are not yet checked on your films: this needs {needed} held-out cells",
         needed=MIN_MEASURED_CELLS,
     )
 

@@ -17,14 +17,14 @@ def of_units(units: int, fields: int | None) -> Reason:
     """
     if fields is None:
         return Reason(
-            "of {count} patient (a field counts as one where no patient is known)",
-            "of {count} patients (a field counts as one where no patient is known)",
+            "of {count} patient (a field counts as one if the patient is unknown)",
+            "of {count} patients (a field counts as one if the patient is unknown)",
             count=units,
         )
     known = Reason("of {count} patient", "of {count} patients", count=units - fields)
     unknown = Reason(
-        "of {count} field whose patient is not known",
-        "of {count} fields whose patients are not known",
+        "of {count} field whose patient is unknown",
+        "of {count} fields whose patients are unknown",
         count=fields,
     )
     if not fields:

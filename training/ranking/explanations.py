@@ -22,7 +22,7 @@ UNCERTAIN_FROM = 0.8
 """Minimum normalised entropy of an uncertain attribute."""
 
 
-UNKNOWN_CELL = Reason("Unlike the cells it was taught")
+UNKNOWN_CELL = Reason("Unlike its training cells")
 """Reason to label an unknown cell first."""
 
 RARE = 0.5
@@ -48,7 +48,7 @@ class Words:
     def candidates(self, proposals: Sequence[Proposal]) -> list[Reason]:
         """Describe the candidates of a field or region."""
         if not proposals:
-            return [Reason("No cell is suggested here: looking it over shows whether one was missed")]
+            return [Reason("No cell is suggested here: check whether one was missed")]
         likely = [proposal for proposal in proposals if proposal.confidence >= LIKELY]
         if likely:
             counted = Reason("{count} likely cell", "{count} likely cells", count=len(likely))
@@ -58,8 +58,8 @@ class Words:
         if unknown := sum(proposal.is_unknown for proposal in proposals):
             statements.append(
                 Reason(
-                    "{count} is unlike the cells it was taught",
-                    "{count} are unlike the cells it was taught",
+                    "{count} is unlike its training cells",
+                    "{count} are unlike its training cells",
                     count=unknown,
                 )
             )

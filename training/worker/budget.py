@@ -10,14 +10,14 @@ from training.reasons import Reason
 
 T = TypeVar("T")
 
-START = Reason("the start was tried on {done} of {of} fields")
+START = Reason("the initial model was tested on {done} of {of} fields")
 CELLS = Reason("{done} of {of} labelled cells were learned from")
 DETECTOR = Reason("the detector was not trained")
 PARENT = Reason("how much of the parent is kept was chosen on {done} of {of} fields")
 HELD_OUT = Reason("{done} of {of} held-out fields were measured")
 LEARNED = Reason("{done} of {of} training fields were measured")
 IN_USE = Reason("the model in use was measured on {done} of {of} held-out fields")
-CHECKED = Reason("{done} of {of} labelled cells were checked for mistakes")
+CHECKED = Reason("{done} of {of} labelled cells were checked for label errors")
 SUGGESTIONS = Reason("suggestions were updated on {done} of {of} fields, and the others keep theirs")
 """What a task does less of to keep its budget."""
 

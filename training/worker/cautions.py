@@ -89,7 +89,7 @@ def why_not_measured(cells: int, share: float, lost: int) -> str:
 
 def time_ran_short(left_out: Sequence[str]) -> str:
     """Describe what a training has left out to keep its time (`training.worker.budget`); empty if nothing."""
-    return f"Time ran short: {'; '.join(left_out)}." if left_out else ""
+    return f"Time ran out: {'; '.join(left_out)}." if left_out else ""
 
 
 def _of_lost(lost: int) -> str:

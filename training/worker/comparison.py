@@ -99,9 +99,9 @@ def compare_with_active(
     before = Lineage.of(project, active.id if active is not None else None)
     if not (lineage.known and before.known):
         reason = Reason(
-            "It could not be compared with the model before: one of them started from a file, or from a "
-            "model "
-            "that was deleted, and may have been trained on the held-out cells"
+            "It could not be compared with the previous model: one of them started from a "
+            "file, or from a model that was deleted, and may have been trained on the "
+            "held-out cells"
         )
         return cannot_judge(reason), []
     learnt = {k.patient for k in testing if before.saw(k.field, k.cells)}
@@ -109,15 +109,17 @@ def compare_with_active(
     units = len(units_of([new[i] for i in clean]))
     if learnt and units < MIN_UNITS:
         reason = Reason(
-            "It could not be compared with the model before, which has learnt from cells that "
-            "are held out now ({units})",
+            "It could not be compared with the previous model, which has learned from cells "
+            "that are now held out ({units})",
             units=of_units(len(learnt), count_fields(learnt)),
         )
         return cannot_judge(reason, units), []
     try:
         reference, _ = resolve(project, "active")
     except DamagedModelError:
-        reason = Reason("It could not be compared with the model before, whose files are missing or damaged")
+        reason = Reason(
+            "It could not be compared with the previous model, whose files are missing or damaged"
+        )
         return cannot_judge(reason), []
     raw = propose(reference.to(device), [testing[i] for i in clean])
     done = clean[: len(raw)]  # of the others there was no time for

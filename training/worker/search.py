@@ -497,10 +497,10 @@ class _Run:
 def search_notice(slide: Field, damaged: Sequence[Box]) -> Notice:
     """Return what to say of tiles that could not be read."""
     reason = Reason(
-        "{name}: {count} part of the slide could not be read and was passed over, at {places}. Copy the "
-        "file again; the search then goes on there.",
-        "{name}: {count} parts of the slide could not be read and were passed over, at {places}. Copy the "
-        "file again; the search then goes on there.",
+        "{name}: {count} part of the slide could not be read and was skipped, at {places}. "
+        "Copy the file again; the search then continues there.",
+        "{name}: {count} parts of the slide could not be read and were skipped, at {places}. "
+        "Copy the file again; the search then continues there.",
         name=slide.name,
         count=len(damaged),
         places=", ".join(f"({x:.0f}, {y:.0f})" for x, y, _, _ in damaged[:3]) + (" …" if damaged[3:] else ""),

@@ -238,7 +238,7 @@ def rank_again(project: Project, channel: Channel, *, keep: str | None = None) -
         raise
     except Exception as error:
         cause = str(error).rstrip(".")
-        reason = Reason("The order of the fields could not be worked out: {error}", error=cause)
+        reason = Reason("The order of the fields could not be computed: {error}", error=cause)
         channel.send(Notice(reason=reason.stored()))
 
 

@@ -44,7 +44,7 @@ _PREFIX = Option(
     "prefix",
     "/data/local-files/?d=",
     title="Before an image's name",
-    help="What stands before an image's name: where Label Studio finds it.",
+    help="Prefix of an image's name: where Label Studio finds it.",
 )
 WRITE_OPTIONS = (_PREFIX,)
 

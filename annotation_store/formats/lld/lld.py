@@ -66,7 +66,7 @@ _ORDER = Option(
     "patch_order",
     "",
     title="Order of the patch's four numbers",
-    help="The order of the patch's four numbers, where the file leaves it open.",
+    help="The order of the patch's four numbers, if the file leaves it open.",
     values={"": "As the file shows", "xyxy": "x0 y0 x1 y1", "xxyy": "x0 x1 y0 y1"},
 )
 READ_OPTIONS = (_ORDER,)
@@ -87,7 +87,7 @@ _COLUMNS = Option(
     title="Columns",
     help="How many columns the label text has.",
     values={
-        "auto": "12 where nothing is unknown, else 16",
+        "auto": "12 if nothing is unknown, else 16",
         "12": "12: as published",
         "16": "16: marks unknown area",
     },

@@ -53,7 +53,7 @@ _FIELDS = Option(
     "fields",
     "annotated",
     title="Fields",
-    help="What becomes of unmarked area, which YOLO takes for background.",
+    help="How unmarked area is written, which YOLO treats as background.",
     values={
         "annotated": "All annotated fields, the rest as background",
         "covered": "Only completely annotated fields",

@@ -94,7 +94,7 @@ def _outcome(report: Report) -> str:
         ("cells found (AP50)", first.unseen.ap50, last.unseen.ap50),
         ("class (mAP50)", first.unseen.map50, last.unseen.map50),
         ("attributes (macro-F1)", first.unseen.attribute_macro_f1, last.unseen.attribute_macro_f1),
-        ("suggestions right unchanged", first.judged.unchanged, last.judged.unchanged),
+        ("suggestions correct unchanged", first.judged.unchanged, last.judged.unchanged),
     ]
     changes: dict[str, list[str]] = {"Better": [], "Worse": [], "The same": []}
     for name, before, after in pairs:
@@ -104,7 +104,7 @@ def _outcome(report: Report) -> str:
         kind = "The same" if abs(change) < 0.01 else "Better" if change > 0 else "Worse"
         changes[kind].append(f"{name}, {before:.2f} to {after:.2f}")
     parts = [f"{kind}: {'; '.join(names)}." for kind, names in changes.items() if names]
-    return " ".join(parts) or "Nothing could be measured there."
+    return " ".join(parts) or "Nothing could be measured."
 
 
 def _flat(card: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -142,7 +142,7 @@ class KeyRouter(QObject):
 def _choose_a_cell(command: Command) -> str:
     """Return what to do before a command that cannot run now; may be empty."""
     if command.id.startswith(_NEEDS_CELL):
-        return tr("Choose a cell first: click on one, or draw a box ([tool.box]).")
+        return tr("Select a cell first: click on one, or draw a box ([tool.box]).")
     return ""
 
 

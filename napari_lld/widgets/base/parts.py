@@ -340,7 +340,7 @@ class ChoiceButton(QAbstractButton):
         if state != (self.isChecked(), *was):
             self.suggested, self.probability, self.untaught = suggested, probability, untaught
             self.candidate, self.among = candidate, bool(among)
-            tooltip = tr("The model was never taught this.") if untaught else among
+            tooltip = tr("The model was never trained on this.") if untaught else among
             if suggested and not checked and probability is not None and not candidate:
                 tooltip = "\n".join(filter(None, (tr("Suggested, {share:.0%}", share=probability), tooltip)))
             self.setAccessibleDescription(

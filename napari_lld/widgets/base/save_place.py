@@ -51,7 +51,7 @@ def problem_of(out: Path) -> str:
     """Explain why a place cannot be written, whatever is agreed to; "" where it can."""
     try:
         if project_around(out) is not None:
-            return tr("{name} lies inside a project: give another place.", name=out.name)
+            return tr("{name} is inside a project: choose another location.", name=out.name)
     except OutputError as error:
         return in_the_window(str(error))
     if out.absolute().parent.is_dir() and not os.access(out.absolute().parent, os.W_OK | os.X_OK):

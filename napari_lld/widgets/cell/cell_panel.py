@@ -243,7 +243,7 @@ class CellPanel(Part):
         if predicted is not None and self.session.label_errors.current is not None:
             return tr("Possible missed cell · {sure:.0%}", sure=predicted.probability)
         if predicted is not None and predicted.is_unknown:
-            return tr("Unknown · unlike anything that was taught")
+            return tr("Unknown · unlike all training cells")
         suggestion = self.session.selection.suggestion
         if suggestion is not None:
             sure = suggestion.probability
@@ -260,7 +260,7 @@ class CellPanel(Part):
                     return tr("Older: suggestion of the starter · {sure:.0%}", sure=sure)
                 return tr("Suggestion of the starter · {sure:.0%}", sure=sure)
             if suggestion.model_id is None:  # imported, or made by a program
-                return tr("Suggestion from elsewhere · {sure:.0%}", sure=sure)
+                return tr("Imported suggestion · {sure:.0%}", sure=sure)
             if older:
                 return tr("Older: suggestion of model {id} · {sure:.0%}", id=suggestion.model_id, sure=sure)
             return tr("Suggestion of model {id} · {sure:.0%}", id=suggestion.model_id, sure=sure)
@@ -268,13 +268,13 @@ class CellPanel(Part):
         if region is not None:
             draft = region.state is RegionState.DRAFT
             return (
-                tr("Draft region · promises nothing yet")
+                tr("Draft region · not finished yet")
                 if draft
                 else tr("Region · every white cell in it is boxed")
             )
         if self.session.selection.ignore_area is not None:
             return tr("Ignore area · unreadable")
-        return tr("No cell chosen")
+        return tr("No cell selected")
 
     def _fact_line(self, cell: Cell | None, predicted: Proposal | None) -> str:
         def key(command_id: str) -> str:
@@ -292,7 +292,7 @@ class CellPanel(Part):
                 return (
                     tr("{count} missing", count=missing)
                     + " · "
-                    + tr("{key} takes the next", key=key("suggestion.accept"))
+                    + tr("{key} sets the next", key=key("suggestion.accept"))
                 )
             if cell.cut:
                 parts.append(tr("cut"))

@@ -67,8 +67,8 @@ class DifferentialPanel(Part):
         self._target = QComboBox()
         self._target.setObjectName("lld_target")
         self._target.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self._target.setToolTip(tr("How many white cells are to be counted"))
-        self._target.setAccessibleName(tr("How many white cells are to be counted"))
+        self._target.setToolTip(tr("Number of white cells to count"))
+        self._target.setAccessibleName(tr("Number of white cells to count"))
         self._target.addItem(tr("No target"), 0)
         for target in _TARGETS:
             self._target.addItem(tr("To {target}", target=target), target)

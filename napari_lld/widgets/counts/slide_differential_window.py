@@ -49,7 +49,7 @@ class SlideDifferentialWindow(QDialog):
         self.target.setObjectName("lld_slide_target")
         self.target.setEditable(True)
         self.target.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self.target.setAccessibleName(tr("How many white cells are to be counted"))
+        self.target.setAccessibleName(tr("Number of white cells to count"))
         self.target.addItems([str(target) for target in TARGETS])
         self.target.setCurrentText(str(TARGETS[1]))
         self.count = QPushButton(tr("Count"))
@@ -57,8 +57,8 @@ class SlideDifferentialWindow(QDialog):
         self.count.setProperty("role", "primary")
         self.count.setToolTip(
             tr(
-                "Searches the monolayer in a random order that is spread over all of it, until so many are "
-                "there. What was read is not read again."
+                "Search the monolayer in a random order that is spread over all of it, until "
+                "this many are found. Nothing is read twice."
             )
         )
         self.stop = QPushButton(tr("Stop"))
@@ -92,7 +92,7 @@ class SlideDifferentialWindow(QDialog):
         self.review = QPushButton(tr("Review …"))
         self.review.setObjectName("lld_slide_review")
         self.review.setToolTip(
-            tr("Shows in the gallery what was counted and waits for review, class by class; counts follow.")
+            tr("Show the counted cells to review in the gallery, class by class; the counts are updated.")
         )
         self.copy = QPushButton(tr("Copy"))
         self.copy.setObjectName("lld_slide_copy")
@@ -132,7 +132,7 @@ class SlideDifferentialWindow(QDialog):
     def _ask(self) -> None:
         target = self.wanted
         if target is None:
-            self.message.setText(tr("Write how many white cells are to be counted, such as 200."))
+            self.message.setText(tr("Enter the number of white cells to count, such as 200."))
             self.target.setFocus()
         else:
             self.asked.emit(target)
@@ -165,7 +165,7 @@ class SlideDifferentialWindow(QDialog):
             self.show_message(self._progress(state))
         elif state.busy:
             self.show_message(
-                tr("Something else is at work: {what}.", what=state.progress.title or state.message)
+                tr("Another task is running: {what}.", what=state.progress.title or state.message)
             )
         else:
             self.show_message(forbidden or (state.message if own else ""))
@@ -198,8 +198,9 @@ class SlideDifferentialWindow(QDialog):
             self.apart.setText("")
             self.where.setText(
                 tr(
-                    "The model searches the monolayer until so many white cells are there; sparse and thick "
-                    "zones are not counted. It predicts: review what it counted."
+                    "The model searches the monolayer until this many white cells are found; "
+                    "sparse and thick zones are not counted. The results are predictions: "
+                    "review them."
                 )
             )
             return

@@ -28,7 +28,9 @@ class ClassMeaningDialog(QDialog):
         self.setWindowTitle(tr("Classes that the project lacks"))
         self.setMinimumWidth(440)
         layout = QVBoxLayout(self)
-        layout.addWidget(label(tr("The project does not know these classes. Take such cells as:"), wrap=True))
+        layout.addWidget(
+            label(tr("The project does not know these classes. Import such cells as:"), wrap=True)
+        )
         form = QFormLayout()
         words = shown(schema)
         titles = {item.name: item.title for item in class_like(words)}
@@ -49,7 +51,7 @@ class ClassMeaningDialog(QDialog):
         if len(unknown) > _ASKED:
             rest = tr("{count} more classes: no class yet.", count=len(unknown) - _ASKED)
             layout.addWidget(label(rest, "muted", wrap=True))
-        buttons, self.ok = confirm_buttons(self, tr("Take"))
+        buttons, self.ok = confirm_buttons(self, tr("Apply"))
         layout.addWidget(buttons)
 
     @property

@@ -25,7 +25,7 @@ def what_would_end(desk: DeskContext) -> list[str]:
                 share=progress.fraction,
             )
             if progress.fraction is not None
-            else tr("{stage}: just begun.", stage=progress.title or tr("Training"))
+            else tr("{stage}: just started.", stage=progress.title or tr("Training"))
         )
         losses.append(
             tr("Closing stops it: what this training has learnt so far is lost. Earlier models stay.")
@@ -43,15 +43,16 @@ def what_would_end(desk: DeskContext) -> list[str]:
     if desk.session.unsaved.count:
         losses.append(
             trn(
-                "The last change is not saved, since the project's folder is gone: closing loses it.",
-                "The last {count} changes are not saved, since the project's folder is gone: "
-                "closing loses them.",
+                "The last change is not saved because the project's folder is missing: if "
+                "you close, it is lost.",
+                "The last {count} changes are not saved because the project's folder is "
+                "missing: if you close, they are lost.",
                 desk.session.unsaved.count,
             )
         )
     if desk.jobs.busy:
-        left = desk.jobs.left or tr("What was done before stays.")
-        losses.append(tr("{title}: is stopped. {left}", title=desk.jobs.title, left=left))
+        left = desk.jobs.left or tr("Earlier results are kept.")
+        losses.append(tr("{title} will be stopped. {left}", title=desk.jobs.title, left=left))
     return losses
 
 
@@ -61,15 +62,15 @@ def may_close(desk: DeskContext, window: QWidget | None) -> bool:
     if not losses:
         return True
     box = QMessageBox(
-        QMessageBox.Icon.Question, "napari-lld", tr("Stop what is at work, and close?"), parent=window
+        QMessageBox.Icon.Question, "napari-lld", tr("Stop the running tasks, and close?"), parent=window
     )
     if desk.session.unsaved.count:
         box.setText(tr("Close without saving?"))
     else:
-        losses.append(tr("All that you annotated is saved."))
+        losses.append(tr("All your annotations are saved."))
     box.setInformativeText("\n".join(losses))
     close = box.addButton(tr("Stop and close"), QMessageBox.ButtonRole.DestructiveRole)
-    stay = box.addButton(tr("Go on working"), QMessageBox.ButtonRole.RejectRole)
+    stay = box.addButton(tr("Keep working"), QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(stay)
     box.setEscapeButton(stay)
     box.exec()

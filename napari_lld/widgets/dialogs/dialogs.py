@@ -68,7 +68,7 @@ class NewProjectDialog(QDialog):
         for title, name in SCHEMAS:
             self.schema.addItem(tr(title), name)
         self.annotator = QLineEdit(annotator)
-        self.annotator.setPlaceholderText(tr("your name, kept with every edit"))
+        self.annotator.setPlaceholderText(tr("your name, saved with every edit"))
         form.addRow(tr("Name"), self.name)
         form.addRow(tr("In the folder"), self._folder_row(self.place, tr("In the folder")))
         self.problem, self.images_problem = label(role="notice", wrap=True), label(role="notice", wrap=True)
@@ -201,9 +201,9 @@ def ask_images(parent: QWidget | None) -> list[Path]:
 
 def ask_anyway(title: str, doubts: Sequence[str], parent: QWidget | None) -> bool:
     """Ask whether an area shall be finished in spite of what was found."""
-    box = QMessageBox(QMessageBox.Icon.Warning, title, tr("Finish all the same?"), parent=parent)
+    box = QMessageBox(QMessageBox.Icon.Warning, title, tr("Finish anyway?"), parent=parent)
     text = "\n".join(f"• {doubt}" for doubt in doubts)
-    rest = tr("All that is not boxed in it will count as background.")
+    rest = tr("Everything without a box in it will count as background.")
     box.setInformativeText(f"{text}\n\n{rest}")
     finish = box.addButton(tr("Finish"), QMessageBox.ButtonRole.AcceptRole)
     back = box.addButton(tr("Go back and check"), QMessageBox.ButtonRole.RejectRole)
@@ -217,10 +217,10 @@ def ask_for_reading(why: str, parent: QWidget | None) -> bool:
     """Ask whether to open a project for reading only."""
     box = QMessageBox(parent)
     box.setWindowTitle(tr("Open a project"))
-    box.setText(tr("This project cannot be written. Open it for reading only?"))
-    box.setInformativeText(tr("You can look at it and export it; nothing can be changed."))
+    box.setText(tr("You cannot write to this project. Open it read-only?"))
+    box.setInformativeText(tr("You can view and export it, but not change it."))
     box.setDetailedText(why)
-    read = box.addButton(tr("Open for reading only"), QMessageBox.ButtonRole.AcceptRole)
+    read = box.addButton(tr("Open read-only"), QMessageBox.ButtonRole.AcceptRole)
     box.addButton(QMessageBox.StandardButton.Cancel)
     box.setDefaultButton(read)
     box.exec()
@@ -230,7 +230,7 @@ def ask_for_reading(why: str, parent: QWidget | None) -> bool:
 def ask_annotator(name: str, parent: QWidget | None) -> str | None:
     """Ask who annotates."""
     answer, accepted = QInputDialog.getText(
-        parent, tr("Annotator"), tr("Name, kept with every edit:"), QLineEdit.EchoMode.Normal, name
+        parent, tr("Annotator"), tr("Name, saved with every edit:"), QLineEdit.EchoMode.Normal, name
     )
     return answer.strip() or None if accepted else None
 
@@ -254,21 +254,21 @@ def ask_pixel_size(
 ) -> Literal["one", "all"] | None:
     """Ask which fields get the pixel size that a red cell of 7.5 µm gives."""
     box = QMessageBox(parent)
-    box.setWindowTitle(tr("Size of a pixel"))
+    box.setWindowTitle(tr("Pixel size"))
     text = tr("If this red cell is 7.5 µm wide, a pixel is {um:.3f} µm.", um=um)
     if before is not None:
-        text += " " + tr("So far it is {before:.3f} µm.", before=before)
+        text += " " + tr("Until now it was {before:.3f} µm.", before=before)
     box.setText(text)
     box.setInformativeText(
-        tr("Cell size is judged and learned by it. Undo takes it back, on each field by itself.")
+        tr("It is used to judge and learn cell size. Undo reverts it on each field separately.")
     )
     this_field = box.addButton(tr("This field"), QMessageBox.ButtonRole.AcceptRole)
     all_fields = None
     if others:
         all_fields = box.addButton(
             trn(
-                "This field and {count} taken alike",
-                "This field and {count} taken alike",
+                "This field and {count} like it",
+                "This field and {count} like it",
                 others,
             ),
             QMessageBox.ButtonRole.AcceptRole,

@@ -64,7 +64,7 @@ class ExportDialog(QDialog):
             choices={"format": names, "what": things},
             custom={"options": self.format_options.control()},
         )
-        form.addRow(tr("Goes out"), self.holds)
+        form.addRow(tr("To export"), self.holds)
         form.addRow(tr("Lost"), self.loses)
         form.addRow(tr("Options"), self.format_options)
         buttons, self.ok = confirm_buttons(self, tr("Export"))
@@ -126,8 +126,8 @@ class ExportDialog(QDialog):
             )
         if name in formats.REGIONS_OF_OUR_OWN:
             return trn(
-                "Other programs will take the unmarked area of {count} field for background.",
-                "Other programs will take the unmarked area of {count} fields for background.",
+                "Other programs will treat the unmarked area of {count} field as background.",
+                "Other programs will treat the unmarked area of {count} fields as background.",
                 partly,
             )
         if name not in formats.NO_UNKNOWN_AREA:
@@ -182,7 +182,7 @@ class ExportDialog(QDialog):
             if survey.ignore_areas:
                 things.append(trn("{count} ignore area", "{count} ignore areas", survey.ignore_areas))
         return tr(
-            "{things} of {fields}; drafts of regions never.",
+            "{things} of {fields}; draft regions are never exported.",
             things=", ".join(things),
             fields=trn("{count} field", "{count} fields", survey.fields),
         )
@@ -204,7 +204,7 @@ class ExportDialog(QDialog):
             return tr("The folder {folder} does not exist.", folder=out.absolute().parent)
         single = self._format.target == "file"
         if out.is_dir() and (single or any(out.iterdir())):
-            return tr("{name} is a folder that holds something: give another name.", name=out.name)
+            return tr("{name} is a folder that is not empty: give another name.", name=out.name)
         if not single and out.suffix != ".json" and out.is_file():
             return tr("{name} is a file: give another name.", name=out.name)
         survey = self._survey
@@ -260,8 +260,8 @@ def describe_loss(kind: str, count: int) -> str:
             )
         case "novelty":
             return trn(
-                "{count} suggestion loses how unlike the taught classes it is.",
-                "{count} suggestions lose how unlike the taught classes they are.",
+                "{count} suggestion loses its novelty.",
+                "{count} suggestions lose their novelty.",
                 count,
             )
         case "unchecked":
@@ -278,12 +278,13 @@ def describe_loss(kind: str, count: int) -> str:
             return trn("{count} ignore area is lost.", "{count} ignore areas are lost.", count)
         case "slides":
             return trn(
-                "Of {count} whole slide, pictures of the finished regions are written, without suggestions.",
-                "Of {count} whole slides, pictures of the finished regions are written, without suggestions.",
+                "For {count} whole slide, pictures of the finished regions are written, without suggestions.",
+                "For {count} whole slides, pictures of the finished regions are written, "
+                "without suggestions.",
                 count,
             )
         case "images":
-            return tr("The images do not go along.")
+            return tr("The images are not exported.")
     raise ValueError(kind)
 
 

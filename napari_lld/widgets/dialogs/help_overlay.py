@@ -32,7 +32,9 @@ class HelpOverlay(QDialog):
         layout.setSpacing(10)
         layout.addWidget(label(tr("Keys"), "big"))
         layout.addWidget(
-            label(tr("A letter acts. A digit fills the row of the caret. Shift and a letter name the class."))
+            label(
+                tr("Letters run commands. Digits set the value of the row. Shift and a letter set the class.")
+            )
         )
         layout.addWidget(rule())
         columns = QHBoxLayout()

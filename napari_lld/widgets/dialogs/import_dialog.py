@@ -33,14 +33,14 @@ from napari_lld.widgets.fields.patient_chooser import PatientChooser
 
 _MEANS = {
     "stated": later(
-        "Only areas that the file itself calls annotated become finished regions. Nothing is guessed."
+        "Only areas that the file itself marks as annotated become finished regions. Nothing is guessed."
     ),
     "file": later(
         "If the file does not state which area is annotated, the whole image counts as annotated: "
         "unmarked cells would be learned as background."
     ),
     "none": later(
-        "No finished region comes in: finish them yourself, once every white cell in them is boxed."
+        "No finished region is imported: finish them yourself once every white cell in them is boxed."
     ),
     "full": later(
         "Choose this only if every white cell of every image is boxed: the rest is learned as background."
@@ -86,7 +86,7 @@ class ImportDialog(QDialog):
         self.skip = QCheckBox(tr("Leave that out, and import the rest"))
         self.own = QCheckBox(
             tr(
-                "This reading is blind: the labels are {name}'s own, made without seeing others'",
+                "This reading is blind: {name}'s own labels, made without seeing those of others",
                 name=reading.annotator,
             )
         )
@@ -119,7 +119,7 @@ class ImportDialog(QDialog):
         self.form = self.options.combo("format")
         self.regions = self.options.combo("regions")
         form.insertRow(form.getWidgetPosition(self.regions)[0] + 1, "", self._means)
-        form.addRow(tr("Comes in"), self.holds)
+        form.addRow(tr("To import"), self.holds)
         form.addRow(tr("Left out"), self.left_out)
         form.addRow("", self.skip)
         form.addRow("", self.own)
@@ -219,7 +219,7 @@ class ImportDialog(QDialog):
             return
         place = self._place
         self.jobs.start(
-            tr("Looking"),
+            tr("Previewing"),
             lambda on_progress: look(place, question, on_progress),
             lambda preview: self._on_look(question, preview),
             lambda sentence: self._on_look(
@@ -269,7 +269,7 @@ class ImportDialog(QDialog):
             self.left_out.setToolTip("\n".join([*refused, *skipped][:40]))
         nothing = report is not None and not _brings(report)
         if nothing:
-            lines.append(tr("Nothing new would come in."))
+            lines.append(tr("There is nothing new to import."))
         self.left_out.setText("\n".join(lines) or (tr("nothing") if report is not None else ""))
         show_whole(self.holds)
         show_whole(self.left_out)
@@ -281,8 +281,8 @@ class ImportDialog(QDialog):
         text = comes_in(report)
         if report.unstated and self.regions.currentData() in ("stated", "file"):
             text += "\n" + trn(
-                "Of {count} image the file does not say what is annotated.",
-                "Of {count} images the file does not say what is annotated.",
+                "The file does not state what is annotated in {count} image.",
+                "The file does not state what is annotated in {count} images.",
                 report.unstated,
             )
         return text
@@ -291,8 +291,8 @@ class ImportDialog(QDialog):
         if not looking:
             return self._problem()
         if self.jobs.busy and self.jobs.total:
-            return tr("Looking: {done} of {total} …", done=self.jobs.done, total=self.jobs.total)
-        return tr("Looking …")
+            return tr("Previewing: {done} of {total} …", done=self.jobs.done, total=self.jobs.total)
+        return tr("Previewing …")
 
 
 class ImportedDialog(QDialog):
@@ -312,7 +312,7 @@ class ImportedDialog(QDialog):
         layout.addWidget(label(text, wrap=True))
         layout.addWidget(label(tr("Left out or noted:")))
         layout.addWidget(self.list, 1)
-        undo = tr("Undo takes an import back field by field; images that came in stay.")
+        undo = tr("Undo reverts an import field by field; imported images stay.")
         layout.addWidget(label(undo, "muted", wrap=True))
         layout.addWidget(buttons)
         keep_on_screen(self)

@@ -50,7 +50,7 @@ class KeyEditor(QDialog):
         self._profile.setAccessibleName(tr("Hand on the mouse"))
         for name, title in _HANDS:
             self._profile.addItem(tr(title), name)
-        self._reset = QPushButton(tr("All keys of the profile again"))
+        self._reset = QPushButton(tr("Reset all keys of the profile"))
         self._reset.clicked.connect(lambda *_: self._use(KeyMap(self._commands.key_map.profile)))
         layout.addLayout(row(self._profile, self._reset, 1))
         self._filter = QLineEdit()
@@ -110,7 +110,9 @@ class KeyEditor(QDialog):
                 item.setData(0, _ID, command.id)
                 item.setToolTip(0, command.tooltip)
                 if also:
-                    item.setToolTip(2, tr("On the field and in the dock it is ours, elsewhere napari's."))
+                    item.setToolTip(
+                        2, tr("On the field and in the dock it runs this command, elsewhere napari's.")
+                    )
                 head.addChild(item)
                 if command.id == selected:
                     self._table.setCurrentItem(item)
@@ -186,7 +188,8 @@ class KeyEditor(QDialog):
         if key in self._napari:
             self._message.setText(
                 tr(
-                    "{key} is also napari's ({action}): on the field and in the dock it is ours now.",
+                    "{key} also belongs to napari ({action}): on the field and in the dock, "
+                    "it now runs this command.",
                     key=pretty_key(key),
                     action=self._napari[key],
                 )

@@ -34,7 +34,7 @@ class LogWindow(QDialog):
         self._log = log
         self.which = QComboBox()
         self.which.setAccessibleName(tr("Which log"))
-        self.which.addItem(tr("This sitting"), None)
+        self.which.addItem(tr("This session"), None)
         for path in kept_logs(session.project.path if session.project is not None else None):
             self.which.addItem(path.name, path)
         self.text = QPlainTextEdit()

@@ -24,10 +24,10 @@ class MergeDialog(QDialog):
     def __init__(self, other: Path, brought: Brought, schema: Schema, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("lld_merge")
-        self.setWindowTitle(tr("Bring in another project's work"))
+        self.setWindowTitle(tr("Merge another project"))
         self.resize(640, 340)
         layout = QVBoxLayout(self)
-        layout.addWidget(label(tr("From {name} come in:", name=other.name), "title", wrap=True))
+        layout.addWidget(label(tr("To merge from {name}:", name=other.name), "title", wrap=True))
         self.summary = label(comes_in(brought), wrap=True)
         layout.addWidget(self.summary)
         self.conflicts = QPlainTextEdit()
@@ -36,8 +36,8 @@ class MergeDialog(QDialog):
         count = len(brought.differences)
         if count:
             text = trn(
-                "{count} conflict: it waits for your decision afterwards, nothing of yours is overwritten.",
-                "{count} conflicts: they wait for your decision afterwards, nothing of yours is overwritten.",
+                "{count} conflict: you decide afterwards, your labels are not overwritten.",
+                "{count} conflicts: you decide afterwards, your labels are not overwritten.",
                 count,
             )
             layout.addWidget(label(text, wrap=True))
@@ -58,9 +58,9 @@ class MergeDialog(QDialog):
             layout.addWidget(self.conflicts, 1)
         else:
             layout.addStretch(1)
-        note = tr("The project as it is now is kept as a backup. The other one is not changed.")
+        note = tr("The current state of the project is kept as a backup. The other project is not changed.")
         layout.addWidget(label(note, "muted", wrap=True))
-        buttons, self.ok = confirm_buttons(self, tr("Bring in"))
+        buttons, self.ok = confirm_buttons(self, tr("Merge"))
         layout.addWidget(buttons)
 
 

@@ -80,13 +80,13 @@ class ReadingDialog(QDialog):
         self._choices = QButtonGroup(self)
         for number, reading in self._readings.items():
             self._add_choice(layout, number, reading_title(reading, annotator))
-        self._add_choice(layout, _NEW, tr("Begin a new reading, empty at first"))
+        self._add_choice(layout, _NEW, tr("Start a new, empty reading"))
         form = QFormLayout()
         form.setContentsMargins(24, 0, 0, 0)
         self.name = QLineEdit(self._free_name(annotator))
         self.reader = QLineEdit(annotator)
         self.reader.setEnabled(current is not None)
-        self.blind = QCheckBox(tr("Blind: no suggestion before a region of the field is finished"))
+        self.blind = QCheckBox(tr("Blind: no suggestions until a region of the field is finished"))
         form.addRow(tr("Reader"), self.reader)
         form.addRow(tr("Name"), self.name)
         form.addRow("", self.blind)
@@ -153,7 +153,7 @@ class ReadingDialog(QDialog):
                     name=self._annotator,
                 )
                 if reading.annotator
-                else tr("A consensus belongs to no reader. What you change there carries your name.")
+                else tr("A consensus belongs to no reader. Your changes to it are stored under your name.")
             )
             if self._current is not None and self._current.blind:
                 text += " " + tr("Your own reading is blind: what you see there can influence it.")
@@ -162,12 +162,12 @@ class ReadingDialog(QDialog):
     def _show_new(self) -> None:
         name, reader = self.name.text().strip(), self.reader.text().strip()
         exists = any(reading.name == name for reading in self._readings.values())
-        self.ok.setText(tr("Begin the reading"))
+        self.ok.setText(tr("Start the reading"))
         self.ok.setEnabled(bool(name and reader) and not exists)
         if exists:
-            self.about.setText(tr("There is a reading called {name} already.", name=name))
+            self.about.setText(tr("A reading called {name} already exists.", name=name))
         elif reader != self._annotator:
-            self.about.setText(tr("It is opened when {reader} annotates.", reader=reader))
+            self.about.setText(tr("It opens when {reader} annotates.", reader=reader))
         else:
             self.about.setText("")
 

@@ -65,7 +65,7 @@ class ReportDialog(QDialog):
         else:
             problem = problem_of(self._out())
         lines = [
-            tr("Patients can be known from it: hand it on with care.")
+            tr("Patients can be identified from it: share it with care.")
             if self.options.value().names
             else tr("Patients and fields have numbers; annotators stand with their names.")
         ]

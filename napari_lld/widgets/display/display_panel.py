@@ -45,8 +45,8 @@ class DisplayPanel(Part):
         layout = column(self, 5, (6, 6, 6, 6))
         self.view = CropView(smallest=_WIDTH)
         self.view.setObjectName("lld_zoom_view")
-        self.view.setAccessibleName(tr("The current cell in large"))
-        self.view.setToolTip(tr("The wheel goes closer and further off."))
+        self.view.setAccessibleName(tr("The current cell, enlarged"))
+        self.view.setToolTip(tr("Turn the wheel to zoom."))
         self.view.wheeled.connect(self._on_wheel)
         layout.addWidget(self.view, 3)
         self._caption = label(role="muted")
@@ -76,7 +76,9 @@ class DisplayPanel(Part):
         layout.addWidget(self._pixel)
         layout.addWidget(rule())
         picture = label(tr("Picture"), "heading")
-        picture.setToolTip(tr("Only what is shown changes; the stored pixels and what a model sees stay."))
+        picture.setToolTip(
+            tr("Only the display changes; the stored pixels and the input of models stay the same.")
+        )
         self._pick = self.tool_button("tool.white", hint=False)
         self._reset = self.tool_button("look.reset", hint=False)
         layout.addLayout(row(picture, 1, self._reset))
@@ -159,7 +161,7 @@ class DisplayPanel(Part):
         if sight.ring is not None:
             return tr("Ring: {length}", length=length(sight.ring.diameter, size))
         if size is None:
-            return tr("The size of a pixel is not known: with Red cell, drag across one from edge to edge.")
+            return tr("The pixel size is unknown: with Red cell, drag across one from edge to edge.")
         return tr("A pixel is {size:.3f} µm.", size=size)
 
     def _show_cell(self) -> None:
@@ -170,7 +172,7 @@ class DisplayPanel(Part):
         mark = session.selection.cell or session.selection.proposal
         box = mark.box if mark is not None else session.selection.proposed_box
         if box is None:
-            self._clear(tr("Choose a cell: it is shown here in large."))
+            self._clear(tr("Select a cell to see it enlarged here."))
             return
         scale = self.view.scale_for(box, sight.closer)
         area = self.view.area(box, scale)

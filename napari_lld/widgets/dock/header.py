@@ -116,8 +116,11 @@ class Header(Part):
         self._time.setText(duration(in_project, in_minutes=True) if project else "")
         self._time.setToolTip(
             tr(
-                "Your time at work: {here} on this field, {total} in this project.\n"
-                "It is counted while mouse and keys are used, and stops after a minute without.",
+                (
+                    "Your working time: {here} on this field, {total} in this project.\nIt is "
+                    "counted while you use mouse or keys, and pauses after a minute without "
+                    "input."
+                ),
                 here=duration(on_field, in_minutes=True),
                 total=duration(in_project, in_minutes=True),
             )

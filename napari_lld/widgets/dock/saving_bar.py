@@ -41,7 +41,7 @@ class SavingBar(Part):
         for widget in (self.about, self._again):
             widget.setVisible(bool(unsaved.why))
         if not unsaved.why:
-            self.title.setText(tr("For reading only: nothing can be changed or trained"))
+            self.title.setText(tr("Read-only: nothing can be changed or trained"))
             self.title.setToolTip(session.why_no_edits)
             return
         self.title.setText(tr("Nothing is being saved"))
@@ -52,8 +52,8 @@ class SavingBar(Part):
             )
         self.about.setText(
             trn(
-                "The folder is gone. Your last change is kept until it is back.",
-                "The folder is gone. Your last {count} changes are kept until it is back.",
+                "The folder is missing. Your last change is kept until it is back.",
+                "The folder is missing. Your last {count} changes are kept until it is back.",
                 unsaved.count,
             )
             if unsaved.count

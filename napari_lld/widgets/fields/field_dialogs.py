@@ -68,7 +68,7 @@ class FieldDetailsDialog(QDialog):
             line = self.lines[name] = QLineEdit()
             values = dict.fromkeys(getattr(field, name) for field in chosen)
             if len(values) > 1:
-                line.setPlaceholderText(tr("several, kept as they are"))
+                line.setPlaceholderText(tr("several, left unchanged"))
             else:
                 line.setText(_format_value(next(iter(values))))
             if name != "pixel_size_um":
@@ -83,7 +83,7 @@ class FieldDetailsDialog(QDialog):
         layout.addWidget(self.about)
         layout.addWidget(
             label(
-                tr("Fields of one patient are never split between training and test. Undo takes it back."),
+                tr("Fields of one patient are never split between training and test. You can undo this."),
                 "muted",
                 wrap=True,
             )
@@ -98,7 +98,7 @@ class FieldDetailsDialog(QDialog):
         try:
             validation.field_changes(self._edited_values())
         except ValueError:
-            problem = tr("The size of a pixel is a number, such as 0.1.")
+            problem = tr("The pixel size must be a number, such as 0.1.")
         except EditError as error:
             problem = in_the_window(str(error))
         self.about.setText(problem)
@@ -213,7 +213,7 @@ class PatientsDialog(QDialog):
             trn("And {count} field without a patient", "And {count} fields without a patient", len(missing))
         )
         self.all.setText(
-            trn("And all fields: {count} is changed", "And all fields: {count} are changed", len(all_changes))
+            trn("And all fields: {count} changes", "And all fields: {count} change", len(all_changes))
         )
         changes = self._chosen_changes()
         patients = [changes.get(field.id, {}).get("patient", field.patient) for field in self._fields]

@@ -37,7 +37,7 @@ class FieldList(Part):
         self._filter.setCheckable(True)
         # a click checks it by itself: it shows whether a filter is active, not whether its window is open
         self._filter.clicked.connect(lambda *_: self._show_filtered())
-        self._sort = self._menu_button(tr("Sort"), tr("In which order the fields stand"), self._sort_menu)
+        self._sort = self._menu_button(tr("Sort"), tr("Order of the fields"), self._sort_menu)
         self._about = self._menu_button("⋯", tr("This field: quality, comment, skip"), self._field_menu)
         self._title.setMinimumWidth(self._title.fontMetrics().horizontalAdvance("Fields · 1000 ") + 4)
         title = row(self._title, self._filter, self._sort, self._about, spacing=3)
@@ -164,7 +164,7 @@ class FieldList(Part):
         else:
             title = tr("Fields · {count}", count=len(summaries)) if summaries else tr("Fields")
         if selected := len(session.fields.chosen):
-            title = tr("{chosen} of {count} chosen", chosen=selected, count=len(session.fields.listed))
+            title = tr("{chosen} of {count} selected", chosen=selected, count=len(session.fields.listed))
         self._title.setText(title)
         self._title.setToolTip(tr("{count} · {done} annotated", count=title, done=session.fields.annotated))
 

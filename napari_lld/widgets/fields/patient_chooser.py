@@ -45,7 +45,7 @@ class PatientChooser(QWidget):
         self.rule.setAccessibleName(tr("Patient from name"))
         for pattern, title in RULES:
             self.rule.addItem(tr(title), pattern)
-        self.rule.addItem(tr("Advanced: a pattern of your own"), _OWN)
+        self.rule.addItem(tr("Advanced: your own pattern"), _OWN)
         self.own = QLineEdit()
         self.own.setPlaceholderText(r"^(P\d+)_")
         self.own.setAccessibleName(tr("Pattern"))

@@ -223,7 +223,9 @@ class SlideMapWindow(QDialog):
         self.kinds = QCheckBox(tr("Show kinds"))
         self.kinds.setChecked(True)
         self.next = QPushButton(tr("Next place"))
-        self.next.setToolTip(tr("The area of the monolayer with most nuclei that was not shown yet"))
+        self.next.setToolTip(
+            tr("The area of the monolayer with the most nuclei that you have not viewed yet")
+        )
         self.next.setAutoDefault(False)
         self.next.setEnabled(False)
         self._seen: set[tuple[int, int]] = set()

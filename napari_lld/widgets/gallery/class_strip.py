@@ -82,9 +82,9 @@ class ClassStrip(QListWidget):
             item = QListWidgetItem(title)
             item.setData(_NAME, name)
             item.setToolTip(
-                tr("Click: list all classes")
+                tr("Click to list all classes")
                 if name is None
-                else tr("{title}. Click: list it alone. Drop crops here: label them with it.", title=title)
+                else tr("{title}. Click to list only this class. Drop crops here to label them.", title=title)
             )
             self.addItem(item)
 

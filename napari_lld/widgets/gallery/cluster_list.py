@@ -40,7 +40,7 @@ class ClusterList(QListWidget):
     def __init__(self, model: GalleryModel) -> None:
         super().__init__()
         self.setObjectName("lld_gallery_clusters")
-        self.setAccessibleName(tr("Groups of alike cells"))
+        self.setAccessibleName(tr("Groups of similar cells"))
         self.crops = model
         self.colours: Colours = colours()
         self.schema: Schema | None = None

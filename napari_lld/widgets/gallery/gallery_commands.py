@@ -94,8 +94,8 @@ def gallery_commands(window: Window) -> Iterator[Command]:
         "A",
         "Suggestions",
         later(
-            "The chosen suggestions become cells as they stand. What was never on the screen is left, "
-            "unless the model has earned it."
+            "Accept the selected suggestions unchanged. Those that were never on the screen "
+            "are skipped, unless the model is reliable enough."
         ),
     )
     for command_id, title, reason, key, help_ in (
@@ -111,7 +111,7 @@ def gallery_commands(window: Window) -> Iterator[Command]:
             later("Duplicate"),
             RejectionReason.DUPLICATE,
             "D",
-            later("Reject: the cell is boxed already."),
+            later("Reject: the cell already has a box."),
         ),
         (
             "suggestion.bad_box",
@@ -151,7 +151,7 @@ def gallery_commands(window: Window) -> Iterator[Command]:
         ("F5",),
         "General",
         has_project,
-        "The order is out of date: what was edited or predicted anew stayed in its place.",
+        "The order is out of date: crops that were edited or predicted again have kept their place.",
     )
     yield Command(
         "gallery.search",
@@ -165,24 +165,24 @@ def gallery_commands(window: Window) -> Iterator[Command]:
     for command_id, title, order, key, help_ in (
         (
             "gallery.clusters",
-            later("Group alike cells"),
+            later("Group similar cells"),
             GalleryOrder.CLUSTERS,
             "Alt+C",
-            later("Cells that look alike stand together, the largest group first: label a group at once."),
+            later("Show similar cells together, the largest group first: label a whole group at once."),
         ),
         (
             "gallery.outliers",
             later("Outliers of a class"),
             GalleryOrder.OUTLIERS,
             "Alt+O",
-            later("The cells that are least like the others of their class come first."),
+            later("Show the cells least similar to the others of their class first."),
         ),
         (
             "gallery.duplicates",
             later("Near-duplicates"),
             GalleryOrder.DUPLICATES,
             "Alt+D",
-            later("Pairs of crops that may show one cell photographed twice."),
+            later("Show pairs of crops that may show the same cell twice."),
         ),
     ):
         yield Command(command_id, title, sort_by(order), (key,), "General", has_project, help_)
@@ -193,11 +193,11 @@ def gallery_commands(window: Window) -> Iterator[Command]:
         ("Alt+G",),
         "General",
         lambda _session: grid.current() is not None,
-        "The gallery shows the cells that are most like this one first.",
+        "Show the cells most similar to this one first, in the gallery.",
     )
     for command_id, title, by, keys in (
-        ("gallery.next_cluster", later("Choose the next group"), 1, ("N", "Alt+Right")),
-        ("gallery.previous_cluster", later("Choose the previous group"), -1, ("P", "Alt+Left")),
+        ("gallery.next_cluster", later("Select the next group"), 1, ("N", "Alt+Right")),
+        ("gallery.previous_cluster", later("Select the previous group"), -1, ("P", "Alt+Left")),
     ):
         yield Command(command_id, title, cluster(by), keys, "General", in_clusters)
     yield Command("gallery.close", "Back, or close", window.back, ("Esc",), "General", has_project)

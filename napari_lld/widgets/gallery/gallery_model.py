@@ -126,7 +126,7 @@ class GalleryModel(QAbstractListModel):
         if entry.kind == "suggestion":
             lines.append(tr("White cell {sure:.0%}", sure=entry.confidence or 0.0))
             if item.unknown:
-                lines.append(tr("Unlike anything that was taught"))
+                lines.append(tr("Unlike all training cells"))
         difference = item.disagreement
         if difference is not None and difference.instead:
             lines.append(

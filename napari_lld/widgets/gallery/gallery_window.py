@@ -121,7 +121,7 @@ class GalleryWindow(Part):
                 (tr("By value"), GalleryOrder.VALUE),
                 (tr("Similar to the current crop"), GalleryOrder.SIMILAR),
                 (tr("Outliers of a class"), GalleryOrder.OUTLIERS),
-                (tr("Groups of alike cells"), GalleryOrder.CLUSTERS),
+                (tr("Groups of similar cells"), GalleryOrder.CLUSTERS),
                 (tr("Near-duplicates"), GalleryOrder.DUPLICATES),
             ),
             self._on_order,
@@ -159,10 +159,10 @@ class GalleryWindow(Part):
         layout.addLayout(middle, 1)
         self._chosen = label(role="muted")
         self._set_class = self._menu_button(
-            "set_class", tr("Set class"), tr("Give all that is chosen a class; suggestions become cells")
+            "set_class", tr("Set class"), tr("Set the class of all selected crops; suggestions become cells")
         )
         self._set_value = self._menu_button("set_value", tr("Set value"), "")
-        self._reject = self._menu_button("reject", tr("Reject"), tr("Reject the chosen suggestions"))
+        self._reject = self._menu_button("reject", tr("Reject"), tr("Reject the selected suggestions"))
         for command_id in ("suggestion.not_a_cell", "suggestion.duplicate", "suggestion.bad_box"):
             menu = self._reject.menu()
             if menu is not None:
@@ -318,7 +318,7 @@ class GalleryWindow(Part):
         menu.clear()
         menu.setTitle(attribute.title)
         button.setText(f"{attribute.title} ▾")
-        about = tr("Give all that is chosen a value of {attribute}", attribute=attribute.title)
+        about = tr("Set {attribute} of all selected crops", attribute=attribute.title)
         button.setToolTip(about)
         button.setAccessibleName(about)
         entries: list[tuple[str, str | None, str]] = [
@@ -394,11 +394,11 @@ class GalleryWindow(Part):
         order = GalleryOrder(self._order.currentData())
         if order is GalleryOrder.SIMILAR:
             if not self.commands.run("gallery.similar"):
-                self.session.tell("hint", tr("Click on the crop that others are to be like."))
+                self.session.tell("hint", tr("Click on the crop to compare the others with."))
         else:
             self.gallery.sort_by(order)
         if order is GalleryOrder.DISAGREEMENT and not any(item.contradicted for item in self.gallery.shown):
-            self.session.tell("hint", tr("No label here differs from what a model predicted."))
+            self.session.tell("hint", tr("No label here differs from its prediction."))
         self.refresh_soon()
 
     def sort_like_current(self) -> None:
@@ -459,10 +459,11 @@ class GalleryWindow(Part):
         self.classes.show_counts(self.gallery.counts, self.gallery.only_class)
         self._again.setVisible(self.gallery.outdated)
         self._chosen.setText(
-            tr("{count} chosen", count=selected)
+            tr("{count} selected", count=selected)
             if selected
             else tr(
-                "Click chooses, Shift and Ctrl choose more, Ctrl+A all. Pictures dragged onto a class get it."
+                "Click selects, Shift and Ctrl select more, Ctrl+A all. Drag pictures onto a "
+                "class to label them."
             )
         )
         for button in (self._set_class, self._set_value, self._reject):
@@ -476,7 +477,7 @@ class GalleryWindow(Part):
         self._scope.setEnabled(counted is None)
         if counted is not None:
             sentence = tr(
-                "Counted on {slide}: what waits for review, class by class. The differential follows.",
+                "Counted on {slide}: cells to review, class by class. The differential is updated.",
                 slide=counted.name,
             )
             self._counted.setText(sentence)
@@ -510,7 +511,7 @@ class GalleryWindow(Part):
     def _advice(self, command: Command) -> str:
         """Describe what to choose before a command that needs crops."""
         if command.id == "gallery.similar":
-            return tr("Click on the crop that others are to be like.")
+            return tr("Click on the crop to compare the others with.")
         if not command.id.startswith(("class.", "value.", "suggestion.", "gallery.go")):
             return ""
         if not self.gallery.shown:

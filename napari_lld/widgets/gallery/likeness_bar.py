@@ -17,13 +17,13 @@ from napari_lld.widgets.gallery.gallery_model import GalleryModel
 _SIDE = 34
 """Side of the crop that others are compared with, in logical pixels."""
 _WORDS = {
-    GalleryOrder.OUTLIERS: later("The cells least like the others of their class come first."),
+    GalleryOrder.OUTLIERS: later("The cells least similar to the others of their class come first."),
     GalleryOrder.DUPLICATES: later(
-        "Pairs that may show one cell twice: choose one; [suggestion.duplicate] rejects it, [gallery.go] "
-        "shows it in its field."
+        "Pairs that may show the same cell twice: select one; [suggestion.duplicate] rejects "
+        "it, [gallery.go] shows it in its field."
     ),
     GalleryOrder.CLUSTERS: later(
-        "[gallery.next_cluster] or a click chooses the unlabelled crops of a group; a class key labels them."
+        "[gallery.next_cluster] or a click selects the unlabelled crops of a group; a class key labels them."
     ),
 }
 
@@ -90,18 +90,18 @@ class LikenessBar(QWidget):
             if gallery.likeness.seen is not None:
                 done, total = gallery.likeness.seen
                 return tr(
-                    "Looking at the cells: {done} of {total} … you can go on meanwhile.",
+                    "Computing embeddings: {done} of {total} … you can continue working.",
                     done=done,
                     total=total,
                 )
-            return tr("Comparing cells … you can go on meanwhile.")
+            return tr("Comparing cells … you can continue working.")
         if ranking.order is GalleryOrder.SIMILAR:
             reference = gallery.find(ranking.of) if ranking.of is not None else None
             project = gallery.session.project
             if reference is None or project is None:
-                return tr("The cells most alike come first.")
+                return tr("The most similar cells come first.")
             return tr(
-                "The cells most like this one ({title}, {field}) come first.",
+                "The cells most similar to this one ({title}, {field}) come first.",
                 title=self._model.title(reference),
                 field=project.fields.get(reference.entry.field_id).name,
             )

@@ -72,8 +72,8 @@ class SearchLine(QWidget):
         )
         self.line.setToolTip(
             tr(
-                "All terms must hold; a comma stands for “or”, a minus for “not”. Text without a prefix is "
-                "searched for in comments, names of fields and classes."
+                "All terms must match; a comma means “or”, a minus “not”. Text without a "
+                "prefix is searched for in comments, names of fields and classes."
             )
         )
         self.apply()

@@ -61,14 +61,12 @@ class LabelErrorPanel(Part):
         model, label_ = session.label_errors.model_would, session.label_errors.keeping
         self._take.setEnabled(current is not None)
         self._keep.setEnabled(current is not None)
-        self._take.setText(f"{self._cut(model) or tr('Take its word')}  {take.key}".rstrip())
+        self._take.setText(f"{self._cut(model) or tr('Use its label')}  {take.key}".rstrip())
         self._keep.setText(f"{self._cut(label_) or tr('Keep')}  {keep.key}".rstrip())
         self._take.setToolTip(
             f"{model}\n{tr('Prediction of the model. Any class or value key changes it.')}".strip()
         )
-        self._keep.setToolTip(
-            f"{label_}\n{tr('No model brings it up again before the label changes.')}".strip()
-        )
+        self._keep.setToolTip(f"{label_}\n{tr('It is not listed again unless the label changes.')}".strip())
         self._why.setText(self._reasons())
         self._why.setToolTip("\n".join(in_words(current.reasons)) if current is not None else "")
 
@@ -84,6 +82,6 @@ class LabelErrorPanel(Part):
             return "\n".join((" · ".join(why), learnt))
         if session.label_errors.items and not state:
             return self.commands.spelled(
-                tr("[suggestion.next] or a click in the list shows one. The model may be the one that errs.")
+                tr("[suggestion.next] or a click in the list shows one. The model may be wrong.")
             )
         return state

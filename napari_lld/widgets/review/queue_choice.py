@@ -25,7 +25,7 @@ class QueueChoice(QComboBox):
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         for queue, title, help_ in (
             (Queue.ACCEPT, tr("Fast accept"), tr("The surest first: most are right.")),
-            (Queue.TEACH, tr("Teach me"), tr("Those first from which the model would learn most.")),
+            (Queue.TEACH, tr("Teach me"), tr("Those from which the model would learn most come first.")),
             (LABEL_ERRORS, tr("Label errors"), tr("Labels that the model confidently contradicts.")),
         ):
             self.addItem(title, queue)

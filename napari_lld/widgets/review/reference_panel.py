@@ -176,7 +176,7 @@ class ReferencePanel(OverCanvas):
             self._show_groups(comparison)
         if comparison is None:
             self.waiting.setText(
-                tr("Choose a cell.") if self.session.selection.box is None else tr("Reading …")
+                tr("Select a cell.") if self.session.selection.box is None else tr("Reading …")
             )
             self.current.show_picture(None, "")
         else:
@@ -273,7 +273,7 @@ class ReferencePanel(OverCanvas):
             tr("bundled example") if example.cell_id is None else tr("cell {id}", id=example.cell_id)
         )
         if example.likeness is not None:
-            parts.append(tr("{likeness:.0%} alike", likeness=example.likeness))
+            parts.append(tr("{likeness:.0%} similar", likeness=example.likeness))
         parts.append(example.where)
         return " · ".join(parts)
 

@@ -26,7 +26,7 @@ class SuggestionPanel(Part):
         self._count.setMinimumWidth(60)
         self._slider = QSlider(Qt.Orientation.Horizontal)
         self._slider.setObjectName("lld_threshold")
-        self._slider.setAccessibleName(tr("Least confidence of what is shown"))
+        self._slider.setAccessibleName(tr("Minimum confidence to show"))
         self._slider.setRange(0, 100)
         self._slider.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._slider.setFixedWidth(54)
@@ -115,7 +115,7 @@ class SuggestionPanel(Part):
         predicted = session.selection.proposal
         if predicted is None or schema is None:
             if pending:
-                return tr("S or a click chooses one. Any class or value key accepts it with that change.")
+                return tr("S or a click selects one. Any class or value key accepts it with that change.")
             return self.commands.spelled(session.suggestions.what_next)
         ranked = sorted(predicted.class_probabilities, key=lambda name: -predicted.score(name))[:3]
         named = [
@@ -123,7 +123,7 @@ class SuggestionPanel(Part):
             for name in ranked
             if name in schema.class_names and predicted.score(name) >= 0.01
         ]
-        classes = ", ".join(named) or tr("it was never taught classes")
+        classes = ", ".join(named) or tr("it was never trained on classes")
         text = tr("White cell {sure:.0%} · {classes}", sure=predicted.confidence, classes=classes)
         if predicted.is_unknown:
             text = tr("White cell {sure:.0%} · its class is unknown", sure=predicted.confidence)

@@ -27,7 +27,7 @@ class RoundsMenu(QMenu):
         """Fill the menu."""
         self.clear()
         preferences = self._session.preferences
-        self._heading(tr("Train by itself …"))
+        self._heading(tr("Train automatically …"))
         for cells in sorted({*AFTER, preferences.automatic}):
             title = tr("after {count} new cells in finished regions", count=cells) if cells else tr("never")
             action = self.addAction(title)
@@ -52,9 +52,9 @@ class RoundsMenu(QMenu):
         self.addSeparator()
         self._add_cluster()
         self.addSeparator()
-        self._heading(tr("Waiting behind what runs"))
+        self._heading(tr("Waiting in the queue"))
         for planned in list(self._rounds.queue):
-            action = self.addAction(tr("{title}: take it out", title=planned.title))
+            action = self.addAction(tr("{title}: remove from the queue", title=planned.title))
             action.triggered.connect(lambda *_, chosen=planned: self._rounds.drop(chosen))
         if not self._rounds.queue:
             self._heading(tr("nothing"))

@@ -191,7 +191,9 @@ class TrainingPanel(Part):
         model = self._looked_at()
         usable = model is not None and model.id not in self._damaged
         self._activate.setVisible(model is not None and not model.active and usable)
-        self._activate.setToolTip(tr("Let this model suggest from now on, and train on from it"))
+        self._activate.setToolTip(
+            tr("Use this model for suggestions from now on, and as the start of the next training")
+        )
 
     def _on_look(self) -> None:
         self._looking = True
@@ -201,7 +203,7 @@ class TrainingPanel(Part):
     def _about(self) -> str:
         model = self._looked_at()
         if model is None:
-            return tr("The model learns only inside finished regions; go on annotating meanwhile.")
+            return tr("The model learns only inside finished regions; you can continue annotating.")
         return about(model, self._damaged.get(model.id))
 
     def _looked_at(self) -> Model | None:

@@ -41,7 +41,7 @@ _COLUMNS = (
     later("Model"),
     later("Made"),
     later("From"),
-    later("Cells held out"),
+    later("Held-out cells"),
     *(title for _key, title in MEASURES),
     later("In use"),
 )
@@ -64,7 +64,7 @@ class TrainingWindow(QDialog):
         self._damaged: dict[int, str] = {}
         self._check = LatestTask("models", self)
         self._curves: dict[str, Any] = {}
-        self.losses = self._plot(tr("Loss, by minutes of the training that runs"))
+        self.losses = self._plot(tr("Loss by minutes of the current training"))
         self.held_out = self._plot(tr("Measured on held-out cells, by model"), legend=(-8, -8))
         self.held_out.setYRange(0, 1)
         self.table = QTableWidget(0, len(_COLUMNS))
@@ -248,7 +248,7 @@ class TrainingWindow(QDialog):
     def _on_row(self) -> None:
         model = self._chosen()
         text = about(model, self._damaged.get(model.id)) if model else ""
-        self.about.setText(text or tr("No model yet: the bundled starter suggests."))
+        self.about.setText(text or tr("No model yet: the bundled starter predicts."))
         usable = model is not None and model.id not in self._damaged
         self.activate.setEnabled(model is not None and not model.active and usable)
         back = rollback(self._models)

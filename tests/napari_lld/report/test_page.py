@@ -21,12 +21,12 @@ SECTIONS = (
     "Patients",
     "Effort",
     "Learning curves",
-    "How well cells are found: model 2",
-    "How well classes are told",
-    "How well attributes are told",
-    "How far suggestions can be relied on",
-    "What was taken for what",
-    "Is it right as often as it says?",
+    "Detection of cells: model 2",
+    "Prediction of classes",
+    "Prediction of attributes",
+    "Prediction sets",
+    "Confusion matrices",
+    "Calibration",
     "Agreement of the readings",
     "Single cells",
     "Model card",
@@ -77,7 +77,7 @@ def test_words_of_a_card_or_of_single_cells_are_text_too_whoever_wrote_them(rich
         field = project.fields.all()[0]
         project.fields.update(field.id, domain=evil, slide=evil)
         page = Page(render_project(project, ReportOptions(names=True, title=evil)))
-    for section in ("", "Model card", "Single cells", "How well classes are told"):
+    for section in ("", "Model card", "Single cells", "Prediction of classes"):
         assert evil in page.text(section)
     assert "<img src=https" not in page.html
     assert all((a["src"] or "").startswith("data:") for tag, a in page.tags if tag == "img")
@@ -130,7 +130,7 @@ def test_the_three_measurements_stand_beside_each_other_with_n_and_interval(page
 def test_effort_counts_who_did_what_and_what_became_of_suggestions(page: Page) -> None:
     text = page.text("Effort")
     assert f"{ANNOTATOR} 62 min 1 0 3 " in text
-    assert "Suggestions decided on" in text
+    assert "Suggestions reviewed" in text
     assert f"{ANNOTATOR} counted 4 2 2 of 4 1 0 1" in text
     assert "On fields drawn at random random reserve 4 2 2 of 4" in text
     assert "Class 1 1 of 3" in text
@@ -174,7 +174,7 @@ def test_single_cells_are_pictures_of_a_bounded_number_and_size(page: Page) -> N
     assert 6 <= len(pictures) <= 36
     assert max(map(len, pictures)) < 40_000
     text = page.text("Single cells")
-    for title in ("The best", "The worst", "The least certain", "Labelled:", "Proposed:", "Field 1"):
+    for title in ("The best", "The worst", "The least certain", "Labelled:", "Predicted:", "Field 1"):
         assert title in text
 
 
@@ -188,8 +188,8 @@ def test_agreement_and_what_the_numbers_do_not_show_speak_of_this_project(page: 
         "Never annotated in this project: Myeloblast",
         "Attribute values without a label yet: Nucleolus: Inconspicuous",
         "fitted on the same held-out cells",
-        "people lean towards what they are shown",
-        "The model began as the bundled starter",
+        "tend to agree with what they see",
+        "The model started from the bundled starter",
     ):
         assert words in told, words
 
@@ -199,44 +199,42 @@ def test_an_empty_project_says_in_each_section_that_there_is_nothing(tmp_path: P
         page = Page(render_project(project))
     for section, words in {
         "The project": "No cell has a class yet.",
-        "Patients": "Of no field a patient is known",
+        "Patients": "No patients are known",
         "Effort": "There is no work yet",
         "Learning curves": "No model was trained yet.",
-        "How well cells are found": "No model was trained yet.",
-        "What was taken for what": "No held-out cell with a label yet",
-        "Is it right as often as it says?": "Nothing is held out yet",
-        "Agreement of the readings": "There is one reading only",
+        "Detection of cells": "No model was trained yet.",
+        "Confusion matrices": "No held-out cell has a label yet",
+        "Calibration": "Nothing is held out yet",
+        "Agreement of the readings": "There is only one reading",
         "Single cells": "No model was trained yet.",
         "Model card": "suggestions come from the bundled starter",
         "What the numbers do not show": "No model was trained on this project",
     }.items():
         assert words in page.text(section), section
-    assert "No suggestion was decided on yet." in page.text("Effort")
+    assert "No suggestion was reviewed yet." in page.text("Effort")
 
 
 def test_what_an_older_version_did_not_measure_is_said_not_to_be_measured(rich: Path) -> None:
     with Project.open(rich) as project:
         project.models.activate(1)
         page = Page(render_project(project))
-    found = page.text("How well cells are found: model 1")
+    found = page.text("Detection of cells: model 1")
     assert re.search(r"held-out \d+ \d+ ", found)
-    assert found.count("Not measured by the version that made this model") == 2
-    assert "Not measured by the version" in page.text("Is it right as often as it says?")
-    assert "Not kept by the version" in page.text("Single cells")
+    assert found.count("The version that trained this model did not measure this") == 2
+    assert "The version that trained this model did not measure this" in page.text("Calibration")
+    assert "The version that trained this model did not store these" in page.text("Single cells")
     assert "1 (in use)" in page.text("Learning curves")
-    assert "not told" in page.text("Learning curves")
+    assert "unknown" in page.text("Learning curves")
 
 
 def test_where_nothing_is_held_out_what_was_learned_from_is_shown_as_such(rich: Path) -> None:
     with Project.open(rich) as project:
         add_model(project, held=())
         page = Page(render_project(project))
-    assert "Not yet measured: nothing is held out (holdout 0)." in page.text(
-        "How well cells are found: model 3"
-    )
-    assert "flatter it" in page.text("How well classes are told")
+    assert "Not yet measured: nothing is held out (holdout 0)." in page.text("Detection of cells: model 3")
+    assert "too optimistic" in page.text("Prediction of classes")
     assert "it had learned from all of these" in page.text("Single cells")
-    for heading in ("How well classes are told", "How well attributes are told", "Single cells"):
+    for heading in ("Prediction of classes", "Prediction of attributes", "Single cells"):
         assert re.search(heading + r'[^<]*<span class="mark trained">', page.html)
     assert "No cell is held out" in page.text("What the numbers do not show")
 
@@ -244,7 +242,9 @@ def test_where_nothing_is_held_out_what_was_learned_from_is_shown_as_such(rich: 
 def test_a_file_that_cannot_be_read_costs_its_pictures_only(rich: Path) -> None:
     (rich / "models" / "2" / "outcomes.json").write_text('{"version": 1, "held_out": [{"kind": "best"}]}')
     with Project.open(rich, read_only=True) as project:
-        assert "No cell was kept that could be shown" in Page(render_project(project)).text("Single cells")
+        assert "No cells were stored that could be shown" in Page(render_project(project)).text(
+            "Single cells"
+        )
 
 
 def test_the_file_appears_whole_or_not_at_all(rich: Path, tmp_path: Path, monkeypatch) -> None:

@@ -49,12 +49,12 @@ def test_sets_that_hold_nearly_all_values_are_said_to_narrow_nothing(small_proje
     told = page(small_project, {"sets": {"heads": heads}})
     assert '<th class="n">Fields</th>' in told
     assert '<td class="n">1.90 of 2</td>' in told
-    assert "For Cell size the sets hold nearly all values" in told
+    assert "For Cell size the sets contain nearly all values" in told
 
 
 @pytest.mark.parametrize("sets", [{}, {"sets": {"heads": {}}}])
 def test_a_model_without_sets_is_said_to_be_unchecked(small_project: Path, sets: dict[str, Any]) -> None:
-    assert "not yet checked on your films: that begins at 50 held-out cells" in page(small_project, sets)
+    assert "not yet checked on your films: this needs 50 held-out cells" in page(small_project, sets)
 
 
 def test_films_that_the_model_has_not_learned_from_are_named_without_names(small_project: Path) -> None:
@@ -67,7 +67,7 @@ def test_films_that_the_model_has_not_learned_from_are_named_without_names(small
 
 def test_while_only_the_starter_suggests_no_film_is_said_to_be_checked(small_project: Path) -> None:
     with Project.open(small_project, annotator="Ada") as project:
-        assert "How far suggestions can be relied on" not in render_project(project)
+        assert "Prediction sets" not in render_project(project)
         project.suggestions.replace(1, [Proposal((10, 10, 20, 20), 0.8)], model_id=None)
         told = " ".join(render_project(project).split())
     assert "The starter has not learned from" in told

@@ -43,7 +43,7 @@ def suggested(small_project: Path) -> Project:
 
 def test_a_model_is_judged_on_drawn_fields_by_what_it_had_suggested_there(suggested: Project) -> None:
     first = suggested.fields.all()[0].id
-    assert judged(suggested).missing.startswith("None of the fields drawn at random was annotated after")
+    assert judged(suggested).missing.startswith("None of the randomly drawn fields was annotated after")
     ids = [one.id for one in suggested.suggestions.find(first)]
     for i in ids[:8]:
         suggested.suggestions.accept(i)
