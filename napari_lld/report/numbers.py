@@ -162,7 +162,7 @@ class CardPart:
         hits = round(value * n)
         between = intervals.interval(name)
         if between is None or hits in (0, n):
-            return share(min(hits, n), n)
+            return share(min(max(hits, 0), n), n)
         return Estimate(value, n, *between, hits=hits)
 
 

@@ -75,8 +75,8 @@ def test_a_folder_without_images_is_said_before_the_project_is_made(
 
 @pytest.mark.parametrize("relative", ["films", ".", "../films"])
 def test_a_path_from_nowhere_is_refused(relative: str) -> None:
-    assert "whole path" in folder_problem(Path(relative), "films")
-    assert "whole path" in images_problem(Path(relative))
+    assert "full path" in folder_problem(Path(relative), "films")
+    assert "full path" in images_problem(Path(relative))
 
 
 def test_a_disk_that_fills_while_it_is_made_is_said_there(

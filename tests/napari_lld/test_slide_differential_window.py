@@ -154,7 +154,7 @@ def test_without_the_window_the_end_is_told_and_another_task_keeps_it_waiting(
     session = dock.desk.session
     session.training.state.begin("train")
     assert not window.count.isEnabled()
-    assert "at work" in window.message.text()
+    assert "task is running" in window.message.text()
     session.training.state.end("")
     assert window.count.isEnabled()
     window.count.click()
