@@ -113,7 +113,7 @@ def test_an_artefact_has_no_attributes_to_give(open_dock: AnnotateDock, qtbot: Q
 
 def test_without_a_cell_nothing_can_be_chosen(open_dock: AnnotateDock) -> None:
     assert not button(open_dock, "class_Neutrophil").isEnabled()
-    assert "No cell chosen" in texts(open_dock)
+    assert "No cell selected" in texts(open_dock)
 
 
 def test_a_suggestion_shows_what_the_model_thinks(
