@@ -49,9 +49,8 @@ def merge(
     for brought in report.brought:
         say(f"{brought.source}: {_sentence(brought, dry_run=dry_run)}")
         if brought.differences:
-            say(
-                f"{plural(len(brought.differences), 'conflict')}; the values here stay until a person decides:"
-            )
+            conflicts = plural(len(brought.differences), "conflict")
+            say(f"{conflicts}; the values here stay until a person decides:")
             for line in listed(
                 [f"  {_line(difference)}" for difference in map(vars_of, brought.differences)]
             ):
