@@ -286,8 +286,9 @@ class _Process:
                 code = self._process.returncode
                 how = "was killed by the system, often short of memory," if code in (-9, 137) else "ended"
                 raise TrainingError(
-                    f"The training process {how} without a result (exit code {code}).",
-                    "Try again with a smaller --size; --debug shows what it printed.",
+                    f"The worker process {how} without a result (exit code {code}).",
+                    "Nothing saved is lost. Close other programs and try again, a training with a smaller "
+                    "--size; --debug shows what it printed.",
                     "".join(self._log),
                 )
 

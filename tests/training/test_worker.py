@@ -296,9 +296,10 @@ def test_every_failure_has_its_sentence(error: Exception, says: str) -> None:
 def test_a_full_disk_is_known_by_its_code_not_by_words() -> None:
     full = sqlite3.OperationalError("out of room")
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
-    error = ProjectError("The project cannot be written.")
+    assert failure(full).cause == "The disk is full."
+    error = ProjectError("The disk of the project /films is full or failing: free some space.")
     error.__cause__ = full
-    assert failure(error).cause == "The disk is full."
+    assert "/films" in failure(error).cause, "which disk it is stays said"
     assert failure(LLDError("There is no class 'the disk is full'.")).cause.startswith("There is no class")
 
 
@@ -368,6 +369,16 @@ def test_of_a_damaged_model_in_use_the_way_out_is_named(project: Path) -> None:
             here(request)
         assert "napari-lld models PROJECT --roll-back" in failure(caught.value).cure
         assert "--init starter" in failure(caught.value).cure
+
+
+def test_a_model_that_was_retired_is_refused_by_what_a_repair_found(project: Path) -> None:
+    with Project.open(project, annotator="tester", reading=1) as opened:
+        number = opened.models.reserve_id()
+        opened.models.folder(number).mkdir(parents=True)
+        opened.models.add(number, parent="starter", card={}, activate=False)
+        assert opened.repair().left == []
+    with pytest.raises(LLDError, match=f"Model {number} was retired, since its files are missing"):
+        here(PredictRequest(project=str(project), model=number))
 
 
 def test_predicting_before_any_training_uses_the_starter(project: Path) -> None:

@@ -329,8 +329,8 @@ def test_a_full_disk_leaves_nothing_half_written(
         patch.setattr("os.fsync", fsync)
         with pytest.raises(OutputError, match="space") as caught:
             here(quick(project, epochs=1))
-    assert "disk is full" in failure(caught.value).cause
-    assert "Free some space" in failure(caught.value).cure
+    assert f"{full} cannot be written: the disk is full" in failure(caught.value).cause
+    assert "Free some space" in failure(caught.value).cause
     assert [f.name for f in (project / "models").rglob("*")] == []
     assert [path for path in (project / "runs").rglob("*") if "napari-lld" in path.name] == []
     with sqlite3.connect(project / "project.db") as database:

@@ -7,7 +7,7 @@ import sqlite3
 import traceback
 from collections.abc import Iterator
 
-from annotation_store.errors import LLDError, OutputError
+from annotation_store.errors import LLDError
 from training.protocol import Failed, ProtocolError
 
 _MEMORY = (
@@ -41,12 +41,10 @@ def _sentences(error: BaseException) -> tuple[str, str]:
             "There is not enough memory for this.",
             "Close other programs, or choose a smaller --size.",
         )
-    if isinstance(error, OutputError):  # it names the file, and the cure
-        return str(error), ""
+    if isinstance(error, LLDError):  # of a full disk it names the file or the project
+        return str(error), getattr(error, "cure", "")
     if _disk_is_full(error):
         return "The disk is full.", "Free some space and start again; everything saved before is intact."
-    if isinstance(error, LLDError):
-        return str(error), getattr(error, "cure", "")
     if isinstance(error, ProtocolError):
         return f"The request cannot be read: {error}.", ""
     if system is not None and system.errno in _UNWRITABLE:

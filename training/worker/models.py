@@ -77,8 +77,14 @@ def resolve(project: Project, choice: str | int, *, keep: bool = False) -> tuple
         number = active.id if active is not None else None
     elif number is None and choice != "starter":
         raise ModelError(f"'{choice}' is not a model: give active, starter or a number.")
-    if number is not None and number not in {model.id for model in project.models.all()}:
-        raise ModelError(f"The project has no model {number}.")
+    if number is not None:
+        made = {model.id: model for model in project.models.all()}
+        if number not in made:
+            raise ModelError(f"The project has no model {number}.")
+        if (why := made[number].retired) is not None:
+            raise ModelError(
+                f"Model {number} was retired, since {why}: choose another model, or the starter."
+            )
     path = starter_place() if number is None else project.models.folder(number)
     vocabulary = Vocabulary.from_schema(project.schema)
     identity = (project.path, project.uid, vocabulary, *map(_stamp, model_files(path)))
