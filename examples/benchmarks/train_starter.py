@@ -46,7 +46,7 @@ from training.engine.data import LabelledCell, TrainingField, cut_patches, prepa
 from training.engine.loop import LearningConfig, Loop, StepReport
 from training.engine.recipe import embed_cells, estimate_domain_shifts, remember, remember_untaught
 from training.evaluation.metrics import TrueCell, summarise
-from training.inference.measure import fit_calibration, judge
+from training.inference.measure import evaluate, fit_calibration
 from training.inference.predict import propose_raw
 from training.models.model import LearnedModel, adapt, new_model, read_model, starter_place, write_model
 from training.models.pretrained import with_coco_weights
@@ -96,11 +96,11 @@ def load(args: argparse.Namespace) -> tuple[Sets, Sets]:
     """Read what is learnt from and what is judged: white cells, in the words of `lld`."""
     taught, judged = {}, {}
     for name in args.sets:
-        folder, judge = args.data / name, "fold" if args.fold else "val"
+        folder, evaluate = args.data / name, "fold" if args.fold else "val"
         if name == "lmu":
-            both = parted(partial(close_ups, folder), judge)
+            both = parted(partial(close_ups, folder), evaluate)
         else:
-            both = taught_and_judged(folder, judge, in_lld=name == "pbc")
+            both = taught_and_judged(folder, evaluate, in_lld=name == "pbc")
         taught[name] = [as_shown(field, name, args.without) for field in both[0]]
         judged[name] = [as_shown(field, name, ()) for field in both[1]]
     return taught, judged
@@ -183,7 +183,7 @@ def measure(model: LearnedModel, name: str, fields: Sequence[Field]) -> dict[str
     """Return the numbers of `training.evaluation.metrics.summarise`."""
     known = known_fields(name, fields)
     raw = propose_raw(model, [f.pixels for f in known], cell_sides=[f.cell_side for f in known])
-    results = judge(model, [f.truth() for f in fields], raw)
+    results = evaluate(model, [f.truth() for f in fields], raw)
     numbers = summarise(results, attributes=list(model.vocabulary.attributes))
     taught = [name for name, cells in model.taught.get("class", {}).items() if cells]
     met = [

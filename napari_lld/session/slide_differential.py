@@ -13,7 +13,7 @@ from annotation_store.schema import Schema
 from napari_lld.i18n.translate import decimal, tr, trn
 from napari_lld.session.differential import Differential, as_rows, differential
 from napari_lld.session.gallery_items import Item
-from training.inference.slide_count import LIKELY, Places, SlideCount, count
+from training.inference.slide_count import LIKELY, Areas, SlideCount, count
 
 TARGETS = (100, 200, 500)
 """White cells that are counted to, by custom."""
@@ -39,7 +39,7 @@ class ReadPlaces:
 
     field_id: int
     to: int
-    boxes: Places
+    boxes: Areas
     tiles: int
     share_read: float
     exhausted: bool
@@ -52,7 +52,7 @@ class ReadPlaces:
         return cls(
             int(result["field"]),
             int(result["to"]),
-            Places([(float(x), float(y), float(w), float(h)) for x, y, w, h in result["places"]]),
+            Areas([(float(x), float(y), float(w), float(h)) for x, y, w, h in result["places"]]),
             int(result["tiles"]),
             float(result["share_read"]),
             int(result["tiles"]) >= int(result["monolayer_tiles"]),
@@ -81,7 +81,7 @@ class Counted:
 
     field_id: int
     name: str
-    places: Places
+    places: Areas
 
     def holds(self, item: Item) -> bool:
         """Return whether an item of the gallery is among what was counted."""

@@ -43,7 +43,7 @@ def confidences(monkeypatch: pytest.MonkeyPatch, fields: list[Any], **options: A
     monkeypatch.setattr(measure, "calibrated", calibrated)
     model: Any = Model()
     truths, raws = [t for t, _ in fields], [r for _, r in fields]
-    results = measure.cross_fitted(model, truths, raws, prior=Calibration(), **options)
+    results = measure.cross_validate(model, truths, raws, prior=Calibration(), **options)
     assert model.calibration == Calibration(), "the model keeps its own"
     return [float(result.found.scores[0]) for result in results]
 

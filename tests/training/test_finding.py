@@ -37,5 +37,5 @@ def test_finding_is_judged_whatever_the_class(
 
     model: Any = Model()
     raw: Any = None
-    assert np.isclose(measure.finding_f1(model, [TRUTH], [raw]), expected)
-    assert measure.finding_f1(model, [FieldTruth("empty", 200, 60, ())], [raw]) == 1.0
+    assert np.isclose(measure.detection_f1(model, [TRUTH], [raw]), expected)
+    assert measure.detection_f1(model, [FieldTruth("empty", 200, 60, ())], [raw]) == 1.0

@@ -156,7 +156,7 @@ def judged(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
     monkeypatch.setattr(comparing, "resolve", lambda *_: (Reference(), 1))
     monkeypatch.setattr(comparing, "starter_calibration", lambda: None)
-    monkeypatch.setattr(comparing, "cross_fitted", lambda _model, truths, *_, **__: results(truths, False))
+    monkeypatch.setattr(comparing, "cross_validate", lambda _model, truths, *_, **__: results(truths, False))
 
     def compare(parent: int | str = "starter") -> tuple[Any, int]:
         testing = annotated_fields(project)
@@ -249,7 +249,7 @@ def test_a_model_that_finds_nothing_does_not_replace_one_that_finds_cells(
             return self
 
     monkeypatch.setattr(comparing, "resolve", lambda *_: (Reference(), 1))
-    monkeypatch.setattr(comparing, "judge", lambda _model, truths, _raw: results(truths, in_use))
+    monkeypatch.setattr(comparing, "evaluate", lambda _model, truths, _raw: results(truths, in_use))
     some = annotated_fields(project)
     reason = comparing.why_it_stays(
         project,

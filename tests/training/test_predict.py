@@ -14,7 +14,7 @@ from annotation_store.records import Proposal, Shape
 from tests.training.conftest import FieldMaker
 from training.evaluation.prediction_sets import HeadSets, Sets
 from training.inference.predict import RawProposals, calibrated, propose_raw, suggestible
-from training.inference.stain import propose_from_stain, propose_where_model_fails, unboxed_nuclei
+from training.inference.stain import propose_from_stain, propose_if_nuclei, unboxed_nuclei
 from training.inference.stain_proposals import is_from_stain
 from training.models.calibration import Calibration
 from training.models.model import new_model, read_model, starter_place
@@ -153,7 +153,7 @@ def test_suggestions_stay_out_of_regions_ignore_areas_cells_and_rejections() -> 
         [at(10, 10), at(110, 10), at(10, 110), at(112, 112), at(60, 110, 0.9), at(160, 160)],
         regions=[Shape.rectangle(0, 0, 50, 50)],
         ignore=[Shape.rectangle(100, 0, 50, 50)],
-        taken=[(10, 112, 20, 20), (110, 110, 20, 20)],
+        occupied=[(10, 112, 20, 20), (110, 110, 20, 20)],
     )
     assert [p.box[:2] for p in kept] == [(60, 110), (160, 160)]
     assert len(suggestible([at(float(i), 0) for i in range(400)])) == 300
@@ -216,7 +216,7 @@ def test_the_starter_does_not_speak_of_the_nucleolus() -> None:
 def test_the_stain_is_believed_only_where_there_are_dark_nuclei(make_field: FieldMaker) -> None:
     field = make_field()
     grey = np.round(0.6 * field.pixels() + 0.4 * field.pixels().mean(2, keepdims=True)).astype(np.uint8)
-    found = propose_where_model_fails((grey * [1, 0.9, 0.6]).astype(np.uint8))
+    found = propose_if_nuclei((grey * [1, 0.9, 0.6]).astype(np.uint8))
     overlaps = iou_matrix(np.array([c.box for c in field.cells]), np.array([p.box for p in found]))
     assert (overlaps.max(1) > 0.4).all(), "under a yellow lamp, in a pale stain"
     assert all(is_from_stain(p, None) for p in found)
@@ -225,7 +225,7 @@ def test_the_stain_is_believed_only_where_there_are_dark_nuclei(make_field: Fiel
     # red cells: eosin alone
     red = np.full((96, 128, 3), 235, np.uint8)
     red[20:60, 20:60] = (225, 160, 165)
-    assert propose_where_model_fails(red) == []
+    assert propose_if_nuclei(red) == []
 
 
 def test_unboxed_nuclei_are_those_in_the_area_that_nothing_known_covers(make_field: FieldMaker) -> None:
@@ -234,7 +234,7 @@ def test_unboxed_nuclei_are_those_in_the_area_that_nothing_known_covers(make_fie
     height, width = pixels.shape[:2]
     whole = Shape.rectangle(0, 0, width, height)
     found = unboxed_nuclei(pixels, whole, [])
-    assert len(found) == len(propose_where_model_fails(pixels)) > 1
+    assert len(found) == len(propose_if_nuclei(pixels)) > 1
     assert unboxed_nuclei(pixels, whole, boxes) == []
     assert len(unboxed_nuclei(pixels, whole, found[1:])) == 1
     x, y, w, h = found[0]

@@ -12,7 +12,7 @@ from annotation_store.records import Proposal, Shape
 from annotation_store.schema.reserved import UNSURE
 from training.engine.data import LabelledCell, prepare_field
 from training.evaluation.metrics import FieldResult, Ranking, TrueCell
-from training.inference.pseudo_labels import trusted_confidence, with_pseudo_cells
+from training.inference.pseudo_labels import add_pseudo_labels, trusted_confidence
 
 EMPTY = Ranking(np.zeros(0), np.zeros(0, bool), 0)
 
@@ -97,7 +97,7 @@ def test_pseudo_cells_keep_off_regions_ignore_areas_cells_and_rejections(
         (11.0, 61.0, 20.0, 20.0),
         (60.0, 61.0, 20.0, 20.0),
     ]
-    (taught,) = with_pseudo_cells(finding([*boxes, free]), [field], {"A": 0.8})
+    (taught,) = add_pseudo_labels(finding([*boxes, free]), [field], {"A": 0.8})
     assert [cell.box for cell in taught.cells] == [(10, 60, 20, 20), free]
     pseudo = taught.cells[1]
     assert (pseudo.cell_class, dict(pseudo.attributes)) == (None, {})
@@ -108,12 +108,12 @@ def test_pseudo_cells_keep_off_regions_ignore_areas_cells_and_rejections(
 
 def test_what_the_mirror_image_does_not_show_is_no_pseudo_cell(make_field: Any, finding: Any) -> None:
     field = dataclasses.replace(make_field(), cells=(), regions=())
-    (taught,) = with_pseudo_cells(finding([(30, 30, 20, 20)], mirrored=False), [field], {"A": 0.8})
+    (taught,) = add_pseudo_labels(finding([(30, 30, 20, 20)], mirrored=False), [field], {"A": 0.8})
     assert taught.cells == ()
 
 
 def test_below_its_classes_confidence_nothing_is_taken(make_field: Any, finding: Any) -> None:
     field = dataclasses.replace(make_field(), cells=(), regions=())
     model = finding([(30, 30, 20, 20)])
-    assert with_pseudo_cells(model, [field], {"B": 0.1})[0].cells == ()
-    assert with_pseudo_cells(finding([(30, 30, 20, 20)]), [field], {"A": 0.95})[0].cells == ()
+    assert add_pseudo_labels(model, [field], {"B": 0.1})[0].cells == ()
+    assert add_pseudo_labels(finding([(30, 30, 20, 20)]), [field], {"A": 0.95})[0].cells == ()

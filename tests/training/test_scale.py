@@ -21,7 +21,7 @@ from napari_lld import sample
 from tests.training.conftest import FieldMaker
 from training.engine.data import prepare_field
 from training.evaluation.metrics import FieldTruth, TrueCell, precision_recall
-from training.inference.measure import judge
+from training.inference.measure import evaluate
 from training.inference.predict import (
     Pixels,
     RawProposals,
@@ -196,7 +196,7 @@ def test_the_starter_finds_cells_under_a_quarter_of_the_magnification() -> None:
     pixels = [lambda: canvas]
 
     def recall(sides: list[float | None] | None) -> float:
-        result = judge(model, [truth], propose_raw(model, pixels, cell_sides=sides))[0]
+        result = evaluate(model, [truth], propose_raw(model, pixels, cell_sides=sides))[0]
         return precision_recall(result.found, 0.5)[1]
 
     assert recall(None) < 0.3

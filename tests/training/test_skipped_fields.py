@@ -114,11 +114,11 @@ def test_a_damaged_image_does_not_hide_the_scale_that_the_others_show(
 
     searched: list[int] = []
 
-    def at_hand(images: Any) -> list[Any]:
+    def in_memory(images: Any) -> list[Any]:
         searched.append(len(images))
         return []
 
-    monkeypatch.setattr(predict, "at_hand", at_hand)
+    monkeypatch.setattr(predict, "in_memory", in_memory)
     model: Any = SimpleNamespace(sides=(0.1, 0.5))
     assert predict.seen_side(model, [damaged, lambda: np.zeros((9, 9, 3), np.uint8)]) is None
     assert searched == [1]

@@ -27,10 +27,10 @@ from annotation_store.geometry import iou_matrix
 from annotation_store.images import Slide
 from annotation_store.records import Shape
 from training.inference.predict import RawProposals
-from training.inference.slide_count import Places
+from training.inference.slide_count import Areas
 from training.inference.slide_count import count as count_in
 from training.inference.slide_map import SlideMap, map_slide
-from training.inference.slide_tiles import Tiling, own
+from training.inference.slide_tiles import Tiling, own_proposals
 from training.protocol import DifferentialRequest, PredictRequest
 from training.reasons import Reason
 from training.worker import search as worker_search
@@ -181,10 +181,10 @@ def test_what_two_tiles_see_a_little_apart_is_one_cell_in_either_order() -> None
         for tile, shift in ((0, first), (1, second)):
             left, top = tiling.box(tile)[:2]
             seen.append(Proposal((seam + shift - 10 - left, 100 - top, 20.0, 20.0), 0.9))
-        one = own(tiling, 0, [seen[0]], [])
-        both = one + own(tiling, 1, [seen[1]], [p.box for p in one])
-        other = own(tiling, 1, [seen[1]], [])
-        back = other + own(tiling, 0, [seen[0]], [p.box for p in other])
+        one = own_proposals(tiling, 0, [seen[0]], [])
+        both = one + own_proposals(tiling, 1, [seen[1]], [p.box for p in one])
+        other = own_proposals(tiling, 1, [seen[1]], [])
+        back = other + own_proposals(tiling, 0, [seen[0]], [p.box for p in other])
         assert len(both) == len(back) == 1
 
 
@@ -545,7 +545,7 @@ def test_it_stops_when_enough_are_there_and_goes_on_where_it_was(
     assert 0 < some["share_read"] < 0.6
     um = 13 / SIDE
     assert some["area_mm2"] == pytest.approx(some["pixels_judged"] * um * um / 1e6, abs=1e-3)
-    places = Places([tuple(box) for box in some["places"]])
+    places = Areas([tuple(box) for box in some["places"]])
     assert places.pixels == some["pixels_judged"]
     now = count_in(  # as the window counts while one reviews
         project.cells.pick(1, places.holds), project.suggestions.pick(1, places.holds), places.holds

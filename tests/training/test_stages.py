@@ -50,7 +50,7 @@ def found_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
         cell = LabelledCell((60.0, 60.0, 20.0, 20.0), weights=(0.5, 0.1))
         return [dataclasses.replace(one, cells=(*one.cells, cell)) for one in fields]
 
-    monkeypatch.setattr(module, "with_pseudo_cells", add)
+    monkeypatch.setattr(module, "add_pseudo_labels", add)
 
 
 def make(model: LearnedModel, make_field: Any, state: Path, scores: list[float], **options: Any) -> Stages:
@@ -146,7 +146,7 @@ def test_fields_that_nobody_annotated_teach_where_something_is_found_on_them_and
         shown[-1].append(one.name)
         return prepare(one, *rest)
 
-    monkeypatch.setattr(module, "with_pseudo_cells", add)
+    monkeypatch.setattr(module, "add_pseudo_labels", add)
     monkeypatch.setattr(module, "prepare_field", watched)
     steps = []
     for names in ((), ("new", "bare", "newer")):

@@ -100,7 +100,7 @@ def _propose(
     items: Sequence[Mapping[str, Any]],
     options: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    from training.inference.predict import at_hand, propose_raw
+    from training.inference.predict import in_memory, propose_raw
     from training.networks.scale import zooming_side
 
     sides = [item["side"] for item in items]
@@ -108,7 +108,7 @@ def _propose(
         sides = [zooming_side(max(image.shape[:2]), options["zoom"], model.sides) for image in images]
     raws = propose_raw(
         model,
-        at_hand(images),
+        in_memory(images),
         cell_sides=sides,
         moves=[item["move"] for item in items],
         min_score=float(options["min_score"]),

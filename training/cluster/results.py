@@ -9,7 +9,7 @@ import numpy as np
 
 from training.cluster.arrays import array_of, checked
 from training.cluster.errors import GarbageError
-from training.inference.predict import MOST_PER_FIELD, RawProposals
+from training.inference.predict import MAX_PER_FIELD, RawProposals
 from training.models.model import LearnedModel
 
 _MOST_SIDE = 10**6
@@ -29,7 +29,7 @@ def read_proposals(given: Any, model: LearnedModel) -> tuple[tuple[int, int], Ra
     boxes = array_of(given, "boxes", (None, 4))
     n = len(boxes)
     scores = array_of(given, "scores", (n,))
-    if n > MOST_PER_FIELD:
+    if n > MAX_PER_FIELD:
         raise GarbageError(f"{n} boxes on a field")
     corners = np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), 1)
     if n and not ((corners >= -1).all() and (corners <= np.array([width, height] * 2) + 1).all()):

@@ -5,7 +5,7 @@ if the coverage on held-out cells requires it: split-conformal prediction (Angel
 Introduction to Conformal Prediction*, 2021, arXiv:2107.07511), with the cumulative probability before the
 true value as conformal score (Romano, Sesia & Candès 2020, arXiv:2006.02544). The class probabilities are
 those given a taught class (`training.evaluation.open_set`), since a set contains no other. They must come
-from a calibration that was fitted on other patients (`training.inference.measure.cross_fitted`).
+from a calibration that was fitted on other patients (`training.inference.measure.cross_validate`).
 
 Cells of one patient are correlated, and the next cell is of another patient. So every patient has the same
 weight, however many cells it has (Dunn, Wasserman & Ramdas, *Distribution-Free Prediction Sets for Two-Layer

@@ -103,10 +103,10 @@ class Engine:
         running: list[Future[Any]] = []
         try:
             running += (self._pool.submit(task) for task in tasks)
-            return [one.result() for one in running]
+            return [future.result() for future in running]
         finally:
-            for one in running:
-                one.cancel()
+            for future in running:
+                future.cancel()
 
     def decode(self, canvas: np.ndarray, *, alone: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return ``(A, 5)`` boxes x1, y1, x2, y2 and score, and ``(channels,)``, of ``(H, W, 3)`` uint8.
@@ -126,9 +126,9 @@ class Engine:
         parts = []
         at_once = _VIEWS if once else _VIEWS // 8
         for start in range(0, len(crops), at_once):
-            some = np.stack(crops[start : start + at_once])
-            pooled = self._trunk.run(None, {"crops": some if once else _views(some)})[0]
-            parts.append(pooled.reshape(-1, len(some), pooled.shape[1]).mean(0))
+            batch = np.stack(crops[start : start + at_once])
+            pooled = self._trunk.run(None, {"crops": batch if once else _views(batch)})[0]
+            parts.append(pooled.reshape(-1, len(batch), pooled.shape[1]).mean(0))
         return np.column_stack((np.concatenate(parts), np.asarray(sizes, np.float32)))
 
     def _with_all_threads(self) -> Any:
@@ -201,7 +201,7 @@ this_process = ProcessState()
 _asking = threading.Lock()
 
 
-def remember_files(model: LearnedModel, place: Path, folder: Path) -> None:
+def remember_files(model: LearnedModel, path: Path, folder: Path) -> None:
     """Remember of which files a model was read, so that there can be an engine for it.
 
     Parameters
@@ -215,9 +215,9 @@ def remember_files(model: LearnedModel, place: Path, folder: Path) -> None:
     """
     networks = (model.detector, model.describer.trunk)
     # kept, since to find them takes longer than to look at them
-    tensors = [one for network in networks for one in (*network.parameters(), *network.buffers())]
+    tensors = [tensor for network in networks for tensor in (*network.parameters(), *network.buffers())]
     remembered[model.detector] = Remembered(
-        place.absolute(), folder, tensors, _state(tensors), digest_of(model)
+        path.absolute(), folder, tensors, _state(tensors), digest_of(model)
     )
 
 
@@ -348,11 +348,11 @@ def read_graphs(file: Path, digest: str) -> tuple[bytes, bytes]:
         raise EngineError(f"{file} does not hold graphs.")
     try:
         with safe_open(file, "np") as content:
-            about = (content.metadata() or {}).get("about", "")
+            metadata = (content.metadata() or {}).get("about", "")
             parts = {name: content.get_tensor(name).tobytes() for name in PARTS}
     except (SafetensorError, ValueError, KeyError) as error:
         raise EngineError(f"{file} is damaged: {error}") from error
-    if about != f"{digest} {content_hash(parts)}":
+    if metadata != f"{digest} {content_hash(parts)}":
         raise EngineError(f"{file} is damaged, or of another model.")
     return parts["detector"], parts["trunk"]
 
@@ -382,7 +382,7 @@ def give_way(pid: int) -> None:
 
 def _state(tensors: Sequence[torch.Tensor]) -> list[tuple[int, int]]:
     """Return what changes when a weight does: where each lies, and how often it was written to."""
-    return [(one.data_ptr(), -1 if one.is_inference() else one._version) for one in tensors]
+    return [(tensor.data_ptr(), -1 if tensor.is_inference() else tensor._version) for tensor in tensors]
 
 
 @torch.inference_mode()
@@ -403,22 +403,22 @@ def _check(engine: Engine, model: LearnedModel) -> None:
     sizes = [0.5] * len(crops)
     features = model.describer.embed_augmented(views, torch.tensor(sizes)).numpy()
     try:
-        given = (
+        outputs = (
             *engine.decode(canvas),
             engine.features(crops, sizes, once=False) if engine.has_trunk else features,
         )
     except Exception as error:  # whatever ONNX Runtime raises
         raise EngineError(f"ONNX Runtime does not run the graphs: {error}") from error
     expected = boxes[0], vector[0], features
-    if any(a.shape != b.shape for a, b in zip(given, expected, strict=True)):
+    if any(a.shape != b.shape for a, b in zip(outputs, expected, strict=True)):
         raise EngineError("The graphs give something else than their model.")
-    off = (
-        np.abs(given[0][:, :4] - boxes[0][:, :4]).max() / _BOX_OFF,
-        np.abs(given[0][:, 4] - boxes[0][:, 4]).max() / _SCORE_OFF,
-        (np.abs(given[1] - vector[0]) / (1 + np.abs(vector[0]))).max() / _FEATURE_OFF,
-        (np.abs(given[2] - features) / (1 + np.abs(features))).max() / _FEATURE_OFF,
+    differences = (
+        np.abs(outputs[0][:, :4] - boxes[0][:, :4]).max() / _BOX_OFF,
+        np.abs(outputs[0][:, 4] - boxes[0][:, 4]).max() / _SCORE_OFF,
+        (np.abs(outputs[1] - vector[0]) / (1 + np.abs(vector[0]))).max() / _FEATURE_OFF,
+        (np.abs(outputs[2] - features) / (1 + np.abs(features))).max() / _FEATURE_OFF,
     )
-    if not all(one <= 1 for one in off):  # NaN is not
+    if not all(difference <= 1 for difference in differences):  # NaN is not
         raise EngineError("The graphs give something else than their model.")
 
 

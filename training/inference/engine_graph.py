@@ -110,13 +110,13 @@ def build_graphs(model: LearnedModel, digest: str) -> bytes:
     """
     pixels = torch.zeros(2, STRIDE * 3, STRIDE * 2, 3, dtype=torch.uint8)
     crops = torch.zeros(3, CROP, CROP, 3, dtype=torch.uint8)
-    shown = {0: "fields", 1: "height", 2: "width"}
+    dynamic_axes = {0: "fields", 1: "height", 2: "width"}
     of_trunk = {"crops": {0: "views"}, "features": {0: "views"}}
     parts = {
         "detector": _graph(
             _Finder(model),
             pixels,
-            {"pixels": shown, "boxes": {0: "fields", 1: "anchors"}, "vector": {0: "fields"}},
+            {"pixels": dynamic_axes, "boxes": {0: "fields", 1: "anchors"}, "vector": {0: "fields"}},
         ),
         "trunk": _graph(_Trunk(model), crops, of_trunk) if model.sees_by_trunk else b"",
     }
@@ -151,7 +151,7 @@ def _graph(network: nn.Module, example: torch.Tensor, axes: dict[str, dict[int, 
     return bytes(file.getvalue())
 
 
-def make(place: Path, folder: Path, digest: str) -> bool:
+def make(path: Path, folder: Path, digest: str) -> bool:
     """Build the graphs of a model's files and keep them in a folder; once, if several processes do.
 
     Returns
@@ -172,7 +172,7 @@ def make(place: Path, folder: Path, digest: str) -> bool:
             time.sleep(0.2)
         if _changed(file) != before:
             return True  # another process made them meanwhile
-        model = read_model(place)
+        model = read_model(path)
         if digest_of(model) != digest:
             return False  # it was replaced by another since
         write_file(file, build_graphs(model, digest), durable=False)
@@ -201,9 +201,9 @@ def tidy(folder: Path) -> None:
 def main(arguments: list[str]) -> int:
     """Make graphs in one thread; return the exit code."""
     torch.set_num_threads(1)
-    place, folder, digest = arguments
+    path, folder, digest = arguments
     try:
-        return 0 if make(Path(place), Path(folder), digest) else 1
+        return 0 if make(Path(path), Path(folder), digest) else 1
     except (LLDError, OSError):
         return 1
 

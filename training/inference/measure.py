@@ -26,7 +26,7 @@ FOLDS = 5
 """Parts of the patients, of which each is judged by what was fitted on the others."""
 
 
-def judge(
+def evaluate(
     model: LearnedModel,
     truths: Sequence[FieldTruth],
     raws: Sequence[RawProposals],
@@ -42,7 +42,7 @@ def judge(
         Of each field; ``None`` = the model's own.
     """
 
-    def of(truth: FieldTruth, raw: RawProposals) -> FieldResult:
+    def evaluate_one(truth: FieldTruth, raw: RawProposals) -> FieldResult:
         return evaluate_field(
             truth,
             calibrated(model, raw, min_confidence=min_confidence),
@@ -51,17 +51,17 @@ def judge(
         )
 
     if calibrations is None:
-        return [of(truth, raw) for truth, raw in zip(truths, raws, strict=True)]
-    own, results = model.calibration, []
+        return [evaluate_one(truth, raw) for truth, raw in zip(truths, raws, strict=True)]
+    original, results = model.calibration, []
     try:
         for truth, raw, model.calibration in zip(truths, raws, calibrations, strict=True):
-            results.append(of(truth, raw))
+            results.append(evaluate_one(truth, raw))
     finally:
-        model.calibration = own
+        model.calibration = original
     return results
 
 
-def cross_fitted(
+def cross_validate(
     model: LearnedModel,
     truths: Sequence[FieldTruth],
     raws: Sequence[RawProposals],
@@ -78,33 +78,33 @@ def cross_fitted(
     prior
         What the fits lean on; no cell judged here may have shaped it.
     """
-    place = {name: i for i, name in enumerate(sorted({truth.unit for truth in truths}))}
-    fold = [place[truth.unit] % folds for truth in truths]
-    seen = [_seen(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
+    index = {name: i for i, name in enumerate(sorted({truth.unit for truth in truths}))}
+    fold = [index[truth.unit] % folds for truth in truths]
+    data = [_collect(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
     fits = {
-        one: _fit(model, [e for e, other in zip(seen, fold, strict=True) if other != one], prior, 4.0, "")
-        for one in set(fold)
+        k: _fit(model, [e for e, other in zip(data, fold, strict=True) if other != k], prior, 4.0, "")
+        for k in set(fold)
     }
-    return judge(model, truths, raws, calibrations=[fits[one] for one in fold])
+    return evaluate(model, truths, raws, calibrations=[fits[k] for k in fold])
 
 
-def measured(
+def measure(
     model: LearnedModel,
     truths: Sequence[FieldTruth],
     raws: Sequence[RawProposals],
     *,
-    judged: Sequence[FieldResult] | None = None,
+    results: Sequence[FieldResult] | None = None,
 ) -> dict[str, Any]:
     """Return all numbers of a model, before and after calibration; see `evaluation.extra_metrics.describe`.
 
     Parameters
     ----------
     judged
-        What `judge` or `cross_fitted` gave for the same, if that is known already.
+        What `evaluate` or `cross_validate` gave for the same, if that is known already.
     """
-    before = judge(model, truths, raws, calibrations=[Calibration()] * len(truths))
+    before = evaluate(model, truths, raws, calibrations=[Calibration()] * len(truths))
     return describe(
-        judge(model, truths, raws) if judged is None else judged,
+        evaluate(model, truths, raws) if results is None else results,
         classes=model.vocabulary.classes,
         attributes=model.vocabulary.attributes,
         ordered=model.vocabulary.ordered,
@@ -112,43 +112,47 @@ def measured(
     )
 
 
-def _found(model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]) -> Ranking:
+def _detection_ranking(
+    model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]
+) -> Ranking:
     """Rank what was found, regardless of its class: no class is ranked for it."""
     return merged(
         evaluate_field(truth, calibrated(model, raw)).found for truth, raw in zip(truths, raws, strict=True)
     )
 
 
-def finding_f1(
+def detection_f1(
     model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals], threshold: float = 0.5
 ) -> float:
     """Return F1 of finding cells, regardless of their class; 1 if there is nothing to find."""
-    found = _found(model, truths, raws)
-    if not found.truths:
+    ranking = _detection_ranking(model, truths, raws)
+    if not ranking.truths:
         return 1.0
-    precision, recall = precision_recall(found, threshold)
+    precision, recall = precision_recall(ranking, threshold)
     return 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
 
 
-_MISSED = 0.01
+_MISSED_PROBABILITY = 0.01
 """Probability at which a cell counts that was not found."""
 
 
-def finding_loss(model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]) -> float:
+def detection_loss(model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]) -> float:
     """Return the negative log-likelihood of finding per cell, with scores calibrated on the same cells.
 
     Whatever the class. It goes on telling models apart where average precision is 1 for all of them, as on
     the few cells of small regions.
     """
-    seen = [_seen(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
-    scores = np.concatenate([np.zeros(0), *(one.scores for one in seen)])
-    hits = np.concatenate([np.zeros(0, bool), *(one.hits for one in seen)])
-    cells = sum(one.cells for one in seen)
+    data = [_collect(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
+    scores = np.concatenate([np.zeros(0), *(item.scores for item in data)])
+    hits = np.concatenate([np.zeros(0, bool), *(item.hits for item in data)])
+    cells = sum(item.cells for item in data)
     prior = model.calibration
     slope, intercept = fit_platt(scores, hits, prior=(prior.slope, prior.intercept))
-    p = Calibration(slope, intercept).confidence(scores).clip(_MISSED, 1 - _MISSED)
-    likely = np.log(np.where(hits, p, 1 - p)).sum() + (cells - hits.sum()) * np.log(_MISSED)
-    return float(-likely / max(1, cells))
+    p = Calibration(slope, intercept).confidence(scores).clip(_MISSED_PROBABILITY, 1 - _MISSED_PROBABILITY)
+    log_likelihood = np.log(np.where(hits, p, 1 - p)).sum() + (cells - hits.sum()) * np.log(
+        _MISSED_PROBABILITY
+    )
+    return float(-log_likelihood / max(1, cells))
 
 
 def fit_calibration(
@@ -171,12 +175,12 @@ def fit_calibration(
     prior
         What it leans on; ``None`` = the calibration that the model has.
     """
-    seen = [_seen(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
-    return _fit(model, seen, prior or model.calibration, strength, note)
+    data = [_collect(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
+    return _fit(model, data, prior or model.calibration, strength, note)
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _CalibrationData:
     """The contribution of a field to a calibration: scores with hits, logits and values per head."""
 
     cells: int
@@ -185,7 +189,7 @@ class _Seen:
     heads: tuple[tuple[list[np.ndarray], list[np.ndarray]], ...]
 
 
-def _seen(model: LearnedModel, truth: FieldTruth, raw: RawProposals) -> _Seen:
+def _collect(model: LearnedModel, truth: FieldTruth, raw: RawProposals) -> _CalibrationData:
     boxes = [(float(x), float(y), float(w), float(h)) for x, y, w, h in raw.boxes]
     rows = np.array([i for i, box in enumerate(boxes) if truth.covers(box)], int)
     pairs = pair(truth, [boxes[i] for i in rows])
@@ -203,22 +207,24 @@ def _seen(model: LearnedModel, truth: FieldTruth, raw: RawProposals) -> _Seen:
         for (logits, allowed), of_head, target in zip(heads, raw.logits, targets, strict=True):
             logits.append(of_head[i])
             allowed.append(target)
-    return _Seen(int(pairs.inner.sum()), raw.scores[rows[pairs.counts]], pairs.hits[pairs.counts], heads)
+    return _CalibrationData(
+        int(pairs.inner.sum()), raw.scores[rows[pairs.counts]], pairs.hits[pairs.counts], heads
+    )
 
 
 def _fit(
-    model: LearnedModel, seen: Sequence[_Seen], prior: Calibration, strength: float, note: str
+    model: LearnedModel, data: Sequence[_CalibrationData], prior: Calibration, strength: float, note: str
 ) -> Calibration:
     slope, intercept = fit_platt(
-        np.concatenate([np.zeros(0), *(one.scores for one in seen)]),
-        np.concatenate([np.zeros(0, bool), *(one.hits for one in seen)]),
+        np.concatenate([np.zeros(0), *(item.scores for item in data)]),
+        np.concatenate([np.zeros(0, bool), *(item.hits for item in data)]),
         prior=(prior.slope, prior.intercept),
         strength=strength,
     )
     temperatures = dict(prior.temperatures)
     for i, name in enumerate(model.vocabulary.head_names):
-        logits = [row for one in seen for row in one.heads[i][0]]
-        allowed = [row for one in seen for row in one.heads[i][1]]
+        logits = [row for item in data for row in item.heads[i][0]]
+        allowed = [row for item in data for row in item.heads[i][1]]
         if np.any(allowed):
             temperatures[name] = fit_temperature(
                 np.array(logits),

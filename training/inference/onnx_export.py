@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from annotation_store.errors import LLDError
-from training.inference.predict import MOST_PER_FIELD
+from training.inference.predict import MAX_PER_FIELD
 from training.models.calibration import MIN_PROBABILITY
 from training.models.ultralytics_checkpoints import is_checkpoint
 from training.networks.architectures import ARCHITECTURES
@@ -83,11 +83,11 @@ class _Whole(nn.Module):
     ) -> tuple[torch.Tensor, ...]:
         decoded, raw = self.detector(pixels)
         logits = raw["scores"][:, 0].clamp(-self.limit, self.limit)
-        found = (decoded[:, :4].transpose(1, 2), torch.sigmoid(self.slope * logits + self.intercept))
+        detections = (decoded[:, :4].transpose(1, 2), torch.sigmoid(self.slope * logits + self.intercept))
         if crops is None:
-            return found
+            return detections
         heads = zip(self.describer(crops, sizes), self.temperatures, self.known, strict=True)
-        return *found, *(torch.softmax(x[:, known] / t, 1) for x, t, known in heads if known is not None)
+        return *detections, *(torch.softmax(x[:, known] / t, 1) for x, t, known in heads if known is not None)
 
 
 def describe_export(model: LearnedModel) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def describe_export(model: LearnedModel) -> dict[str, Any]:
             "most_magnified": MAX_MAGNIFICATION,
             "most_pixels": MAX_PIXELS,
         },
-        "suppression": {"iou": IOU, "candidates": CANDIDATES, "most": MOST_PER_FIELD},
+        "suppression": {"iou": IOU, "candidates": CANDIDATES, "most": MAX_PER_FIELD},
         "crop": {
             "side": CROP,
             "context": CONTEXT,
@@ -159,13 +159,13 @@ def export_onnx(model: LearnedModel) -> bytes:
             "This model began without having seen a cell and describes cells by measures of their stain, "
             "which ONNX cannot hold."
         )
-    about = describe_export(model)
+    metadata = describe_export(model)
     whole = _Whole(model).eval()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         # two sizes: the second shows that nothing of the first was taken for fixed
-        traced, other = _inputs(about, 2, (3, 2)), _inputs(about, 1, (4, 5))
-    outputs = ["boxes", "confidence", *(f"head_{i}" for i in range(len(about["heads"])))]
+        traced, other = _inputs(metadata, 2, (3, 2)), _inputs(metadata, 1, (4, 5))
+    outputs = ["boxes", "confidence", *(f"head_{i}" for i in range(len(metadata["heads"])))]
     axes = {"pixels": {0: "fields", 2: "height", 3: "width"}, "crops": {0: "cells"}, "sizes": {0: "cells"}}
     axes |= {name: {0: "fields", 1: "anchors"} for name in outputs[:2]}
     axes |= {name: {0: "cells"} for name in outputs[2:]}
@@ -184,18 +184,18 @@ def export_onnx(model: LearnedModel) -> bytes:
             dynamo=False,
         )
     graph = onnx.load_from_string(file.getvalue())
-    _name_outputs(graph, [head["output"] for head in about["heads"]])
-    onnx.helper.set_model_props(graph, {METADATA: json.dumps(about, ensure_ascii=False)})
-    graph.producer_name, graph.doc_string = "napari-lld", about["use"]
+    _name_outputs(graph, [head["output"] for head in metadata["heads"]])
+    onnx.helper.set_model_props(graph, {METADATA: json.dumps(metadata, ensure_ascii=False)})
+    graph.producer_name, graph.doc_string = "napari-lld", metadata["use"]
     onnx.checker.check_model(graph)
     content = bytes(graph.SerializeToString())
     _compare(content, whole, other)
     return content
 
 
-def _inputs(about: dict[str, Any], fields: int, strides: tuple[int, int]) -> dict[str, torch.Tensor]:
+def _inputs(metadata: dict[str, Any], fields: int, strides: tuple[int, int]) -> dict[str, torch.Tensor]:
     pixels = torch.rand(fields, 3, *(STRIDE * n for n in strides))
-    if not about["heads"]:
+    if not metadata["heads"]:
         return {"pixels": pixels}
     return {"pixels": pixels, "crops": torch.rand(fields + 1, 3, CROP, CROP), "sizes": torch.rand(fields + 1)}
 
@@ -216,10 +216,10 @@ def _compare(content: bytes, whole: nn.Module, inputs: dict[str, torch.Tensor]) 
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    given = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+    outputs = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
     with torch.inference_mode():
         expected = whole(*inputs.values())
-    off = [float((torch.from_numpy(a) - b).abs().max()) for a, b in zip(given, expected, strict=True)]
+    off = [float((torch.from_numpy(a) - b).abs().max()) for a, b in zip(outputs, expected, strict=True)]
     off[0] /= float(inputs["pixels"].shape[-1])  # of boxes: as a share of the field
     if not max(off) <= _MOST_OFF:
         raise OnnxError(

@@ -24,15 +24,15 @@ from training.networks.devices import to_tensor
 from training.networks.scale import MAX_PIXELS, MIN_ATTRIBUTE_SIDE, field_side, zooming_side
 from training.similarity.novelty import Novelty
 
-MOST_PER_FIELD = 300
-_LOOKED_AT = 6
+MAX_PER_FIELD = 300
+_MAX_FIELDS = 6
 """How many fields of a domain are searched for its scale."""
 
 FAINT = 0.1
 """Raw score under which a proposal is hardly ever shown."""
 
-_REDUCED = 0.5
-_MAGNIFIED = 3.0
+_REDUCTION = 0.5
+_MAGNIFICATION = 3.0
 """How much larger than usual they are shown where cells are large, or small."""
 _TRIED = 2
 """How many of them are magnified first: nine times the pixels take nine times as long."""
@@ -123,16 +123,18 @@ def propose_raw(
     results: list[RawProposals] = []
     sides: list[float | None] = list(cell_sides) if cell_sides is not None else [None] * len(fields)
     for start in range(0, len(fields), batch):
-        some = slice(start, start + batch)
-        seen = _see(networks, fields[some], sides[some], min_score, describe=describe)
-        moved = [0.0] * len(seen) if moves is None else moves[some]
-        results += _described(model, seen, moved, describe=describe)
+        batch_slice = slice(start, start + batch)
+        outputs = _run_networks(
+            networks, fields[batch_slice], sides[batch_slice], min_score, describe=describe
+        )
+        shifts = [0.0] * len(outputs) if moves is None else moves[batch_slice]
+        results += _describe(model, outputs, shifts, describe=describe)
         if on_field is not None:
             on_field(len(results))
     return results
 
 
-class _Seen(NamedTuple):
+class _NetworkOutput(NamedTuple):
     """What the networks give of a field.
 
     Attributes
@@ -149,25 +151,25 @@ class _Seen(NamedTuple):
     features: torch.Tensor | None = None
 
 
-def _see(
+def _run_networks(
     networks: Networks,
     fields: Sequence[Pixels],
     cell_sides: Sequence[float | None],
     min_score: float,
     *,
     describe: bool,
-) -> list[_Seen]:
+) -> list[_NetworkOutput]:
     """Run both networks over fields, and return what they give."""
     images: list[np.ndarray] = []
     model, engine = networks.model, networks.engine(len(fields))
     if engine is not None:
         alone = len(fields) < engine.threads
 
-        def tasks(engine: Engine) -> Iterator[Callable[[], _Seen]]:
+        def tasks(engine: Engine) -> Iterator[Callable[[], _NetworkOutput]]:
             for load, side in zip(fields, cell_sides, strict=True):
                 images.append(load())
                 yield partial(
-                    _see_with, engine, model, images[-1], side, min_score, describe=describe, alone=alone
+                    _run_engine, engine, model, images[-1], side, min_score, describe=describe, alone=alone
                 )
 
         try:
@@ -176,8 +178,8 @@ def _see(
             networks.leave_engine()
     images += [load() for load in fields[len(images) :]]
     with _torch:
-        found = _find(model, images, cell_sides, min_score)
-        return _with_features(model, images, cell_sides, found) if describe else found
+        detections = _find(model, images, cell_sides, min_score)
+        return _add_features(model, images, cell_sides, detections) if describe else detections
 
 
 _torch = threading.Lock()
@@ -188,7 +190,7 @@ class _EngineFailedError(Exception):
     """ONNX Runtime gave up on a field."""
 
 
-def _see_with(
+def _run_engine(
     engine: Engine,
     model: LearnedModel,
     image: np.ndarray,
@@ -197,75 +199,80 @@ def _see_with(
     *,
     describe: bool,
     alone: bool,
-) -> _Seen:
+) -> _NetworkOutput:
     """Run an engine's networks over a field."""
     canvas, scale = letterbox(image, model.size, side, model.sides)
     try:
         decoded, vector = engine.decode(canvas, alone=alone)
     except Exception as error:  # whatever ONNX Runtime raises
         raise _EngineFailedError from error
-    seen = _Seen(*_in_field(image, choose(decoded, min_score=min_score, most=MOST_PER_FIELD), scale), vector)
+    output = _NetworkOutput(
+        *_to_field(image, choose(decoded, min_score=min_score, most=MAX_PER_FIELD), scale), vector
+    )
     if not describe:
-        return seen
-    crops, sizes = _crops_of(image, side, seen.boxes)
+        return output
+    crops, sizes = _crops_of(image, side, output.boxes)
     if not engine.has_trunk:
-        return seen._replace(features=features_of(model.describer, crops, sizes))
+        return output._replace(features=features_of(model.describer, crops, sizes))
     features = np.zeros((len(crops), model.describer.features), np.float32)
-    for once, rows in _by_score(seen.scores):
+    for once, rows in _by_score(output.scores):
         try:
             features[rows] = engine.features([crops[i] for i in rows], [sizes[i] for i in rows], once=once)
         except Exception as error:
             raise _EngineFailedError from error
-    return seen._replace(features=torch.from_numpy(features))
+    return output._replace(features=torch.from_numpy(features))
 
 
-def _described(
-    model: LearnedModel, seen: Sequence[_Seen], moves: Sequence[Move], *, describe: bool
+def _describe(
+    model: LearnedModel, outputs: Sequence[_NetworkOutput], moves: Sequence[Move], *, describe: bool
 ) -> list[RawProposals]:
     """Return what the heads say of the boxes that were seen."""
     heads = model.vocabulary.heads
     if not describe:
         return [
             RawProposals(
-                one.boxes, one.scores, [np.zeros((len(one.boxes), len(v))) for v in heads], one.vector
+                output.boxes,
+                output.scores,
+                [np.zeros((len(output.boxes), len(v))) for v in heads],
+                output.vector,
             )
-            for one in seen
+            for output in outputs
         ]
-    features = torch.cat([one.features for one in seen if one.features is not None])
-    moved = [move for move, one in zip(moves, seen, strict=True) for _ in one.boxes]
-    logits, places, unlike = describe_features(model, features, moved)
+    features = torch.cat([output.features for output in outputs if output.features is not None])
+    shifts = [move for move, output in zip(moves, outputs, strict=True) for _ in output.boxes]
+    logits, transformed, p_values = describe_features(model, features, shifts)
     results, start = [], 0
-    for boxes, scores, vector, _ in seen:
-        some = slice(start, start + len(boxes))
-        start = some.stop
-        clear = features[some][: int((scores >= FAINT).sum())].half().cpu().numpy()
-        of_heads = [head[some] for head in logits]
-        new = RawProposals(boxes, scores, of_heads, vector, features=clear)
-        if places is not None and unlike is not None:
-            new.places, new.novelty = places[some], unlike[some]
-        results.append(new)
+    for boxes, scores, vector, _ in outputs:
+        rows = slice(start, start + len(boxes))
+        start = rows.stop
+        stored_features = features[rows][: int((scores >= FAINT).sum())].half().cpu().numpy()
+        head_logits = [head[rows] for head in logits]
+        proposals = RawProposals(boxes, scores, head_logits, vector, features=stored_features)
+        if transformed is not None and p_values is not None:
+            proposals.places, proposals.novelty = transformed[rows], p_values[rows]
+        results.append(proposals)
     return results
 
 
-def _with_features(
+def _add_features(
     model: LearnedModel,
     images: Sequence[np.ndarray],
     cell_sides: Sequence[float | None],
-    found: Sequence[_Seen],
-) -> list[_Seen]:
+    outputs: Sequence[_NetworkOutput],
+) -> list[_NetworkOutput]:
     """Add what torch's trunk sees of the boxes."""
     crops, sizes = [], []
-    for image, side, one in zip(images, cell_sides, found, strict=True):
-        of_crops, of_sizes = _crops_of(image, side, one.boxes)
-        crops += of_crops
-        sizes += of_sizes
+    for image, side, output in zip(images, cell_sides, outputs, strict=True):
+        field_crops, field_sizes = _crops_of(image, side, output.boxes)
+        crops += field_crops
+        sizes += field_sizes
     describer = model.describer
     features = torch.zeros((len(crops), describer.features), device=next(describer.parameters()).device)
-    for once, rows in _by_score(np.concatenate([one.scores for one in found])):
-        some, of = [crops[i] for i in rows], [sizes[i] for i in rows]
-        features[rows] = features_of(describer, some, of, once=once)
-    parts = torch.split(features, [len(one.boxes) for one in found])
-    return [one._replace(features=part) for one, part in zip(found, parts, strict=True)]
+    for once, rows in _by_score(np.concatenate([output.scores for output in outputs])):
+        batch, batch_sizes = [crops[i] for i in rows], [sizes[i] for i in rows]
+        features[rows] = features_of(describer, batch, batch_sizes, once=once)
+    parts = torch.split(features, [len(output.boxes) for output in outputs])
+    return [output._replace(features=part) for output, part in zip(outputs, parts, strict=True)]
 
 
 def _by_score(scores: np.ndarray) -> Iterator[tuple[bool, list[int]]]:
@@ -287,42 +294,42 @@ def _crops_of(
 
 def _find(
     model: LearnedModel, images: Sequence[np.ndarray], cell_sides: Sequence[float | None], min_score: float
-) -> list[_Seen]:
+) -> list[_NetworkOutput]:
     """Detect on fields with torch."""
     device = next(model.detector.parameters()).device
     boxed = [
         letterbox(image, model.size, side, model.sides)
         for image, side in zip(images, cell_sides, strict=True)
     ]
-    found: list[np.ndarray] = [np.zeros((0, 5), np.float32)] * len(images)
+    detected: list[np.ndarray] = [np.zeros((0, 5), np.float32)] * len(images)
     vectors: dict[int, np.ndarray] = {}
     for shape in sorted({canvas.shape for canvas, _ in boxed}):
         rows = [i for i, (canvas, _) in enumerate(boxed) if canvas.shape == shape]
-        together = max(1, MAX_PIXELS // (shape[0] * shape[1]))  # a magnified field fills the memory alone
-        for start in range(0, len(rows), together):
-            some = rows[start : start + together]
+        batch_size = max(1, MAX_PIXELS // (shape[0] * shape[1]))  # a magnified field fills the memory alone
+        for start in range(0, len(rows), batch_size):
+            batch = rows[start : start + batch_size]
             detections, pooled = detect_and_pool(
                 model.detector,
-                to_tensor([boxed[i][0] for i in some], device),
+                to_tensor([boxed[i][0] for i in batch], device),
                 min_score=min_score,
-                most=MOST_PER_FIELD,
+                most=MAX_PER_FIELD,
             )
-            for i, one in zip(some, detections, strict=True):
-                found[i] = one
-            vectors.update(zip(some, pooled, strict=True))
+            for i, boxes in zip(batch, detections, strict=True):
+                detected[i] = boxes
+            vectors.update(zip(batch, pooled, strict=True))
     return [
-        _Seen(*_in_field(image, one, scale), vectors[i])
-        for i, (image, (_, scale), one) in enumerate(zip(images, boxed, found, strict=True))
+        _NetworkOutput(*_to_field(image, boxes, scale), vectors[i])
+        for i, (image, (_, scale), boxes) in enumerate(zip(images, boxed, detected, strict=True))
     ]
 
 
-def _in_field(image: np.ndarray, found: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+def _to_field(image: np.ndarray, detections: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Return boxes ``(n, 4)`` x, y, w, h inside a field, in its pixels, and scores, of what was detected."""
     height, width = image.shape[:2]
-    corners = (found[:, :4] / scale).clip(0, [width, height, width, height])
+    corners = (detections[:, :4] / scale).clip(0, [width, height, width, height])
     boxes = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), 1)
     inside = (boxes[:, 2:] >= 1).all(1)
-    return boxes[inside], found[inside, 4]
+    return boxes[inside], detections[inside, 4]
 
 
 def seen_side(model: LearnedModel, fields: Sequence[Pixels], find: Find | None = None) -> float | None:
@@ -344,39 +351,44 @@ def seen_side(model: LearnedModel, fields: Sequence[Pixels], find: Find | None =
     float
         The median side in the fields' pixels, or ``None``. Damaged images show nothing.
     """
-    step = max(1, len(fields) // _LOOKED_AT)
-    some = fields[::step][:_LOOKED_AT]
+    step = max(1, len(fields) // _MAX_FIELDS)
+    sample = fields[::step][:_MAX_FIELDS]
     if find is None:
-        images = [image for load in some if (image := read(load)) is not None]
-        some, find = at_hand(images), partial(_likely, model)
-    for zoom, most in ((_REDUCED, model.sides[1]), (1.0, np.inf)):
-        found = find(some, zoom)
-        sides = _sides_of(found)
-        shown = [zoom * side / longer for longer, boxes in found for side in _sides_of([(longer, boxes)])]
-        if len(shown) >= max(1, len(some) / 2) and model.sides[0] <= float(np.median(shown)) <= most:
+        images = [image for load in sample if (image := read(load)) is not None]
+        sample, find = in_memory(images), partial(_likely, model)
+    for zoom, maximum in ((_REDUCTION, model.sides[1]), (1.0, np.inf)):
+        detections = find(sample, zoom)
+        sides = _sides_of(detections)
+        relative_sides = [
+            zoom * side / longer for longer, boxes in detections for side in _sides_of([(longer, boxes)])
+        ]
+        if (
+            len(relative_sides) >= max(1, len(sample) / 2)
+            and model.sides[0] <= float(np.median(relative_sides)) <= maximum
+        ):
             return float(np.median(sides))
-    more = _sides_of(find(some[:_TRIED], _MAGNIFIED))
-    if len(more) > len(_sides_of(found[:_TRIED])):
-        more += _sides_of(find(some[_TRIED:], _MAGNIFIED))
-        if len(more) >= 3 * max(1, len(sides)):
-            sides = more
+    magnified_sides = _sides_of(find(sample[:_TRIED], _MAGNIFICATION))
+    if len(magnified_sides) > len(_sides_of(detections[:_TRIED])):
+        magnified_sides += _sides_of(find(sample[_TRIED:], _MAGNIFICATION))
+        if len(magnified_sides) >= 3 * max(1, len(sides)):
+            sides = magnified_sides
     return float(np.median(sides)) if sides else None
 
 
-def _sides_of(found: Sequence[tuple[int, np.ndarray]]) -> list[float]:
+def _sides_of(detections: Sequence[tuple[int, np.ndarray]]) -> list[float]:
     """Return the longer sides of boxes, in pixels."""
-    return [float(side) for _, boxes in found for side in boxes[:, 2:].max(1)]
+    return [float(side) for _, boxes in detections for side in boxes[:, 2:].max(1)]
 
 
 def _likely(model: LearnedModel, fields: Sequence[Pixels], zoom: float) -> list[tuple[int, np.ndarray]]:
     """Find likely cells, as `Find` does."""
     if not fields:
         return []
-    least = model.calibration.raw(LIKELY)
+    min_score = model.calibration.raw(LIKELY)
     longer = [max(load().shape[:2]) for load in fields]
     sides = [zooming_side(side, zoom, model.sides) for side in longer]
-    found = _see(Networks(model), fields, sides, least, describe=False)
-    return [(side, one.boxes) for side, one in zip(longer, found, strict=True)]
+    outputs = _run_networks(Networks(model), fields, sides, min_score, describe=False)
+    return [(side, output.boxes) for side, output in zip(longer, outputs, strict=True)]
 
 
 def cell_sides(
@@ -385,7 +397,7 @@ def cell_sides(
     domains: Sequence[str],
     known: Sequence[float | None] | None = None,
     *,
-    look: Callable[[LearnedModel, Sequence[Pixels]], float | None] | None = None,
+    estimate: Callable[[LearnedModel, Sequence[Pixels]], float | None] | None = None,
 ) -> list[float | None]:
     """Return the median side of a white cell on each field: what is known, else what the model sees.
 
@@ -398,17 +410,17 @@ def cell_sides(
     look
         Who looks, as `seen_side` does; ``None`` = this process.
     """
-    look = look or seen_side
+    estimate = estimate or seen_side
     sides: list[float | None] = list(known) if known is not None else [None] * len(fields)
     for domain in sorted({d for d, side in zip(domains, sides, strict=True) if side is None}):
         rows = [i for i, d in enumerate(domains) if d == domain and sides[i] is None]
-        seen = look(model, [fields[i] for i in rows])
+        estimated = estimate(model, [fields[i] for i in rows])
         for i in rows:
-            sides[i] = seen
+            sides[i] = estimated
     return sides
 
 
-def at_hand(images: Sequence[np.ndarray]) -> list[Pixels]:
+def in_memory(images: Sequence[np.ndarray]) -> list[Pixels]:
     """Return pixels that are in memory as `propose_raw` takes fields."""
     return [partial(_same, image) for image in images]
 
@@ -434,11 +446,11 @@ def describe_features(
     logits = [head.cpu().numpy() for head in model.describer.combined_logits(features)]
     if novelty is None:
         return logits, None, None
-    seen = features.float().cpu().numpy()
+    vectors = features.float().cpu().numpy()
     if moves is None or not any(np.any(move) for move in moves):
-        return logits, *novelty.assess(seen, logits[0])
-    seen = seen - np.stack([np.broadcast_to(move, seen.shape[1:]) for move in moves])
-    return logits, *novelty.assess(seen)
+        return logits, *novelty.assess(vectors, logits[0])
+    vectors = vectors - np.stack([np.broadcast_to(move, vectors.shape[1:]) for move in moves])
+    return logits, *novelty.assess(vectors)
 
 
 def novelty_of(model: LearnedModel) -> Novelty | None:
@@ -447,13 +459,13 @@ def novelty_of(model: LearnedModel) -> Novelty | None:
 
 
 def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float = 0.0) -> list[Proposal]:
-    """Convert raw proposals into records with probabilities, most confident first; see `stated`."""
+    """Convert raw proposals into records with probabilities, most confident first; see `to_proposals`."""
     confidences = model.calibration.confidence(raw.scores)
     order = np.argsort(-confidences, kind="stable")
-    return stated(model, raw, confidences, order[confidences[order] >= min_confidence].tolist())
+    return to_proposals(model, raw, confidences, order[confidences[order] >= min_confidence].tolist())
 
 
-def stated(
+def to_proposals(
     model: LearnedModel, raw: RawProposals, confidences: np.ndarray, rows: Sequence[int]
 ) -> list[Proposal]:
     """Convert some raw proposals, with the confidence ``(n,)`` of each, into records with probabilities.
@@ -464,9 +476,9 @@ def stated(
     was taught (`training.evaluation.open_set`). Of a film where nothing was checked all probabilities are
     drawn towards even ones instead, so that none is above `MAX_UNCHECKED_PROBABILITY` and the order stays.
     """
-    unlike: list[float | None] = [None] * len(raw.boxes)
+    p_values: list[float | None] = [None] * len(raw.boxes)
     if raw.novelty is not None:
-        unlike = [round(float(p), _DIGITS) for p in raw.novelty]
+        p_values = [round(float(p), _DIGITS) for p in raw.novelty]
     heads = list(
         zip(model.vocabulary.head_names, model.vocabulary.heads, model.trained_values(), strict=True)
     )
@@ -488,19 +500,21 @@ def stated(
         probabilities[0] = mix_with_uniform(probabilities[0], heads[0][2], taught)
     proposals = []
     for i in rows:
-        predicted = [
+        values_of_heads = [
             {}
             if head is None or known is None
             else {v: float(p) for v, p, k in zip(values, head[i], known, strict=True) if k}
             for (_, values, known), head in zip(heads, probabilities, strict=True)
         ]
         x, y, w, h = (float(v) for v in raw.boxes[i])
-        classes = predicted.pop(0) if model.vocabulary.classes else {}
-        attributes = {a: p for a, p in zip(model.vocabulary.attributes, predicted, strict=True) if p}
+        classes = values_of_heads.pop(0) if model.vocabulary.classes else {}
+        attributes = {a: p for a, p in zip(model.vocabulary.attributes, values_of_heads, strict=True) if p}
         if max(w, h) < MIN_ATTRIBUTE_SIDE:
             attributes = {}
-        one = Proposal((x, y, w, h), float(confidences[i]), classes, attributes, unlike[i], raw.unchecked)
-        proposals.append(replace(one, sets=model.sets.predict(one)))
+        proposal = Proposal(
+            (x, y, w, h), float(confidences[i]), classes, attributes, p_values[i], raw.unchecked
+        )
+        proposals.append(replace(proposal, sets=model.sets.predict(proposal)))
     return proposals
 
 
@@ -509,8 +523,8 @@ def suggestible(
     *,
     regions: Sequence[Shape] = (),
     ignore: Sequence[Shape] = (),
-    taken: Sequence[Box] = (),
-    most: int = MOST_PER_FIELD,
+    occupied: Sequence[Box] = (),
+    most: int = MAX_PER_FIELD,
 ) -> list[Proposal]:
     """Keep what is worth showing.
 
@@ -521,11 +535,13 @@ def suggestible(
     taken
         Boxes of cells, and boxes rejected as not a cell: nothing is suggested there again.
     """
-    kept = [p for p in proposals if not any(shape.contains_centre(p.box) for shape in (*regions, *ignore))]
-    if taken and kept:
-        again = iou_matrix(np.array([p.box for p in kept]), np.array(taken)).max(1) > SAME_CELL
-        kept = [p for p, is_again in zip(kept, again, strict=True) if not is_again]
-    return sorted(kept, key=lambda p: -p.confidence)[:most]
+    remaining = [
+        p for p in proposals if not any(shape.contains_centre(p.box) for shape in (*regions, *ignore))
+    ]
+    if occupied and remaining:
+        overlapping = iou_matrix(np.array([p.box for p in remaining]), np.array(occupied)).max(1) > SAME_CELL
+        remaining = [p for p, overlaps in zip(remaining, overlapping, strict=True) if not overlaps]
+    return sorted(remaining, key=lambda p: -p.confidence)[:most]
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from annotation_store.records import Box
 from training.inference.ahead import ahead
 from training.inference.engine import Networks
-from training.inference.predict import Move, Pixels, RawProposals, at_hand, propose_raw, seen_side
+from training.inference.predict import Move, Pixels, RawProposals, in_memory, propose_raw, seen_side
 from training.inference.sources import read
 from training.models.model import LearnedModel
 from training.networks.describer import cut_crop, features_of, size_feature
@@ -131,23 +131,23 @@ class ThisProcess:
             with ExitStack() as held:
                 return predict(*batch, held)
 
-        def predict(what: T, views: Sequence[View], held: ExitStack) -> tuple[T, list[RawProposals | None]]:
+        def predict(key: T, views: Sequence[View], held: ExitStack) -> tuple[T, list[RawProposals | None]]:
             images: list[np.ndarray | None] = []
             for view in views:
                 images.append(read(view.pixels))
                 if len(images) == 1 and images[0] is not None and images[0].nbytes * len(views) > _MUCH:
                     held.enter_context(large)  # the memory is for one such batch at a time
-            whole = [i for i, image in enumerate(images) if image is not None]
+            readable = [i for i, image in enumerate(images) if image is not None]
             raws = propose_raw(
                 model,
-                at_hand([image for image in images if image is not None]),
-                cell_sides=[views[i].side for i in whole],
-                moves=[views[i].move for i in whole],
+                in_memory([image for image in images if image is not None]),
+                cell_sides=[views[i].side for i in readable],
+                moves=[views[i].move for i in readable],
                 min_score=min_score,
                 networks=networks,
             )
-            found = dict(zip(whole, raws, strict=True))
-            return what, [found.get(i) for i in range(len(views))]
+            by_index = dict(zip(readable, raws, strict=True))
+            return key, [by_index.get(i) for i in range(len(views))]
 
         yield from ahead(batches, predicted, most=2) if self._looks_ahead else map(predicted, batches)
 
@@ -156,18 +156,18 @@ class ThisProcess:
     ) -> Iterator[tuple[T, list[np.ndarray | None]]]:
         """Describe the boxes of one batch after the other."""
         model.eval()
-        for what, some in batches:
-            yield what, [_features(model, one) for one in some]
+        for key, batch in batches:
+            yield key, [_features(model, boxes) for boxes in batch]
 
     def seen_side(self, model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
         """Search a few of the fields here."""
         return seen_side(model, fields)
 
 
-def _features(model: LearnedModel, one: Boxes) -> np.ndarray | None:
-    if (image := read(one.pixels)) is None:
+def _features(model: LearnedModel, boxes: Boxes) -> np.ndarray | None:
+    if (image := read(boxes.pixels)) is None:
         return None
-    return boxes_seen(model, image, one.boxes, against=one.against, side=one.side)
+    return boxes_seen(model, image, boxes.boxes, against=boxes.against, side=boxes.side)
 
 
 def boxes_seen(

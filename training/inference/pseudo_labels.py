@@ -24,17 +24,17 @@ from training.models.model import LearnedModel
 
 SCORE_WEIGHT = 0.5
 BOX_WEIGHT = 0.1
-WANTED_PRECISION = 0.9
-FEWEST_HITS = 5
+MIN_PRECISION = 0.9
+MIN_HITS = 5
 """A class of which fewer were found is not trusted at any confidence."""
 
 _FOLDS = 5
 """Parts of the patients, of which each is judged by what the others gave."""
 
-_AGREE = 0.6
+_MIRROR_IOU = 0.6
 """Least overlap of a box with that found in the mirror image."""
 
-_SAME = 0.2
+_MAX_OVERLAP = 0.2
 """A box that overlaps a cell or a rejection more than this is no new cell."""
 
 
@@ -42,8 +42,8 @@ def trusted_confidence(
     results: Sequence[FieldResult],
     groups: Mapping[str, Sequence[str]],
     *,
-    least_precision: float = WANTED_PRECISION,
-    fewest: int = FEWEST_HITS,
+    least_precision: float = MIN_PRECISION,
+    fewest: int = MIN_HITS,
 ) -> dict[str | None, float]:
     """Return, per predicted class, the least confidence from which `wanted` of the proposals were right.
 
@@ -55,7 +55,7 @@ def trusted_confidence(
     Parameters
     ----------
     results
-        Of fields with truth, from `training.inference.measure.judge`.
+        Of fields with truth, from `training.inference.measure.evaluate`.
     groups
         Class group to its classes.
     """
@@ -63,26 +63,32 @@ def trusted_confidence(
     for result in results:
         for cell, proposal in result.matched:
             label, predicted = cell.cell_class, proposal.best_class
-            right = label in (None, UNSURE, predicted) or predicted in groups.get(label or "", ())
-            outcomes.setdefault(predicted, []).append((proposal.confidence, right, result.patient))
+            is_correct = label in (None, UNSURE, predicted) or predicted in groups.get(label or "", ())
+            outcomes.setdefault(predicted, []).append((proposal.confidence, is_correct, result.patient))
         for proposal in result.spurious:
             outcomes.setdefault(proposal.best_class, []).append((proposal.confidence, False, result.patient))
-    place = {name: i % _FOLDS for i, name in enumerate(sorted({result.patient for result in results}))}
+    fold_of = {name: i % _FOLDS for i, name in enumerate(sorted({result.patient for result in results}))}
     trusted = {}
     for name, rows in outcomes.items():
-        least = _least(rows, least_precision, fewest)
-        if least is None:
+        confidence = _lowest_confidence(rows, least_precision, fewest)
+        if confidence is None:
             continue
-        judged: list[bool] = []
-        for fold in range(_FOLDS if len(place) > 1 else 0):
-            others = _least([row for row in rows if place[row[2]] != fold], least_precision, fewest)
-            judged += [row[1] for row in rows if place[row[2]] == fold and row[0] >= (others or np.inf)]
-        if len(place) < 2 or (judged and np.mean(judged) >= least_precision):
-            trusted[name] = least
+        cross_validated: list[bool] = []
+        for fold in range(_FOLDS if len(fold_of) > 1 else 0):
+            others = _lowest_confidence(
+                [row for row in rows if fold_of[row[2]] != fold], least_precision, fewest
+            )
+            cross_validated += [
+                row[1] for row in rows if fold_of[row[2]] == fold and row[0] >= (others or np.inf)
+            ]
+        if len(fold_of) < 2 or (cross_validated and np.mean(cross_validated) >= least_precision):
+            trusted[name] = confidence
     return trusted
 
 
-def _least(rows: Sequence[tuple[float, bool, str]], least_precision: float, fewest: int) -> float | None:
+def _lowest_confidence(
+    rows: Sequence[tuple[float, bool, str]], least_precision: float, fewest: int
+) -> float | None:
     """Return the least confidence from which `wanted` of some outcomes, `fewest` at least, were right."""
     ordered = sorted(rows, key=lambda row: -row[0])
     hits = np.cumsum([right for _, right, _ in ordered])
@@ -90,7 +96,7 @@ def _least(rows: Sequence[tuple[float, bool, str]], least_precision: float, fewe
     return ordered[int(np.flatnonzero(good)[-1])][0] if good.any() else None
 
 
-def with_pseudo_cells(
+def add_pseudo_labels(
     model: LearnedModel,
     fields: Sequence[TrainingField],
     trusted: Mapping[str | None, float],
@@ -116,23 +122,23 @@ def with_pseudo_cells(
     lowest = max(0.001, model.calibration.raw(min(trusted.values())))
     sides = [field.cell_side for field in fields]
     straight = propose_raw(model, pixels, cell_sides=sides, min_score=lowest)
-    turned = [partial(mirror, load) for load in pixels]
-    mirrored = propose_raw(model, turned, cell_sides=sides, min_score=lowest)
+    mirrored_pixels = [partial(mirror, load) for load in pixels]
+    mirrored = propose_raw(model, mirrored_pixels, cell_sides=sides, min_score=lowest)
     added = []
-    for field, one, other in zip(fields, straight, mirrored, strict=True):
+    for field, raw, raw_mirrored in zip(fields, straight, mirrored, strict=True):
         width = field.pixels().shape[1]
-        back = other.boxes.copy()
-        back[:, 0] = width - back[:, 0] - back[:, 2]
-        proposals = calibrated(model, one)
+        unmirrored = raw_mirrored.boxes.copy()
+        unmirrored[:, 0] = width - unmirrored[:, 0] - unmirrored[:, 2]
+        proposals = calibrated(model, raw)
         boxes = np.array([p.box for p in proposals]).reshape(-1, 4)
-        agreed = np.any(iou_matrix(boxes, back) >= _AGREE, axis=1)
+        agreed = np.any(iou_matrix(boxes, unmirrored) >= _MIRROR_IOU, axis=1)
         known = shapely.union_all([shape.geometry for shape in (*field.regions, *field.ignore)])
-        taken = np.array([*field.rejections, *(cell.box for cell in field.cells)]).reshape(-1, 4)
-        free = ~np.any(iou_matrix(boxes, taken) > _SAME, axis=1)
+        occupied = np.array([*field.rejections, *(cell.box for cell in field.cells)]).reshape(-1, 4)
+        free = ~np.any(iou_matrix(boxes, occupied) > _MAX_OVERLAP, axis=1)
         pseudo = [
             LabelledCell(p.box, weights=weights)
-            for p, new in zip(proposals, np.logical_and(agreed, free), strict=True)
-            if new
+            for p, is_new in zip(proposals, np.logical_and(agreed, free), strict=True)
+            if is_new
             and p.confidence >= trusted.get(p.best_class, np.inf)
             and not known.intersects(
                 shapely.box(p.box[0], p.box[1], p.box[0] + p.box[2], p.box[1] + p.box[3])

@@ -43,25 +43,25 @@ class SlideCount:
     def white(self, schema: Schema) -> Counter[str]:
         """Count the white cells with a class or class group."""
         counts: Counter[str] = Counter()
-        for one in self.found:
-            if one.cell_class is not None and not _is_apart(schema, one.cell_class):
-                counts[one.cell_class] += one.count
+        for item in self.found:
+            if item.cell_class is not None and not _is_not_counted(schema, item.cell_class):
+                counts[item.cell_class] += item.count
         return counts
 
     def unclassified(self) -> int:
         """Count those whose class is missing or unsure."""
-        return sum(one.count for one in self.found if one.cell_class in (None, UNSURE))
+        return sum(item.count for item in self.found if item.cell_class in (None, UNSURE))
 
     def artefacts(self, schema: Schema) -> int:
         """Count what is no white cell."""
-        return sum(one.count for one in self.found if _is_artefact(schema, one.cell_class))
+        return sum(item.count for item in self.found if _is_artefact(schema, item.cell_class))
 
 
 def _is_artefact(schema: Schema, name: str | None) -> bool:
     return name is not None and schema.is_class(name) and schema.class_named(name).artefact
 
 
-def _is_apart(schema: Schema, name: str) -> bool:
+def _is_not_counted(schema: Schema, name: str) -> bool:
     return name == UNSURE or _is_artefact(schema, name)
 
 
@@ -75,25 +75,25 @@ def count(
     holds
         Whether a box is centred where one counts.
     """
-    found: Counter[tuple[str | None, str | None]] = Counter()
+    counted: Counter[tuple[str | None, str | None]] = Counter()
     unknown = 0
-    of_cells, of_suggestions = [], []
+    cell_ids, suggestion_ids = [], []
     for cell in cells:
         if holds(cell.box):
-            found[cell.cell_class, cell.kind] += 1
-            of_cells.append(cell.id)
-    for one in suggestions:
-        if one.confidence >= LIKELY and holds(one.box):
-            of_suggestions.append(one.id)
-            if one.is_unknown:
+            counted[cell.cell_class, cell.kind] += 1
+            cell_ids.append(cell.id)
+    for suggestion in suggestions:
+        if suggestion.confidence >= LIKELY and holds(suggestion.box):
+            suggestion_ids.append(suggestion.id)
+            if suggestion.is_unknown:
                 unknown += 1
             else:
-                found[one.stated_class, None] += 1
-    counts = tuple(ClassCount(name, kind, number) for (name, kind), number in found.items())
-    return SlideCount(counts, unknown, tuple(of_cells), tuple(of_suggestions))
+                counted[suggestion.stated_class, None] += 1
+    counts = tuple(ClassCount(name, kind, number) for (name, kind), number in counted.items())
+    return SlideCount(counts, unknown, tuple(cell_ids), tuple(suggestion_ids))
 
 
-class Places:
+class Areas:
     """Areas of a slide in which one counts: rectangles that do not overlap.
 
     Parameters
@@ -114,8 +114,8 @@ class Places:
     def holds(self, box: Box) -> bool:
         """Return whether a box is centred in one of them."""
         x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
-        near = self._by_bucket.get((int(y // _BUCKET), int(x // _BUCKET)), ())
-        return any(a <= x < a + w and b <= y < b + h for a, b, w, h in near)
+        nearby = self._by_bucket.get((int(y // _BUCKET), int(x // _BUCKET)), ())
+        return any(a <= x < a + w and b <= y < b + h for a, b, w, h in nearby)
 
     @property
     def pixels(self) -> int:

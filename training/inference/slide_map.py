@@ -26,7 +26,7 @@ _ASSUMED_UM = 0.25
 _COARSER = 1.3
 """A level that is so much coarser will do: the next finer one is four times the pixels, or sixteen times."""
 _CELL_UM = 50.0
-_MOST_PIXELS = 40_000_000
+_MAX_PIXELS = 40_000_000
 """Of the coarse image that is held: 120 MB."""
 _STRIP = 512
 
@@ -126,7 +126,7 @@ def map_slide(
     pixels, scale, read_share = _coarse(slide, stated or _ASSUMED_UM, lambda share: tick(0.7 * share))
     shape = (math.ceil(slide.height / side), math.ceil(slide.width / side))
     densities = _densities(pixels)
-    stained, mean, purple = _measured(pixels, densities, shape, side / scale)
+    stained, mean, purple = _measure_tiles(pixels, densities, shape, side / scale)
     inked = stained > 0.05
     # thin areas have the least stain where they are stained at all
     layer = float(np.percentile(mean[inked] / stained[inked], 30)) if inked.any() else 1.0
@@ -150,9 +150,9 @@ def map_slide(
 
 def _coarse(slide: Slide, um: float, tick: Callable[[float], None]) -> tuple[Pixels, float, float]:
     """Read a level whole, by strips; return its pixels, how many full ones each spans, the share read."""
-    wanted = max(1.0, _TARGET_UM / um, math.sqrt(slide.width * slide.height / _MOST_PIXELS))
-    level = slide.level_for(_COARSER * wanted)
-    shrink = max(1, int(wanted / slide.scale(level) + 1e-6))
+    target = max(1.0, _TARGET_UM / um, math.sqrt(slide.width * slide.height / _MAX_PIXELS))
+    level = slide.level_for(_COARSER * target)
+    shrink = max(1, int(target / slide.scale(level) + 1e-6))
     scale = slide.scale(level) * shrink
     width, height = math.ceil(slide.width / scale), math.ceil(slide.height / scale)
     pixels = np.empty((height, width, 3), np.uint8)
@@ -173,18 +173,20 @@ def _coarse(slide: Slide, um: float, tick: Callable[[float], None]) -> tuple[Pix
             pixels[top + h : bottom, left:right] = pixels[top + h - 1, left:right]
             pixels[top:bottom, left + w : right] = pixels[top:bottom, left + w - 1 : left + w]
         tick(bottom / height)
-    one = slide.levels[level]
-    return pixels, scale, one.width * one.height / (slide.width * slide.height)
+    chosen = slide.levels[level]
+    return pixels, scale, chosen.width * chosen.height / (slide.width * slide.height)
 
 
 def _densities(pixels: Pixels) -> Counts:
     """Return optical density by channel and value, ``(3, 256)``, counted from the slide's own glass."""
     step = max(1, math.isqrt(pixels.shape[0] * pixels.shape[1] // 400_000))
-    seen = pixels[::step, ::step].reshape(-1, 3).astype(np.float32)
-    scanned = seen[(seen < 255).any(1) & (seen > 0).any(1)]  # what a scanner passed over is white or black
-    seen = scanned if len(scanned) > 0.01 * len(seen) else seen
-    bright = seen.sum(1)
-    glass = np.median(seen[bright >= np.percentile(bright, 85)], axis=0)
+    samples = pixels[::step, ::step].reshape(-1, 3).astype(np.float32)
+    scanned = samples[
+        (samples < 255).any(1) & (samples > 0).any(1)
+    ]  # what a scanner passed over is white or black
+    samples = scanned if len(scanned) > 0.01 * len(samples) else samples
+    bright = samples.sum(1)
+    glass = np.median(samples[bright >= np.percentile(bright, 85)], axis=0)
     values = np.arange(256, dtype=np.float32)
     table = -np.log10(np.clip(values[None] / np.maximum(glass[:, None], 40), 1 / 255, 1))
     return np.asarray(table, np.float32)
@@ -198,14 +200,14 @@ def _stain(pixels: Pixels, densities: Counts) -> tuple[Counts, Counts]:
     return green, np.clip(green + 0.5 * red - 0.5 * blue, 0, None)
 
 
-def _measured(
+def _measure_tiles(
     pixels: Pixels, densities: Counts, shape: tuple[int, int], pitch: float
 ) -> tuple[Counts, Counts, Counts]:
     """Return, per area: stained share, mean density, mean nuclear stain of what is stained."""
     height, width = pixels.shape[:2]
     ys = np.minimum(np.rint(np.arange(shape[0]) * pitch).astype(int), height - 1)
     xs = np.minimum(np.rint(np.arange(shape[1]) * pitch).astype(int), width - 1)
-    found = np.zeros((3, *shape), np.float32)
+    measures = np.zeros((3, *shape), np.float32)
     for row, top in enumerate(ys):
         bottom = max(top + 1, ys[row + 1] if row + 1 < len(ys) else height)
         density, purple = _stain(pixels[top:bottom], densities)
@@ -213,10 +215,10 @@ def _measured(
         # a nucleus counts as what is stained round it would
         dense = np.minimum(density, 0.6) * stained
         for k, values in enumerate((stained, dense, purple * stained)):
-            found[k, row] = np.add.reduceat(values.sum(0, dtype=np.float32), xs)
+            measures[k, row] = np.add.reduceat(values.sum(0, dtype=np.float32), xs)
         ends = np.append(xs[1:], width)
-        found[:, row] /= np.maximum(1, ends - xs) * (bottom - top)
-    return found[0], found[1], found[2]
+        measures[:, row] /= np.maximum(1, ends - xs) * (bottom - top)
+    return measures[0], measures[1], measures[2]
 
 
 def _nuclei(
@@ -228,7 +230,7 @@ def _nuclei(
     height = pixels.shape[0]
     blur, reach, around = max(0.5, 0.8 / um), max(1, round(1.5 / um)), max(5, round(30 / um))
     halo = around + 4 * reach
-    found: list[npt.NDArray[np.float64]] = []
+    centres: list[npt.NDArray[np.float64]] = []
     for top in range(0, height, _STRIP):
         begin, end = max(0, top - halo), min(height, top + _STRIP + halo)
         _, purple = _stain(pixels[begin:end], densities)
@@ -240,9 +242,9 @@ def _nuclei(
         rows = centroids[1:, 1] + begin
         own = (rows >= top) & (rows < top + _STRIP)
         areas = stats[1:, cv2.CC_STAT_AREA]
-        found.append(np.column_stack([rows, centroids[1:, 0], areas])[own])
+        centres.append(np.column_stack([rows, centroids[1:, 0], areas])[own])
         tick(0.8 + 0.2 * min(1.0, (top + _STRIP) / height))
-    spots_found = np.concatenate(found)
+    spots_found = np.concatenate(centres)
     if not len(spots_found):
         return spots_found
     areas = np.sort(spots_found[:, 2])

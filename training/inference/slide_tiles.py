@@ -130,19 +130,19 @@ class Tiling:
         return [row * self.columns + column for row in rows for column in columns]
 
 
-def kinds_of(tiling: Tiling, seen: SlideMap) -> dict[int, tuple[int, float]]:
+def tile_kinds(tiling: Tiling, slide_map: SlideMap) -> dict[int, tuple[int, float]]:
     """Return, for each tile, the kind of most of its core that is not glass, and how many nuclei are there.
 
     A tile is `SlideMap.GLASS` only where all of it is.
     """
-    return {tile: _kind(tiling.core_of(tile), seen) for tile in range(len(tiling))}
+    return {tile: _kind(tiling.core_of(tile), slide_map) for tile in range(len(tiling))}
 
 
-def _kind(core: Box, seen: SlideMap) -> tuple[int, float]:
+def _kind(core: Box, slide_map: SlideMap) -> tuple[int, float]:
     x, y, w, h = core
-    rows = slice(int(y // seen.side), math.ceil((y + h) / seen.side))
-    columns = slice(int(x // seen.side), math.ceil((x + w) / seen.side))
-    kinds, nuclei = seen.kinds[rows, columns].ravel(), seen.nuclei[rows, columns]
+    rows = slice(int(y // slide_map.side), math.ceil((y + h) / slide_map.side))
+    columns = slice(int(x // slide_map.side), math.ceil((x + w) / slide_map.side))
+    kinds, nuclei = slide_map.kinds[rows, columns].ravel(), slide_map.nuclei[rows, columns]
     covered = kinds[kinds != SlideMap.GLASS]
     if not len(covered):
         return SlideMap.GLASS, 0.0
@@ -150,12 +150,14 @@ def _kind(core: Box, seen: SlideMap) -> tuple[int, float]:
     return max(_KIND_FIRST, key=lambda kind: int(counts[kind])), float(nuclei.sum())
 
 
-def in_order(tiles: Sequence[int], kinds: Mapping[int, tuple[int, float]]) -> list[int]:
+def search_order(tiles: Sequence[int], kinds: Mapping[int, tuple[int, float]]) -> list[int]:
     """Order tiles for a search of all of them: the monolayer first; in each kind row by row, as they lie."""
     return sorted(tiles, key=lambda tile: (_KIND_FIRST.index(kinds[tile][0]), tile))
 
 
-def own(tiling: Tiling, tile: int, proposals: Sequence[Proposal], taken: Sequence[Box]) -> list[Proposal]:
+def own_proposals(
+    tiling: Tiling, tile: int, proposals: Sequence[Proposal], occupied: Sequence[Box]
+) -> list[Proposal]:
     """Return the detections of a tile that are its own, in pixels of the slide.
 
     Kept is what is centred in the core, or a quarter of a cell beyond, and lies wholly in what was read; of
@@ -170,10 +172,10 @@ def own(tiling: Tiling, tile: int, proposals: Sequence[Proposal], taken: Sequenc
     """
     left, top, width, height = tiling.box(tile)
     x, y, w, h = tiling.core_of(tile)
-    reach = _SEAM * tiling.side
-    kept = []
-    for one in proposals:
-        bx, by, bw, bh = one.box
+    margin = _SEAM * tiling.side
+    inside = []
+    for proposal in proposals:
+        bx, by, bw, bh = proposal.box
         cut = (
             (bx <= 0.5 and left > 0)
             or (by <= 0.5 and top > 0)
@@ -181,15 +183,15 @@ def own(tiling: Tiling, tile: int, proposals: Sequence[Proposal], taken: Sequenc
             or (by + bh >= height - 0.5 and top + height < tiling.height)
         )
         cx, cy = bx + bw / 2 + left, by + bh / 2 + top
-        if not cut and x - reach <= cx < x + w + reach and y - reach <= cy < y + h + reach:
-            kept.append(replace(one, box=(bx + left, by + top, bw, bh)))
-    return _apart(kept, taken)
+        if not cut and x - margin <= cx < x + w + margin and y - margin <= cy < y + h + margin:
+            inside.append(replace(proposal, box=(bx + left, by + top, bw, bh)))
+    return _without_duplicates(inside, occupied)
 
 
-def _apart(proposals: Sequence[Proposal], taken: Sequence[Box]) -> list[Proposal]:
+def _without_duplicates(proposals: Sequence[Proposal], occupied: Sequence[Box]) -> list[Proposal]:
     """Leave out what shows a cell that was found already: most of the smaller box is in the other."""
-    if not proposals or not taken:
+    if not proposals or not occupied:
         return list(proposals)
-    boxes, others = np.array([p.box for p in proposals]), np.array(taken, float).reshape(-1, 4)
-    again = np.asarray(iou_matrix(boxes, others).max(1) > SAME_CELL)
-    return [p for p, is_again in zip(proposals, again, strict=True) if not is_again]
+    boxes, others = np.array([p.box for p in proposals]), np.array(occupied, float).reshape(-1, 4)
+    duplicate = np.asarray(iou_matrix(boxes, others).max(1) > SAME_CELL)
+    return [p for p, is_duplicate in zip(proposals, duplicate, strict=True) if not is_duplicate]

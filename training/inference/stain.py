@@ -134,17 +134,21 @@ def unboxed_nuclei(pixels: np.ndarray, inside: Shape, known: Sequence[Box]) -> l
         Boxes of cells, ignore areas and rejected suggestions: what has its centre in one, or the centre of
         one in it, is known.
     """
-    found = [one.box for one in propose_where_model_fails(pixels) if inside.contains_centre(one.box)]
-    return [box for box in found if not any(_centred(box, one) or _centred(one, box) for one in known)]
+    nuclei = [proposal.box for proposal in propose_if_nuclei(pixels) if inside.contains_centre(proposal.box)]
+    return [
+        box
+        for box in nuclei
+        if not any(_is_centred_in(box, proposal) or _is_centred_in(proposal, box) for proposal in known)
+    ]
 
 
-def _centred(box: Box, other: Box) -> bool:
+def _is_centred_in(box: Box, other: Box) -> bool:
     """Return whether the centre of a box lies in another one."""
     x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
     return other[0] <= x <= other[0] + other[2] and other[1] <= y <= other[1] + other[3]
 
 
-def propose_where_model_fails(pixels: np.ndarray) -> list[Proposal]:
+def propose_if_nuclei(pixels: np.ndarray) -> list[Proposal]:
     """Propose from the stain on a field where a model finds nothing, if it shows dark nuclei all the same.
 
     Its lamp or stain is foreign then. Most fields where nothing is found hold nothing: red cells and

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from annotation_store.records import Box, Proposal
-from training.inference.predict import RawProposals, describe_features, stated
+from training.inference.predict import RawProposals, describe_features, to_proposals
 from training.models.model import LearnedModel
 from training.networks.scale import domain_of
 from training.protocol import Progress
@@ -69,7 +69,9 @@ class BoxPredictor:
             raw = RawProposals(
                 coordinates, np.zeros(len(coordinates)), logits, novelty=novelty, unchecked=is_unchecked
             )
-            for row, proposal in zip(rows, stated(model, raw, confidences[readable], rows), strict=True):
+            for row, proposal in zip(
+                rows, to_proposals(model, raw, confidences[readable], rows), strict=True
+            ):
                 proposals[readable[row]] = proposal
         return proposals
 

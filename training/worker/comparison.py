@@ -12,7 +12,7 @@ from training.evaluation.gate import MIN_UNITS, Comparison, cannot_judge, compar
 from training.evaluation.metrics import FieldResult
 from training.evaluation.patient_split import count_fields
 from training.evaluation.units import of_units
-from training.inference.measure import cross_fitted, judge
+from training.inference.measure import cross_validate, evaluate
 from training.inference.predict import RawProposals
 from training.models.calibration import Calibration
 from training.models.folder import read_card
@@ -54,7 +54,7 @@ def why_it_stays(
     except DamagedModelError:
         return None
     raw = propose(reference.to(device), some)
-    found = _count_found(judge(reference, [one.truth() for one in some[: len(raw)]], raw))
+    found = _count_found(evaluate(reference, [one.truth() for one in some[: len(raw)]], raw))
     if not found:
         return None
     return Reason(
@@ -123,5 +123,5 @@ def compare_with_active(
         return cannot_judge(reason), []
     raw = propose(reference.to(device), [testing[i] for i in clean])
     done = clean[: len(raw)]  # of the others there was no time for
-    old = cross_fitted(reference, [testing[i].truth() for i in done], raw, prior=starter_calibration())
+    old = cross_validate(reference, [testing[i].truth() for i in done], raw, prior=starter_calibration())
     return compare([new[i] for i in done], old, attributes=attributes), old

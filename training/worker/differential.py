@@ -15,9 +15,9 @@ from annotation_store.errors import LLDError
 from annotation_store.project import Project
 from annotation_store.records import Box, Cell, Field, Suggestion
 from training.evaluation.statistics import clopper_pearson, effective_share
-from training.inference.slide_count import LIKELY, Places, SlideCount, count
+from training.inference.slide_count import LIKELY, Areas, SlideCount, count
 from training.inference.slide_map import SlideMap
-from training.inference.slide_tiles import Tiling, kinds_of
+from training.inference.slide_tiles import Tiling, tile_kinds
 from training.protocol import DifferentialRequest, Done, Progress, Started, Suggested
 from training.worker.annotated_fields import annotated_fields
 from training.worker.channel import Channel
@@ -102,7 +102,7 @@ class _Target:
 
     def order(self, tiling: Tiling, slide_map: SlideMap) -> list[int]:
         """Return the tiles of the monolayer in random order; see `fair_order`."""
-        kinds = kinds_of(tiling, slide_map)
+        kinds = tile_kinds(tiling, slide_map)
         monolayer = [tile for tile, (kind, _) in kinds.items() if kind == SlideMap.MONOLAYER]
         if not monolayer:
             raise LLDError(
@@ -169,7 +169,7 @@ class _Target:
             "places": [[round(v) for v in box] for box in areas.boxes],
         }
 
-    def _count(self, areas: Places) -> SlideCount:
+    def _count(self, areas: Areas) -> SlideCount:
         """Count in areas: cells of the reading, and likely suggestions."""
         cells = self.project.cells.pick(self.slide.id, areas.holds)
         suggestions = self.project.suggestions.pick(self.slide.id, areas.holds, least=LIKELY)
@@ -224,12 +224,12 @@ class _Target:
                 tiles.append(tile)
         return tiles
 
-    def _read_in(self, tiles: Sequence[int]) -> Places:
+    def _read_in(self, tiles: Sequence[int]) -> Areas:
         """Return the monolayer of some tiles' cores."""
         for tile in tiles:
             if tile not in self._places:
                 self._places[tile] = self._single(tile)
-        return Places([box for tile in tiles for box in self._places[tile]])
+        return Areas([box for tile in tiles for box in self._places[tile]])
 
     def _single(self, tile: int) -> list[Box]:
         """Return where a tile's core is monolayer: a box for each run of areas in a row of the map."""

@@ -19,7 +19,7 @@ from annotation_store.project import Project
 from training.evaluation.extra_metrics import SUGGESTED
 from training.evaluation.metrics import FieldTruth
 from training.evaluation.patient_split import MIN_CELLS
-from training.inference.measure import measured
+from training.inference.measure import measure
 from training.inference.predict import Pixels, RawProposals, cell_sides
 from training.inference.predictor import View
 from training.inference.sources import ImageFile, StoredField
@@ -59,7 +59,7 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
         film_names = [field.film for field in fields]
         with predictor_for(request, project, channel) as predictor:
             sides = cell_sides(
-                model, pixels, film_names, [field.side for field in fields], look=predictor.seen_side
+                model, pixels, film_names, [field.side for field in fields], estimate=predictor.seen_side
             )
             views = [
                 View(field.pixels, side, films.move(field.film))
@@ -83,7 +83,7 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
             **films.trust(),
             "sets": model.sets.summary(),
             "found_nothing": sum(_finds_nothing(model, one) for one in raw),
-            **measured(model, truths, raw),
+            **measure(model, truths, raw),
         }
     channel.send(Metrics(metrics=metrics))
     return Done(task="evaluate", model_id=number, metrics=metrics)

@@ -20,7 +20,7 @@ from annotation_store.project import Project
 from annotation_store.records import Field, Proposal, Shape
 from annotation_store.schema import Schema
 from training.inference.ahead import ahead
-from training.inference.predict import at_hand, calibrated, cell_sides
+from training.inference.predict import calibrated, cell_sides, in_memory
 from training.inference.predictor import Predictor, View
 from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
 from training.models.model import LearnedModel
@@ -191,10 +191,10 @@ def _to_file(
 
     def batches() -> Iterator[tuple[_Read, list[View]]]:
         for some, images in ahead(parts, lambda part: _read(part, skipped)):
-            pixels = at_hand(images)
+            pixels = in_memory(images)
             domains = [films.of_size(image.shape[1], image.shape[0]) for image in images]
             known = [sides.get(domain) for domain in domains]
-            seen = cell_sides(model, pixels, domains, known, look=predictor.seen_side)
+            seen = cell_sides(model, pixels, domains, known, estimate=predictor.seen_side)
             sides.update({d: side for d, side in zip(domains, seen, strict=True) if side is not None})
             views = [
                 View(one, side, films.move(domain))
@@ -209,9 +209,9 @@ def _to_file(
             films.note(film, raw)
             one = calibrated(model, raw, min_confidence=request.min_confidence)
             if not one and request.min_confidence <= STAIN_CONFIDENCE:
-                from training.inference.stain import propose_where_model_fails  # scikit-image takes a second
+                from training.inference.stain import propose_if_nuclei  # scikit-image takes a second
 
-                one = propose_where_model_fails(image)
+                one = propose_if_nuclei(image)
                 from_stain += [file] if one else []
             found.append(OfImage(file, image.shape[1], image.shape[0], film, one, films.is_unchecked(film)))
         channel.send(Progress(stage="predict", done=len(found) + len(skipped), total=len(files)))

@@ -22,15 +22,15 @@ from training.inference.engine import await_engine
 from training.inference.predict import (
     Move,
     RawProposals,
-    at_hand,
     calibrated,
+    in_memory,
     propose_raw,
     seen_side,
     suggestible,
 )
 from training.inference.predictor import Predictor, View
 from training.inference.slide_map import SlideMap, map_slide
-from training.inference.slide_tiles import TIMES, Tiling, in_order, kinds_of, own
+from training.inference.slide_tiles import TIMES, Tiling, own_proposals, search_order, tile_kinds
 from training.inference.sources import SlideArea
 from training.models.model import LearnedModel
 from training.networks.scale import VIEW, CellSides, domain_of
@@ -142,9 +142,9 @@ class Searcher:
         seen = map_slide(opened, progress=lambda _share: self.channel.check())
         plan, tiling, done = self._plan(slide, opened, seen, area, anew)
         wanted = tiling.within(area)
-        kinds = kinds_of(tiling, seen)
+        kinds = tile_kinds(tiling, seen)
         glass = [tile for tile in wanted if kinds[tile][0] == SlideMap.GLASS and tile not in done]
-        chosen = in_order([t for t in wanted if kinds[t][0] != SlideMap.GLASS], kinds)
+        chosen = search_order([t for t in wanted if kinds[t][0] != SlideMap.GLASS], kinds)
         if order is not None:
             chosen = list(order(tiling, seen))
         left = [t for t in chosen if t not in done or done[t].state is TileState.DAMAGED]
@@ -394,7 +394,7 @@ class _Run:
         started = time.monotonic()
         raws = propose_raw(
             model,
-            at_hand([pixels for _, pixels in whole]),
+            in_memory([pixels for _, pixels in whole]),
             cell_sides=[self.tiling.side] * len(whole),
             moves=[move] * len(whole),
             min_score=least,
@@ -439,7 +439,7 @@ class _Run:
         regions, ignore, taken = self._annotated()
         near = [self.done[t] for t in self.tiling.around(tile) if t in self.done]
         proposals = calibrated(self.by.model, raw, min_confidence=self.by.min_confidence)
-        mine = own(self.tiling, tile, proposals, project.searches.boxes(near))
+        mine = own_proposals(self.tiling, tile, proposals, project.searches.boxes(near))
         x, y, w, h = self.tiling.box(tile)
         here = taken[
             (taken[:, 0] < x + w)
@@ -447,7 +447,7 @@ class _Run:
             & (taken[:, 0] + taken[:, 2] > x)
             & (taken[:, 1] + taken[:, 3] > y)
         ]
-        kept = suggestible(mine, regions=regions, ignore=ignore, taken=here.tolist(), most=len(mine))
+        kept = suggestible(mine, regions=regions, ignore=ignore, occupied=here.tolist(), most=len(mine))
         ids = project.searches.add(self.plan, tile, kept, replaces=self.earlier.get(tile, ()))
         first = ids[0] if ids else 0
         self.done[tile] = SearchedTile(tile, TileState.SEARCHED, first, len(ids))

@@ -24,7 +24,7 @@ from annotation_store.files.outputs import write_file
 from training.engine.data import CellPatches, PreparedField, TrainingField, prepare_field
 from training.engine.loop import DivergedError, LearningConfig, Loop, StepReport
 from training.evaluation.metrics import FieldResult, score
-from training.inference.pseudo_labels import trusted_confidence, with_pseudo_cells
+from training.inference.pseudo_labels import add_pseudo_labels, trusted_confidence
 from training.models.model import LearnedModel
 from training.worker.resume import stage_done, stage_file, state_identity
 
@@ -119,7 +119,7 @@ class Stages:
         results = self.judge(masked)
         before = score(results, attributes)
         trusted = trusted_confidence(results, self.model.vocabulary.groups)
-        taught = with_pseudo_cells(masked, [*self.fields, *self.others], trusted)
+        taught = add_pseudo_labels(masked, [*self.fields, *self.others], trusted)
         own, others = (
             taught[: len(self.fields)],
             [field for field in taught[len(self.fields) :] if field.cells],

@@ -128,17 +128,17 @@ def suggest_on(
             found = calibrated(model, proposals, min_confidence=min_confidence)
             by_stain = False
             if not found and min_confidence <= STAIN_CONFIDENCE:
-                from training.inference.stain import propose_where_model_fails  # scikit-image takes a second
+                from training.inference.stain import propose_if_nuclei  # scikit-image takes a second
 
                 again = _images(project, [one], {})
-                found = [cell for pixels in again.values() for cell in propose_where_model_fails(pixels)]
+                found = [cell for pixels in again.values() for cell in propose_if_nuclei(pixels)]
                 by_stain = bool(found)
                 from_stain += [one.field.id] if found else []
             kept = suggestible(
                 found,
                 regions=one.finished,
                 ignore=one.ignore,
-                taken=[*(cell.box for cell in one.cells), *one.rejections],
+                occupied=[*(cell.box for cell in one.cells), *one.rejections],
             )
             ids = project.suggestions.replace(one.field.id, kept, model_id=None if by_stain else number)
             count += len(ids)

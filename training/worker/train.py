@@ -34,12 +34,12 @@ from training.evaluation.patient_split import count_fields
 from training.evaluation.prediction_sets import fit_sets
 from training.inference.engine import remember_files
 from training.inference.measure import (
-    cross_fitted,
-    finding_f1,
-    finding_loss,
+    cross_validate,
+    detection_f1,
+    detection_loss,
+    evaluate,
     fit_calibration,
-    judge,
-    measured,
+    measure,
 )
 from training.inference.predict import RawProposals
 from training.inference.sources import read
@@ -273,7 +273,7 @@ class _Training:
         some = [k for k in training if k.finished][:_TRIED]
         raw = self.propose(model, some, until=self.budget.share(_TRYING), tell=False, describe=False)
         self.budget.leave_out(START, len(raw), len(some))
-        f1 = finding_f1(model, [k.truth() for k in some[: len(raw)]], raw)
+        f1 = detection_f1(model, [k.truth() for k in some[: len(raw)]], raw)
         return CellsFound(sum(len(k.cells_in_regions()) for k in some), f1)
 
     def _expect(
@@ -333,7 +333,7 @@ class _Training:
             nonlocal some, until
             raw = self.propose(model, some, until=until, tell=False, describe=False, sides=sides)
             some, until = some[: len(raw)], None  # the other shares cost as much
-            return finding_loss(model, [k.truth() for k in some], raw)
+            return detection_loss(model, [k.truth() for k in some], raw)
 
         kept = interpolate_with_parent(model.detector, before, judge_finding)
         self.budget.leave_out(PARENT, len(some), len(chosen))
@@ -404,7 +404,7 @@ class _Training:
         """Calibrate a model on the held-out fields, and judge each patient's by the fit to the others'."""
         truths, raw = [k.truth() for k in testing], self.propose(model, testing)
         model.calibration = fit_calibration(model, truths, raw, note="held-out cells", prior=self.leaning)
-        return cross_fitted(model, truths, raw, prior=starter_calibration())
+        return cross_validate(model, truths, raw, prior=starter_calibration())
 
     def _measure(
         self,
@@ -434,7 +434,7 @@ class _Training:
             )
         start = of_the_start(passed_over=self.passed_over, forgotten=self.forgotten)
         words = model.vocabulary
-        learnt = judge(model, [k.truth() for k in some], seen)
+        learnt = evaluate(model, [k.truth() for k in some], seen)
         stays = why_it_stays(self.project, some, learnt, propose=self._propose_in_use, device=self.device)
         trained_on = compact(learnt, words)
         self.outcomes["trained_on"] = of_single_cells(some, learnt, words)
@@ -450,10 +450,10 @@ class _Training:
             return metrics, stays is None, stays
         attributes = list(model.vocabulary.attributes)
         if cells >= LEAST_HELD_OUT:  # the calibration was fitted on these very cells
-            new = cross_fitted(model, truths, raw, prior=starter_calibration())
+            new = cross_validate(model, truths, raw, prior=starter_calibration())
             model.sets = fit_sets(new, attributes, min_confidence=SUGGESTED)
         else:
-            new = judge(model, truths, raw)
+            new = evaluate(model, truths, raw)
         comparison, old = compare_with_active(
             self.project,
             self.lineage,
@@ -465,7 +465,7 @@ class _Training:
         )
         reserve = set(self.project.random_sample.fields())
         metrics = {
-            "held_out": measured(model, truths, raw, judged=new),
+            "held_out": measure(model, truths, raw, results=new),
             "random_reserve": drawn_at_random(testing, new, reserve, words),
             "bulk": fit_bulk(new, [k.field.id in reserve for k in testing]).stored(),
             "trained_on": trained_on,
