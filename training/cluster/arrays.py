@@ -14,12 +14,12 @@ _MOST_NUMBERS = 65_536
 
 
 def array_of(
-    given: Mapping[str, Any], name: str, shape: tuple[int | None, ...], *, optional: bool = False
+    content: Mapping[str, Any], name: str, shape: tuple[int | None, ...], *, optional: bool = False
 ) -> Any:
     """Return an array of what was given back; see `checked`."""
-    if given.get(name) is None and optional:
+    if content.get(name) is None and optional:
         return None
-    return checked(given.get(name), name, shape)
+    return checked(content.get(name), name, shape)
 
 
 def checked(array: Any, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
@@ -38,8 +38,8 @@ def checked(array: Any, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
         raise GarbageError(f"{name} are not numbers")
     fits = array.ndim == len(shape) and all(
-        size == wanted or (wanted is None and size <= _MOST_NUMBERS)
-        for size, wanted in zip(array.shape, shape, strict=False)
+        size == expected or (expected is None and size <= _MOST_NUMBERS)
+        for size, expected in zip(array.shape, shape, strict=False)
     )
     if not fits:
         raise GarbageError(f"{name} of the shape {array.shape}")

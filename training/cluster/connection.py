@@ -56,14 +56,14 @@ def connected(
         import distributed
     except ImportError as error:
         raise MissingExtraError from error
-    with ExitStack() as held:
+    with ExitStack() as stack:
         if scheduler is None:
             where = "this computer"
-            place: Any = held.enter_context(_processes(max(1, workers or 1)))
+            target: Any = stack.enter_context(_processes(max(1, workers or 1)))
         else:
-            where, place = f"the scheduler {scheduler}", _address(scheduler)
+            where, target = f"the scheduler {scheduler}", _address(scheduler)
         try:
-            client = distributed.Client(place, timeout=CONNECT, set_as_default=False, name="napari-lld")
+            client = distributed.Client(target, timeout=CONNECT, set_as_default=False, name="napari-lld")
         except TypeError as error:  # by TLS, and dask's settings name no certificates
             raise ClusterError(
                 f"The scheduler {scheduler} is asked for by TLS, and no certificates are set: see "
@@ -74,7 +74,7 @@ def connected(
                 f"The scheduler {scheduler} does not answer ({_brief(error)}). Start it (dask scheduler), or "
                 "check its address and, with TLS, its certificates."
             ) from error
-        held.callback(_leave, client)
+        stack.callback(_leave, client)
         _wait_for_workers(client, where, check, patience)
         refuse_strangers(client)
         yield client
@@ -160,16 +160,16 @@ def refuse_strangers(client: Any) -> None:
         if isinstance(answer, Exception):
             raise stranger(str(address), _brief(answer))
         versions = answer.get("versions") if isinstance(answer, dict) else None
-        how = difference(versions if isinstance(versions, dict) else {})
-        if how is not None:
-            raise stranger(str(address), how)
+        reason = difference(versions if isinstance(versions, dict) else {})
+        if reason is not None:
+            raise stranger(str(address), reason)
 
 
-def stranger(address: str, how: str) -> ClusterError:
+def stranger(address: str, reason: str) -> ClusterError:
     """Return the error for a worker that cannot be used."""
     return ClusterError(
-        f"The worker {address} runs another program ({how}). Install the same napari-lld on all computers, "
-        "then start its worker again."
+        f"The worker {address} runs another program ({reason}). Install the same napari-lld on all "
+        "computers, then start its worker again."
     )
 
 

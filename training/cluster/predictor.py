@@ -35,45 +35,46 @@ class ClusterPredictor:
         self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[View]]], *, min_score: float
     ) -> Iterator[tuple[T, list[RawProposals | None]]]:
         """Have batches predicted, and yield them in their order."""
-        given = ((what, [_asked(view) for view in views]) for what, views in batches)
-        for what, found in self._proposed(model, given, {"min_score": min_score, "describe": True}):
-            yield what, [None if one is None else one[1] for one in found]
+        tasks = ((key, [_asked(view) for view in views]) for key, views in batches)
+        for key, results in self._proposed(model, tasks, {"min_score": min_score, "describe": True}):
+            yield key, [None if result is None else result[1] for result in results]
 
     def features(
         self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[Boxes]]]
     ) -> Iterator[tuple[T, list[np.ndarray | None]]]:
         """Have boxes looked at, and yield their features in the order of the batches."""
-        given = (
+        tasks = (
             (
-                what,
+                key,
                 [
-                    (one.pixels, {"boxes": one.boxes, "against": one.against, "side": one.side})
-                    for one in some
+                    (item.pixels, {"boxes": item.boxes, "against": item.against, "side": item.side})
+                    for item in boxes
                 ],
             )
-            for what, some in batches
+            for key, boxes in batches
         )
         read = partial(read_features, width=model.describer.features)
-        yield from self.cluster.run("features", given, read, model=self._sent(model))
+        yield from self.cluster.run("features", tasks, read, model=self._sent(model))
 
     def seen_side(self, model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
         """Have a few of the fields searched."""
 
-        def find(some: Sequence[Pixels], zoom: float) -> list[tuple[int, np.ndarray]]:
+        def find(sample: Sequence[Pixels], zoom: float) -> list[tuple[int, np.ndarray]]:
             options = {"min_score": model.calibration.raw(LIKELY), "describe": False, "zoom": zoom}
-            views = [_asked(View(pixels)) for pixels in some]
+            views = [_asked(View(pixels)) for pixels in sample]
             few = 1 if zoom > 1 else _SEEN_AT_ONCE
             units = ((None, views[start : start + few]) for start in range(0, len(views), few))
-            seen = []
-            for _, found in self._proposed(model, units, options):
-                seen += [(max(one[0]), one[1].boxes) for one in found if one is not None]  # not damaged
-            return seen
+            detections = []
+            for _, results in self._proposed(model, units, options):
+                # ``None`` = damaged
+                detections += [(max(r[0]), r[1].boxes) for r in results if r is not None]
+            return detections
 
         return seen_side(model, fields, find)
 
-    def _proposed(self, model: LearnedModel, given: Iterable[tuple[T, Any]], options: dict[str, Any]) -> Any:
+    def _proposed(self, model: LearnedModel, tasks: Iterable[tuple[T, Any]], options: dict[str, Any]) -> Any:
         read = partial(read_proposals, model=model)
-        return self.cluster.run("propose", given, read, model=self._sent(model), options=options)
+        return self.cluster.run("propose", tasks, read, model=self._sent(model), options=options)
 
     def _sent(self, model: LearnedModel) -> tuple[dict[str, Any], Any]:
         """Return a model as it is described to workers, and what stands for its file."""
@@ -81,11 +82,11 @@ class ClusterPredictor:
         sent = read_files(model, device=cluster.device, proof=cluster.sender.proof)
         if sent.key not in self._models:
             name = f"model-{sent.key[:16]}"
-            held = None if sent.weights is None else cluster.hold(sent.weights, name)
-            self._models.setdefault(sent.key, held)
+            handle = None if sent.weights is None else cluster.hold(sent.weights, name)
+            self._models.setdefault(sent.key, handle)
         more = {
             "size": model.size,
-            "sides": [float(one) for one in model.sides],
+            "sides": [float(side) for side in model.sides],
             "by_appearance": not model.sees_by_trunk,
         }
         return {**sent.described, **more}, self._models[sent.key]
@@ -95,5 +96,5 @@ def _asked(view: View) -> tuple[Pixels, dict[str, Any]]:
     return view.pixels, {"side": view.side, "move": view.move}
 
 
-def _described(one: Boxes) -> dict[str, Any]:
-    return {"boxes": one.boxes, "against": one.against, "side": one.side}
+def _described(boxes: Boxes) -> dict[str, Any]:
+    return {"boxes": boxes.boxes, "against": boxes.against, "side": boxes.side}

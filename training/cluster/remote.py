@@ -88,9 +88,9 @@ def compute(
     images = [_image(item["sent"]) for item in items]
     with _at_work:
         learned = _learned(model, weights) if model else None
-        whole = [i for i, image in enumerate(images) if isinstance(image, np.ndarray)]
-        found = _KINDS[kind](learned, [images[i] for i in whole], [items[i] for i in whole], options)
-    by_item = dict(zip(whole, found, strict=True))
+        readable = [i for i, image in enumerate(images) if isinstance(image, np.ndarray)]
+        results = _KINDS[kind](learned, [images[i] for i in readable], [items[i] for i in readable], options)
+    by_item = dict(zip(readable, results, strict=True))
     return {"results": [by_item.get(i, image) for i, image in enumerate(images)]}
 
 
@@ -138,12 +138,12 @@ def _features(
     from training.inference.predictor import boxes_seen
 
     model.eval()
-    found = []
+    features = []
     for image, item in zip(images, items, strict=True):
         boxes = [(float(x), float(y), float(w), float(h)) for x, y, w, h in item["boxes"]]
-        seen = boxes_seen(model, image, boxes, against=item["against"], side=item["side"])
-        found.append({"features": seen, "count": len(boxes)})
-    return found
+        computed = boxes_seen(model, image, boxes, against=item["against"], side=item["side"])
+        features.append({"features": computed, "count": len(boxes)})
+    return features
 
 
 def _stain(
@@ -154,14 +154,14 @@ def _stain(
 ) -> list[dict[str, Any]]:
     from training.ranking.cold_start import embed_image
 
-    found = []
+    results = []
     for image in images:
-        look = embed_image(image)
-        boxes = np.array([one.box for one in look.predictions], float).reshape(-1, 4)
-        confidences = np.array([one.confidence for one in look.predictions], float)
+        embedding = embed_image(image)
+        boxes = np.array([proposal.box for proposal in embedding.predictions], float).reshape(-1, 4)
+        confidences = np.array([proposal.confidence for proposal in embedding.predictions], float)
         size = [image.shape[1], image.shape[0]]
-        found.append({"size": size, "vector": look.vector, "boxes": boxes, "scores": confidences})
-    return found
+        results.append({"size": size, "vector": embedding.vector, "boxes": boxes, "scores": confidences})
+    return results
 
 
 _KINDS: dict[str, Callable[..., list[dict[str, Any]]]] = {
@@ -247,9 +247,9 @@ def _from_files(files: Mapping[str, bytes]) -> np.ndarray:
             inner = PurePosixPath(name)
             if inner.is_absolute() or ".." in inner.parts or "\\" in name:
                 raise ImageError("The files of a field lead out of its folder.")
-            place = Path(folder).joinpath("field", *inner.parts)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
+            path = Path(folder).joinpath("field", *inner.parts)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
         return np.asarray(read_pixels(Path(folder) / "field"))
 
 
@@ -266,13 +266,13 @@ def _learned(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
     while len(_models) > _MOST_MODELS:
         _models.popitem(last=False)
     # whole slides are searched with a wider view of the same weights
-    shown = copy.copy(learned)
-    shown.size, shown.sides = int(model["size"]), (float(model["sides"][0]), float(model["sides"][1]))
-    if model.get("by_appearance") and shown.never_taught:
+    adjusted = copy.copy(learned)
+    adjusted.size, adjusted.sides = int(model["size"]), (float(model["sides"][0]), float(model["sides"][1]))
+    if model.get("by_appearance") and adjusted.never_taught:
         from training.models.model import describe_by_appearance
 
-        describe_by_appearance(shown)
-    return shown
+        describe_by_appearance(adjusted)
+    return adjusted
 
 
 def _read_model(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
@@ -283,15 +283,15 @@ def _read_model(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel
 
     own = own_folder()
     if weights is None:
-        place = starter_place()
-        if place.with_suffix(".json").read_bytes() != model["card"]:
+        path = starter_place()
+        if path.with_suffix(".json").read_bytes() != model["card"]:
             raise ClusterError("A worker's starter model is another one: install the same napari-lld there.")
     else:
-        place = own / hashlib.sha256(str(model["key"]).encode()).hexdigest()[:32]
-        place.mkdir(exist_ok=True)
-        (place / WEIGHTS).write_bytes(weights)
-        (place / CARD).write_bytes(bytes(model["card"]))
-    learned = with_vocabulary(read_model(place), Vocabulary.from_dict(model["vocabulary"]))
+        path = own / hashlib.sha256(str(model["key"]).encode()).hexdigest()[:32]
+        path.mkdir(exist_ok=True)
+        (path / WEIGHTS).write_bytes(weights)
+        (path / CARD).write_bytes(bytes(model["card"]))
+    learned = with_vocabulary(read_model(path), Vocabulary.from_dict(model["vocabulary"]))
     graphs = own / "engine"
     if model.get("graphs") is not None:
         try:
@@ -299,7 +299,7 @@ def _read_model(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel
             graphs = Path(model["graphs"])
         except UnreadError:
             pass
-    remember_files(learned, place, graphs)
+    remember_files(learned, path, graphs)
     learned.to(choose_device(str(model.get("device", "auto"))))
     return learned.eval()
 

@@ -29,9 +29,9 @@ def receive(run: str, files: Mapping[str, bytes]) -> int:
         inner = PurePosixPath(name)
         if inner.is_absolute() or ".." in inner.parts or "\\" in name or ":" in name:
             raise ImageError("A file of the copy leads out of its folder.")
-        place = folder.joinpath(*inner.parts)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
+        path = folder.joinpath(*inner.parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
     return sum(map(len, files.values()))
 
 
@@ -75,12 +75,12 @@ def train(run: str, versions: Mapping[str, str], request: Mapping[str, Any], top
 
     try:
         place_slides(folder)
-        asked = dict(request)
-        if asked.get("start") is not None:
-            asked["init"] = str(folder / asked["start"])
-        asked.pop("start", None)
-        asked["project"] = str(folder)
-        done = run_worker(TrainRequest(**asked), on_message=hear, should_cancel=unwanted, threads=threads())
+        content = dict(request)
+        if content.get("start") is not None:
+            content["init"] = str(folder / content["start"])
+        content.pop("start", None)
+        content["project"] = str(folder)
+        done = run_worker(TrainRequest(**content), on_message=hear, should_cancel=unwanted, threads=threads())
         model = folder / "models" / str(done.model_id)
         files = {name: (model / name).read_bytes() for name in RESULT}
         return {"done": done.model_dump(mode="json"), "files": files, "notices": notices}

@@ -15,7 +15,7 @@ from training.models.model import LearnedModel
 _MOST_SIDE = 10**6
 
 
-def read_proposals(given: Any, model: LearnedModel) -> tuple[tuple[int, int], RawProposals]:
+def read_proposals(content: Any, model: LearnedModel) -> tuple[tuple[int, int], RawProposals]:
     """Read a prediction, and the size of what was predicted.
 
     Raises
@@ -23,12 +23,12 @@ def read_proposals(given: Any, model: LearnedModel) -> tuple[tuple[int, int], Ra
     GarbageError
         Something in it is of another shape, not finite, or out of bounds.
     """
-    if not isinstance(given, Mapping):
+    if not isinstance(content, Mapping):
         raise GarbageError("not a field's prediction")
-    width, height = _size(given.get("size"))
-    boxes = array_of(given, "boxes", (None, 4))
+    width, height = _size(content.get("size"))
+    boxes = array_of(content, "boxes", (None, 4))
     n = len(boxes)
-    scores = array_of(given, "scores", (n,))
+    scores = array_of(content, "scores", (n,))
     if n > MAX_PER_FIELD:
         raise GarbageError(f"{n} boxes on a field")
     corners = np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), 1)
@@ -37,41 +37,44 @@ def read_proposals(given: Any, model: LearnedModel) -> tuple[tuple[int, int], Ra
     if n and not ((boxes[:, 2:] > 0).all() and (scores >= 0).all() and (scores <= 1).all()):
         raise GarbageError("boxes without a side, or scores that are none")
     heads = model.vocabulary.heads
-    logits = given.get("logits")
+    logits = content.get("logits")
     if not isinstance(logits, Sequence) or len(logits) != len(heads):
         raise GarbageError("other classes and attributes")
-    features = array_of(given, "features", (None, model.describer.features), optional=True)
+    features = array_of(content, "features", (None, model.describer.features), optional=True)
     raw = RawProposals(
         boxes,
         scores,
-        [checked(one, "logits", (n, len(values))) for one, values in zip(logits, heads, strict=True)],
-        array_of(given, "vector", (None,), optional=True),
+        [
+            checked(logits_of_head, "logits", (n, len(values)))
+            for logits_of_head, values in zip(logits, heads, strict=True)
+        ],
+        array_of(content, "vector", (None,), optional=True),
         features=features,
     )
     if features is not None and len(features) > n:
         raise GarbageError("features without boxes")
-    raw.places = array_of(given, "places", (n, None), optional=True)
-    raw.novelty = array_of(given, "novelty", (n,), optional=True)
+    raw.places = array_of(content, "places", (n, None), optional=True)
+    raw.novelty = array_of(content, "novelty", (n,), optional=True)
     if raw.novelty is not None and n and not ((raw.novelty >= 0).all() and (raw.novelty <= 1).all()):
         raise GarbageError("p-values that are none")
     return (width, height), raw
 
 
-def read_features(given: Any, *, width: int) -> np.ndarray:
+def read_features(content: Any, *, width: int) -> np.ndarray:
     """Read the features ``(n, width)`` of boxes."""
-    if not isinstance(given, Mapping):
+    if not isinstance(content, Mapping):
         raise GarbageError("not a field's features")
-    features: np.ndarray = array_of(given, "features", (None, width))
-    if len(features) != given.get("count"):
+    features: np.ndarray = array_of(content, "features", (None, width))
+    if len(features) != content.get("count"):
         raise GarbageError("features of other boxes")
     return features
 
 
-def _size(given: Any) -> tuple[int, int]:
+def _size(content: Any) -> tuple[int, int]:
     if (
-        not isinstance(given, Sequence)
-        or len(given) != 2
-        or not all(isinstance(one, int) and 0 < one <= _MOST_SIDE for one in given)
+        not isinstance(content, Sequence)
+        or len(content) != 2
+        or not all(isinstance(side, int) and 0 < side <= _MOST_SIDE for side in content)
     ):
         raise GarbageError("no size")
-    return given[0], given[1]
+    return content[0], content[1]

@@ -63,8 +63,8 @@ class Sender:
             if path not in self._slides:
                 self._slides[path] = samples_of(path)
             options = asdict(pixels.slide.options)
-            place = {"path": str(path), "samples": self._slides[path], "options": options}
-            return {"kind": "slide", "box": list(pixels.box), **place}
+            source = {"path": str(path), "samples": self._slides[path], "options": options}
+            return {"kind": "slide", "box": list(pixels.box), **source}
         return None
 
     def content_of(self, pixels: Pixels) -> Sent | None:
@@ -108,13 +108,13 @@ def finest_level(folder: Path) -> list[Path]:
 @contextmanager
 def proof_in(project: Path, *, read_only: bool) -> Iterator[tuple[str, str] | None]:
     """Put a file with a secret word into a project while the block runs."""
-    place = inside(project, RUNS)
-    file, word = place / f"{_PREFIX}{secrets.token_hex(8)}", secrets.token_hex(16)
+    runs = inside(project, RUNS)
+    file, word = runs / f"{_PREFIX}{secrets.token_hex(8)}", secrets.token_hex(16)
     written = False
     if not read_only:
         with suppress(OSError):
-            place.mkdir(exist_ok=True)
-            for old in place.glob(f"{_PREFIX}*"):  # of processes that were killed
+            runs.mkdir(exist_ok=True)
+            for old in runs.glob(f"{_PREFIX}*"):  # of processes that were killed
                 if time.time() - old.stat().st_mtime > _STALE:
                     old.unlink(missing_ok=True)
             file.write_text(word, encoding="ascii")

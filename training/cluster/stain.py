@@ -35,16 +35,18 @@ def look_on(
 def _look(cluster: Cluster, project: Project, fields: Sequence[Field]) -> Mapping[int, Embedding]:
     def batches() -> Iterator[tuple[Sequence[Field], list[Any]]]:
         for start in range(0, len(fields), _BATCH):
-            some = fields[start : start + _BATCH]
-            yield some, [(StoredField(project.path, field.id), {}) for field in some]
+            batch = fields[start : start + _BATCH]
+            yield batch, [(StoredField(project.path, field.id), {}) for field in batch]
 
-    found = {}
-    for some, looks in cluster.run("stain", batches(), _read):
-        found.update({f.id: look for f, look in zip(some, looks, strict=True) if look is not None})
-    return found
+    embeddings = {}
+    for batch, results in cluster.run("stain", batches(), _read):
+        embeddings.update(
+            {f.id: embedding for f, embedding in zip(batch, results, strict=True) if embedding is not None}
+        )
+    return embeddings
 
 
-def _read(given: Any) -> Embedding:
+def _read(content: Any) -> Embedding:
     """Read what was seen on a field.
 
     Raises
@@ -52,10 +54,10 @@ def _read(given: Any) -> Embedding:
     GarbageError
         It is not that.
     """
-    if not isinstance(given, Mapping):
+    if not isinstance(content, Mapping):
         raise GarbageError("not what is seen on a field")
-    vector = array_of(given, "vector", (None,))
-    boxes, scores = array_of(given, "boxes", (None, 4)), array_of(given, "scores", (None,))
+    vector = array_of(content, "vector", (None,))
+    boxes, scores = array_of(content, "boxes", (None, 4)), array_of(content, "scores", (None,))
     if len(boxes) != len(scores):
         raise GarbageError("boxes without a score")
     if not ((boxes >= 0).all() and (scores >= 0).all() and (scores <= 1).all()):

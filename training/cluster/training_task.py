@@ -136,7 +136,9 @@ class TrainingTask:
                 busy = self.client.processing()
             except Exception as error:  # whatever dask raises when its scheduler is away
                 raise self._lost() from error
-            able = [str(one) for one, about in known.items() if about.get("resources", {}).get(CARD, 0) >= 1]
+            able = [
+                str(worker) for worker, info in known.items() if info.get("resources", {}).get(CARD, 0) >= 1
+            ]
             if able:
                 break
             if time.monotonic() > end:
@@ -145,8 +147,8 @@ class TrainingTask:
                     f"dask worker ADDRESS --resources {CARD}=1 (without a card it trains too, but slowly)."
                 )
             time.sleep(_POLL)
-        self._trains = {one: sum(_PREFIX in str(key) for key in busy.get(one, ())) for one in able}
-        return min(able, key=lambda one: self._trains[one])
+        self._trains = {worker: sum(_PREFIX in str(key) for key in busy.get(worker, ())) for worker in able}
+        return min(able, key=lambda worker: self._trains[worker])
 
     def _attempt(self, address: str, topic: str) -> Trained:
         run = uuid.uuid4().hex
@@ -230,7 +232,7 @@ class TrainingTask:
                 raise RemoteError(address, cause, cure, details)
             case {"done": dict(done), "files": dict(files), "notices": list(notices)}:
                 names = set(remote_training.RESULT)
-                whole = files.keys() == names and all(isinstance(one, bytes) for one in files.values())
+                whole = files.keys() == names and all(isinstance(data, bytes) for data in files.values())
                 if whole and sum(map(len, files.values())) <= _MOST_BYTES:
                     with suppress(ValueError):
                         last = Done.model_validate(done)

@@ -151,22 +151,22 @@ class _Work:
     def run(self, batches: Iterable[tuple[T, Items]]) -> Iterator[tuple[T, list[Any]]]:
         """Do all of it."""
         waiting, more = iter(batches), True
-        taken = given = 0
+        n_taken = n_submitted = 0
         self._count_workers()
         while True:
             while self._hear(wait=False):  # what has come makes room
                 pass
             while more and self._room():
                 try:
-                    what, items = next(waiting)
+                    key, items = next(waiting)
                 except StopIteration:
                     more = False
                     break
-                self._give(_Unit(taken, what, items))
-                taken += 1
-            if given in self.done:
-                unit = self.done.pop(given)
-                given += 1
+                self._give(_Unit(n_taken, key, items))
+                n_taken += 1
+            if n_submitted in self.done:
+                unit = self.done.pop(n_submitted)
+                n_submitted += 1
                 yield unit.what, [unit.found[i] for i in range(len(unit.items))]
             elif self.out:
                 self._hear(wait=True)
@@ -186,8 +186,8 @@ class _Work:
         rows = []
         for i in unit.missing:
             pixels, more = unit.items[i]
-            place = by.sender.place_of(pixels) if unit.attempt == 1 else None
-            content = place or by.sender.content_of(pixels)
+            source = by.sender.place_of(pixels) if unit.attempt == 1 else None
+            content = source or by.sender.content_of(pixels)
             if content is None:  # it cannot be read here either
                 unit.found[i] = None
                 continue
@@ -230,11 +230,11 @@ class _Work:
             future.add_done_callback(self._heard.put)
             return False
         del self.out[future.key]
-        for i, given in zip(rows, results_of(answer, len(rows)), strict=True):
-            if given == "unread":
+        for i, result in zip(rows, results_of(answer, len(rows)), strict=True):
+            if result == "unread":
                 self.by.sender.by_place = False  # the next ones are sent at once
             else:
-                unit.found[i] = None if given == "damaged" else self.read(given)
+                unit.found[i] = None if result == "damaged" else self.read(result)
         if not unit.missing:
             self.done[unit.number] = unit
         elif unit.attempt > 1:
@@ -258,8 +258,8 @@ class _Work:
             finally:
                 self.by.check()
             if isinstance(answer, dict) and isinstance(answer.get("refused"), dict):
-                how = difference(answer["refused"])
-                raise stranger("that did this", f"{how}" if how else "it says so") from None
+                reason = difference(answer["refused"])
+                raise stranger("that did this", f"{reason}" if reason else "it says so") from None
             return answer
         if status == "error":
             failed = future.exception()

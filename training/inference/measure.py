@@ -1,4 +1,4 @@
-"""A model measured and calibrated where the truth is known."""
+"""Evaluate and calibrate models on fields with ground truth."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from training.models.calibration import Calibration, fit_platt, fit_temperature
 from training.models.model import LearnedModel
 
 FOLDS = 5
-"""Parts of the patients, of which each is judged by what was fitted on the others."""
+"""Folds of the cross-validation over patients."""
 
 
 def evaluate(
@@ -39,7 +39,7 @@ def evaluate(
     Parameters
     ----------
     calibrations
-        Of each field; ``None`` = the model's own.
+        Calibration of each field; ``None`` = the model's own.
     """
 
     def evaluate_one(truth: FieldTruth, raw: RawProposals) -> FieldResult:
@@ -71,12 +71,12 @@ def cross_validate(
 ) -> list[FieldResult]:
     """Evaluate each patient's fields with a calibration that was fitted on other patients.
 
-    A calibration that was fitted on the very cells it is judged by looks better than it is.
+    A calibration is overestimated on the cells that it was fitted on.
 
     Parameters
     ----------
     prior
-        What the fits lean on; no cell judged here may have shaped it.
+        Prior of the fits, which must not have been fitted on any of these cells.
     """
     index = {name: i for i, name in enumerate(sorted({truth.unit for truth in truths}))}
     fold = [index[truth.unit] % folds for truth in truths]
@@ -95,7 +95,7 @@ def measure(
     *,
     results: Sequence[FieldResult] | None = None,
 ) -> dict[str, Any]:
-    """Return all numbers of a model, before and after calibration; see `evaluation.extra_metrics.describe`.
+    """Return all metrics of a model, before and after calibration; see `evaluation.extra_metrics.describe`.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def measure(
 def _detection_ranking(
     model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]
 ) -> Ranking:
-    """Rank what was found, regardless of its class: no class is ranked for it."""
+    """Return the ranking of detections, regardless of class."""
     return merged(
         evaluate_field(truth, calibrated(model, raw)).found for truth, raw in zip(truths, raws, strict=True)
     )
@@ -124,7 +124,7 @@ def _detection_ranking(
 def detection_f1(
     model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals], threshold: float = 0.5
 ) -> float:
-    """Return F1 of finding cells, regardless of their class; 1 if there is nothing to find."""
+    """Return F1 of detection, regardless of class; 1 if there are no cells."""
     ranking = _detection_ranking(model, truths, raws)
     if not ranking.truths:
         return 1.0
@@ -133,14 +133,14 @@ def detection_f1(
 
 
 _MISSED_PROBABILITY = 0.01
-"""Probability at which a cell counts that was not found."""
+"""Probability assigned to a missed cell."""
 
 
 def detection_loss(model: LearnedModel, truths: Sequence[FieldTruth], raws: Sequence[RawProposals]) -> float:
-    """Return the negative log-likelihood of finding per cell, with scores calibrated on the same cells.
+    """Return the negative log-likelihood of detection per cell, with scores calibrated on the same cells.
 
-    Whatever the class. It goes on telling models apart where average precision is 1 for all of them, as on
-    the few cells of small regions.
+    It ignores the class. It still distinguishes models whose average precision is 1, as on the few cells of
+    small regions.
     """
     data = [_collect(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
     scores = np.concatenate([np.zeros(0), *(item.scores for item in data)])
@@ -164,16 +164,16 @@ def fit_calibration(
     strength: float = 4.0,
     prior: Calibration | None = None,
 ) -> Calibration:
-    """Fit confidence and temperatures.
+    """Fit the calibration of a model: confidence and temperatures.
 
     Parameters
     ----------
     note
-        What it is fitted on, kept with it.
+        Description of the cells it is fitted on, stored with it.
     strength
-        How firmly it leans: more where it is fitted on what was learnt from.
+        Precision of the prior: higher if it is fitted on training cells.
     prior
-        What it leans on; ``None`` = the calibration that the model has.
+        Mean of the prior; ``None`` = the model's calibration.
     """
     data = [_collect(model, truth, raw) for truth, raw in zip(truths, raws, strict=True)]
     return _fit(model, data, prior or model.calibration, strength, note)
@@ -198,9 +198,9 @@ def _collect(model: LearnedModel, truth: FieldTruth, raw: RawProposals) -> _Cali
     for i, j in zip(rows, pairs.found, strict=True):
         if j < 0:
             continue
-        cell = pairs.cells[j]  # one at the border too: what it is does not hang on where it lies
+        cell = pairs.cells[j]  # also at the border: its class does not depend on its position
         targets = model.vocabulary.targets(cell.cell_class, cell.attributes)
-        for name, tied in cell.ties.items():  # any of them is right
+        for name, tied in cell.ties.items():  # any of them is correct
             if name in (names := model.vocabulary.head_names):
                 head = names.index(name)
                 targets[head] = np.isin(model.vocabulary.heads[head], tied)

@@ -26,28 +26,28 @@ from training.similarity.novelty import Novelty
 
 MAX_PER_FIELD = 300
 _MAX_FIELDS = 6
-"""How many fields of a domain are searched for its scale."""
+"""Maximum number of fields of a domain that estimate its scale."""
 
 FAINT = 0.1
-"""Raw score under which a proposal is hardly ever shown."""
+"""Raw score below which a proposal is hardly ever shown."""
 
 _REDUCTION = 0.5
 _MAGNIFICATION = 3.0
-"""How much larger than usual they are shown where cells are large, or small."""
+"""Zoom factors for fields with large and with small cells."""
 _TRIED = 2
-"""How many of them are magnified first: nine times the pixels take nine times as long."""
+"""Number of fields that are magnified first: nine times the pixels take nine times as long."""
 
 _DIGITS = 4
-"""Of p-values."""
+"""Digits of p-values."""
 
 LIKELY = 0.5
-"""Least confidence of cells by which the scale of fields is judged."""
+"""Minimum confidence of cells that estimate the scale of fields."""
 
 Pixels = Callable[[], np.ndarray]
 
 Find = Callable[[Sequence[Pixels], float], list[tuple[int, np.ndarray]]]
-"""Takes fields and how much larger than usual they are to be shown; gives of each its longer side in pixels,
-and the boxes ``(n, 4)`` of likely cells."""
+"""Takes fields and a zoom factor; returns the longer side in pixels of each, and the boxes ``(n, 4)`` of
+likely cells."""
 
 
 @dataclass
@@ -63,14 +63,14 @@ class RawProposals:
     logits
         Per head ``(n, K)``.
     vector
-        The whole field in numbers; see `detect_and_pool`.
+        Embedding of the field; see `detect_and_pool`.
     places, novelty
-        ``(n, d)`` and ``(n,)``: places and p-values of `similarity.novelty`, ``None`` if the model
-        cannot tell what is new to it.
+        ``(n, d)`` and ``(n,)``: transformed features and p-values of `similarity.novelty`, ``None`` if the
+        model has no novelty detector.
     unchecked
-        Whether the model has not learnt from the film: see `training.worker.films.Films`.
+        Whether predictions on the film were not validated: see `training.worker.films.Films`.
     features
-        ``(m, F)`` float16: what the describer's trunk sees of the first, those that are not `FAINT`.
+        ``(m, F)`` float16: the describer's features of the first m proposals, those above `FAINT`.
     """
 
     boxes: np.ndarray
@@ -104,20 +104,19 @@ def propose_raw(
     Parameters
     ----------
     fields
-        Each gives ``(H, W, 3)`` uint8; called once, a batch at a time.
+        Each returns ``(H, W, 3)`` uint8; called once, a batch at a time.
     cell_sides
         Median side of a white cell on each, in its pixels, if known: see `training.networks.scale`.
     moves
-        How far the cells of each are moved, see `similarity.novelty`: taken off before it is asked what
-        is new.
+        Domain shift of each, see `similarity.novelty`, subtracted for the novelty detection.
     min_score
-        Raw score below which nothing is proposed.
+        Minimum raw score of a proposal.
     describe
-        Whether to look at the class and the attributes too; if not, all logits are zero.
+        Whether to predict class and attributes too; if not, all logits are zero.
     on_field
-        Called with the number of fields done; what it raises ends the run.
+        Called with the number of fields done; it may raise to cancel.
     networks
-        Of the model, where it is asked again and again.
+        The model's networks, if they are reused.
     """
     networks = networks or Networks(model)
     results: list[RawProposals] = []
@@ -135,14 +134,14 @@ def propose_raw(
 
 
 class _NetworkOutput(NamedTuple):
-    """What the networks give of a field.
+    """Output of the networks for a field.
 
     Attributes
     ----------
     boxes, scores, vector
-        As `RawProposals` has them.
+        As in `RawProposals`.
     features
-        ``(n, F)`` of all boxes; ``None`` if they are not to be described.
+        ``(n, F)`` of all boxes; ``None`` if they are not described.
     """
 
     boxes: np.ndarray
@@ -159,7 +158,7 @@ def _run_networks(
     *,
     describe: bool,
 ) -> list[_NetworkOutput]:
-    """Run both networks over fields, and return what they give."""
+    """Run both networks over fields."""
     images: list[np.ndarray] = []
     model, engine = networks.model, networks.engine(len(fields))
     if engine is not None:
@@ -183,11 +182,11 @@ def _run_networks(
 
 
 _torch = threading.Lock()
-"""Held where torch computes a batch with all its threads: two batches would only wait for each other."""
+"""Held while torch computes a batch with all its threads: two batches would only wait for each other."""
 
 
 class _EngineFailedError(Exception):
-    """ONNX Runtime gave up on a field."""
+    """ONNX Runtime failed on a field."""
 
 
 def _run_engine(
@@ -226,7 +225,7 @@ def _run_engine(
 def _describe(
     model: LearnedModel, outputs: Sequence[_NetworkOutput], moves: Sequence[Move], *, describe: bool
 ) -> list[RawProposals]:
-    """Return what the heads say of the boxes that were seen."""
+    """Predict the heads for the boxes of the networks' output."""
     heads = model.vocabulary.heads
     if not describe:
         return [
@@ -260,7 +259,7 @@ def _add_features(
     cell_sides: Sequence[float | None],
     outputs: Sequence[_NetworkOutput],
 ) -> list[_NetworkOutput]:
-    """Add what torch's trunk sees of the boxes."""
+    """Add the features of the boxes, computed by torch."""
     crops, sizes = [], []
     for image, side, output in zip(images, cell_sides, outputs, strict=True):
         field_crops, field_sizes = _crops_of(image, side, output.boxes)
@@ -276,7 +275,7 @@ def _add_features(
 
 
 def _by_score(scores: np.ndarray) -> Iterator[tuple[bool, list[int]]]:
-    """Yield rows that are looked at alike: what is `FAINT` once, and not from eight sides."""
+    """Yield the rows with and without test-time augmentation: `FAINT` proposals have none."""
     for once, rows in ((False, np.flatnonzero(scores >= FAINT)), (True, np.flatnonzero(scores < FAINT))):
         if len(rows):
             yield once, rows.tolist()
@@ -285,7 +284,7 @@ def _by_score(scores: np.ndarray) -> Iterator[tuple[bool, list[int]]]:
 def _crops_of(
     image: np.ndarray, side: float | None, boxes: np.ndarray
 ) -> tuple[list[np.ndarray], list[float]]:
-    """Cut boxes ``(n, 4)`` out of a field, and return their sizes too, as the describer takes both."""
+    """Crop boxes ``(n, 4)`` from a field; return the crops and size features of the describer."""
     height, width = image.shape[:2]
     against = field_side(width, height, side)
     crops = [cut_crop(image, tuple(box)) for box in boxes]
@@ -305,7 +304,7 @@ def _find(
     vectors: dict[int, np.ndarray] = {}
     for shape in sorted({canvas.shape for canvas, _ in boxed}):
         rows = [i for i, (canvas, _) in enumerate(boxed) if canvas.shape == shape]
-        batch_size = max(1, MAX_PIXELS // (shape[0] * shape[1]))  # a magnified field fills the memory alone
+        batch_size = max(1, MAX_PIXELS // (shape[0] * shape[1]))  # a magnified field is a batch by itself
         for start in range(0, len(rows), batch_size):
             batch = rows[start : start + batch_size]
             detections, pooled = detect_and_pool(
@@ -324,7 +323,7 @@ def _find(
 
 
 def _to_field(image: np.ndarray, detections: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return boxes ``(n, 4)`` x, y, w, h inside a field, in its pixels, and scores, of what was detected."""
+    """Convert detections to boxes ``(n, 4)`` x, y, w, h inside a field, in its pixels, and scores."""
     height, width = image.shape[:2]
     corners = (detections[:, :4] / scale).clip(0, [width, height, width, height])
     boxes = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), 1)
@@ -333,13 +332,13 @@ def _to_field(image: np.ndarray, detections: np.ndarray, scale: float) -> tuple[
 
 
 def seen_side(model: LearnedModel, fields: Sequence[Pixels], find: Find | None = None) -> float | None:
-    """Estimate the size of a white cell on fields of one domain of which nothing is known.
+    """Estimate the size of a white cell on fields of one domain without annotations.
 
-    A few of them are searched at half of the ordinary scale, which costs a quarter and is enough where cells
-    are large; if it finds less than a cell on two fields, or small ones, at the ordinary scale. Where that
-    finds too few or too small cells as well, they are searched three times magnified, as under a low
-    magnification; that is believed only where it finds far more, since a magnified platelet or red cell
-    resembles a small white one. Where the first two show no more, the others are not magnified.
+    A few of them are searched at half of the ordinary scale, which costs a quarter and is enough if cells are
+    large; if it finds fewer than one cell on two fields, or small ones, at the ordinary scale. If that finds
+    too few or too small cells as well, they are searched three times magnified, as for a low magnification;
+    its result is used only if it finds far more, since a magnified platelet or red cell resembles a small
+    white one. If the first two fields show no more cells, the others are not magnified.
 
     Parameters
     ----------
@@ -349,7 +348,7 @@ def seen_side(model: LearnedModel, fields: Sequence[Pixels], find: Find | None =
     Returns
     -------
     float
-        The median side in the fields' pixels, or ``None``. Damaged images show nothing.
+        The median side in the fields' pixels, or ``None``. Damaged images are ignored.
     """
     step = max(1, len(fields) // _MAX_FIELDS)
     sample = fields[::step][:_MAX_FIELDS]
@@ -399,16 +398,16 @@ def cell_sides(
     *,
     estimate: Callable[[LearnedModel, Sequence[Pixels]], float | None] | None = None,
 ) -> list[float | None]:
-    """Return the median side of a white cell on each field: what is known, else what the model sees.
+    """Return the median side of a white cell on each field: the known one, or an estimate by the model.
 
     Parameters
     ----------
     domains
-        Fields of one domain are taken to be of one scale: see `training.networks.scale.domain_of`.
+        Domain of each field, which determines its scale: see `training.networks.scale.domain_of`.
     known
-        What the project knows: see `training.networks.scale.CellSides`.
-    look
-        Who looks, as `seen_side` does; ``None`` = this process.
+        Known sides: see `training.networks.scale.CellSides`.
+    estimate
+        Estimates a side, as `seen_side` does; ``None`` = in this process.
     """
     estimate = estimate or seen_side
     sides: list[float | None] = list(known) if known is not None else [None] * len(fields)
@@ -421,7 +420,7 @@ def cell_sides(
 
 
 def in_memory(images: Sequence[np.ndarray]) -> list[Pixels]:
-    """Return pixels that are in memory as `propose_raw` takes fields."""
+    """Wrap images in memory as fields for `propose_raw`."""
     return [partial(_same, image) for image in images]
 
 
@@ -433,14 +432,14 @@ def _same(image: np.ndarray) -> np.ndarray:
 def describe_features(
     model: LearnedModel, features: torch.Tensor, moves: Sequence[Move] | None = None
 ) -> tuple[list[np.ndarray], np.ndarray | None, np.ndarray | None]:
-    """Return logits per head ``(n, K)``, and places and p-values as `RawProposals` has them.
+    """Return logits per head ``(n, K)``, and transformed features and p-values as in `RawProposals`.
 
     Parameters
     ----------
     features
-        ``(n, F)`` as `features_of` gives them.
+        ``(n, F)`` as `features_of` returns them.
     moves
-        Of each cell's film.
+        Domain shift of each cell's film.
     """
     novelty = novelty_of(model)
     logits = [head.cpu().numpy() for head in model.describer.combined_logits(features)]
@@ -468,13 +467,13 @@ def calibrated(model: LearnedModel, raw: RawProposals, *, min_confidence: float 
 def to_proposals(
     model: LearnedModel, raw: RawProposals, confidences: np.ndarray, rows: Sequence[int]
 ) -> list[Proposal]:
-    """Convert some raw proposals, with the confidence ``(n,)`` of each, into records with probabilities.
+    """Convert some raw proposals, with the confidence ``(n,)`` of each, to records with probabilities.
 
-    An untrained class or value is absent, which is not the same as improbable, and a head that knows fewer
-    than two says nothing (see `LearnedModel.trained_values`). A cell of fewer pixels than
-    `MIN_ATTRIBUTE_SIDE` gets no attributes. A class is only as probable as it is that the cell is of any that
-    was taught (`training.evaluation.open_set`). Of a film where nothing was checked all probabilities are
-    drawn towards even ones instead, so that none is above `MAX_UNCHECKED_PROBABILITY` and the order stays.
+    An untrained class or value is absent, which is not the same as improbable, and a head with fewer than two
+    trained values predicts nothing (see `LearnedModel.trained_values`). A cell of fewer pixels than
+    `MIN_ATTRIBUTE_SIDE` gets no attributes. Class probabilities are multiplied out with the probability that
+    the cell is of a taught class (`training.evaluation.open_set`). On a film that was not validated, all
+    distributions are mixed with the uniform one instead, so that none is above `MAX_UNCHECKED_PROBABILITY`.
     """
     p_values: list[float | None] = [None] * len(raw.boxes)
     if raw.novelty is not None:
@@ -526,14 +525,14 @@ def suggestible(
     occupied: Sequence[Box] = (),
     most: int = MAX_PER_FIELD,
 ) -> list[Proposal]:
-    """Keep what is worth showing.
+    """Filter the proposals to suggest.
 
     Parameters
     ----------
     regions, ignore
-        Finished regions and ignore areas: nothing is suggested where its centre lies in one.
-    taken
-        Boxes of cells, and boxes rejected as not a cell: nothing is suggested there again.
+        Finished regions and ignore areas: proposals centred in one are dropped.
+    occupied
+        Boxes of cells, and boxes rejected as not a cell: proposals that overlap one are dropped.
     """
     remaining = [
         p for p in proposals if not any(shape.contains_centre(p.box) for shape in (*regions, *ignore))

@@ -1,7 +1,6 @@
-"""Who runs a model over pixels: this process, or many (`training.cluster`).
+"""Run a model over pixels: in this process, or in many (`training.cluster`).
 
-What a task does with the result is the same for both: it takes batches in their order, one after the other,
-and writes each as it comes.
+A task uses both in the same way: it takes batches in their order and writes each as it comes.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ class View(NamedTuple):
     Attributes
     ----------
     pixels
-        Best one of `training.inference.sources`: other machines may then read them where they lie.
+        Preferably one of `training.inference.sources`: other machines can then read them directly.
     side
         Median side of a white cell there, in its pixels, if known.
     move
-        How far its cells are moved: see `training.similarity.novelty`.
+        Domain shift of its cells: see `training.similarity.novelty`.
     """
 
     pixels: Pixels
@@ -47,15 +46,15 @@ class View(NamedTuple):
 
 
 class Boxes(NamedTuple):
-    """Boxes on a field that are to be looked at.
+    """Boxes on a field that are to be embedded.
 
     Attributes
     ----------
     boxes
         x, y, width, height in its pixels.
     against
-        What their sizes are measured against, as `training.networks.scale.field_side` gives it; ``None`` = as
-        it does of the size of the pixels and `side`.
+        Reference side of their sizes, see `training.networks.scale.field_side`; ``None`` = computed from the
+        size of the pixels and `side`.
     side
         Median side of a white cell there, if known.
     """
@@ -72,42 +71,42 @@ class Predictor(Protocol):
     Attributes
     ----------
     batch
-        How many fields are best given at a time.
+        Preferred number of fields per batch.
     domains_at_once
-        Of how many domains it is best asked for the size of a cell at a time, each in a thread.
+        Preferred number of domains whose cell size is estimated at a time, each in a thread.
     """
 
     @property
     def domains_at_once(self) -> int:
-        """Return of how many domains it is best asked for the size of a cell at a time."""
+        """Return the preferred number of domains whose cell size is estimated at a time."""
 
     @property
     def batch(self) -> int:
-        """Return how many fields are best given at a time."""
+        """Return the preferred number of fields per batch."""
 
     def propose(
         self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[View]]], *, min_score: float
     ) -> Iterator[tuple[T, list[RawProposals | None]]]:
-        """Yield what the model gives for batches, in their order; ``None`` for what cannot be read.
+        """Yield the predictions of batches, in their order; ``None`` for unreadable fields.
 
         Parameters
         ----------
         batches
-            Something that stands for each, which is given back, and what is to be predicted. Taken as there
-            is room for them, not all at first.
+            A key of each, which is returned with its result, and the views to predict. The iterable is
+            consumed lazily.
         """
 
     def features(
         self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[Boxes]]]
     ) -> Iterator[tuple[T, list[np.ndarray | None]]]:
-        """Yield features ``(n, F)`` of boxes, batches in their order; ``None`` for what cannot be read."""
+        """Yield features ``(n, F)`` of boxes, batches in their order; ``None`` for unreadable fields."""
 
     def seen_side(self, model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
         """Estimate the size of a white cell, as `training.inference.predict.seen_side` does."""
 
 
 class ThisProcess:
-    """Predicts here.
+    """Predicts in this process.
 
     Parameters
     ----------
@@ -154,13 +153,13 @@ class ThisProcess:
     def features(
         self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[Boxes]]]
     ) -> Iterator[tuple[T, list[np.ndarray | None]]]:
-        """Describe the boxes of one batch after the other."""
+        """Embed the boxes of one batch after the other."""
         model.eval()
         for key, batch in batches:
             yield key, [_features(model, boxes) for boxes in batch]
 
     def seen_side(self, model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
-        """Search a few of the fields here."""
+        """Search a few of the fields in this process."""
         return seen_side(model, fields)
 
 

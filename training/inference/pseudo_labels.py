@@ -1,9 +1,9 @@
-"""Pseudo-cells: what a model is sure of beyond the regions, to learn from a little.
+"""Pseudo-labels: confident predictions outside the regions as additional training cells with low weights.
 
-An offline pass over the training fields, after a masked stage: a box becomes a pseudo-cell only where the
-model finds it in the field and in its mirror image, with a confidence above the one from which at least nine
-in ten were right where the truth is known, and where it touches no region and no ignore area and lies on no
-cell and no rejection. It weighs little in the score, less in the box, and nothing in class or attributes.
+They are computed once per training, after a masked stage. A predicted box becomes a pseudo-label only if the
+model finds it in the field and in its mirror image, with a confidence from which at least nine in ten were
+correct on cells with ground truth, and if it touches no region, ignore area, cell or rejected box. It has a
+low weight in the score, a lower one in the box, and none in class and attributes.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ SCORE_WEIGHT = 0.5
 BOX_WEIGHT = 0.1
 MIN_PRECISION = 0.9
 MIN_HITS = 5
-"""A class of which fewer were found is not trusted at any confidence."""
+"""Minimum number of correct predictions of a class to have pseudo-labels."""
 
 _FOLDS = 5
-"""Parts of the patients, of which each is judged by what the others gave."""
+"""Folds of the cross-validation over patients."""
 
 _MIRROR_IOU = 0.6
-"""Least overlap of a box with that found in the mirror image."""
+"""Minimum IoU of a box with the one found in the mirror image."""
 
 _MAX_OVERLAP = 0.2
-"""A box that overlaps a cell or a rejection more than this is no new cell."""
+"""Maximum IoU with a cell or a rejected box."""
 
 
 def trusted_confidence(
@@ -45,12 +45,11 @@ def trusted_confidence(
     least_precision: float = MIN_PRECISION,
     fewest: int = MIN_HITS,
 ) -> dict[str | None, float]:
-    """Return, per predicted class, the least confidence from which `wanted` of the proposals were right.
+    """Return, per predicted class, the lowest confidence from which the precision is high enough.
 
-    Right means that the proposal found a cell that is not known to be of another class: a missing or unsure
-    class, and a group that holds the proposed one, contradict nothing. Classes without enough evidence are
-    absent, and so are those of which fewer than `wanted` are right where each patient is judged by the
-    confidences that the other patients gave.
+    A proposal is correct if it found a cell that is not known to be of another class: a missing or unsure
+    class, or a group with the proposed class, does not contradict it. Classes without enough evidence are
+    absent, and so are those whose precision is too low in a cross-validation over patients.
 
     Parameters
     ----------
@@ -89,7 +88,7 @@ def trusted_confidence(
 def _lowest_confidence(
     rows: Sequence[tuple[float, bool, str]], least_precision: float, fewest: int
 ) -> float | None:
-    """Return the least confidence from which `wanted` of some outcomes, `fewest` at least, were right."""
+    """Return the lowest confidence with this precision and this number of correct outcomes."""
     ordered = sorted(rows, key=lambda row: -row[0])
     hits = np.cumsum([right for _, right, _ in ordered])
     good = (hits >= fewest) & (hits / np.arange(1, len(ordered) + 1) >= least_precision)
@@ -103,14 +102,14 @@ def add_pseudo_labels(
     *,
     weights: tuple[float, float] = (SCORE_WEIGHT, BOX_WEIGHT),
 ) -> list[TrainingField]:
-    """Add pseudo-cells to fields; see the module.
+    """Add pseudo-labels to fields; see the module.
 
     Parameters
     ----------
     trusted
-        As `trusted_confidence` gives it.
+        As `trusted_confidence` returns it.
     weights
-        What a pseudo-cell weighs in the score and in the box terms of the loss.
+        Weights of a pseudo-label in the score and in the box terms of the loss.
     """
     if not trusted:
         return list(fields)

@@ -1,6 +1,6 @@
-"""Which cells a differential on a whole slide counts, and under what; no torch.
+"""Counting rules of the differential on a whole slide; no torch.
 
-The worker counts while it searches, and the window again while one reviews what was counted: by one rule.
+The worker counts during the search, and the window again during the review, by the same rules.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 
 LIKELY = 0.5
-"""Least confidence of a suggestion that is counted."""
+"""Minimum confidence of a counted suggestion."""
 
 _BUCKET = 2048
-"""Places are found again by squares of so many pixels."""
+"""Side in pixels of the squares that index the areas."""
 
 
 @dataclass(frozen=True)
 class SlideCount:
-    """White cells of a slide, counted in the places that were read.
+    """Count of the white cells of a slide in the searched areas.
 
     Attributes
     ----------
     found
-        Cells, and suggestions that are likely, by class and kind.
+        Cells and likely suggestions, by class and kind.
     unknown
-        Likely suggestions unlike anything that was taught; of no class.
+        Number of likely suggestions of unknown cells, which have no class.
     cells, suggestions
-        Ids of all that was counted, whatever it is counted as; the suggestions wait for review.
+        Ids of all counted cells and (pending) suggestions.
     """
 
     found: tuple[ClassCount, ...]
@@ -53,7 +53,7 @@ class SlideCount:
         return sum(item.count for item in self.found if item.cell_class in (None, UNSURE))
 
     def artefacts(self, schema: Schema) -> int:
-        """Count what is no white cell."""
+        """Count the artefacts, which are not white cells."""
         return sum(item.count for item in self.found if _is_artefact(schema, item.cell_class))
 
 
@@ -68,12 +68,12 @@ def _is_not_counted(schema: Schema, name: str) -> bool:
 def count(
     cells: Iterable[Cell], suggestions: Iterable[Suggestion], holds: Callable[[Box], bool]
 ) -> SlideCount:
-    """Count cells, and the likely of pending suggestions.
+    """Count cells and likely pending suggestions.
 
     Parameters
     ----------
     holds
-        Whether a box is centred where one counts.
+        Returns whether a box is centred in the counted areas.
     """
     counted: Counter[tuple[str | None, str | None]] = Counter()
     unknown = 0
@@ -94,7 +94,7 @@ def count(
 
 
 class Areas:
-    """Areas of a slide in which one counts: rectangles that do not overlap.
+    """The counted areas of a slide: rectangles that do not overlap.
 
     Parameters
     ----------
@@ -119,5 +119,5 @@ class Areas:
 
     @property
     def pixels(self) -> int:
-        """How many pixels they cover."""
+        """Number of pixels that they cover."""
         return int(sum(w * h for _, _, w, h in self.boxes))

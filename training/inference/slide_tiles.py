@@ -1,4 +1,4 @@
-"""A whole slide cut into tiles that overlap, and the detections of a tile that are its own; no torch."""
+"""Divide a whole slide into overlapping tiles, and assign detections to tiles; no torch."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from training.inference.slide_map import SlideMap
 from training.networks.scale import MARGIN, VIEW
 
 TIMES = 2
-"""Ordinary fields of view along the side of a tile: what fits in is within a field's most suggestions."""
+"""Side of a tile in fields of view: its cells are within the maximum number of suggestions of a field."""
 
 _SEAM = 0.25
-"""Part of a cell by which a core is widened: two tiles see the centre of a cell a little apart."""
+"""Margin of a core in cell sides: the centre of a cell differs a little between two tiles."""
 
 _KIND_FIRST = (SlideMap.MONOLAYER, SlideMap.SPARSE, SlideMap.THICK)
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a slide is cut.
+    """A division of a slide into tiles.
 
-    Each tile has a core; the cores cover the slide and do not overlap. What is read of a tile is its core and
-    a margin on all sides, less where the slide ends.
+    Each tile has a core; the cores cover the slide and do not overlap. The area that is read is the core and
+    a margin on all sides, within the slide.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Tiling:
 
     @classmethod
     def of(cls, width: int, height: int, side: float, largest: float = 0.0) -> Self:
-        """Cut a slide.
+        """Divide a slide.
 
         Parameters
         ----------
@@ -63,7 +63,7 @@ class Tiling:
 
     @classmethod
     def read(cls, width: int, height: int, content: Any) -> Self | None:
-        """Read what was stored; ``None`` where it is not that."""
+        """Read what `stored` returned; ``None`` if it is invalid."""
         try:
             side, core, margin = float(content["side"]), int(content["core"]), int(content["margin"])
         except (KeyError, TypeError, ValueError):
@@ -95,7 +95,7 @@ class Tiling:
         )
 
     def box(self, tile: int) -> Box:
-        """Return what is read of a tile: of one size wherever the slide is large enough."""
+        """Return the area that is read for a tile, of constant size if the slide is large enough."""
         x, y, _, _ = self.core_of(tile)
         spans = []
         for start, end in ((x, self.width), (y, self.height)):
@@ -104,7 +104,7 @@ class Tiling:
         return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
 
     def around(self, tile: int) -> list[int]:
-        """Return the tiles that touch one."""
+        """Return the neighbours of a tile."""
         row, column = divmod(tile, self.columns)
         return [
             r * self.columns + c
@@ -114,13 +114,13 @@ class Tiling:
         ]
 
     def at(self, x: float, y: float) -> int:
-        """Return the tile whose core holds a point."""
+        """Return the tile whose core contains a point."""
         column = min(max(0, int(x // self.core)), self.columns - 1)
         row = min(max(0, int(y // self.core)), self.rows - 1)
         return row * self.columns + column
 
     def within(self, area: Shape | None) -> list[int]:
-        """Return the tiles whose cores an area touches, row by row; all, where there is no area."""
+        """Return the tiles whose cores an area touches, row by row; all without an area."""
         if area is None:
             return list(range(len(self)))
         x, y, w, h = area.bounds
@@ -131,9 +131,9 @@ class Tiling:
 
 
 def tile_kinds(tiling: Tiling, slide_map: SlideMap) -> dict[int, tuple[int, float]]:
-    """Return, for each tile, the kind of most of its core that is not glass, and how many nuclei are there.
+    """Return, for each tile, the most common kind of its core except glass, and its number of nuclei.
 
-    A tile is `SlideMap.GLASS` only where all of it is.
+    A tile is `SlideMap.GLASS` only if all of it is.
     """
     return {tile: _kind(tiling.core_of(tile), slide_map) for tile in range(len(tiling))}
 
@@ -151,23 +151,23 @@ def _kind(core: Box, slide_map: SlideMap) -> tuple[int, float]:
 
 
 def search_order(tiles: Sequence[int], kinds: Mapping[int, tuple[int, float]]) -> list[int]:
-    """Order tiles for a search of all of them: the monolayer first; in each kind row by row, as they lie."""
+    """Order tiles for a complete search: the monolayer first; within each kind row by row."""
     return sorted(tiles, key=lambda tile: (_KIND_FIRST.index(kinds[tile][0]), tile))
 
 
 def own_proposals(
     tiling: Tiling, tile: int, proposals: Sequence[Proposal], occupied: Sequence[Box]
 ) -> list[Proposal]:
-    """Return the detections of a tile that are its own, in pixels of the slide.
+    """Return the proposals that belong to a tile, in pixels of the slide.
 
-    Kept is what is centred in the core, or a quarter of a cell beyond, and lies wholly in what was read; of
-    those at a seam, what a neighbour found already is left out.
+    They are centred in the core, or within a quarter of a cell of it, and lie entirely in the area that was
+    read; duplicates of proposals of neighbouring tiles are dropped.
 
     Parameters
     ----------
     proposals
-        In pixels of what was read (`Tiling.box`).
-    taken
+        In pixels of the area that was read (`Tiling.box`).
+    occupied
         Boxes that were found in neighbouring tiles, in pixels of the slide.
     """
     left, top, width, height = tiling.box(tile)
@@ -189,7 +189,7 @@ def own_proposals(
 
 
 def _without_duplicates(proposals: Sequence[Proposal], occupied: Sequence[Box]) -> list[Proposal]:
-    """Leave out what shows a cell that was found already: most of the smaller box is in the other."""
+    """Drop proposals that overlap an occupied box by more than `SAME_CELL`."""
     if not proposals or not occupied:
         return list(proposals)
     boxes, others = np.array([p.box for p in proposals]), np.array(occupied, float).reshape(-1, 4)

@@ -1,6 +1,6 @@
-"""Boxes from the stain alone, without any model: the cold start, and where the starter fails.
+"""Propose boxes from the stain alone, without a model: for a cold start, and if the starter fails.
 
-White cells' nuclei stain deep purple, and neither red cells nor background do. Colour deconvolution
+Nuclei of white cells stain deep purple, red cells and background do not. Colour deconvolution
 (Ruifrok and Johnston 2001, `skimage.color.rgb2hed`) gives the amount of the nuclear stain, a threshold the
 nuclei, a watershed on the distance to their edge separates those that touch, and the lobes of one nucleus
 are joined again because a cell is wider than the gaps between its lobes.
@@ -25,7 +25,7 @@ from training.inference.stain_proposals import STAIN_CONFIDENCE
 
 _WORKING_SIDE = 480
 _DARK_NUCLEI = 0.35
-"""Nuclear stain of the field's darkest hundredth from which nuclei are believed in, where a model saw none.
+"""Minimum nuclear stain of the field's darkest hundredth to propose nuclei where a model found none.
 On the fixed fifth of ``txl``: 0.13 to 0.31 without a white cell, 0.51 to 1.1 with one (``docs/adr/0005``)."""
 
 _CYTOPLASM = 1.4
@@ -36,11 +36,11 @@ _CYTOPLASM = 1.4
 _GAP = 1.0
 _APART = 2.5
 _OF_DARKEST = 0.45
-"""Least stain of a nucleus, as a share of the field's darkest."""
+"""Minimum stain of a nucleus, as a share of the field's maximum."""
 
 
 def nuclear_stain(pixels: np.ndarray) -> np.ndarray:
-    """Return how purple and how dark each pixel is.
+    """Return the amount of nuclear stain of each pixel.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def propose_from_stain(pixels: np.ndarray, *, most: int = 300) -> list[Proposal]
     pixels
         ``(H, W, 3)`` uint8.
     most
-        Greatest number of boxes.
+        Maximum number of boxes.
 
     Returns
     -------
@@ -122,17 +122,17 @@ def white_balanced(pixels: np.ndarray) -> np.ndarray:
 
 
 def unboxed_nuclei(pixels: np.ndarray, inside: Shape, known: Sequence[Box]) -> list[Box]:
-    """Return boxes of dark nuclei in an area that no known box covers.
+    """Return boxes of dark nuclei in an area that are not covered by a known box.
 
     Parameters
     ----------
     pixels
         ``(H, W, 3)`` uint8: the field.
     inside
-        The area that is looked at, in pixels of the field.
+        The searched area, in pixels of the field.
     known
-        Boxes of cells, ignore areas and rejected suggestions: what has its centre in one, or the centre of
-        one in it, is known.
+        Boxes of cells, ignore areas and rejected suggestions: a nucleus is known if its centre lies in one of
+        them, or the centre of one in its box.
     """
     nuclei = [proposal.box for proposal in propose_if_nuclei(pixels) if inside.contains_centre(proposal.box)]
     return [
@@ -149,10 +149,10 @@ def _is_centred_in(box: Box, other: Box) -> bool:
 
 
 def propose_if_nuclei(pixels: np.ndarray) -> list[Proposal]:
-    """Propose from the stain on a field where a model finds nothing, if it shows dark nuclei all the same.
+    """Propose from the stain on a field where a model finds nothing, if there are dark nuclei.
 
-    Its lamp or stain is foreign then. Most fields where nothing is found hold nothing: red cells and
-    platelets alone give no proposals.
+    Its lamp or stain then differs from the training data. Most fields where nothing is found are empty: red
+    cells and platelets alone give no proposals.
     """
     balanced = white_balanced(pixels)
     if float(np.percentile(nuclear_stain(balanced[::2, ::2]), 99)) < _DARK_NUCLEI:

@@ -59,7 +59,7 @@ class Budget:
         """Return the time by which work must end that may take a part of what is left."""
         return None if self._end is None else self._clock() + part * self.left
 
-    def room(self, until: float, work: Callable[[], int], of: int) -> int:
+    def room(self, until: float, work: Callable[[], int], n: int) -> int:
         """Do a part of some work, and return how much of it fits into the time, `of` at most.
 
         Parameters
@@ -70,9 +70,9 @@ class Budget:
         begun = self._clock()
         done = work()
         now = self._clock()
-        return min(of, int((until - now) * done / max(now - begun, 1e-9)))
+        return min(n, int((until - now) * done / max(now - begun, 1e-9)))
 
-    def expect(self, look: Callable[[], object], **stages: int) -> None:
+    def expect(self, predict: Callable[[], object], **stages: int) -> None:
         """Store how many fields the stages to come will look at.
 
         Parameters
@@ -83,7 +83,7 @@ class Budget:
         self._to_come.update(stages)
         if self._end is not None:
             begun = self._clock()
-            look()
+            predict()
             self._a_field = self._clock() - begun
 
     def learning_until(self) -> float | None:
@@ -101,7 +101,7 @@ class Budget:
         """Return whether there is time for any step of learning."""
         return self.fits(until, _STEP)
 
-    def until(self, stage: str, *, of: int = 1) -> float | None:
+    def until(self, stage: str, *, n: int = 1) -> float | None:
         """Return the time by which a stage must end: it gets its part of all the looking to come.
 
         Parameters
@@ -111,7 +111,7 @@ class Budget:
         """
         stages = list(_LEAST)
         rest = [self._to_come[name] for name in stages[stages.index(stage) :]]
-        return self.share(max(_LEAST[stage], 0.9 * rest[0] / max(1, sum(rest))) / of)
+        return self.share(max(_LEAST[stage], 0.9 * rest[0] / max(1, sum(rest))) / n)
 
     def batches(self, items: Sequence[T], until: float | None, size: int) -> Iterator[Sequence[T]]:
         """Yield items a few at a time, while the next ones fit into the time left; the first one always.
@@ -134,7 +134,7 @@ class Budget:
             yield items[done : done + few]
             done += few
 
-    def leave_out(self, what: Reason, done: int = 0, of: int = 1) -> None:
+    def leave_out(self, stage: Reason, done: int = 0, n: int = 1) -> None:
         """Record that only a part was done; nothing if all was.
 
         Parameters
@@ -142,6 +142,6 @@ class Budget:
         what
             One of the above.
         """
-        if done < of:
-            values = {"done": done, "of": of} if "{" in what else {}
-            self.left_out.append(Reason(*what.texts, **values))
+        if done < n:
+            values = {"done": done, "of": n} if "{" in stage else {}
+            self.left_out.append(Reason(*stage.texts, **values))

@@ -30,7 +30,7 @@ def starter_calibration() -> Calibration:
 
 def why_it_stays(
     project: Project,
-    some: Sequence[AnnotatedField],
+    fields: Sequence[AnnotatedField],
     results: Sequence[FieldResult],
     *,
     propose: Callable[[LearnedModel, Sequence[AnnotatedField]], list[RawProposals]],
@@ -47,26 +47,26 @@ def why_it_stays(
     propose
         As `compare_with_active` takes it.
     """
-    if not sum(one.found.truths for one in results) or _count_found(results):
+    if not sum(item.found.truths for item in results) or _count_found(results):
         return None
     try:
         reference, _ = resolve(project, "active")
     except DamagedModelError:
         return None
-    raw = propose(reference.to(device), some)
-    found = _count_found(evaluate(reference, [one.truth() for one in some[: len(raw)]], raw))
-    if not found:
+    raw = propose(reference.to(device), fields)
+    n_found = _count_found(evaluate(reference, [item.truth() for item in fields[: len(raw)]], raw))
+    if not n_found:
         return None
     return Reason(
         "It finds none of the cells that it has learnt from, and the model in use, which stays active, finds "
         "{count}: train longer, or from the starter",
-        count=found,
+        count=n_found,
     )
 
 
 def _count_found(results: Sequence[FieldResult]) -> int:
     """Count the cells that are found with a confidence from which suggestions are shown."""
-    return sum(int(one.found.hits[one.found.scores >= SUGGESTED].sum()) for one in results)
+    return sum(int(result.found.hits[result.found.scores >= SUGGESTED].sum()) for result in results)
 
 
 def compare_with_active(

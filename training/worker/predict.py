@@ -47,24 +47,24 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
             reading=request.reading,
             read_only=request.images is not None,
         ) as project,
-        ExitStack() as held,
+        ExitStack() as stack,
     ):
         model, number = resolve(project, request.model, keep=True)
         model.to(device)
         known = annotated_fields(project)
         films = Films(project, model, known)
-        predictor = held.enter_context(predictor_for(request, project, channel))
+        predictor = stack.enter_context(predictor_for(request, project, channel))
         if request.images is not None and request.out is not None:
             return _to_file(request, channel, project.schema, (model, number), films, predictor)
-        fields = [one for one in known if one.window is None]
+        fields = [item for item in known if item.window is None]
         slides = [slide for slide in project.slides.all() if not slide.skipped]
-        every = request.fields is None
+        all_fields = request.fields is None
         if request.fields is not None:
             field_ids = set(request.fields)
             missing = field_ids - {field.id for field in project.fields.all()}
             if missing:
                 raise LLDError(f"The project has no field {min(missing)}.")
-            fields = [one for one in fields if one.field.id in field_ids]
+            fields = [item for item in fields if item.field.id in field_ids]
             slides = [slide for slide in project.slides.all() if slide.id in field_ids]
         if request.area is not None and (len(slides) != 1 or fields):
             raise LLDError("An area is searched on one whole slide: choose the slide.")
@@ -72,7 +72,7 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
             raise LLDError("The project has no fields yet. Add some first.")
         channel.send(Started(task="predict", device=str(device), fields=len(fields) + len(slides)))
         checked = None
-        if every:  # of a few fields what was found before is kept
+        if all_fields:  # of a few fields what was found before is kept
             readable_ones, _ = readable(project, known)
             trunk = trunk_for(project, model, number)
             checked = check_labels(project, trunk, readable_ones, channel, predictor=elsewhere(predictor))
@@ -103,10 +103,10 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
                 checked,
                 elsewhere(predictor),
             )
-            found = _search(searcher, slides, request)
-            result["count"] += found["count"]
-            result["unknown"] += found["unknown"]
-            result["slides"] = found
+            search = _search(searcher, slides, request)
+            result["count"] += search["count"]
+            result["unknown"] += search["unknown"]
+            result["slides"] = search
         result |= films.trust()
         result["sets"] = model.sets.summary()
     return Done(task="predict", model_id=number, result=result)
@@ -129,23 +129,23 @@ def _search(searcher: Searcher, slides: Sequence[Field], request: PredictRequest
         if new := searcher.found.damaged[damaged:]:
             channel.send(search_notice(slide, new))
     rank_again(searcher.project, channel)
-    found = searcher.found
+    search = searcher.found
     channel.send(
         Suggested(
             field_ids=[slide.id for slide in slides],
-            count=found.count,
-            unknown=found.unknown,
+            count=search.count,
+            unknown=search.unknown,
             **searcher.films.trust(),
         )
     )
     return {
         "slides": len(slides) - lost,
-        **found.counts(),
-        "seconds_preparing": round(found.preparing, 2),
+        **search.counts(),
+        "seconds_preparing": round(search.preparing, 2),
     }
 
 
-def image_files(places: Sequence[str]) -> list[Path]:
+def image_files(paths: Sequence[str]) -> list[Path]:
     """List the images among files and, recursively, in folders; an OME-Zarr folder is one.
 
     Raises
@@ -153,7 +153,7 @@ def image_files(places: Sequence[str]) -> list[Path]:
     LLDError
         If a place is not there, or there is no image in it.
     """
-    files = find_images(places)
+    files = find_images(paths)
     if not files:
         raise LLDError("There is no image to predict on: give files or folders.")
     return files
@@ -181,7 +181,7 @@ def _to_file(
     channel.send(
         Started(task="predict", device=str(next(model.detector.parameters()).device), fields=len(every))
     )
-    found: list[OfImage] = []
+    predicted_images: list[OfImage] = []
     from_stain: list[Path] = []
     skipped: list[dict[str, str]] = []
     least = max(0.001, model.calibration.raw(request.min_confidence))
@@ -190,31 +190,33 @@ def _to_file(
     parts = [files[start : start + few] for start in range(0, len(files), few)]
 
     def batches() -> Iterator[tuple[_Read, list[View]]]:
-        for some, images in ahead(parts, lambda part: _read(part, skipped)):
+        for batch, images in ahead(parts, lambda part: _read(part, skipped)):
             pixels = in_memory(images)
             domains = [films.of_size(image.shape[1], image.shape[0]) for image in images]
             known = [sides.get(domain) for domain in domains]
             seen = cell_sides(model, pixels, domains, known, estimate=predictor.seen_side)
             sides.update({d: side for d, side in zip(domains, seen, strict=True) if side is not None})
             views = [
-                View(one, side, films.move(domain))
-                for one, side, domain in zip(pixels, seen, domains, strict=True)
+                View(item, side, films.move(domain))
+                for item, side, domain in zip(pixels, seen, domains, strict=True)
             ]
-            yield (some, images, domains), views
+            yield (batch, images, domains), views
 
-    for (some, images, domains), raws in predictor.propose(model, batches(), min_score=least):
+    for (batch, images, domains), raws in predictor.propose(model, batches(), min_score=least):
         channel.check()
-        for file, image, film, raw in zip(some, images, domains, raws, strict=True):
+        for file, image, film, raw in zip(batch, images, domains, raws, strict=True):
             assert raw is not None  # its pixels are at hand
             films.note(film, raw)
-            one = calibrated(model, raw, min_confidence=request.min_confidence)
-            if not one and request.min_confidence <= STAIN_CONFIDENCE:
+            proposals = calibrated(model, raw, min_confidence=request.min_confidence)
+            if not proposals and request.min_confidence <= STAIN_CONFIDENCE:
                 from training.inference.stain import propose_if_nuclei  # scikit-image takes a second
 
-                one = propose_if_nuclei(image)
-                from_stain += [file] if one else []
-            found.append(OfImage(file, image.shape[1], image.shape[0], film, one, films.is_unchecked(film)))
-        channel.send(Progress(stage="predict", done=len(found) + len(skipped), total=len(files)))
+                proposals = propose_if_nuclei(image)
+                from_stain += [file] if proposals else []
+            predicted_images.append(
+                OfImage(file, image.shape[1], image.shape[0], film, proposals, films.is_unchecked(film))
+            )
+        channel.send(Progress(stage="predict", done=len(predicted_images) + len(skipped), total=len(files)))
     with SlideFiles(schema, model, films, channel, request.min_confidence) as searched:
         searched.predictor = elsewhere(predictor)
         area = None if request.area is None else Shape.rectangle(*request.area)
@@ -225,22 +227,24 @@ def _to_file(
                 skipped.append({"path": str(file), "why": str(error)})
                 continue
             film, size = one_slide.film, (one_slide.width, one_slide.height)
-            found.append(OfImage(file, *size, film, one_slide.found, films.is_unchecked(film)))
-        if not found:
+            predicted_images.append(OfImage(file, *size, film, one_slide.found, films.is_unchecked(film)))
+        if not predicted_images:
             more = f" ({len(skipped) - 1} more likewise)" if len(skipped) > 1 else ""
             raise LLDError(f"No image could be read, so nothing was written. {skipped[0]['why']}{more}")
         if from_stain:
             channel.send(Notice(reason=stain_reason(len(from_stain)).stored()))
         trust = films.trust()
-        found = [_without_sets(one) if one.film in trust["unlike"] else one for one in found]
+        predicted_images = [
+            _without_sets(item) if item.film in trust["unlike"] else item for item in predicted_images
+        ]
         channel.check()
-        write_file(out, coco_chunks(schema, found, set(from_stain)))
-        unknown = [one.is_unknown for of_image in found for one in of_image.proposals]
+        write_file(out, coco_chunks(schema, predicted_images, set(from_stain)))
+        unknown = [item.is_unknown for of_image in predicted_images for item in of_image.proposals]
     return Done(
         task="predict",
         model_id=number,
         result={
-            "fields": len(found),
+            "fields": len(predicted_images),
             "skipped": skipped,
             "count": len(unknown),
             "unknown": sum(unknown),
@@ -288,16 +292,16 @@ class OfImage(NamedTuple):
     unchecked: bool = False
 
 
-def _without_sets(one: OfImage) -> OfImage:
-    found = one.proposals
-    if isinstance(found, Found):
-        return one._replace(proposals=replace(found, sets=False))
-    return one._replace(proposals=[replace(proposal, sets={}) for proposal in found])
+def _without_sets(image: OfImage) -> OfImage:
+    proposals = image.proposals
+    if isinstance(proposals, Found):
+        return image._replace(proposals=replace(proposals, sets=False))
+    return image._replace(proposals=[replace(proposal, sets={}) for proposal in proposals])
 
 
 def coco_object(
     schema: Schema,
-    found: Sequence[OfImage],
+    predicted_images: Sequence[OfImage],
     from_stain: Collection[Path] = (),
 ) -> dict[str, Any]:
     """Write proposals as a whole COCO object: see ``docs/formats.md``.
@@ -307,11 +311,13 @@ def coco_object(
     from_stain
         Images where the model found nothing: their proposals are marked ``"source": "stain"``.
     """
-    content: dict[str, Any] = json.loads("".join(coco_chunks(schema, found, from_stain)))
+    content: dict[str, Any] = json.loads("".join(coco_chunks(schema, predicted_images, from_stain)))
     return content
 
 
-def coco_chunks(schema: Schema, found: Sequence[OfImage], from_stain: Collection[Path] = ()) -> Iterator[str]:
+def coco_chunks(
+    schema: Schema, predicted_images: Sequence[OfImage], from_stain: Collection[Path] = ()
+) -> Iterator[str]:
     """Yield the text of a COCO object, proposal by proposal: those of a slide are not held at once."""
     images = [
         {
@@ -323,9 +329,9 @@ def coco_chunks(schema: Schema, found: Sequence[OfImage], from_stain: Collection
             "ignore_areas": [],
             **({"unchecked": True} if of_image.unchecked else {}),
         }
-        for number, of_image in enumerate(found, 1)
+        for number, of_image in enumerate(predicted_images, 1)
     ]
-    stated = {p.stated_class for one in found for p in one.proposals}
+    stated = {p.stated_class for predicted in predicted_images for p in predicted.proposals}
     head = {
         "info": {"description": "White cells proposed by napari-lld. Research use only, not for diagnosis."},
         "napari_lld": {"schema": json.loads(schema.model_dump_json())},
@@ -334,32 +340,34 @@ def coco_chunks(schema: Schema, found: Sequence[OfImage], from_stain: Collection
     }
     yield json.dumps(head, indent=1, ensure_ascii=False).removesuffix("\n}") + ',\n "annotations": ['
     number, before = 0, "\n  "
-    for image, of_image in enumerate(found, 1):
+    for image, of_image in enumerate(predicted_images, 1):
         stain = of_image.file in from_stain
-        for one in of_image.proposals:
+        for proposal in of_image.proposals:
             number += 1
-            annotation = _annotation(number, image, one, schema, stain=stain)
+            annotation = _annotation(number, image, proposal, schema, stain=stain)
             yield before + json.dumps(annotation, ensure_ascii=False)
             before = ",\n  "
     yield "\n ]\n}"
 
 
-def _annotation(number: int, image: int, one: Proposal, schema: Schema, *, stain: bool) -> dict[str, Any]:
-    x, y, w, h = (round(v, 2) for v in one.box)
+def _annotation(
+    number: int, image: int, proposal: Proposal, schema: Schema, *, stain: bool
+) -> dict[str, Any]:
+    x, y, w, h = (round(v, 2) for v in proposal.box)
     return {
         "id": number,
         "image_id": image,
-        "category_id": category_of(one.stated_class, schema),
+        "category_id": category_of(proposal.stated_class, schema),
         "bbox": [x, y, w, h],
         "area": round(w * h, 2),
         "iscrowd": 0,
-        "attributes": one.best_attributes,
+        "attributes": proposal.best_attributes,
         **({"source": "stain"} if stain else {}),
-        "score": round(one.confidence, 5),
-        "class_probabilities": {k: round(p, 5) for k, p in one.class_probabilities.items()},
+        "score": round(proposal.confidence, 5),
+        "class_probabilities": {k: round(p, 5) for k, p in proposal.class_probabilities.items()},
         "attribute_probabilities": {
             name: {k: round(p, 5) for k, p in values.items()}
-            for name, values in one.attribute_probabilities.items()
+            for name, values in proposal.attribute_probabilities.items()
         },
-        **trust_out(one),
+        **trust_out(proposal),
     }

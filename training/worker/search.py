@@ -139,14 +139,14 @@ class Searcher:
     ) -> Outcome:
         begun = time.monotonic()
         self.channel.send(Progress(stage="map", done=0, total=0))
-        seen = map_slide(opened, progress=lambda _share: self.channel.check())
-        plan, tiling, done = self._plan(slide, opened, seen, area, anew)
-        wanted = tiling.within(area)
-        kinds = tile_kinds(tiling, seen)
-        glass = [tile for tile in wanted if kinds[tile][0] == SlideMap.GLASS and tile not in done]
-        chosen = search_order([t for t in wanted if kinds[t][0] != SlideMap.GLASS], kinds)
+        slide_map = map_slide(opened, progress=lambda _share: self.channel.check())
+        plan, tiling, done = self._plan(slide, opened, slide_map, area, anew)
+        tiles_in_area = tiling.within(area)
+        kinds = tile_kinds(tiling, slide_map)
+        glass = [tile for tile in tiles_in_area if kinds[tile][0] == SlideMap.GLASS and tile not in done]
+        chosen = search_order([t for t in tiles_in_area if kinds[t][0] != SlideMap.GLASS], kinds)
         if order is not None:
-            chosen = list(order(tiling, seen))
+            chosen = list(order(tiling, slide_map))
         left = [t for t in chosen if t not in done or done[t].state is TileState.DAMAGED]
         run = _Run(self, slide, opened, plan, tiling, done, self._earlier(plan, tiling), still)
         run.passed_over(glass if order is None else [])
@@ -158,51 +158,51 @@ class Searcher:
         return self.found
 
     def _plan(
-        self, slide: Field, opened: Slide, seen: SlideMap, area: Shape | None, anew: bool
+        self, slide: Field, opened: Slide, slide_map: SlideMap, area: Shape | None, anew: bool
     ) -> tuple[Search, Tiling, dict[int, SearchedTile]]:
         """Return the search to go on with, or a new one, its tiling, and its tiles."""
-        about = {"weights": self.model.trunk_digest(), "min_confidence": self.min_confidence}
-        about["model"] = str(self.model.card.get("sha256") or self.model.card.get("run") or "")
+        metadata = {"weights": self.model.trunk_digest(), "min_confidence": self.min_confidence}
+        metadata["model"] = str(self.model.card.get("sha256") or self.model.card.get("run") or "")
         latest = self.project.searches.latest(slide.id)
         if (
             latest is not None
             and latest.model_id == self.number
-            and all(latest.about.get(name) == value for name, value in about.items())
+            and all(latest.about.get(name) == value for name, value in metadata.items())
             and (tiling := Tiling.read(slide.width, slide.height, latest.about.get("tiling"))) is not None
         ):
             done = self.project.searches.tiles(latest)
-            complete = {t for t, one in done.items() if one.state is not TileState.DAMAGED}
+            complete = {t for t, tile in done.items() if tile.state is not TileState.DAMAGED}
             if not (anew and complete.issuperset(tiling.within(area))):
                 return latest, tiling, done
         side, largest = cells_seen(self.project, slide)
         if side is None:
-            side = self._side(slide, opened, seen)
+            side = self._side(slide, opened, slide_map)
         tiling = Tiling.of(slide.width, slide.height, side, largest)
-        about["tiling"] = tiling.stored()
-        return self.project.searches.begin(slide.id, model_id=self.number, about=about), tiling, {}
+        metadata["tiling"] = tiling.stored()
+        return self.project.searches.begin(slide.id, model_id=self.number, about=metadata), tiling, {}
 
-    def _side(self, slide: Field, opened: Slide, seen: SlideMap) -> float:
+    def _side(self, slide: Field, opened: Slide, slide_map: SlideMap) -> float:
         """Estimate how large a white cell is on a slide of which nothing is known.
 
         The project's pixel size counts, not the file's: somebody may have taken away a wrong one.
         """
         guess = CellSides().on_slide(slide)
         reach = _GUESSED_AT * VIEW * guess
-        places = [seen.box(*place) for place in seen.order() if seen.nuclei[place] >= 1][:200]
-        step = max(1, len(places) // _LOOKED_AT)
+        areas = [slide_map.box(*area) for area in slide_map.order() if slide_map.nuclei[area] >= 1][:200]
+        step = max(1, len(areas) // _LOOKED_AT)
 
-        def read(place: tuple[int, int, int, int]) -> np.ndarray:
-            x, y = place[0] + place[2] / 2 - reach / 2, place[1] + place[3] / 2 - reach / 2
+        def read(area: tuple[int, int, int, int]) -> np.ndarray:
+            x, y = area[0] + area[2] / 2 - reach / 2, area[1] + area[3] / 2 - reach / 2
             x, y = min(max(0.0, x), opened.width - reach), min(max(0.0, y), opened.height - reach)
             return np.asarray(opened.read((max(0.0, x), max(0.0, y), reach, reach)))
 
         try:
-            found = (
-                seen_side(self.model, [partial(read, place) for place in places[::step]]) if places else None
+            estimated = (
+                seen_side(self.model, [partial(read, area) for area in areas[::step]]) if areas else None
             )
         except ImageError:
-            found = None
-        return found or guess
+            estimated = None
+        return estimated or guess
 
     def _earlier(self, plan: Search, tiling: Tiling) -> dict[int, list[int]]:
         """Return what is pending from before the search, by tile."""
@@ -282,12 +282,12 @@ class _Run:
 
     def search(self, tiles: Sequence[int], *, passed: int, enough: Callable[[], bool] | None) -> None:
         """Search tiles in their order."""
-        by, found = self.by, self.by.found
+        by, totals = self.by, self.by.found
         model = _widened(by.model)
         film = domain_of(self.slide)
         least = max(0.001, by.model.calibration.raw(by.min_confidence))
         trunk = by.model.trunk_digest()
-        begun, before = time.monotonic(), found.seconds
+        begun, before = time.monotonic(), totals.seconds
         done = 0
         if enough is not None and enough():
             return
@@ -295,21 +295,21 @@ class _Run:
             by.channel.send(Progress(stage="search", done=passed, total=passed + len(tiles)))
         if len(tiles) >= _MANY and by.predictor is None:
             await_engine(model, by.channel.check)
-        for some in self._predicted(tiles, model, least):
+        for batch in self._predicted(tiles, model, least):
             by.channel.check()
-            whole = [(tile, raw) for tile, raw in some if raw is not None]
-            self._damaged([tile for tile, raw in some if raw is None])
+            whole = [(tile, raw) for tile, raw in batch if raw is not None]
+            self._damaged([tile for tile, raw in batch if raw is None])
             for tile, raw in whole:
                 by.films.note(film, raw)
                 self._keep(tile, raw, trunk)
             self._trim()
-            done += len(some)
-            found.seconds = before + time.monotonic() - begun
+            done += len(batch)
+            totals.seconds = before + time.monotonic() - begun
             left = (time.monotonic() - begun) / done * (len(tiles) - done)
             by.channel.send(
                 Searched(
                     field_id=self.slide.id,
-                    count=found.count,
+                    count=totals.count,
                     done=passed + done,
                     total=passed + len(tiles),
                     boxes=[self.tiling.core_of(tile) for tile, _ in whole],
@@ -320,7 +320,7 @@ class _Run:
                     Progress(stage="search", done=passed + done, total=passed + len(tiles), seconds_left=left)
                 )
             elif enough():
-                found.stopped = done < len(tiles)
+                totals.stopped = done < len(tiles)
                 break
         self._embed()
 
@@ -344,10 +344,10 @@ class _Run:
             ThreadPoolExecutor(1, thread_name_prefix="slide") as reader,
             ThreadPoolExecutor(1, thread_name_prefix="network") as network,
         ):
-            start = taken = 0
+            start = n_taken = 0
             try:
                 while True:
-                    most = len(tiles) if self.still is None else taken + max(1, self.still())
+                    most = len(tiles) if self.still is None else n_taken + max(1, self.still())
                     while start < min(most, len(tiles)) and len(waiting) < _AHEAD:
                         some = tiles[start : min(start + batch, most)]
                         start += len(some)
@@ -356,22 +356,22 @@ class _Run:
                         waiting.append(network.submit(self._predict, read, model, move, least))
                     if not waiting:
                         return
-                    found = waiting.popleft().result()
-                    taken += len(found)
-                    yield found
+                    results = waiting.popleft().result()
+                    n_taken += len(results)
+                    yield results
             finally:
                 reader.shutdown(wait=False, cancel_futures=True)
-                for one in waiting:
-                    one.cancel()
+                for future in waiting:
+                    future.cancel()
 
     def _predicted_elsewhere(
         self, tiles: Sequence[int], model: LearnedModel, least: float, predictor: Predictor
     ) -> Iterator[list[tuple[int, RawProposals | None]]]:
         """Yield what others give, in the order of the tiles."""
 
-        def batches(some: Sequence[int]) -> Iterator[tuple[Sequence[int], list[View]]]:
-            for first in range(0, len(some), predictor.batch):
-                few = some[first : first + predictor.batch]
+        def batches(batch: Sequence[int]) -> Iterator[tuple[Sequence[int], list[View]]]:
+            for first in range(0, len(batch), predictor.batch):
+                few = batch[first : first + predictor.batch]
                 self.by.found.read.update(few)
                 move = self.by.films.move(domain_of(self.slide))
                 areas = [SlideArea(self.opened, self.tiling.box(tile)) for tile in few]
@@ -379,10 +379,10 @@ class _Run:
 
         start = 0
         while start < len(tiles):
-            wanted = len(tiles) if self.still is None else max(1, self.still())
-            some = tiles[start : start + wanted]
-            start += len(some)
-            for few, raws in predictor.propose(model, batches(some), min_score=least):
+            n_wanted = len(tiles) if self.still is None else max(1, self.still())
+            batch = tiles[start : start + n_wanted]
+            start += len(batch)
+            for few, raws in predictor.propose(model, batches(batch), min_score=least):
                 yield list(zip(few, raws, strict=True))
 
     def _predict(
@@ -401,8 +401,8 @@ class _Run:
             batch=_BATCH,
         )
         self.by.found.predicting += time.monotonic() - started
-        found = {tile: raw for (tile, _), raw in zip(whole, raws, strict=True)}
-        return [(tile, found.get(tile)) for tile, _ in tiles]
+        raw_of_tile = {tile: raw for (tile, _), raw in zip(whole, raws, strict=True)}
+        return [(tile, raw_of_tile.get(tile)) for tile, _ in tiles]
 
     def _pixels(self, tiles: Sequence[int]) -> list[_Read]:
         """Read tiles; ``None`` for one that cannot be read."""
@@ -435,32 +435,32 @@ class _Run:
 
     def _keep(self, tile: int, raw: RawProposals, trunk: str) -> None:
         """Store what is a tile's own, and what was seen of it."""
-        project, found = self.by.project, self.by.found
-        regions, ignore, taken = self._annotated()
-        near = [self.done[t] for t in self.tiling.around(tile) if t in self.done]
+        project, totals = self.by.project, self.by.found
+        regions, ignore, occupied = self._annotated()
+        neighbour_tiles = [self.done[t] for t in self.tiling.around(tile) if t in self.done]
         proposals = calibrated(self.by.model, raw, min_confidence=self.by.min_confidence)
-        mine = own_proposals(self.tiling, tile, proposals, project.searches.boxes(near))
+        mine = own_proposals(self.tiling, tile, proposals, project.searches.boxes(neighbour_tiles))
         x, y, w, h = self.tiling.box(tile)
-        here = taken[
-            (taken[:, 0] < x + w)
-            & (taken[:, 1] < y + h)
-            & (taken[:, 0] + taken[:, 2] > x)
-            & (taken[:, 1] + taken[:, 3] > y)
+        here = occupied[
+            (occupied[:, 0] < x + w)
+            & (occupied[:, 1] < y + h)
+            & (occupied[:, 0] + occupied[:, 2] > x)
+            & (occupied[:, 1] + occupied[:, 3] > y)
         ]
-        kept = suggestible(mine, regions=regions, ignore=ignore, occupied=here.tolist(), most=len(mine))
-        ids = project.searches.add(self.plan, tile, kept, replaces=self.earlier.get(tile, ()))
+        suggested = suggestible(mine, regions=regions, ignore=ignore, occupied=here.tolist(), most=len(mine))
+        ids = project.searches.add(self.plan, tile, suggested, replaces=self.earlier.get(tile, ()))
         first = ids[0] if ids else 0
         self.done[tile] = SearchedTile(tile, TileState.SEARCHED, first, len(ids))
-        found.tiles += 1
-        found.count += len(ids)
-        found.unknown += sum(one.is_unknown for one in kept)
+        totals.tiles += 1
+        totals.count += len(ids)
+        totals.unknown += sum(proposal.is_unknown for proposal in suggested)
         core = self.tiling.core_of(tile)
-        found.pixels += int(core[2] * core[3])
+        totals.pixels += int(core[2] * core[3])
         if raw.vector is not None:
             self.vectors.append(raw.vector)
         moved = _moved(raw, x, y)
-        if (seen := seen_of(kept, moved)) is not None:
-            project.features.save(trunk, {self.slide.id: seen})
+        if (features := seen_of(suggested, moved)) is not None:
+            project.features.save(trunk, {self.slide.id: features})
 
     def _annotated(self) -> tuple[list[Shape], list[Shape], np.ndarray]:
         """Return finished regions, ignore areas, and boxes of cells and rejections, as they are now."""

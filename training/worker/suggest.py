@@ -76,15 +76,15 @@ def suggest_on(
     boxes: dict[int, Proposal] = {}
     field_of: dict[int, int] = {}
     # people pass over skipped fields, whatever stands there; slides are searched (`training.worker.search`)
-    known = [one for one in known if not one.field.skipped and one.window is None]
+    known = [item for item in known if not item.field.skipped and item.window is None]
     ready = ready or {}
     source = ranking.STARTER if number is None else str(number)
     budget = budget or Budget(None, 0.0)
-    place = {one.field_id: i for i, one in enumerate(ranking.order(project))}
-    known.sort(key=lambda one: place.get(one.field.id, len(place)))
-    asked = [one for one in known if one.field.id not in ready]
+    position = {item.field_id: i for i, item in enumerate(ranking.order(project))}
+    known.sort(key=lambda item: position.get(item.field.id, len(position)))
+    to_predict = [item for item in known if item.field.id not in ready]
     predictor = predictor or ThisProcess()
-    sides = Sides(project, model, asked, predictor)
+    sides = Sides(project, model, to_predict, predictor)
     least = max(0.001, model.calibration.raw(min_confidence))
     trunk = model.trunk_digest()
     channel.send(Progress(stage="suggest", done=0, total=len(known)))
@@ -92,88 +92,90 @@ def suggest_on(
     damaged: dict[int, str] = {}
 
     def batches() -> Iterator[tuple[Sequence[AnnotatedField], list[View]]]:
-        for some in chain(
-            budget.batches([one for one in known if one.field.id in ready], None, predictor.batch),
-            budget.batches(asked, budget.until("suggest"), predictor.batch),
+        for batch in chain(
+            budget.batches([item for item in known if item.field.id in ready], None, predictor.batch),
+            budget.batches(to_predict, budget.until("suggest"), predictor.batch),
         ):
-            missing = [one for one in some if one.field.id not in ready]
+            missing = [item for item in batch if item.field.id not in ready]
             yield (
-                some,
+                batch,
                 [
                     View(
-                        StoredField(project.path, one.field.id),
-                        sides.on(one),
-                        films.move(domain_of(one.field)),
+                        StoredField(project.path, item.field.id),
+                        sides.on(item),
+                        films.move(domain_of(item.field)),
                     )
-                    for one in missing
+                    for item in missing
                 ],
             )
 
-    for some, raws in predictor.propose(model, batches(), min_score=least):
+    for batch, raws in predictor.propose(model, batches(), min_score=least):
         channel.check()
-        missing = [one for one in some if one.field.id not in ready]
+        missing = [item for item in batch if item.field.id not in ready]
         new: dict[int, RawProposals] = {}
-        for one, proposals in zip(missing, raws, strict=True):
+        for item, proposals in zip(missing, raws, strict=True):
             if proposals is None:
                 project.check_present()  # then it is all of the project, not one field
-                damaged[one.field.id] = one.field.name
+                damaged[item.field.id] = item.field.name
             else:
-                films.note(domain_of(one.field), proposals)
-                new[one.field.id] = proposals
-        some = [one for one in some if one.field.id not in damaged]
-        looks: dict[int, Embedding] = {}
+                films.note(domain_of(item.field), proposals)
+                new[item.field.id] = proposals
+        batch = [item for item in batch if item.field.id not in damaged]
+        embeddings: dict[int, Embedding] = {}
         features: dict[int, BoxFeatures] = {}
-        for one in some:
-            proposals = new.get(one.field.id) or ready[one.field.id]
+        for item in batch:
+            proposals = new.get(item.field.id) or ready[item.field.id]
             found = calibrated(model, proposals, min_confidence=min_confidence)
             by_stain = False
             if not found and min_confidence <= STAIN_CONFIDENCE:
                 from training.inference.stain import propose_if_nuclei  # scikit-image takes a second
 
-                again = _images(project, [one], {})
-                found = [cell for pixels in again.values() for cell in propose_if_nuclei(pixels)]
+                reread = _images(project, [item], {})
+                found = [cell for pixels in reread.values() for cell in propose_if_nuclei(pixels)]
                 by_stain = bool(found)
-                from_stain += [one.field.id] if found else []
-            kept = suggestible(
+                from_stain += [item.field.id] if found else []
+            shown_proposals = suggestible(
                 found,
-                regions=one.finished,
-                ignore=one.ignore,
-                occupied=[*(cell.box for cell in one.cells), *one.rejections],
+                regions=item.finished,
+                ignore=item.ignore,
+                occupied=[*(cell.box for cell in item.cells), *item.rejections],
             )
-            ids = project.suggestions.replace(one.field.id, kept, model_id=None if by_stain else number)
+            ids = project.suggestions.replace(
+                item.field.id, shown_proposals, model_id=None if by_stain else number
+            )
             count += len(ids)
             if by_stain:
-                boxes |= dict(zip(ids, kept, strict=True))
-                field_of |= dict.fromkeys(ids, one.field.id)
-            unknown += sum(proposal.is_unknown for proposal in kept)
-            if (seen := seen_of(kept, proposals)) is not None:
-                features[one.field.id] = seen
+                boxes |= dict(zip(ids, shown_proposals, strict=True))
+                field_of |= dict.fromkeys(ids, item.field.id)
+            unknown += sum(proposal.is_unknown for proposal in shown_proposals)
+            if (seen := seen_of(shown_proposals, proposals)) is not None:
+                features[item.field.id] = seen
             if proposals.vector is not None:
-                shown = {id(proposal) for proposal in kept}
-                rest = tuple(proposal for proposal in found if id(proposal) not in shown)
+                shown_ids = {id(proposal) for proposal in shown_proposals}
+                rest = tuple(proposal for proposal in found if id(proposal) not in shown_ids)
                 if checked is None:
-                    before = project.embeddings.of(source, field_id=one.field.id, predictions=True).get(
-                        one.field.id
+                    before = project.embeddings.of(source, field_id=item.field.id, predictions=True).get(
+                        item.field.id
                     )
                     of_cells = before.cells if before is not None else {}
                 else:
-                    of_cells = checked.get(one.field.id, {})
-                looks[one.field.id] = Embedding(proposals.vector, rest, of_cells)
-        project.embeddings.save(source, looks)
+                    of_cells = checked.get(item.field.id, {})
+                embeddings[item.field.id] = Embedding(proposals.vector, rest, of_cells)
+        project.embeddings.save(source, embeddings)
         project.features.save(trunk, features)
-        done += [one.field.id for one in some]
+        done += [item.field.id for item in batch]
         channel.send(Progress(stage="suggest", done=len(done), total=len(known)))
     if (
         boxes
         and model.source == source_of(project.uid)
-        and any(one is not None for one in model.trained_values())
+        and any(item is not None for item in model.trained_values())
     ):
         # the stain names no class; what the project's labels have taught does, as between rounds
-        places = [(field_of[i], one.box) for i, one in boxes.items()]
-        confidences = np.array([one.confidence for one in boxes.values()])
-        named = BoxPredictor(project, model, known, channel).of(places, confidences)
-        project.suggestions.renew({i: one for i, one in zip(boxes, named, strict=True) if one is not None})
-        unknown += sum(one is not None and one.is_unknown for one in named)
+        boxes_of_stain = [(field_of[i], item.box) for i, item in boxes.items()]
+        confidences = np.array([item.confidence for item in boxes.values()])
+        named = BoxPredictor(project, model, known, channel).of(boxes_of_stain, confidences)
+        project.suggestions.renew({i: item for i, item in zip(boxes, named, strict=True) if item is not None})
+        unknown += sum(item is not None and item.is_unknown for item in named)
     budget.leave_out(SUGGESTIONS, len(done) + len(damaged), len(known))
     if damaged:
         channel.send(Notice(reason=why_left_out(project, damaged.values()).stored()))
@@ -196,12 +198,12 @@ def suggest_on(
     return suggested
 
 
-def seen_of(kept: Sequence[Proposal], raw: RawProposals) -> BoxFeatures | None:
+def seen_of(proposals: Sequence[Proposal], raw: RawProposals) -> BoxFeatures | None:
     """Return the features of proposals that were looked at from all sides."""
     if raw.features is None:
         return None
-    places = {box_key(box): row for row, box in enumerate(raw.boxes[: len(raw.features)].tolist())}
-    rows = [places[key] for one in kept if (key := box_key(one.box)) in places]
+    row_of = {box_key(box): row for row, box in enumerate(raw.boxes[: len(raw.features)].tolist())}
+    rows = [row_of[key] for proposal in proposals if (key := box_key(proposal.box)) in row_of]
     if not rows:
         return None
     return BoxFeatures(raw.boxes[rows].astype(np.float32), raw.features[rows].astype(np.float32))
@@ -212,12 +214,12 @@ def _images(
 ) -> dict[int, np.ndarray]:
     """Read fields; those whose stored image is damaged are left out, and named in `damaged`."""
     images = {}
-    for one in fields:
+    for field in fields:
         try:
-            images[one.field.id] = project.pixels.read(one.field.id)
+            images[field.field.id] = project.pixels.read(field.field.id)
         except ProjectError:
             project.check_present()  # then it is all of the project, not one field
-            damaged[one.field.id] = one.field.name
+            damaged[field.field.id] = field.field.name
     return images
 
 
@@ -269,15 +271,15 @@ class Sides:
         self._seen: dict[str, float | None] = {}
         self._ahead: dict[str, Future[float | None]] = {}
         # by id and not in the order in which to look next: the same fields show the scale each time
-        for one in sorted(known, key=lambda one: one.field.id):
-            if one.cell_side is None:
-                self._pixels[domain_of(one.field)].append(StoredField(project.path, one.field.id))
+        for item in sorted(known, key=lambda item: item.field.id):
+            if item.cell_side is None:
+                self._pixels[domain_of(item.field)].append(StoredField(project.path, item.field.id))
 
-    def on(self, one: AnnotatedField) -> float | None:
+    def on(self, annotated: AnnotatedField) -> float | None:
         """Return the side on a field, in its pixels."""
-        if one.cell_side is not None:
-            return one.cell_side
-        domain = domain_of(one.field)
+        if annotated.cell_side is not None:
+            return annotated.cell_side
+        domain = domain_of(annotated.field)
         if domain not in self._seen:
             try:
                 self._seen[domain] = self._look(domain)

@@ -91,7 +91,7 @@ def train(request: TrainRequest, channel: Channel, device: torch.device, begun: 
     """Train on a project, whose turn the caller holds; see `TrainRequest`."""
     with Project.open(request.project, annotator=request.annotator, reading=request.reading) as project:
         known, lost = readable(project, annotated_fields(project))
-        if lost and not any(one.finished for one in known):
+        if lost and not any(item.finished for item in known):
             raise LLDError(next(iter(lost.values())))
         refuse_without_labels(known)
         mark_interrupted(project)
@@ -211,7 +211,7 @@ class _Training:
             "cells": cells,
             "regions": sum(len(k.finished) for k in training),
         }
-        about = {
+        metadata = {
             "held_out": sorted(held),
             "held_fields": sorted({k.field.id for k in testing}),
             "learnt_from": learnt_from,
@@ -220,7 +220,7 @@ class _Training:
             "chosen": self.chosen,
             "why_not_active": None if active else verdict,
         }
-        number = self._save(model, parent, config, epochs, metrics, about, active)
+        number = self._save(model, parent, config, epochs, metrics, metadata, active)
         forget_state(state)
         stored = None if reason is None else reason.stored()
         self.channel.send(Saved(model_id=number, active=active, why=verdict, reason=stored))
@@ -229,7 +229,7 @@ class _Training:
             using, number_used = (model, number) if active else resolve(project, "active")
             using.to(self.device)
             trunk = trunk_for(project, using, number_used)
-            seen = None if self.seen is None or trunk is not model else (training, self.seen)
+            ready = None if self.seen is None or trunk is not model else (training, self.seen)
             with predictor_for(
                 request, project, self.channel, looks_ahead=request.budget is None
             ) as predictor:
@@ -247,7 +247,7 @@ class _Training:
                         trunk,
                         self.known,
                         self.channel,
-                        ready=seen,
+                        ready=ready,
                         budget=self.budget,
                         predictor=elsewhere(predictor),
                     ),
@@ -261,7 +261,7 @@ class _Training:
             "epochs": epochs,
             "resumed_epochs": resumed,
             "seconds": round(time.monotonic() - self.begun, 1),
-            "left_out": [what.stored() for what in self.budget.left_out],
+            "left_out": [reason.stored() for reason in self.budget.left_out],
             **trust,
         }
         return Done(task="train", model_id=number, metrics=metrics, result=result)
@@ -270,39 +270,39 @@ class _Training:
         """Try the start on the finished regions."""
         if model.untaught:
             return NOTHING_FOUND
-        some = [k for k in training if k.finished][:_TRIED]
-        raw = self.propose(model, some, until=self.budget.share(_TRYING), tell=False, describe=False)
-        self.budget.leave_out(START, len(raw), len(some))
-        f1 = detection_f1(model, [k.truth() for k in some[: len(raw)]], raw)
-        return CellsFound(sum(len(k.cells_in_regions()) for k in some), f1)
+        fields = [k for k in training if k.finished][:_TRIED]
+        raw = self.propose(model, fields, until=self.budget.share(_TRYING), tell=False, describe=False)
+        self.budget.leave_out(START, len(raw), len(fields))
+        f1 = detection_f1(model, [k.truth() for k in fields[: len(raw)]], raw)
+        return CellsFound(sum(len(k.cells_in_regions()) for k in fields), f1)
 
     def _expect(
         self, model: LearnedModel, training: Sequence[AnnotatedField], testing: Sequence[AnnotatedField]
     ) -> None:
         """Set how many fields will be predicted after training."""
-        seen = min(_SEEN, len(training))
+        n_seen = min(_SEEN, len(training))
         self.budget.expect(
             lambda: self.propose(model, training[:1], tell=False),
             parent=len(SHARES) * _SEEN,
             held_out=len(testing),
-            learned=seen,
+            learned=n_seen,
             in_use=len(testing),
-            suggest=len(self.known) - seen - len(testing) if self.request.suggest else 0,
+            suggest=len(self.known) - n_seen - len(testing) if self.request.suggest else 0,
         )
 
     def _look(self, model: LearnedModel, fields: Sequence[TrainingField]) -> Cells:
         """Return the features of the labelled cells: of fewer of each value if there is no time for more."""
 
-        def looked(_done: int) -> None:
+        def check(_done: int) -> None:
             self.channel.check()
 
         def count(most: int) -> int:
             return sum(map(len, labelled_cells(fields, model.vocabulary, most=most)[0]))
 
         def look_at_some() -> int:
-            first = next((one for one in fields if one.cells), fields[0])
-            some = dataclasses.replace(first, cells=first.cells[:_FIRST_CELLS])
-            return len(embed_cells(model, [some]).units)
+            first = next((field for field in fields if field.cells), fields[0])
+            first_cells = dataclasses.replace(first, cells=first.cells[:_FIRST_CELLS])
+            return len(embed_cells(model, [first_cells]).units)
 
         most = MAX_PER_VALUE
         until = self.budget.share(_LOOKING)
@@ -310,10 +310,10 @@ class _Training:
             cells = count(most)
             room = self.budget.room(until, look_at_some, cells)
             most = min(most, max(room, _FEWEST_CELLS))
-            while (some := count(most)) > room and most > _FEWEST_CELLS:
+            while (first_cells := count(most)) > room and most > _FEWEST_CELLS:
                 most = max(_FEWEST_CELLS, most // 2)
-            self.budget.leave_out(CELLS, some, cells)
-        return embed_cells(model, fields, most=most, seed=self.request.seed, on_field=looked)
+            self.budget.leave_out(CELLS, first_cells, cells)
+        return embed_cells(model, fields, most=most, seed=self.request.seed, on_field=check)
 
     def _keep(
         self,
@@ -324,20 +324,20 @@ class _Training:
     ) -> float:
         """Choose how much of the parent's detector stays, on held-out cells if there are enough."""
         enough = sum(k.truth().counted for k in testing) >= LEAST_HELD_OUT
-        chosen = some = [k for k in (testing if enough else training) if k.finished][:_SEEN]
+        chosen = fields = [k for k in (testing if enough else training) if k.finished][:_SEEN]
         self.chosen |= enough
-        sides = Sides(self.project, model, some)
-        until = self.budget.until("parent", of=len(SHARES))
+        sides = Sides(self.project, model, fields)
+        until = self.budget.until("parent", n=len(SHARES))
 
         def judge_finding() -> float:
-            nonlocal some, until
-            raw = self.propose(model, some, until=until, tell=False, describe=False, sides=sides)
-            some, until = some[: len(raw)], None  # the other shares cost as much
-            return detection_loss(model, [k.truth() for k in some], raw)
+            nonlocal fields, until
+            raw = self.propose(model, fields, until=until, tell=False, describe=False, sides=sides)
+            fields, until = fields[: len(raw)], None  # the other shares cost as much
+            return detection_loss(model, [k.truth() for k in fields], raw)
 
-        kept = interpolate_with_parent(model.detector, before, judge_finding)
-        self.budget.leave_out(PARENT, len(some), len(chosen))
-        return kept
+        share = interpolate_with_parent(model.detector, before, judge_finding)
+        self.budget.leave_out(PARENT, len(fields), len(chosen))
+        return share
 
     def _learn(
         self,
@@ -355,7 +355,7 @@ class _Training:
             model.sides = sides_around([max(c.box[2:]) / max(k.size) for k in training for c in k.cells])
         until = self.budget.learning_until()
         if not (scratch or self.budget.fits_a_step(until)):
-            self.budget.leave_out(DETECTOR, of=int(config.epochs > 0))
+            self.budget.leave_out(DETECTOR, n=int(config.epochs > 0))
             config = dataclasses.replace(config, epochs=0)
         cells = sum(k.truth().counted for k in testing)
         shares = plan(config.epochs, held_out_cells=cells, budget=self.request.budget)
@@ -386,7 +386,7 @@ class _Training:
             state=state,
             mark=mark,
             deadline=until,
-            judge=lambda one: self._judge(one, testing),
+            judge=lambda candidate: self._judge(candidate, testing),
             tell=tell,
             should_stop=lambda: self.channel.cancelled,
             on_prepared=prepared,
@@ -419,10 +419,10 @@ class _Training:
         self.budget.leave_out(HELD_OUT, len(raw), len(testing))
         testing = testing[: len(raw)]
         truths = [k.truth() for k in testing]
-        some = [k for k in training if k.cells][:_SEEN]
-        seen = self.propose(model, some, until=self.budget.until("learned"), keep=True, films=films)
-        self.budget.leave_out(LEARNED, len(seen), len(some))
-        some = some[: len(seen)]
+        fields = [k for k in training if k.cells][:_SEEN]
+        raws = self.propose(model, fields, until=self.budget.until("learned"), keep=True, films=films)
+        self.budget.leave_out(LEARNED, len(raws), len(fields))
+        fields = fields[: len(raws)]
         cells = sum(k.truth().counted for k in testing)
         if cells >= LEAST_HELD_OUT:
             note = f"fitted on {cells} held-out cells; what is reported is cross-fitted by patient"
@@ -430,14 +430,14 @@ class _Training:
         else:
             note = "fitted on training cells, so too sure of itself; held-out cells are still too few"
             model.calibration = fit_calibration(
-                model, [k.truth() for k in some], seen, note=note, strength=40, prior=self.leaning
+                model, [k.truth() for k in fields], raws, note=note, strength=40, prior=self.leaning
             )
         start = of_the_start(passed_over=self.passed_over, forgotten=self.forgotten)
         words = model.vocabulary
-        learnt = evaluate(model, [k.truth() for k in some], seen)
-        stays = why_it_stays(self.project, some, learnt, propose=self._propose_in_use, device=self.device)
+        learnt = evaluate(model, [k.truth() for k in fields], raws)
+        stays = why_it_stays(self.project, fields, learnt, propose=self._propose_in_use, device=self.device)
         trained_on = compact(learnt, words)
-        self.outcomes["trained_on"] = of_single_cells(some, learnt, words)
+        self.outcomes["trained_on"] = of_single_cells(fields, learnt, words)
         if not cells:
             cells_known = sum(len(k.cells_in_regions()) for k in self.known)
             why = why_not_measured(cells_known, self.request.holdout, self.lost)
@@ -486,10 +486,10 @@ class _Training:
             return metrics, False, stays
         return metrics, not comparison.worse, comparison.reason
 
-    def _propose_in_use(self, model: LearnedModel, some: Sequence[AnnotatedField]) -> list[RawProposals]:
+    def _propose_in_use(self, model: LearnedModel, fields: Sequence[AnnotatedField]) -> list[RawProposals]:
         films = Films(self.project, model, self.known)  # as those of the new model, or they would not compare
-        raw = self.propose(model, some, until=self.budget.until("in_use"), films=films)
-        self.budget.leave_out(IN_USE, len(raw), len(some))
+        raw = self.propose(model, fields, until=self.budget.until("in_use"), films=films)
+        self.budget.leave_out(IN_USE, len(raw), len(fields))
         return raw
 
     def _save(
@@ -499,7 +499,7 @@ class _Training:
         config: LearningConfig,
         epochs: int,
         metrics: dict[str, Any],
-        about: dict[str, Any],
+        metadata: dict[str, Any],
         active: bool,
     ) -> int:
         number = self.project.models.reserve_id()
@@ -517,8 +517,8 @@ class _Training:
             },
             "schema": self.project.schema.model_dump(mode="json"),
             "metrics": metrics,
-            **about,
-            "last_cell": max((cell.id for one in self.known for cell in one.cells), default=0),
+            **metadata,
+            "last_cell": max((cell.id for item in self.known for cell in item.cells), default=0),
         }
         model.card = nameless(self.project, model.card)
         folder = self.project.models.folder(number)
@@ -536,9 +536,9 @@ class _Training:
     def _films_of(self, training: Sequence[AnnotatedField]) -> dict[str, int]:
         """Return how many labelled cells of each film there were to learn from, as a card names films."""
         films: Counter[str] = Counter()
-        for one in training:
-            film = self.project.pseudonyms.of_domain(domain_of(one.field))
-            films[film] += sum(bool(cell.cell_class or cell.attributes) for cell in one.cells)
+        for item in training:
+            film = self.project.pseudonyms.of_domain(domain_of(item.field))
+            films[film] += sum(bool(cell.cell_class or cell.attributes) for cell in item.cells)
         return {film: cells for film, cells in sorted(films.items()) if cells}
 
     def _progress(

@@ -99,10 +99,10 @@ class TrainingElsewhere:
         """Train, and suggest."""
         request, project = self.request, self.project
         in_use = project.models.active()
-        with ExitStack() as held:
+        with ExitStack() as stack:
             self.channel.send(Progress(stage="connect", done=0, total=0))
-            client = held.enter_context(connected(request.scheduler, None, self.channel.check))
-            copy = _Copy(held.enter_context(temporary_folder("training")) / "copy")
+            client = stack.enter_context(connected(request.scheduler, None, self.channel.check))
+            copy = _Copy(stack.enter_context(temporary_folder("training")) / "copy")
             task = TrainingTask(
                 client,
                 f"the scheduler {request.scheduler}",
@@ -125,7 +125,7 @@ class TrainingElsewhere:
             "seconds": round(time.monotonic() - self.begun, 1),
             "left_out": [
                 *trained.done.result.get("left_out", ()),
-                *(one.stored() for one in self.budget.left_out),
+                *(reason.stored() for reason in self.budget.left_out),
             ],
             **trust,
         }
@@ -143,74 +143,74 @@ class TrainingElsewhere:
         _, parent = initial_model(
             project, request.init, detector=request.detector, size=request.size, seed=request.seed
         )
-        every = project.fields.all()
-        units = units_of_fields(every)
+        all_fields = project.fields.all()
+        units = units_of_fields(all_fields)
         theirs: dict[str, str] = {}
 
-        def card(keys: Keys, _number: int, told: Any) -> dict[str, Any]:
+        def card(keys: Keys, _number: int, value: Any) -> dict[str, Any]:
             if not theirs:
-                self._translate(copy, theirs, keys, {one.id: units[one.id] for one in every})
-            listed = told.get("held_out") if isinstance(told, Mapping) else None
-            held = [theirs.get(str(one), keys.in_copy(str(one))) for one in listed or ()]
-            return {name: told[name] for name in _TOLD if name in told} | {"held_out": sorted(held)}
+                self._translate(copy, theirs, keys, {item.id: units[item.id] for item in all_fields})
+            listed = value.get("held_out") if isinstance(value, Mapping) else None
+            held_out = [theirs.get(str(item), keys.in_copy(str(item))) for item in listed or ()]
+            return {name: value[name] for name in _TOLD if name in value} | {"held_out": sorted(held_out)}
 
         keys = copy_to_teach(project.path, folder, card)
         if not theirs:
             self._translate(copy, theirs, keys, units)
-        lost = {one.field.id for one in annotated_fields(project)} - {one.field.id for one in self.known}
+        lost = {item.field.id for item in annotated_fields(project)} - {item.field.id for item in self.known}
         with Project.open(folder, reading=project.reading.id, read_only=True) as opened:
             known = [
-                replace(one, patient=units[one.field.id])
-                for one in annotated_fields(opened)
-                if one.field.id in units and one.field.id not in lost
+                replace(item, patient=units[item.field.id])
+                for item in annotated_fields(opened)
+                if item.field.id in units and item.field.id not in lost
             ]
-            copy.names = {one.name: project.fields.get(one.id).name for one in opened.slides.all()}
+            copy.names = {item.name: project.fields.get(item.id).name for item in opened.slides.all()}
         chosen = roles(project, request, known, Lineage.of(project, parent))
-        copy.held = sorted({one.field.id for one in known if one.patient in chosen.held})
-        read = [*known[:1], *chosen.others, *(one for one in known if one.teaches or one.finished)]
+        copy.held = sorted({item.field.id for item in known if item.patient in chosen.held})
+        read = [*known[:1], *chosen.others, *(item for item in known if item.teaches or item.finished)]
         for slide in project.slides.all():
-            windows = [one.window for one in read if one.field.id == slide.id and one.window is not None]
+            windows = [item.window for item in read if item.field.id == slide.id and item.window is not None]
             if windows:
                 write_slide(folder, project.pixels, slide, windows)
-        for place in sorted(folder.rglob("*")):
-            if place.is_file():
-                copy.files.append((place.relative_to(folder).as_posix(), place.read_bytes))
-        for field_id in dict.fromkeys(one.field.id for one in read if one.window is None):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                copy.files.append((path.relative_to(folder).as_posix(), path.read_bytes))
+        for field_id in dict.fromkeys(item.field.id for item in read if item.window is None):
             copy.files += self._pixels(field_id)
         copy.files += self._models(parent, copy)
 
     def _translate(self, copy: _Copy, theirs: dict[str, str], keys: Keys, units: Mapping[int, str]) -> None:
         """Note how the copy calls each unit that a card may list, and how the project does."""
-        for one in self.project.fields.all():
-            unit = units[one.id]
+        for record in self.project.fields.all():
+            unit = units[record.id]
             kind, _, name = unit.partition(" ")
             in_copy = keys.in_copy(f"held out: {kind} {keys.hashed(name)}")
             copy.keys[in_copy] = held_out_key(self.project, unit)
-            for called in (*card_names(one, unit), *([one.patient] if one.patient else [])):
+            for called in (*card_names(record, unit), *([record.patient] if record.patient else [])):
                 theirs[called] = theirs[held_out_key(self.project, called)] = in_copy
 
     def _pixels(self, field_id: int) -> Iterator[tuple[str, Callable[[], bytes]]]:
         folder = inside(self.project.path, PIXELS, str(field_id))
-        for place in finest_level(folder):
-            name = f"{PIXELS}/{field_id}/{place.relative_to(folder).as_posix()}"
-            yield name, partial(_pixel_file, place, own=place.parent == folder)
+        for path in finest_level(folder):
+            name = f"{PIXELS}/{field_id}/{path.relative_to(folder).as_posix()}"
+            yield name, partial(_pixel_file, path, own=path.parent == folder)
 
     def _models(self, parent: str, copy: _Copy) -> Iterator[tuple[str, Callable[[], bytes]]]:
         """Yield the files of the models that the training reads."""
         init = self.request.init
         for number in dict.fromkeys((int(parent) if parent.isdecimal() else None, self._active())):
             if number is not None:
-                for place in model_files(self.project.models.folder(number)):
-                    if place.is_file():  # of the one in use, the training says what that means
-                        yield f"{MODELS}/{number}/{place.name}", place.read_bytes
+                for path in model_files(self.project.models.folder(number)):
+                    if path.is_file():  # of the one in use, the training says what that means
+                        yield f"{MODELS}/{number}/{path.name}", path.read_bytes
         if is_checkpoint(init):
-            place = Path(str(init))
-            copy.start = f"start/start{place.suffix.lower()}"
-            yield copy.start, place.read_bytes
+            path = Path(str(init))
+            copy.start = f"start/start{path.suffix.lower()}"
+            yield copy.start, path.read_bytes
         elif parent == "file":
             copy.start = "start"
-            for place, name in zip(model_files(Path(str(init))), ("model.safetensors", CARD), strict=True):
-                yield f"start/{name}", place.read_bytes
+            for path, name in zip(model_files(Path(str(init))), ("model.safetensors", CARD), strict=True):
+                yield f"start/{name}", path.read_bytes
 
     def _asked(self, copy: _Copy) -> dict[str, Any]:
         """Return what the worker is asked."""
@@ -271,8 +271,10 @@ class TrainingElsewhere:
                     "that trained", f"the model that came back cannot be used ({error})"
                 ) from error
             listed = card.get("held_out")
-            held = [copy.keys[one] for one in listed if one in copy.keys] if isinstance(listed, list) else []
-            card |= {"run": self.run_id, "request": self.request.model_dump(), "held_out": sorted(held)}
+            held_out = (
+                [copy.keys[item] for item in listed if item in copy.keys] if isinstance(listed, list) else []
+            )
+            card |= {"run": self.run_id, "request": self.request.model_dump(), "held_out": sorted(held_out)}
             card["why_not_active"] = None if active else why
             card = nameless(project, card)
             write_file(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False))
@@ -317,12 +319,12 @@ class TrainingElsewhere:
         return suggested.trust() | {"sets": model.sets.summary()}
 
 
-def _pixel_file(place: Path, *, own: bool) -> bytes:
+def _pixel_file(path: Path, *, own: bool) -> bytes:
     """Read a file of a stored field; that which describes it loses its name."""
     try:
-        content = place.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise ProjectError(
-            f"The pixels in {place.parent} are missing or damaged: run napari-lld check --repair."
+            f"The pixels in {path.parent} are missing or damaged: run napari-lld check --repair."
         ) from error
     return nameless_image(content) if own else content
