@@ -118,7 +118,7 @@ def test_evaluation_judges_what_prediction_shows(
 ) -> None:
     judged: list[list[RawProposals]] = []
     monkeypatch.setattr(
-        "training.worker.evaluate.measured", lambda _model, _truths, raws: judged.append(raws) or {}
+        "training.worker.evaluate.measure", lambda _model, _truths, raws: judged.append(raws) or {}
     )
     images = sample.truth().parent / "fields"
     (one,) = sorted(images.glob("pbc*"))[:1]
