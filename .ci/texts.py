@@ -52,7 +52,7 @@ _SHOWS = {
     "setText", "setToolTip", "setWindowTitle", "setPlaceholderText", "addItem", "addTab", "addRow",
     "addAction", "addMenu", "setTitle", "setTabText", "setTabToolTip", "setAccessibleName", "setItemText",
     "setPrefix", "setSuffix", "setLabelText", "setPlainText", "QLabel", "QPushButton", "QCheckBox",
-    "QRadioButton", "QAction", "QGroupBox", "label", "button", "tool_button", "tell",
+    "QRadioButton", "QAction", "QGroupBox", "label", "button", "tool_button", "notify",
 }  # fmt: skip
 _FREE = {"setObjectName", "setStyleSheet", "setProperty", "getattr", "setattr", "strftime", "property"}
 _SENTENCE = re.compile(r"[^\W\d_]{2,},? [^\W\d_]{2,}")
@@ -179,7 +179,7 @@ def _walk_call(node: ast.Call, name: str, found: Found) -> None:
 
 def _is_key(name: str, place: str) -> bool:
     """Whether an argument of what shows texts is none itself: an id, a level, a role."""
-    keyed = {"tell": "0", "button": "0", "tool_button": "0", "label": "1", "addItem": "1"}
+    keyed = {"notify": "0", "button": "0", "tool_button": "0", "label": "1", "addItem": "1"}
     return keyed.get(name) == place
 
 

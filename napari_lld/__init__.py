@@ -1,1 +1,1 @@
-"""What people touch: the napari plugin and the command line."""
+"""The user interfaces: the napari plugin and the command line."""

@@ -1,1 +1,1 @@
-"""What a project holds, one module each: fields, marks, suggestions, models, readings."""
+"""The collections of a project, one module each: fields, marks, suggestions, models, readings."""

@@ -1,4 +1,4 @@
-"""What was changed in a project, by whom and when."""
+"""The edits of a project, with annotator and time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a folder lies on a network share, where SQLite's WAL is unsafe.
+"""Detect network shares, where SQLite's WAL is unsafe.
 
 WAL keeps an index in memory that all its processes share, and programs on two computers share none
 (https://www.sqlite.org/wal.html). On such places the classic rollback journal is used instead.

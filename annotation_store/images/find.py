@@ -1,4 +1,4 @@
-"""Listing the images that paths name."""
+"""List the images that paths name."""
 
 from __future__ import annotations
 

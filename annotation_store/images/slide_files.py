@@ -1,4 +1,4 @@
-"""Which files a slide consists of, and by what it is known when it was moved.
+"""The files of a slide, and its fingerprint, which finds it after it was moved.
 
 Most slides are one file. An MRXS is a file and the folder of its name; a DICOM slide is one file per level,
 all of one series. Images of the label and of the whole slide (macro) carry patients' names: where they are

@@ -1,4 +1,4 @@
-"""Whether a project is whole: database, pixels, originals, references."""
+"""Check a project: database, pixels, originals, references."""
 
 from __future__ import annotations
 

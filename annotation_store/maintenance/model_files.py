@@ -1,4 +1,4 @@
-"""Whether the files of a model are whole: read to the end, compared with their hash, every number finite."""
+"""Check the files of a model: read to the end, compared with their hash, every number finite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a new schema may not be (a stored one opens): too large, without a class, with look-alike names."""
+"""Limits of a new schema: its size, at least one class, no look-alike names. Stored schemas always open."""
 
 from __future__ import annotations
 

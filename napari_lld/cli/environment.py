@@ -1,4 +1,4 @@
-"""Whether this environment can show a window: what stops or may disturb it, in a sentence with the cure."""
+"""Check whether a window can open here; each error names the cause and the cure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which keys each command has: its own, those of the left-handed profile, or what the user gave it; no Qt.
+"""The keys of the commands: their own, those of the left-handed profile, or the user's; no Qt.
 
 A key is one command's. Where two want it, what the user said goes before the profile, the profile before
 a command's own key: so a memory from an older version never keeps the window from opening.

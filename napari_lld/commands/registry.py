@@ -294,7 +294,7 @@ class Commands:
         if command_id in _OPENING:
             self.session.refresh()
         if reason := self.why_not(command_id):
-            self.session.tell("hint", reason)
+            self.session.notify("hint", reason)
             return True  # it was answered
         if not command.when(self.session):
             return False

@@ -36,7 +36,7 @@ class ClusterController(QObject):
         cluster.check = self._check
         self._listening = Subscriptions()
         self._listening.add(desk.session.preferences.events.scheduler, lambda *_: self._pause.start())
-        self._listening.add(cluster.checked, desk.session.tell)
+        self._listening.add(cluster.checked, desk.session.notify)
 
     def commands(self) -> Iterator[Command]:
         """Make the command."""
@@ -57,7 +57,7 @@ class ClusterController(QObject):
     def ask(self) -> None:
         """Ask for the address, and look who answers there."""
         if why := self._cluster.why_not:
-            self._desk.session.tell("info", why)
+            self._desk.session.notify("info", why)
             return
         address = dialogs.ask_scheduler(self._cluster.address, self._desk.window)
         if address is None:

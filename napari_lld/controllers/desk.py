@@ -380,7 +380,7 @@ class Desk(QObject):
     def _on_stopped(self, title: str) -> None:
         self.session.refresh()
         left = self.jobs.left or tr("Earlier results are kept.")
-        self.session.tell("info", tr("{title}: stopped. {left}", title=title, left=left))
+        self.session.notify("info", tr("{title}: stopped. {left}", title=title, left=left))
 
     def add_paths(self, paths: list[Path]) -> None:
         """Add images and folders of images to the project."""
@@ -392,7 +392,7 @@ class Desk(QObject):
 
     def fail(self, sentence: str) -> None:
         """Show why an action failed."""
-        self.session.tell("error", sentence)
+        self.session.notify("error", sentence)
 
 
 _desks: WeakKeyDictionary[Any, Desk] = WeakKeyDictionary()

@@ -157,7 +157,7 @@ def take_ring(desk: DeskContext) -> None:
 
         def on_done(edits: list[int]) -> None:
             session.refresh()
-            session.tell(
+            session.notify(
                 "info",
                 tr("A pixel is {size:.3f} µm on this field and {count} others.", size=size, count=len(edits)),
             )
@@ -166,7 +166,7 @@ def take_ring(desk: DeskContext) -> None:
             tr("Pixel size of fields"),
             lambda on_progress: actions.describe_fields(place, changes, on_progress),
             on_done,
-            lambda sentence: session.tell("error", sentence),
+            lambda sentence: session.notify("error", sentence),
         )
     else:
-        session.tell("hint", message)
+        session.notify("hint", message)

@@ -1,4 +1,4 @@
-"""What the window does with fields, readings and conflicts: its commands, and the questions they ask."""
+"""Commands and dialogs for fields, readings and conflicts."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class FieldController:
         project = self._session.project
         count = len(project.conflicts.all()) if project is not None else 0
         if count:
-            self._session.tell(
+            self._session.notify(
                 "info",
                 trn(
                     "{count} conflict waits for your decision: ☰ › Conflicts.",
@@ -245,7 +245,7 @@ class FieldController:
             after = coverage(summary.field for summary in session.fields.summaries())
             if after != before:
                 message += " " + after.change_since(before)
-            session.tell("info", message)
+            session.notify("info", message)
 
         self._desk.jobs.start(
             tr("Field details"),

@@ -99,7 +99,7 @@ class FinishController:
                     area=title,
                     field=field.name,
                 )
-                session.tell("warning", message)
+                session.notify("warning", message)
             return late
 
         def ask(nuclei: int) -> None:
@@ -110,7 +110,7 @@ class FinishController:
                 finish()
 
         def unseen(trouble: str) -> None:
-            session.tell("warning", tr("The search for dark nuclei failed: {trouble}", trouble=trouble))
+            session.notify("warning", tr("The search for dark nuclei failed: {trouble}", trouble=trouble))
             ask(0)
 
         try:

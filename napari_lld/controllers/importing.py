@@ -65,7 +65,7 @@ class ImportController:
         session = self._desk.session
         session.refresh()
         message = comes_in(report)
-        session.tell("info", tr("Imported: {told}", told=message.replace("\n", " ")))
+        session.notify("info", tr("Imported: {told}", told=message.replace("\n", " ")))
         if report.skipped:
             skipped = list(report.skipped)
             show_window(lambda: ImportedDialog(message, skipped, self._desk.window), session)

@@ -78,7 +78,7 @@ class KeyDrawing:
         box = (x + w / 2 - side / 2, y + h / 2 - side / 2, side, side)
         session.selection.select(None)
         session.selection.proposed_box = self._inside(box)
-        session.tell("hint", tr("Alt with I J K L moves the box, with Shift resizes it; Enter accepts it."))
+        session.notify("hint", tr("Alt with I J K L moves the box, with Shift resizes it; Enter accepts it."))
 
     def add_region(self) -> None:
         """Add a draft region in the middle of what is seen."""
@@ -95,7 +95,7 @@ class KeyDrawing:
         proposed = session.selection.proposed_box
         box = proposed or self._pointer.current_box
         if box is None:
-            session.tell("hint", desk.commands.spelled(tr("Select a cell or region first, or [box.new].")))
+            session.notify("hint", desk.commands.spelled(tr("Select a cell or region first, or [box.new].")))
             return
         step = max(1.0, round(_STEP / max(float(camera_of(desk.viewer).zoom), 1e-3)))
         x, y, w, h = box

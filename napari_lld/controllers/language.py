@@ -1,4 +1,4 @@
-"""Which language the window has, and windows that go on in another one."""
+"""Choose the language of the window, and rebuild windows in another one."""
 
 from __future__ import annotations
 

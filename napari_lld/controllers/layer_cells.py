@@ -67,7 +67,7 @@ class LayerCellsController:
             return
         cells = self._cells()
         if not cells:
-            session.tell("hint", tr("No cell is boxed on this field: there is nothing to send."))
+            session.notify("hint", tr("No cell is boxed on this field: there is nothing to send."))
             return
         schema = project.schema
         layers = [cell_layers.points_layer(cells, schema, name=tr("{field}: centres", field=field.name))]
@@ -83,7 +83,7 @@ class LayerCellsController:
             layer.visible = kind == layers[-1][2]  # one of them is enough to see
             viewer.add_layer(layer)
         self._show_list()
-        session.tell(
+        session.notify(
             "info",
             trn(
                 "{count} cell was sent to layers. They are a copy: [layers.take] brings changes back.",
@@ -196,7 +196,7 @@ class LayerCellsController:
         except LLDError as error:
             session.refused(error, self.take)
             return
-        session.tell("info", taking.sentence(str(layer.name)))
+        session.notify("info", taking.sentence(str(layer.name)))
 
     def _boxes_as_sent(self, layer: Labels) -> dict[int, tuple[float, ...]]:
         """Return the boxes round labels as they would be sent: rounded, and smaller where one overlaps."""

@@ -1,4 +1,4 @@
-"""Where the camera looks: at the cell that comes next, and at a region that is proposed."""
+"""Move the camera to the next cell, or to a proposed region."""
 
 from __future__ import annotations
 

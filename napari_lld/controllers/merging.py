@@ -1,4 +1,4 @@
-"""Bringing in another project's work at the desk: its command, what would come in, and the merge."""
+"""Merge another project: the command, the preview, and the merge."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class MergeController:
         if session.project is None or session.project.path != place.project:
             return
         if report.brought[0].nothing:
-            session.tell("info", tr("{name} contains nothing new.", name=other.name))
+            session.notify("info", tr("{name} contains nothing new.", name=other.name))
         elif ask_merge(other, report.brought[0], session.project.schema, self._desk.window):
             self.run(place, other)
 
@@ -87,7 +87,7 @@ class MergeController:
         text = tr("Merged: {told}", told=merging.comes_in(brought).replace("\n", " "))
         if report.backup is not None:
             text += "\n" + tr("The previous state of the project is kept in {backup}.", backup=report.backup)
-        session.tell("info", text)
+        session.notify("info", text)
         if brought.differences:
             from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
 

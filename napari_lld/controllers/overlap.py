@@ -81,7 +81,7 @@ class OverlapController:
             if session.project is not project:
                 return
             if overlap is None:
-                session.tell(
+                session.notify(
                     "warning",
                     tr(
                         (
@@ -100,7 +100,7 @@ class OverlapController:
             tr("Aligning {there} with {here}", there=other.name, here=field.name),
             lambda _tell: find_overlap(project.pixels.read(field_id), project.pixels.read(other_id)),
             on_done,
-            lambda sentence: session.tell("error", sentence),
+            lambda sentence: session.notify("error", sentence),
         )
 
     def same_cell(self) -> None:
@@ -111,7 +111,7 @@ class OverlapController:
             return
         if self._pointed is None or self._pointed[0] == field_id:
             self._pointed = (field_id, cell.box)
-            session.tell(
+            session.notify(
                 "info", tr("Now select the same cell in the other field, and run this command again.")
             )
             return
@@ -132,7 +132,7 @@ class OverlapController:
         except LLDError as error:
             session.refused(error, lambda: project.overlaps.add(field_id, other_id, dx, dy))
             return
-        session.tell(
+        session.notify(
             "info",
             tr("The fields overlap. ")
             + trn(
@@ -151,7 +151,7 @@ class OverlapController:
             return
         overlaps = project.overlaps.all(field_id)
         if not overlaps:
-            session.tell("hint", tr("No overlap is recorded for this field."))
+            session.notify("hint", tr("No overlap is recorded for this field."))
             return
         try:
             for overlap in overlaps:
@@ -159,4 +159,4 @@ class OverlapController:
         except LLDError as error:
             session.refused(error, self.remove)
             return
-        session.tell("info", tr("All cells of this field count again. [edit.undo] takes it back."))
+        session.notify("info", tr("All cells of this field count again. [edit.undo] takes it back."))

@@ -90,7 +90,7 @@ class ProjectController:
 
     def _open_made(self, folder: Path, message: str, annotator: str | None = None) -> None:
         if self._desk.session.open(folder, annotator=annotator) and message:
-            self._desk.session.tell("info", message)
+            self._desk.session.notify("info", message)
 
     def open(self) -> None:
         """Prompt for a project and open it."""
@@ -115,9 +115,9 @@ class ProjectController:
         """Show that everything is saved; if it is not, try again."""
         session = self._desk.session
         if not session.unsaved.why:
-            session.tell("hint", tr("Every change is saved immediately."))
+            session.notify("hint", tr("Every change is saved immediately."))
         elif not session.try_to_save():
-            session.tell("hint", tr("The folder is not back yet. Your last change is kept."))
+            session.notify("hint", tr("The folder is not back yet. Your last change is kept."))
 
     def close(self) -> None:
         """Close the project; ask first if there are unsaved changes."""
@@ -143,7 +143,7 @@ class ProjectController:
 
         def on_done(message: str) -> None:
             self._desk.session.refresh()
-            self._desk.session.tell("info", message)
+            self._desk.session.notify("info", message)
 
         self._desk.jobs.start(
             tr("Adding fields"),

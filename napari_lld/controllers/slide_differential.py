@@ -85,7 +85,7 @@ class SlideDifferentialController:
             window.stopped.connect(desk.session.training.cancel)
             window.review_asked.connect(self.review)
             window.copied.connect(
-                lambda: desk.session.tell("hint", tr("The differential is on the clipboard."))
+                lambda: desk.session.notify("hint", tr("The differential is on the clipboard."))
             )
             desk.viewer.events.theme.connect(self._on_theme)
         self.window.show()
@@ -185,7 +185,7 @@ class SlideDifferentialController:
         if read.field_id == self._shown:
             self._recount()
         if not self._visible:
-            self._desk.session.tell(
+            self._desk.session.notify(
                 "info", tr("{slide} is counted: see [slide.differential].", slide=message.result["slide"])
             )
 

@@ -1,4 +1,4 @@
-"""What a desk adds to its main window, once for all its docks: keys, work clock, zoom view, drops."""
+"""Additions to the main window, once for all its docks: keys, work clock, zoom view, drops."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class WindowServices(QObject):
         if self.session.project is not None and not self.session.project.read_only:
             fields = [summary.field for summary in self.session.fields.by_id.values()]
             log_error(self.session.project.path, "window", what, trace, fields)
-        self.session.tell(
+        self.session.notify(
             "error",
             tr(
                 "An unexpected error occurred ({what}). Your annotations are saved. The log "
@@ -206,7 +206,7 @@ class WindowServices(QObject):
             lambda on_progress: actions.export(
                 place, answer.out, on_progress, answer.options, reading=reading
             ),
-            lambda message: self.session.tell("info", message),
+            lambda message: self.session.notify("info", message),
             self.desk.fail,
             left=tr("Nothing was written."),
         )
@@ -227,7 +227,7 @@ class WindowServices(QObject):
                 lambda on_progress: actions.report(
                     place, answer.out, on_progress, answer.options, reading=reading
                 ),
-                lambda message: self.session.tell("info", message),
+                lambda message: self.session.notify("info", message),
                 self.desk.fail,
             )
 

@@ -1,4 +1,4 @@
-"""How long something takes, for people: the same in the window and on the command line; no Qt."""
+"""Format durations, in the same way in the window and on the command line; no Qt."""
 
 from __future__ import annotations
 

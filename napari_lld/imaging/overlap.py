@@ -1,4 +1,4 @@
-"""Finding where two fields show the same part of the film; no Qt."""
+"""Find the offset of two fields that show the same part of the film; no Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How bright it is behind letters: on film, on dimmed film, on the canvas beside the field."""
+"""The brightness behind letters: film, dimmed film, or the canvas beside the field."""
 
 from __future__ import annotations
 

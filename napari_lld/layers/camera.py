@@ -1,4 +1,4 @@
-"""What napari 0.9 moved: the camera and the canvas of a viewer, found in older ones too."""
+"""Find the camera and the canvas of a viewer, in napari 0.9 and older versions."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class DeskLayers:
             return
         self._remove()
         self._draw_field()
-        self._session.tell(
+        self._session.notify(
             "info",
             tr(
                 "The layer “{name}” belongs to the project and was restored. [view.marks] hides all marks.",
@@ -263,7 +263,7 @@ class DeskLayers:
                 else session.fields.pixels(field.id)
             )
         except LLDError as error:
-            session.tell("error", str(error))
+            session.notify("error", str(error))
             pixels, scale = self._stand_in(field)
         self._laid_out = False
         self._show_pixels(pixels, scale)

@@ -81,7 +81,7 @@ class Measuring:
             message = tr("This ring is 7.5 µm wide, as a red cell. Esc takes it away.")
         else:
             message = tr("The pixel size is unknown here: drag across a red cell from edge to edge.")
-        session.tell("hint", message)
+        session.notify("hint", message)
 
     def _pick(self, point: Point) -> None:
         """Set the colour at a point as that of the empty background."""
@@ -92,12 +92,12 @@ class Measuring:
         area = (max(0, x - _AROUND), max(0, y - _AROUND), x + _AROUND + 1, y + _AROUND + 1)
         pixels = self._pixels(area)
         if pixels is None or not pixels.size:
-            session.tell("hint", tr("Click on an empty place of the field."))
+            session.notify("hint", tr("Click on an empty place of the field."))
             return
         red, green, blue = (int(v) for v in np.median(pixels.reshape(-1, 3), axis=0))
         session.display.look = replace(session.display.look, white=(red, green, blue))
         session.tool = Tool.SELECT
-        session.tell("hint", tr("This place is shown as neutral light grey now. The stored pixels stay."))
+        session.notify("hint", tr("This place is shown as neutral light grey now. The stored pixels stay."))
 
 
 def measure_marks(sight: FieldDisplay, zoom: float) -> tuple[outlines.Segments, list[Point], list[str]]:

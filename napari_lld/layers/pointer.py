@@ -81,7 +81,7 @@ class Pointer:
         corners = self._corners
         self.cancel()
         if len(corners) < 3:
-            self._session.tell("hint", tr("A region needs three corners or more."))
+            self._session.notify("hint", tr("A region needs three corners or more."))
         else:
             self._add_area(Shape.polygon(corners))
 

@@ -1,1 +1,1 @@
-"""What the manifest offers to any napari window: readers, writers and menu commands."""
+"""The contributions of the manifest: readers, writers and menu commands."""

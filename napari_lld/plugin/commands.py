@@ -31,4 +31,6 @@ def _run(command: str) -> None:
 def _ask_for_a_project(dock: AnnotateDock) -> None:
     from napari_lld.i18n.translate import tr
 
-    dock.desk.session.tell("info", tr("Open a project and one of its fields first: cells belong to a field."))
+    dock.desk.session.notify(
+        "info", tr("Open a project and one of its fields first: cells belong to a field.")
+    )

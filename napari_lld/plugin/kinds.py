@@ -1,4 +1,4 @@
-"""Which dropped files and folders are ours: answered from names and a few kilobytes."""
+"""Recognise dropped files and folders by their names and a few kilobytes."""
 
 from __future__ import annotations
 

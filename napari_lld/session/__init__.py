@@ -1,1 +1,1 @@
-"""What is open, what is current and what can be done with it; no Qt."""
+"""The state and the actions of the window, without Qt."""

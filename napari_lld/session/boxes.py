@@ -44,7 +44,7 @@ class Boxes:
             self._selection.proposed_box = None
             self._selection.select("cell", cell)
             if twin is not None and iou(twin.box, box) >= _TWIN:
-                self._opened.tell(
+                self._opened.notify(
                     "warning",
                     tr(
                         "Cell {id} has nearly the same box. If it is the same cell, "
@@ -75,7 +75,7 @@ class Boxes:
         left, top = origin
         box = box_at(pixels, x - left, y - top, self.usual_side())
         self._selection.proposed_box = None if box is None else (box[0] + left, box[1] + top, box[2], box[3])
-        self._opened.tell(
+        self._opened.notify(
             "hint",
             tr(TAKES_BOX)
             if box is not None

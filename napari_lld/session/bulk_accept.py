@@ -159,7 +159,7 @@ class BulkAccept:
         """Accept the shown suggestions of this field as one edit, as far as the model justifies it."""
         project, refusal = self._opened.project, self.refusal
         if project is None or refusal:
-            self._opened.tell("hint", refusal)
+            self._opened.notify("hint", refusal)
             return []
         allowed, reasons = self._earned_here()
         remaining = len(self._suggestions.shown) - len(allowed)
@@ -175,5 +175,5 @@ class BulkAccept:
                     remaining,
                     why=" ".join(reasons),
                 )
-            self._opened.tell("info", message)
+            self._opened.notify("info", message)
         return cells

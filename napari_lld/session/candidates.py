@@ -72,7 +72,7 @@ class Candidates:
             return
         row = self._row()
         if row is None:
-            self._opened.tell("hint", tr("There is no candidate for this cell."))
+            self._opened.notify("hint", tr("There is no candidate for this cell."))
             return
         name = self._opened.attributes[row].name
         self._labels.set_value(name, self.values[name])
@@ -86,7 +86,7 @@ class Candidates:
         elif values:
             self._labels.set_all(None, values)
         else:
-            self._opened.tell("hint", tr("There is no candidate for this cell."))
+            self._opened.notify("hint", tr("There is no candidate for this cell."))
 
     def _row(self) -> int | None:
         """Return the row of the caret, or the first below it, of which a value is predicted and missing."""

@@ -1,4 +1,4 @@
-"""Where models run: on this computer, or on a cluster of dask that the user names; no Qt, no dask."""
+"""Run models on this computer, or on a dask cluster that the user names; no Qt, no dask."""
 
 from __future__ import annotations
 

@@ -170,17 +170,17 @@ class Fields:
         """Explain an order by rank that shows nothing: still to come, or nothing is left."""
         if project.rankings.latest_facts() is not None:
             if self.by_id and not self._why:
-                self._opened.tell("hint", tr("Every field is annotated: nothing is left to do."))
+                self._opened.notify("hint", tr("Every field is annotated: nothing is left to do."))
         elif len(self.ranking_wanted) and not project.read_only and not project.reading.blind:
             self.ranking_wanted.emit()
         else:
-            self._opened.tell("hint", tr("Nothing is ranked yet: this comes with the first training."))
+            self._opened.notify("hint", tr("Nothing is ranked yet: this comes with the first training."))
 
     def take_ranking(self) -> None:
         """Use the ranking that was just computed on request."""
         if self._order is FieldOrder.RANK and self._opened.project is not None:
             self.arrange()
-            self._opened.tell("hint", tr("Sorted by expected gain per minute."))
+            self._opened.notify("hint", tr("Sorted by expected gain per minute."))
 
     def arrange(self) -> None:
         """Filter and sort the list again."""
@@ -238,11 +238,11 @@ class Fields:
     def _announce_chosen(self) -> None:
         count = len(self.chosen)
         if count:
-            self._opened.tell(
+            self._opened.notify(
                 "hint", trn("{count} field is selected.", "{count} fields are selected.", count)
             )
         else:
-            self._opened.tell("hint", tr("Only the current field is selected."))
+            self._opened.notify("hint", tr("Only the current field is selected."))
 
     # ------------------------------------------------------------------ the field
 
@@ -286,7 +286,7 @@ class Fields:
             False (and a notice) if the project has no such field: the current one stays.
         """
         if field_id is not None and field_id not in self.by_id:
-            self._opened.tell("warning", tr("There is no field {id} in this project.", id=field_id))
+            self._opened.notify("warning", tr("There is no field {id} in this project.", id=field_id))
             return False
         self._current_id = field_id
         self.leaving_current.emit()
@@ -316,9 +316,9 @@ class Fields:
         if beside is not None:
             self.go_to(beside)
         elif not self._listed and self.by_id:
-            self._opened.tell("hint", tr("No field matches the filter of the list."))
+            self._opened.notify("hint", tr("No field matches the filter of the list."))
         else:
-            self._opened.tell(
+            self._opened.notify(
                 "hint", tr("This is the last field.") if step > 0 else tr("This is the first field.")
             )
 
@@ -352,7 +352,7 @@ class Fields:
         if field is None or not self.describe(skipped=not field.skipped):
             return
         if field.skipped:
-            self._opened.tell("hint", tr("{name} is no longer skipped.", name=field.name))
+            self._opened.notify("hint", tr("{name} is no longer skipped.", name=field.name))
             return
         message = tr(
             ("{name} is skipped: next and previous pass over it, and no model predicts on it."),
@@ -360,7 +360,7 @@ class Fields:
         )
         if cell_count := self.by_id[field.id].cells:
             message += " " + trn("Its {count} cell stays.", "Its {count} cells stay.", cell_count)
-        self._opened.tell("hint", message)
+        self._opened.notify("hint", message)
         following = self._neighbour(1)
         if following is not None:
             self.go_to(following)
@@ -389,7 +389,7 @@ class Fields:
         """Show a hint that the list can be sorted again; it is not sorted under the hand."""
         if self._order is FieldOrder.RANK and not self._ranked_again:
             self._ranked_again = True
-            self._opened.tell(
+            self._opened.notify(
                 "hint",
                 tr("The fields have been ranked again; “Sort and filter again” applies the new order."),
             )

@@ -379,7 +379,7 @@ class Gallery:
             len(cells) + len(waiting), lambda project: project.bulk_edits.label(cells, waiting, **changes)
         ):
             count = len(cells) + len(waiting)
-            self.session.tell("hint", trn("{count} cell labelled.", "{count} cells labelled.", count))
+            self.session.notify("hint", trn("{count} cell labelled.", "{count} cells labelled.", count))
 
     def accept(self, items: Sequence[Item], seen: Collection[Key]) -> None:
         """Accept suggestions unchanged: those that were visible, others only if `BulkAccept` allows it.
@@ -426,7 +426,7 @@ class Gallery:
                 messages.append(unchecked_refusal(unchecked))
             if unknown:
                 messages.append(unknown_refusal(unknown))
-            self.session.tell("info" if remaining or unknown or unchecked else "hint", " ".join(messages))
+            self.session.notify("info" if remaining or unknown or unchecked else "hint", " ".join(messages))
 
     def reject(self, items: Sequence[Item], reason: RejectionReason) -> None:
         """Reject suggestions, all for one reason."""
@@ -437,10 +437,10 @@ class Gallery:
             len(waiting), lambda project: project.suggestions.reject_many(waiting, reason)
         ):
             message = trn("{count} suggestion rejected.", "{count} suggestions rejected.", len(waiting))
-            self.session.tell("hint", message)
+            self.session.notify("hint", message)
 
     def _nothing(self, items: Sequence[Item]) -> None:
-        self.session.tell(
+        self.session.notify(
             "hint",
             tr("None of the selected crops is a pending suggestion.")
             if items
@@ -478,7 +478,7 @@ class Gallery:
         """Undo what was last done to many, on all its fields at once."""
         project = self._project
         if project is None or not self._batches:
-            self.session.tell("hint", tr("There is nothing to undo here."))
+            self.session.notify("hint", tr("There is nothing to undo here."))
             return
         batch, count = self._batches[-1]
         try:
@@ -487,7 +487,7 @@ class Gallery:
             self.session.refused(error, lambda: project.bulk_edits.undo(batch))
             return
         self._batches.pop()
-        self.session.tell("hint", trn("Undone for {count} crop.", "Undone for {count} crops.", count))
+        self.session.notify("hint", trn("Undone for {count} crop.", "Undone for {count} crops.", count))
 
     def go_to(self, item: Item) -> None:
         """Show the cell or suggestion in its field."""

@@ -65,9 +65,9 @@ class History:
         if edit is None:
             return
         if edit[0] is None:
-            self._opened.tell("hint", nothing)
+            self._opened.notify("hint", nothing)
             return
-        self._opened.tell("hint", f"{edit_in_words(edit[0].command)}.")
+        self._opened.notify("hint", f"{edit_in_words(edit[0].command)}.")
         self._select_touched(edit[0])
 
     def _select_touched(self, edit: Edit) -> None:
@@ -104,7 +104,7 @@ class History:
         self._together.remove(batch)  # where it is refused, the next undo takes back this field's alone
         undone = self._opened.attempt(lambda: project.bulk_edits.undo(batch))
         if undone:
-            self._opened.tell(
+            self._opened.notify(
                 "hint", trn("Undone on {count} field.", "Undone on {count} fields.", len(undone))
             )
         return True

@@ -74,7 +74,7 @@ class InstantLearning:
         if message.type == "failed":
             self._failed = True  # the same would be said after each label
             why = in_the_window(f"{message.cause} {message.cure}".strip())
-            self._opened.tell(
+            self._opened.notify(
                 "warning",
                 tr("Labels are learned in rounds only, until you reopen the project: {why}", why=why),
             )
@@ -83,7 +83,7 @@ class InstantLearning:
         others = int(message.result.get("of_another_model", 0))
         if others and not self._told_of_others:
             self._told_of_others = True
-            self._opened.tell(
+            self._opened.notify(
                 "hint",
                 trn(
                     "{count} suggestion comes from a model that is not active, or was "

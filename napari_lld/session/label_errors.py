@@ -174,7 +174,7 @@ class LabelErrorReview:
                 return
             self._looking = False
             if isinstance(result, str):
-                self._opened.tell("error", result)
+                self._opened.notify("error", result)
                 result = self._errors or LabelErrors()
             self._take(result, go=(self._fields.current_id, self._selection.current) == state_before[1:])
 
@@ -275,7 +275,7 @@ class LabelErrorReview:
         """Go to the next (1) or previous (-1) possible label error."""
         following = self._neighbour(direction)
         if following is None:
-            self._opened.tell("hint", self.state)
+            self._opened.notify("hint", self.state)
         else:
             self.show(following)
 
@@ -346,7 +346,7 @@ class LabelErrorReview:
         if reason is RejectionReason.NOT_A_CELL:
             self._settle(self._keep)
         else:
-            self._opened.tell(
+            self._opened.notify(
                 "hint",
                 tr(
                     "[suggestion.not_a_cell] keeps the label, [suggestion.accept] uses the model's "
@@ -373,14 +373,14 @@ class LabelErrorReview:
             return
         following = self._neighbour(1)
         if following is None:
-            self._opened.tell("hint", tr("That was the last one. [edit.undo] undoes it."))
+            self._opened.notify("hint", tr("That was the last one. [edit.undo] undoes it."))
         elif following.field_id == item.field_id:
             self.show(following)
         else:
             # an undo belongs to its field: the user stays where it works
             name = project.fields.get(following.field_id).name
             message = tr("Settled. [suggestion.next] goes to the next one, on {name}.", name=name)
-            self._opened.tell("hint", message)
+            self._opened.notify("hint", message)
 
     def _take_prediction(self, project: Project, item: Ranked) -> None:
         cell, predicted = self._selection.cell, item.prediction

@@ -37,7 +37,7 @@ class Labels:
         """Change the current cell, or correct the current suggestion (it becomes a cell)."""
         project, cell = self._opened.project, self._selection.cell
         if project is None or (cell is None and self._selection.proposal is None):
-            self._opened.tell("hint", tr("Select a cell first: click on one, or draw a box."))
+            self._opened.notify("hint", tr("Select a cell first: click on one, or draw a box."))
             return False
         caret = self._selection.caret
         if cell is not None:
@@ -64,7 +64,7 @@ class Labels:
         current = cell.id if cell is not None else None
         source_id = next((i for i in reversed(self._described) if i != current), None)
         if project is None or source_id is None:
-            self._opened.tell("hint", tr("No other cell has values yet: there is nothing to copy."))
+            self._opened.notify("hint", tr("No other cell has values yet: there is nothing to copy."))
             return
         source = self._opened.attempt(lambda: project.cells.get(source_id))
         if source is None:
@@ -78,7 +78,7 @@ class Labels:
             if self._opened.is_artefact(cell_class):
                 attributes = {}
             if cell_class == cell.cell_class and not attributes:
-                self._opened.tell("hint", tr("Nothing to fill in: the values of this cell stay."))
+                self._opened.notify("hint", tr("Nothing to fill in: the values of this cell stay."))
                 return
         if self._change(cell_class=cell_class, attributes=attributes):
             self._selection.set_caret(self._selection.first_row())
@@ -89,7 +89,7 @@ class Labels:
         if following is not None:
             self._selection.select("cell", following.id)
             self._selection.went_on.emit()
-            self._opened.tell("hint", tr("Complete. This is the next cell; [edit.undo] goes back."))
+            self._opened.notify("hint", tr("Complete. This is the next cell; [edit.undo] goes back."))
 
     def set_class(self, name: str | None) -> None:
         """Set the class of the current cell: a class, a group, ``unsure``, or ``None`` for missing."""
@@ -137,13 +137,13 @@ class Labels:
             if 1 <= number <= len(self.kinds):
                 self.set_kind(self.kinds[number - 1])
             else:
-                self._opened.tell("hint", tr("There are {kinds} kinds of artefact.", kinds=len(self.kinds)))
+                self._opened.notify("hint", tr("There are {kinds} kinds of artefact.", kinds=len(self.kinds)))
             return
         attribute = self._caret_attribute()
         if attribute is None:
             return
         if not 1 <= number <= len(attribute.values):
-            self._opened.tell(
+            self._opened.notify(
                 "hint",
                 tr("{title} has {values} values.", title=attribute.title, values=len(attribute.values)),
             )
@@ -172,9 +172,9 @@ class Labels:
 
     def _caret_attribute(self) -> Attribute | None:
         if not self._selection.cell and not self._selection.proposal:
-            self._opened.tell("hint", tr("Select a cell first: click on one, or draw a box."))
+            self._opened.notify("hint", tr("Select a cell first: click on one, or draw a box."))
         elif self._selection.caret is None:
-            self._opened.tell("hint", tr("All values are set. ↓ selects a row, Tab goes to what is missing."))
+            self._opened.notify("hint", tr("All values are set. ↓ selects a row, Tab goes to what is missing."))
         else:
             return self._opened.attributes[self._selection.caret]
         return None
@@ -213,7 +213,7 @@ class Labels:
             self._selection.select("cell", following.id)
             self._selection.went_on.emit()
             return
-        self._opened.tell(
+        self._opened.notify(
             "hint",
             tr("Nothing is missing on this field.")
             if self._marks.cells or self._marks.slide is not None
@@ -252,6 +252,6 @@ class Labels:
     def _note(self, **changes: Any) -> None:
         project, cell, caret = self._opened.project, self._selection.cell, self._selection.caret
         if project is None or cell is None:
-            self._opened.tell("hint", tr("Select a cell first: click on one, or draw a box ([tool.box])."))
+            self._opened.notify("hint", tr("Select a cell first: click on one, or draw a box ([tool.box])."))
         elif self._opened.done(lambda: project.cells.change(cell.id, **changes)):
             self._selection.set_caret(caret)

@@ -1,4 +1,4 @@
-"""Which model suggests: activated, rolled back, and read once for those who ask about it."""
+"""The active model: activate, roll back, and cache it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class ModelChoice:
         """Make a model the active one; ``None`` = the bundled starter."""
         project = self._opened.project
         if project is not None and self._opened.done(lambda: project.models.activate(model_id)):
-            self._opened.tell("hint", tr("It makes the suggestions from now on: press Suggest to run it."))
+            self._opened.notify("hint", tr("It makes the suggestions from now on: press Suggest to run it."))
 
     def roll_back(self) -> None:
         """Go back to the model before the active one."""
         back = rollback(self._opened.project.models.all()) if self._opened.project is not None else None
         if back is None:
-            self._opened.tell("hint", tr("The starter is already in use: there is nothing to go back to."))
+            self._opened.notify("hint", tr("The starter is already in use: there is nothing to go back to."))
         else:
             self.activate(back.model.id if back.model is not None else None)
 

@@ -1,4 +1,4 @@
-"""What is wrong with the name and place of a new project, before it is made; no Qt."""
+"""Check the name and place of a new project before it is created; no Qt."""
 
 from __future__ import annotations
 

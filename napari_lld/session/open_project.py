@@ -44,7 +44,7 @@ class OpenProject:
 
     # ------------------------------------------------------------------ telling and trying
 
-    def tell(self, level: Level, sentence: str) -> None:
+    def notify(self, level: Level, sentence: str) -> None:
         """Emit a notice: the first line is the message, the rest are details."""
         self.notice.emit(level, in_the_window(sentence))
 
@@ -70,9 +70,9 @@ class OpenProject:
         if isinstance(error, ProjectGoneError):
             self.unsaved.keep(str(error), action)
         elif self.project is not None and self.project.read_only:
-            self.tell("hint", self.why_no_edits)
+            self.notify("hint", self.why_no_edits)
         else:
-            self.tell("error", str(error))
+            self.notify("error", str(error))
 
     @property
     def why_no_edits(self) -> str:

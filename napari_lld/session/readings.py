@@ -1,4 +1,4 @@
-"""Whose reading is worked in: what the window asks, and what an answer means; no Qt."""
+"""The choice of the current reading; no Qt."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ class Readings:
             return None
         if reading.annotator == project.annotator:
             self.use(reading.id)
-            self._opened.tell("info", tr("The reading {name} is still empty.", name=reading.name))
+            self._opened.notify("info", tr("The reading {name} is still empty.", name=reading.name))
         else:
             self.read()
             self.changed.emit()
-            self._opened.tell(
+            self._opened.notify(
                 "info",
                 tr(
                     "The reading {name} is ready: it opens when {reader} annotates.",

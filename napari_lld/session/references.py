@@ -132,7 +132,7 @@ class References:
         if self.is_open and self._topic == what:
             self.close()
         elif self._selection.box is None:
-            self._opened.tell("hint", tr("Select a cell first: click on one, or draw a box ([tool.box])."))
+            self._opened.notify("hint", tr("Select a cell first: click on one, or draw a box ([tool.box])."))
         else:
             self.is_open, self._topic = True, what
             self._follow()

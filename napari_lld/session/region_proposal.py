@@ -82,7 +82,7 @@ class RegionProposal:
         if project is None or field_id is None:
             return
         if self._marks.blind:
-            self._opened.tell(
+            self._opened.notify(
                 "hint", tr("A blind reading gets no proposals until a region of the field is finished.")
             )
             return
@@ -92,10 +92,10 @@ class RegionProposal:
             self._proposals = proposals or ()
             self._proposal_at = -1
         if not self._proposals:
-            self._opened.tell("hint", tr("Nothing to propose here: the field is already annotated."))
+            self._opened.notify("hint", tr("Nothing to propose here: the field is already annotated."))
             return
         if self._current is not None and len(self._proposals) == 1:
-            self._opened.tell("hint", tr("No other place to propose here."))
+            self._opened.notify("hint", tr("No other place to propose here."))
             return
         self._proposal_at = (self._proposal_at + 1) % len(self._proposals)
         best = self._proposals[self._proposal_at]

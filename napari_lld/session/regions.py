@@ -28,7 +28,7 @@ class Regions:
         region = self._opened.attempt(lambda: project.regions.add(field_id, shape, state=state))
         if region is not None:
             self._selection.select("region", region)
-            self._opened.tell(
+            self._opened.notify(
                 "hint",
                 tr("Draft: box its white cells, then finish it ([region.finish]).")
                 if draft
@@ -83,7 +83,7 @@ class Regions:
         """Finish the draft: from now on, what is not boxed in it is background."""
         region = self.to_finish()
         if region is None:
-            self._opened.tell(
+            self._opened.notify(
                 "hint", tr("Select a draft region first: click on its edge, or draw one ([tool.draft]).")
             )
             return False
@@ -92,7 +92,7 @@ class Regions:
     def reopen(self) -> bool:
         """Make the current region a draft again: it promises nothing any more."""
         if self._selection.region is None:
-            self._opened.tell("hint", tr("Select a region first: click on its edge."))
+            self._opened.notify("hint", tr("Select a region first: click on its edge."))
             return False
         return self._set_state(self._selection.region, RegionState.DRAFT, tr("The region is a draft again."))
 
@@ -101,14 +101,14 @@ class Regions:
         if project is None or not self._opened.done(lambda: project.regions.change(region.id, state=state)):
             return False
         self._selection.select("region", region.id)
-        self._opened.tell("hint", message)
+        self._opened.notify("hint", message)
         return True
 
     def make_field(self) -> int | None:
         """Make a field of the current region of a slide, and show it."""
         project, field_id, region = self._opened.project, self._fields.current_id, self._selection.region
         if project is None or field_id is None or region is None:
-            self._opened.tell(
+            self._opened.notify(
                 "hint", tr("Select a region first: draw one ([tool.region]), or click on its edge.")
             )
             return None
@@ -116,7 +116,7 @@ class Regions:
         if new_field_id is not None:
             self._opened.done(project.refresh)
             self._fields.show(new_field_id)
-            self._opened.tell(
+            self._opened.notify(
                 "info", tr("{name} is now a separate field.", name=project.fields.get(new_field_id).name)
             )
         return new_field_id
@@ -153,7 +153,7 @@ class Regions:
             return None
         region = self._opened.attempt(lambda: project.regions.add_whole_field(field_id))
         if region is not None:
-            self._opened.tell(
+            self._opened.notify(
                 "info",
                 tr("The whole field now counts as reviewed: everything outside its cells is background."),
             )
@@ -173,5 +173,5 @@ class Regions:
         area = self._opened.attempt(lambda: project.ignore_areas.add(field_id, shape))
         if area is not None:
             self._selection.select("ignore_area", area)
-            self._opened.tell("hint", tr("Ignored: neither learned from nor measured here. Del deletes it."))
+            self._opened.notify("hint", tr("Ignored: neither learned from nor measured here. Del deletes it."))
         return area

@@ -1,4 +1,4 @@
-"""What trains when: the queue behind the training that runs, and rounds that begin by themselves; no Qt.
+"""The queue of trainings, and automatic rounds; no Qt.
 
 An automatic round is a short one, so that new suggestions are there within a minute or two; a longer one
 follows in the background where nothing else waits. Which of their models is used is the worker's judgement
@@ -102,7 +102,7 @@ class Rounds:
         planned = Planned(Why.ASKED, options)
         if self._state.busy:
             self.queue.append(planned)
-            self._opened.tell("hint", tr("Queued: it starts when the current task has ended."))
+            self._opened.notify("hint", tr("Queued: it starts when the current task has ended."))
             self.changed.emit()
         else:
             self._start(planned)

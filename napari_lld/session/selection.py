@@ -125,7 +125,7 @@ class Selection:
         if selection == self._current:
             return True
         if selection is not None and not self._is_here(selection):
-            self._opened.tell("warning", tr("The cell or suggestion is not on this field."))
+            self._opened.notify("warning", tr("The cell or suggestion is not on this field."))
             return False
         self._current = selection
         # what is looked at does not change under the hand
@@ -140,7 +140,7 @@ class Selection:
         """Make the next cell of the field current, or the one before: row by row, as one reads."""
         cells = self._marks.cells
         if not cells:
-            self._opened.tell("hint", tr("No cell on this field yet."))
+            self._opened.notify("hint", tr("No cell on this field yet."))
             return
         row = max(sorted(cell.box[3] for cell in cells)[len(cells) // 2], 1.0)
         listed = sorted(cells, key=lambda cell: ((cell.box[1] + cell.box[3] / 2) // row, cell.box[0]))

@@ -162,10 +162,10 @@ class Session(OpenProject):
 
     def _attach(self, make: Callable[[], Project | None]) -> bool:
         if self.training.state.busy:
-            self.tell("warning", tr("A training is running. Stop it before you open another project."))
+            self.notify("warning", tr("A training is running. Stop it before you open another project."))
             return False
         if self.unsaved.count:
-            self.tell("warning", tr("Your last change is not saved: bring the project's folder back first."))
+            self.notify("warning", tr("Your last change is not saved: bring the project's folder back first."))
             return False
         project = self.attempt(make)
         if project is None:
@@ -274,7 +274,7 @@ class Session(OpenProject):
         elif selection.kind == "ignore_area":
             self.done(lambda: project.ignore_areas.delete(selection.id))
         else:
-            self.tell("hint", tr("Suggestions are rejected, not deleted."))
+            self.notify("hint", tr("Suggestions are rejected, not deleted."))
 
     # ------------------------------------------------------------------ other writers
 
@@ -314,9 +314,9 @@ class Session(OpenProject):
         message = tr("The project is back.")
         if actions:
             message += " " + trn("{count} change was saved.", "{count} changes were saved.", len(actions))
-        self.tell("info", message)
+        self.notify("info", message)
         if missing:
-            self.tell(
+            self.notify(
                 "warning",
                 trn(
                     "An older state of the project has come back, without the last {count} "
@@ -344,7 +344,7 @@ class Session(OpenProject):
     def _on_schema_changed(self) -> None:
         """Show other words: another program changed the schema, and perhaps labels with it."""
         self._read_again()
-        self.tell("info", tr("Another program changed the schema of the project."))
+        self.notify("info", tr("Another program changed the schema of the project."))
 
     def _on_edited(self, edit: Edit) -> None:
         self.label_errors.note_edit(edit)
@@ -377,7 +377,7 @@ class Session(OpenProject):
             self.training.state.add(self.training.why_search)
         sentence = self.training.state.message
         if message.type == "done":
-            self.tell("info", sentence)
+            self.notify("info", sentence)
         elif message.type == "failed":
             fields = [summary.field for summary in self.fields.by_id.values()]
-            self.tell("error", f"{sentence}{self.training.keep_details(message, fields)}")
+            self.notify("error", f"{sentence}{self.training.keep_details(message, fields)}")

@@ -64,7 +64,7 @@ class Suggestions:
         self.queue = Queue.TEACH if self._queue is Queue.ACCEPT else Queue.ACCEPT
         if self.shown:
             self._selection.select("suggestion", self.shown[0].id)
-        self._opened.tell(
+        self._opened.notify(
             "hint",
             tr("Fast accept: the surest first.")
             if self._queue is Queue.ACCEPT
@@ -122,7 +122,7 @@ class Suggestions:
             return
         following = self._suggestion_after(self._current_id, direction)
         if following is None:
-            self._opened.tell("hint", self.why_none)
+            self._opened.notify("hint", self.why_none)
         else:
             self._selection.select("suggestion", following)
 
@@ -194,7 +194,7 @@ class Suggestions:
         self._fields.show(following)
         if self.shown:
             self._selection.select("suggestion", self.shown[0].id)
-        self._opened.tell(
+        self._opened.notify(
             "hint", tr("That field has no suggestions left: this is the next one with pending suggestions.")
         )
         return True
@@ -239,7 +239,7 @@ class Suggestions:
 
     def ask_its_class(self) -> None:
         """Show a hint that the new cell has no class yet."""
-        self._opened.tell("hint", tr("Accepted without a class: set it, or continue with [suggestion.next]."))
+        self._opened.notify("hint", tr("Accepted without a class: set it, or continue with [suggestion.next]."))
 
     def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
         """Reject the current suggestion, and go to the next."""
@@ -259,7 +259,7 @@ class Suggestions:
             self._selection.select("suggestion", following)
         else:
             self._selection.select(None)
-            self._opened.tell(
+            self._opened.notify(
                 "hint",
                 tr("No suggestions left above the threshold. [suggestion.next] goes to the next field."),
             )

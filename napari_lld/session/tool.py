@@ -1,4 +1,4 @@
-"""What the left mouse button does on the field."""
+"""The tools of the left mouse button on the field."""
 
 from __future__ import annotations
 

@@ -44,10 +44,10 @@ class Training:
         if project is None or self.state.busy:
             return False
         if self.process is None:
-            self._opened.tell("error", tr("This window has no training process."))
+            self._opened.notify("error", tr("This window has no training process."))
             return False
         if not any(summary.finished_regions for summary in project.fields.summaries()):
-            self._opened.tell(
+            self._opened.notify(
                 "warning",
                 tr(
                     "No finished region yet. Draw one ([tool.region]), box its white cells ([tool.box]), "

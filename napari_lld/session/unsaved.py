@@ -1,4 +1,4 @@
-"""What could not be saved because the project's folder is gone, kept until it is back; no Qt."""
+"""Unsaved actions, kept while the project's folder is missing; no Qt."""
 
 from __future__ import annotations
 

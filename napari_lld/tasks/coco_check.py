@@ -1,4 +1,4 @@
-"""What in a COCO file a project cannot take, found before anything is imported.
+"""Find what a project cannot import from a COCO file, before the import.
 
 A file that holds cells of a class, or on an image, that is unknown here, or values that the schema lacks, is
 refused as a whole, unless the user says ``--skip-unknown``: the schema or the folder of the images may be the

@@ -116,7 +116,7 @@ class TrainingProcess(QObject):
         Where it has just gone by itself, as after a while without a request, that is not worth a word.
         """
         if notify:
-            self._session.tell(
+            self._session.notify(
                 "warning",
                 tr("The training process ended unexpectedly. Nothing is lost: another one has taken over."),
             )

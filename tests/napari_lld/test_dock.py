@@ -178,7 +178,7 @@ def test_the_list_shows_states_and_chooses_fields(open_dock: AnnotateDock, qtbot
 def test_it_keeps_its_width_whatever_is_said_in_it(open_dock: AnnotateDock, qtbot: QtBot) -> None:
     session = open_dock.desk.session
     session.change_annotator("Prof. Dr. Maria-Magdalena von Mustermann-Schmidtbauer")
-    session.tell("hint", "a sentence that goes on and on " * 9)
+    session.notify("hint", "a sentence that goes on and on " * 9)
     session.boxes.add((10, 10, 20, 20))
     session.labels.set_class("Abnormal promyelocyte")
     open_dock.show_count_tab()
@@ -240,7 +240,7 @@ def test_training_is_started_watched_and_stopped(open_dock: AnnotateDock, qtbot:
 
 
 def test_notices_become_a_line_at_the_foot(open_dock: AnnotateDock, qtbot: QtBot) -> None:
-    open_dock.desk.session.tell("hint", "Something small.")
+    open_dock.desk.session.notify("hint", "Something small.")
     assert "Something small." in texts(open_dock)
 
 

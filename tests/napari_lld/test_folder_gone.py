@@ -173,7 +173,7 @@ def test_a_project_that_cannot_be_written_is_opened_for_reading(
     for command in ("class.Monocyte", "tool.region", "training.suggest", "fields.add", "field.skip"):
         run(command)
         assert "read-only" in dock._foot.line.text(), command
-        session.tell("hint", "")
+        session.notify("hint", "")
     session.labels.move_box((0, 0, 5, 5))  # as the mouse does
     session.regions.add(Shape.rectangle(0, 0, 9, 9))
     assert "read-only" in dock._foot.line.text()

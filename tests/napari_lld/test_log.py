@@ -91,8 +91,8 @@ def test_what_a_listener_raises_is_ours_though_psygnal_wraps_it() -> None:
 
 
 def test_what_the_window_says_is_in_the_log_newest_last(desk: Desk) -> None:
-    desk.session.tell("hint", "first")
-    desk.session.tell("hint", "second")
+    desk.session.notify("hint", "first")
+    desk.session.notify("hint", "second")
     lines = desk.services.log.text().splitlines()
     assert [line.split()[-1] for line in lines[-2:]] == ["first", "second"]
 

@@ -23,7 +23,7 @@ def test_a_long_sentence_is_wrapped_and_nothing_moves(dock: AnnotateDock, qtbot:
     bar, text, details = parts(dock)
     assert bar.isHidden()
     before = dock.size()
-    dock.desk.session.tell("error", LONG)
+    dock.desk.session.notify("error", LONG)
     assert bar.isVisible()
     assert text.text() == LONG
     assert text.height() >= text.heightForWidth(text.width()) - 2, "no line is cut"
@@ -38,7 +38,7 @@ def test_a_long_sentence_is_wrapped_and_nothing_moves(dock: AnnotateDock, qtbot:
 def test_details_hold_all_of_it_to_copy(dock: AnnotateDock) -> None:
     bar, text, details = parts(dock)
     message = "\n".join(["12 cells exported to out.json.", *(f"field {i}: left out" for i in range(30))])
-    dock.desk.session.tell("info", message)
+    dock.desk.session.notify("info", message)
     assert text.text() == "12 cells exported to out.json."
     assert details.isVisible()
     details.click()
@@ -49,16 +49,16 @@ def test_details_hold_all_of_it_to_copy(dock: AnnotateDock) -> None:
     assert clipboard is not None
     assert clipboard.text() == message
     shown.close()
-    dock.desk.session.tell("error", "word " * 300)
+    dock.desk.session.notify("error", "word " * 300)
     assert bar.height() < dock.height() / 2
     assert details.isVisible(), "what does not fit is there"
 
 
 def test_an_error_stays_and_a_hint_stands_in_its_own_line(dock: AnnotateDock) -> None:
     bar, _text, _details = parts(dock)
-    dock.desk.session.tell("error", "It failed.")
+    dock.desk.session.notify("error", "It failed.")
     assert not bar._fading.isActive()
-    dock.desk.session.tell("hint", "Something else.")
+    dock.desk.session.notify("hint", "Something else.")
     assert bar.isVisible()
-    dock.desk.session.tell("info", "Done.")
+    dock.desk.session.notify("info", "Done.")
     assert bar._fading.isActive()

@@ -172,7 +172,7 @@ def test_every_sentence_of_the_store_and_the_trainer_is_known_by_its_own_transla
         'label("Yes" if sure else "No")',
         'return "Nothing is there."',
         'tr(f"{n} cells")',
-        'session.tell("hint", "Gone")',
+        'session.notify("hint", "Gone")',
         'Command("a.b", f"Value {n}", run)',
     ],
 )

@@ -141,7 +141,7 @@ def test_what_is_said_of_a_proposed_box_goes_with_the_box(
     def propose() -> None:
         session.selection.select(None)
         session.selection.proposed_box = (50, 50, 20, 20)
-        session.tell("hint", TAKES_BOX)
+        session.notify("hint", TAKES_BOX)
         assert dock._foot.line.toolTip() == TAKES_BOX
 
     propose()
@@ -160,10 +160,10 @@ def test_what_is_said_of_a_proposed_box_goes_with_the_box(
     session.fields.next()
     assert dock._foot.line.toolTip() != TAKES_BOX
     session.selection.proposed_box = (50, 50, 20, 20)
-    session.tell("hint", "In other words.")
+    session.notify("hint", "In other words.")
     session.selection.proposed_box = None
     assert dock._foot.line.toolTip() != "In other words.", "whatever was said of it"
-    session.tell("hint", "Something else.")
+    session.notify("hint", "Something else.")
     session.selection.proposed_box = (50, 50, 20, 20)
     session.selection.proposed_box = None
     assert dock._foot.line.toolTip() == "Something else."

@@ -1,1 +1,1 @@
-"""What all formats share: a document between parser and project, its merge, and the export."""
+"""Shared by all formats: the document between parser and project, its merge, and the export."""

@@ -1,4 +1,4 @@
-"""What an export would hold, and what its format cannot store, counted before anything is written."""
+"""Count the contents of an export, and the losses of its format, before anything is written."""
 
 from __future__ import annotations
 

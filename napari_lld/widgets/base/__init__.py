@@ -1,1 +1,1 @@
-"""What widgets share: builders, style, lists, places."""
+"""Shared by all widgets: builders, style, lists, places."""

@@ -1,4 +1,4 @@
-"""What parts of a window may use of its desk: less than the desk is, so that they do not depend on it."""
+"""Protocols of the desk for the parts of a window, so that they do not depend on the whole desk."""
 
 from __future__ import annotations
 

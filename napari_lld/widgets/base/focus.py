@@ -1,4 +1,4 @@
-"""Where the keyboard is: it goes from place to place, within one as one reads, and is always seen.
+"""Keyboard focus: it moves from place to place, in reading order within a place, and is always visible.
 
 Controls take the focus by Tab and never by a click, which leaves the keys to the field.
 """

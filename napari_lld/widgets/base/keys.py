@@ -136,7 +136,7 @@ class KeyRouter(QObject):
 
     def _run(self, command: Command) -> None:
         if not self._commands.run(command.id) and (advice := self._advice(command)):
-            self._commands.session.tell("hint", advice)
+            self._commands.session.notify("hint", advice)
 
 
 def _choose_a_cell(command: Command) -> str:

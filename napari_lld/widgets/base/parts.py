@@ -1,4 +1,4 @@
-"""What all parts of the dock share: binding to the session, small builders, the choice button."""
+"""Shared by all parts of the dock: binding to the session, small builders, the choice button."""
 
 from __future__ import annotations
 

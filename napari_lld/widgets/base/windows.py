@@ -1,4 +1,4 @@
-"""Which window a widget belongs to."""
+"""Find the window of a widget."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ class DifferentialPanel(Part):
         )
         before, self._before = self._before, (scope, counted)
         if target and before is not None and before[0] == scope and before[1] < target <= counted:
-            session.tell("info", tr("{target} white cells are counted.", target=target))
+            session.notify("info", tr("{target} white cells are counted.", target=target))
 
     def _on_target(self, _index: int) -> None:
         project = self.session.project
@@ -219,7 +219,7 @@ class DifferentialPanel(Part):
         clipboard = QApplication.clipboard()
         if self._counts is not None and clipboard is not None:
             clipboard.setText(as_text(self._counts))
-            self.session.tell("hint", tr("The differential is on the clipboard."))
+            self.session.notify("hint", tr("The differential is on the clipboard."))
 
     def _on_csv(self) -> None:
         project = self.session.project
@@ -233,9 +233,9 @@ class DifferentialPanel(Part):
             check_output(Path(file), overwrite=True)  # the file dialog has asked
             write_file(Path(file), as_csv(self._counts))
         except OutputError as error:
-            self.session.tell("error", str(error))
+            self.session.notify("error", str(error))
         else:
-            self.session.tell("info", tr("Differential written to {file}.", file=file))
+            self.session.notify("info", tr("Differential written to {file}.", file=file))
 
 
 def in_two_columns(lines: list[str], metrics: QFontMetrics, wide: float) -> str:

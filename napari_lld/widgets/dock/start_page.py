@@ -1,4 +1,4 @@
-"""What the dock shows while no project is open."""
+"""The page that the dock shows while no project is open."""
 
 from __future__ import annotations
 

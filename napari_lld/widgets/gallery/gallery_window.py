@@ -68,7 +68,7 @@ class GalleryWindow(Part):
         self.bind(self.gallery.likeness.progressed, self.refresh_soon)
         self._read.connect(self.gallery.take)
         self._cut.connect(self._take_crops)
-        self._failed.connect(lambda sentence: session.tell("error", sentence))
+        self._failed.connect(lambda sentence: session.notify("error", sentence))
         self.grid.looked.connect(self._want_crops)
         self.grid.chosen_changed.connect(self.refresh_soon)
         self.grid.doubleClicked.connect(lambda *_: self.go())
@@ -394,11 +394,11 @@ class GalleryWindow(Part):
         order = GalleryOrder(self._order.currentData())
         if order is GalleryOrder.SIMILAR:
             if not self.commands.run("gallery.similar"):
-                self.session.tell("hint", tr("Click on the crop to compare the others with."))
+                self.session.notify("hint", tr("Click on the crop to compare the others with."))
         else:
             self.gallery.sort_by(order)
         if order is GalleryOrder.DISAGREEMENT and not any(item.contradicted for item in self.gallery.shown):
-            self.session.tell("hint", tr("No label here differs from its prediction."))
+            self.session.notify("hint", tr("No label here differs from its prediction."))
         self.refresh_soon()
 
     def sort_like_current(self) -> None:
