@@ -174,7 +174,9 @@ class Labels:
         if not self._selection.cell and not self._selection.proposal:
             self._opened.notify("hint", tr("Select a cell first: click on one, or draw a box."))
         elif self._selection.caret is None:
-            self._opened.notify("hint", tr("All values are set. ↓ selects a row, Tab goes to what is missing."))
+            self._opened.notify(
+                "hint", tr("All values are set. ↓ selects a row, Tab goes to what is missing.")
+            )
         else:
             return self._opened.attributes[self._selection.caret]
         return None

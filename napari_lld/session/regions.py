@@ -173,5 +173,7 @@ class Regions:
         area = self._opened.attempt(lambda: project.ignore_areas.add(field_id, shape))
         if area is not None:
             self._selection.select("ignore_area", area)
-            self._opened.notify("hint", tr("Ignored: neither learned from nor measured here. Del deletes it."))
+            self._opened.notify(
+                "hint", tr("Ignored: neither learned from nor measured here. Del deletes it.")
+            )
         return area

@@ -165,7 +165,9 @@ class Session(OpenProject):
             self.notify("warning", tr("A training is running. Stop it before you open another project."))
             return False
         if self.unsaved.count:
-            self.notify("warning", tr("Your last change is not saved: bring the project's folder back first."))
+            self.notify(
+                "warning", tr("Your last change is not saved: bring the project's folder back first.")
+            )
             return False
         project = self.attempt(make)
         if project is None:

@@ -239,7 +239,9 @@ class Suggestions:
 
     def ask_its_class(self) -> None:
         """Show a hint that the new cell has no class yet."""
-        self._opened.notify("hint", tr("Accepted without a class: set it, or continue with [suggestion.next]."))
+        self._opened.notify(
+            "hint", tr("Accepted without a class: set it, or continue with [suggestion.next].")
+        )
 
     def reject(self, reason: RejectionReason = RejectionReason.NOT_A_CELL) -> None:
         """Reject the current suggestion, and go to the next."""
