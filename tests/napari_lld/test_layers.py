@@ -18,7 +18,8 @@ from annotation_store.schema.reserved import UNSURE
 from napari_lld.layers import DeskLayers, Pointer, outlines, palette
 from napari_lld.layers.backdrop import Backdrop
 from napari_lld.layers.camera import camera_of
-from napari_lld.layers.desk_layers import _DIM, CASINGS
+from napari_lld.layers.field_image import DIM
+from napari_lld.layers.layer_set import CASINGS
 from napari_lld.session.session import Session
 from napari_lld.session.tool import Tool
 
@@ -78,7 +79,7 @@ def test_the_unknown_area_is_all_but_the_regions() -> None:
 
 FILM = "#f5e4d0"
 """An empty place of the sample fields."""
-DIMMED = "#" + "".join(f"{round(int(FILM[i : i + 2], 16) * (1 - _DIM)):02x}" for i in (1, 3, 5))
+DIMMED = "#" + "".join(f"{round(int(FILM[i : i + 2], 16) * (1 - DIM)):02x}" for i in (1, 3, 5))
 
 
 @pytest.mark.parametrize("name", ["lld", "wbcatt"])
@@ -122,7 +123,7 @@ def test_letters_are_read_on_film_on_dimmed_film_and_beside_the_field(
         session.boxes.add((x, y, 10, 10))
     film = float(palette.luminance([220 / 255] * 3))
     canvas = 0.0 if theme == "dark" else 1.0
-    behind = {"film": film, "dimmed": film * (1 - _DIM) ** 2.2, "beside": canvas}
+    behind = {"film": film, "dimmed": film * (1 - DIM) ** 2.2, "beside": canvas}
     letters = viewer.layers["Cells: letters"]
     inks = palette.luminance(letters.text.color.array[:, :3])
     assert len(inks) == 3

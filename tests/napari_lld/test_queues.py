@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QToolButton
 from annotation_store import Project, Proposal
 from annotation_store.records import RejectionReason, SuggestionState
 from napari_lld.controllers.dock import AnnotateDock
-from napari_lld.layers.desk_layers import SUGGESTION_LETTERS
+from napari_lld.layers.layer_set import SUGGESTION_LETTERS
 from napari_lld.widgets.base.parts import ChoiceButton
 from training.ranking.cells import Queue
 

@@ -13,7 +13,7 @@ from annotation_store import Embedding, Entry, Project, Proposal
 from annotation_store.schema import load_schema
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers import outlines, palette
-from napari_lld.layers.desk_layers import CURRENT, SUGGESTION_LETTERS, SUGGESTIONS
+from napari_lld.layers.layer_set import CURRENT, SUGGESTION_LETTERS, SUGGESTIONS
 from napari_lld.layers.model_texts import model_says
 from napari_lld.session.differential import as_csv, differential
 from napari_lld.session.gallery_items import Item
