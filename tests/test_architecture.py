@@ -118,7 +118,6 @@ ALLOWED_PRIVATE = {
     "napari_lld/test_import_dialog.py": 2,
     "napari_lld/test_jobs.py": 1,
     "napari_lld/test_key_map.py": 1,
-    "napari_lld/test_layers.py": 1,
     "napari_lld/test_log.py": 1,
     "napari_lld/test_message_bar.py": 3,
     "napari_lld/test_mistakes.py": 3,
