@@ -312,12 +312,12 @@ class Fields:
         self.update_many({field_id: changes})
 
     def update_many(self, changes: Mapping[int, Mapping[str, Any]]) -> list[Edit]:
-        """Change what is known of several fields, each as in `update`, in one transaction.
+        """Change the details of several fields, each as in `update`, in one transaction.
 
         Returns
         -------
         list of Edit
-            One for each field that changed; `Project.bulk_edits` takes them back together.
+            One for each field that changed; `Project.bulk_edits` undoes them together.
         """
         checked_changes = {field_id: validation.field_changes(values) for field_id, values in changes.items()}
         written: list[Edit] = []

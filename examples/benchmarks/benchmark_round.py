@@ -1,4 +1,4 @@
-"""A round in the hand's time: from the button to suggestions, process start included.
+"""A round during annotation: from the button to suggestions, process start included.
 
     python examples/benchmarks/benchmark_round.py --data ../shared/data [--budget 60] [--longer 300]
 

@@ -7,14 +7,14 @@
 `project`: projects of many fields, ten cells on each and five pending suggestions on every third, made by the
 public commands (``CACHE/speed/N``, once: 100,000 fields take an hour and 3 GB; with ``--copied`` only N are,
 and the others are copies of their rows in the database, without pixels: a minute or two). Tells what it costs
-to open one, to read all fields, their states and the state of one, and to label a cell and take that back;
+to open one, to read all fields, their states and the state of one, and to label a cell and undo it;
 with ``--window`` what a real window takes to open it, to go to the next field, to filter and to sort (needs a
 display). ``--quick`` makes a small one.
 
 `copies`: such projects split for three readers, all fields for each, who box a cell and change another on
 every fourth, and brought together again.
 
-`predict`: fields a second with class, attributes and novelty, through the worker's public request from files
+`predict`: fields per second with class, attributes and novelty, through the worker's public request from files
 to a COCO file, against Ultralytics' own ``predict`` as installed, in torch and in ONNX Runtime: fields of
 ``txl`` at 448 px, all arms in turn in one run. Run it on a quiet machine: stock uses one thread of two cores
 and ours both, so that other work costs ours more. `equal`: how far what the engine predicts is from what

@@ -27,7 +27,7 @@ _DOCKS = ("layer list", "layer controls")
 
 
 class LayerCellsController:
-    """The part of a desk that hands cells to napari's layers and takes them back."""
+    """The part of a desk that sends cells to napari's layers and reads them from layers."""
 
     def __init__(self, desk: DeskContext) -> None:
         self._desk = desk

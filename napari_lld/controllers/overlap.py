@@ -159,4 +159,4 @@ class OverlapController:
         except LLDError as error:
             session.refused(error, self.remove)
             return
-        session.notify("info", tr("All cells of this field count again. [edit.undo] takes it back."))
+        session.notify("info", tr("All cells of this field count again. [edit.undo] undoes it."))

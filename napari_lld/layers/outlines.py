@@ -112,7 +112,7 @@ def shape_outlines(shapes: Sequence[Shape]) -> Segments:
 
 
 def draft_outline(shape: Shape) -> Segments:
-    """Draw a draft region dashed: it promises nothing yet, and is told so without its colour too."""
+    """Draw a draft region dashed, so that it differs from a finished one not only by its colour."""
     _x, _y, w, h = shape.bounds
     return dashed(path_outline(shape.points, closed=True), max(w, h) / _DASHES)
 

@@ -224,7 +224,7 @@ class Fields:
             self.chosen_changed.emit()
 
     def choose_current(self) -> None:
-        """Choose the field that is shown too; on a chosen one, take that back."""
+        """Select the current field too, or deselect it."""
         if self._current_id is not None:
             self.choose(self._chosen ^ {self._current_id})
             self._announce_chosen()

@@ -20,7 +20,7 @@ class Regions:
         self._selection = selection
 
     def add(self, shape: Shape, *, draft: bool = False) -> int | None:
-        """Add a region to the current field: finished, or a draft that promises nothing yet."""
+        """Add a region to the current field: finished, or a draft."""
         project, field_id = self._opened.project, self._fields.current_id
         if project is None or field_id is None:
             return None
@@ -90,7 +90,7 @@ class Regions:
         return self._set_state(region, RegionState.FINISHED, tr("Region finished."))
 
     def reopen(self) -> bool:
-        """Make the current region a draft again: it promises nothing any more."""
+        """Make the current region a draft again: it no longer counts as finished."""
         if self._selection.region is None:
             self._opened.notify("hint", tr("Select a region first: click on its edge."))
             return False

@@ -132,7 +132,7 @@ def _kill_one(cluster: Any) -> None:
 def table(kept: Sequence[dict[str, Any]]) -> str:
     """Write a row for each arm."""
     alone = statistics.median(kept[0]["seconds"])
-    head = ["", "seconds, median", "least", "ms a field", "× one worker", "lost", "doubled"]
+    head = ["", "seconds, median", "least", "ms per field", "× one worker", "lost", "doubled"]
     rows = []
     for one in kept:
         median = statistics.median(one["seconds"])

@@ -167,10 +167,10 @@ def measure(
 
 
 def table(kept: Sequence[dict[str, Any]]) -> str:
-    """Write a row for each arm: times in ms a field, and fields a second over those of each stock arm."""
+    """Write a row for each arm: times in ms per field, and the throughput relative to each stock arm."""
     times = {one["arm"]: statistics.median(one["wall"]) for one in kept}
     stocks = [name for name in times if name.startswith("stock")]
-    head = ["", "ms a field, median", "least", "of the processor, least", *(f"× {name}" for name in stocks)]
+    head = ["", "ms per field, median", "least", "of the processor, least", *(f"× {name}" for name in stocks)]
     rows = [
         [
             one["arm"],
@@ -258,7 +258,7 @@ def add_arguments(made: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure fields a second."""
+    """Measure the throughput."""
     if args.quick:
         print(table(measure(sample()[:2], None, repeats=1, quick=True)))
         return

@@ -142,7 +142,7 @@ class CellPanel(Part):
             self.refresh_soon()
 
     def _choose_class(self, name: str) -> None:
-        """Choose a class; a click on the chosen one takes it back."""
+        """Set a class; a click on the current one clears it."""
         cell = self.session.selection.cell
         self.session.labels.set_class(None if cell is not None and cell.cell_class == name else name)
 
