@@ -14,8 +14,8 @@ display). ``--quick`` makes a small one.
 `copies`: such projects split for three readers, all fields for each, who box a cell and change another on
 every fourth, and brought together again.
 
-`predict`: fields per second with class, attributes and novelty, through the worker's public request from files
-to a COCO file, against Ultralytics' own ``predict`` as installed, in torch and in ONNX Runtime: fields of
+`predict`: fields per second with class, attributes and novelty, through the worker's public request,
+from files to COCO, against Ultralytics' own ``predict`` as installed, in torch and in ONNX Runtime: fields of
 ``txl`` at 448 px, all arms in turn in one run. Run it on a quiet machine: stock uses one thread of two cores
 and ours both, so that other work costs ours more. `equal`: how far what the engine predicts is from what
 torch predicts, on ``val`` of ``txl`` and ``pbc``. `parts`: where a prediction's time goes, in one thread.
