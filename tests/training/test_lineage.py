@@ -190,7 +190,7 @@ def test_a_model_is_never_compared_with_one_that_learnt_from_the_cells(project: 
     add(project, learnt_fields=ids[:6])
     comparison, old = judged()
     assert (comparison.verdict, comparison.units, old) == ("cannot_judge", 4, 0)
-    assert "held out now (of 4 patients and of 2 fields" in comparison.reason
+    assert "now held out (of 4 patients and of 2 fields" in comparison.reason
     add(project, learnt_fields=ids[:3])
     comparison, old = judged()
     assert (comparison.verdict, comparison.units, old) == ("not_worse", 7, 7), "on those it has not seen"
