@@ -28,6 +28,8 @@ _OVERVIEW = "overview"
 _READ = "napari_lld_slide"
 """Attribute of a slide's group: `SlideOptions`."""
 _CHUNK = 512
+_SHARD = ("c", "0", "0", "0")
+"""The one file of a level, in the array's folder."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -116,6 +118,7 @@ def _write_level(group: Any, path: str, level: Pixels) -> None:
         shards=shard if shard != chunk else None,
         compressors=ZstdCodec(level=0, checksum=True),  # without it a flipped bit goes unseen
         dimension_names=("c", "y", "x"),
+        config={"write_empty_chunks": True},  # a black image has a file too: one without is damaged
     )
     array[...] = planes
 
@@ -250,6 +253,8 @@ def _judge(folder: Path, path: str) -> None:
     shape, kind = array_facts(folder_reader(folder), path)
     if len(shape) != 3 or shape[0] != 3 or kind != "uint8" or shape[1] * shape[2] > MAX_PIXELS:
         raise ColourError("is not an array that this program writes")
+    if not folder.joinpath(path, *_SHARD).is_file():  # which zarr would read as black
+        raise ColourError("has no pixels")
 
 
 def _halve(pixels: Pixels) -> Pixels:

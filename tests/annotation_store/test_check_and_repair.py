@@ -72,6 +72,8 @@ def test_damaged_pixels_are_made_again_from_the_original(project: Project, damag
         shard.unlink()  # zarr would read it as black
     else:
         shard.write_bytes(b"\xff" * 50)
+    with pytest.raises(ProjectError, match="missing or damaged"):
+        project.pixels.read(1)
     (problem,) = project.check()
     assert "a.png" in problem
     report = project.repair()
@@ -82,8 +84,14 @@ def test_damaged_pixels_are_made_again_from_the_original(project: Project, damag
 
 def test_a_black_field_is_no_damage(project: Project, tmp_path: Path) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "black.png")
-    project.fields.add([tmp_path / "black.png"])
+    (field_id,) = project.fields.add([tmp_path / "black.png"]).added
     assert project.check() == []
+    assert not project.pixels.read(field_id).any()
+    # versions before 1.0.0rc1 wrote no shard of a black field
+    (project.path / f"fields.zarr/{field_id}/0/c/0/0/0").unlink()
+    assert project.repair().left == []
+    assert project.check() == []
+    assert not project.pixels.read(field_id).any()
 
 
 def test_a_lost_original_is_taken_from_a_folder(project: Project, image_folder: Path) -> None:
