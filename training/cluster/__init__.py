@@ -1,1 +1,1 @@
-"""Many machines: models run on a cluster of dask.distributed, and one process writes what comes back."""
+"""Run models on a dask.distributed cluster; a single process checks and stores the results."""

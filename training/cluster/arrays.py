@@ -1,4 +1,4 @@
-"""Arrays that workers give back, looked at before they are believed; no torch."""
+"""Validation of arrays that workers return; no torch."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 from training.cluster.errors import GarbageError
 
 _MOST_NUMBERS = 65_536
-"""Of a vector: far more than any network here has."""
+"""Maximum length of a vector: far more than any network here has."""
 
 
 def array_of(
     content: Mapping[str, Any], name: str, shape: tuple[int | None, ...], *, optional: bool = False
 ) -> Any:
-    """Return an array of what was given back; see `checked`."""
+    """Return an array of a result by its name, validated; see `checked`."""
     if content.get(name) is None and optional:
         return None
     return checked(content.get(name), name, shape)
 
 
 def checked(array: Any, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """Return an array of numbers, if it is that.
+    """Return an array after checking its type, shape and values.
 
     Parameters
     ----------
     shape
-        ``None`` = of any length.
+        Expected shape; ``None`` = any length.
 
     Raises
     ------
     GarbageError
-        It is of another kind or shape, or holds what is not finite.
+        It is not a floating-point array, has another shape, or has non-finite values.
     """
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
         raise GarbageError(f"{name} are not numbers")

@@ -1,4 +1,4 @@
-"""A cluster: one that runs somewhere, or processes of this computer."""
+"""Connect to a running cluster, or start worker processes on this computer."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from training.cluster.errors import ClusterError, MissingExtraError
 from training.cluster.versions import difference
 
 PATIENCE = 60.0
-"""Seconds to wait for a first worker."""
+"""Seconds to wait for the first worker."""
 CONNECT = 10.0
-"""Seconds to wait for a scheduler."""
+"""Seconds to wait for the scheduler."""
 QUIET = {
-    # what dask keeps about itself takes a twentieth of the workers' time
+    # dask's self-monitoring takes 5% of the workers' time
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.gil.enabled": False,
     "distributed.admin.system-monitor.interval": "5 s",
     "distributed.admin.tick.interval": "500 ms",
-    # dask's web server, which nobody needs, has nothing to show
+    # no routes for dask's web server, which is not needed
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
 }
-"""Dask's settings for workers of this computer."""
+"""Dask settings for workers on this computer."""
 _POLL = 0.2
 _LEAVE = 3.0
 
@@ -36,21 +36,21 @@ _LEAVE = 3.0
 def connected(
     scheduler: str | None, workers: int | None, check: Callable[[], None], *, patience: float = PATIENCE
 ) -> Iterator[Any]:
-    """Connect to a scheduler, or start processes here; yields dask's client.
+    """Connect to a scheduler, or start processes here; yield the dask client.
 
     Parameters
     ----------
     scheduler
-        Its address, such as ``tcp://host:8786``; ``None`` = start `workers` processes.
+        Address, such as ``tcp://host:8786``; ``None`` = start `workers` processes.
     check
-        Called while waiting; what it raises ends the wait.
+        Called while waiting; an exception that it raises ends the wait.
     patience
-        Seconds to wait for a first worker.
+        Seconds to wait for the first worker.
 
     Raises
     ------
     ClusterError
-        The scheduler does not answer, no worker comes, or one is of another version.
+        The scheduler does not answer, no worker connects, or a worker has another version.
     """
     try:
         import distributed
@@ -64,12 +64,12 @@ def connected(
             where, target = f"the scheduler {scheduler}", _address(scheduler)
         try:
             client = distributed.Client(target, timeout=CONNECT, set_as_default=False, name="napari-lld")
-        except TypeError as error:  # by TLS, and dask's settings name no certificates
+        except TypeError as error:  # a TLS address, but dask's settings name no certificates
             raise ClusterError(
                 f"The scheduler {scheduler} is asked for by TLS, and no certificates are set: see "
                 "docs/many-machines.md, or give an address that begins with tcp://."
             ) from error
-        except Exception as error:  # TLS, version, network: whatever dask raises
+        except Exception as error:  # TLS, version, network: dask raises many types
             raise ClusterError(
                 f"The scheduler {scheduler} does not answer ({_brief(error)}). Start it (dask scheduler), or "
                 "check its address and, with TLS, its certificates."
@@ -91,7 +91,7 @@ def _address(scheduler: str) -> str:
 
 @contextmanager
 def _processes(count: int) -> Iterator[Any]:
-    """Start workers on this computer, which only this account can talk to."""
+    """Start workers on this computer that only this user account can connect to."""
     import dask
     import distributed
 
@@ -141,20 +141,20 @@ def _wait_for_workers(client: Any, where: str, check: Callable[[], None], patien
 
 
 def threads_of(client: Any) -> dict[str, int]:
-    """Return the workers there are, by address, with their threads; none if the scheduler is away."""
+    """Return the number of threads of each worker by address; empty if the scheduler is unreachable."""
     try:
         return {str(address): int(threads) for address, threads in client.nthreads().items()}
-    except Exception:  # the connection was lost: whoever waits for results hears of it
+    except Exception:  # the connection was lost: the code that waits for results reports it
         return {}
 
 
 def refuse_strangers(client: Any) -> None:
-    """Make sure that all workers are of this very version.
+    """Check that all workers have the versions of this process.
 
     Raises
     ------
     ClusterError
-        One is not.
+        A worker has another version.
     """
     for address, answer in client.run(remote.about, on_error="return").items():
         if isinstance(answer, Exception):

@@ -1,4 +1,4 @@
-"""What goes wrong with a cluster, in sentences; no dask."""
+"""Errors of clusters, with messages for the user; no dask."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ KEPT = "What was done until then is kept."
 
 
 class ClusterError(LLDError):
-    """A cluster cannot be used, or no longer."""
+    """A cluster cannot be used, or the connection to it was lost."""
 
 
 class MissingExtraError(ClusterError):
@@ -22,7 +22,7 @@ class MissingExtraError(ClusterError):
 
 
 class GarbageError(ClusterError):
-    """What a worker gave back is not what it was asked for."""
+    """A worker returned an invalid result."""
 
     def __init__(self, what: str) -> None:
         super().__init__(

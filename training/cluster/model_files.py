@@ -1,4 +1,4 @@
-"""A model as it is sent: its card, its hash, and what its files do not say; no dask."""
+"""A model in the form in which it is sent: files, hash, and state that is not in the files; no dask."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from training.models.model import LearnedModel, starter_place
 
 @dataclass(frozen=True)
 class SentModel:
-    """A model's files.
+    """A model to send to workers.
 
     Attributes
     ----------
     described
-        As `training.cluster.remote.compute` takes it.
+        The description that `training.cluster.remote.compute` takes.
     weights
-        The file's bytes; ``None`` for the starter, which workers have.
+        Bytes of the weights file; ``None`` for the starter, which workers have.
     """
 
     described: dict[str, Any]
@@ -30,22 +30,22 @@ class SentModel:
 
     @property
     def key(self) -> str:
-        """What it is known by: the hash of its files and words."""
+        """The cache key: the hash of its files, vocabulary and device."""
         return str(self.described["key"])
 
 
 def read_files(model: LearnedModel, *, device: str, proof: tuple[str, str] | None) -> SentModel:
-    """Read the files of which a model was read.
+    """Read the files that a model was loaded from.
 
     Parameters
     ----------
     proof
-        Shows a worker that it sees the project, and may use the graphs that lie there.
+        Proves to a worker that it sees the project, so that it may use the graphs stored there.
 
     Raises
     ------
     ClusterError
-        They are no longer there.
+        The files are missing.
     """
     known = remembered.get(model.detector)
     if known is None:

@@ -1,4 +1,4 @@
-"""Models run on a cluster; what comes back is checked, and handed to the one who writes in order."""
+"""Run models on a cluster; validate the results, and yield them in order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.models.model import LearnedModel
 T = TypeVar("T")
 
 _SEEN_AT_ONCE = 3
-"""Fields that go in one unit to judge a scale: one takes a worker less time than dask takes for a unit."""
+"""Fields per unit when the scale is estimated: dask's overhead per unit exceeds the time for a field."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class ClusterPredictor:
     def propose(
         self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[View]]], *, min_score: float
     ) -> Iterator[tuple[T, list[RawProposals | None]]]:
-        """Have batches predicted, and yield them in their order."""
+        """Predict batches on the cluster, and yield the results in order."""
         tasks = ((key, [_asked(view) for view in views]) for key, views in batches)
         for key, results in self._proposed(model, tasks, {"min_score": min_score, "describe": True}):
             yield key, [None if result is None else result[1] for result in results]
@@ -42,7 +42,7 @@ class ClusterPredictor:
     def features(
         self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[Boxes]]]
     ) -> Iterator[tuple[T, list[np.ndarray | None]]]:
-        """Have boxes looked at, and yield their features in the order of the batches."""
+        """Embed boxes on the cluster, and yield their features in the order of the batches."""
         tasks = (
             (
                 key,
@@ -57,13 +57,13 @@ class ClusterPredictor:
         yield from self.cluster.run("features", tasks, read, model=self._sent(model))
 
     def seen_side(self, model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
-        """Have a few of the fields searched."""
+        """Estimate the side of a white cell from a few of the fields."""
 
         def find(sample: Sequence[Pixels], zoom: float) -> list[tuple[int, np.ndarray]]:
             options = {"min_score": model.calibration.raw(LIKELY), "describe": False, "zoom": zoom}
             views = [_asked(View(pixels)) for pixels in sample]
-            few = 1 if zoom > 1 else _SEEN_AT_ONCE
-            units = ((None, views[start : start + few]) for start in range(0, len(views), few))
+            size = 1 if zoom > 1 else _SEEN_AT_ONCE
+            units = ((None, views[start : start + size]) for start in range(0, len(views), size))
             detections = []
             for _, results in self._proposed(model, units, options):
                 # ``None`` = damaged
@@ -77,7 +77,7 @@ class ClusterPredictor:
         return self.cluster.run("propose", tasks, read, model=self._sent(model), options=options)
 
     def _sent(self, model: LearnedModel) -> tuple[dict[str, Any], Any]:
-        """Return a model as it is described to workers, and what stands for its file."""
+        """Return the description of a model for workers, and the future of its weights file."""
         cluster = self.cluster
         sent = read_files(model, device=cluster.device, proof=cluster.sender.proof)
         if sent.key not in self._models:

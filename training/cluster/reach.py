@@ -1,4 +1,4 @@
-"""Who answers at a scheduler's address, before anything is computed there."""
+"""Check which workers a scheduler has before using it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from training.cluster.connection import connected
 from training.cluster.training_task import CARD
 
 _PATIENCE = 5.0
-"""Seconds to wait for a first worker: somebody waits for the answer."""
+"""Seconds to wait for the first worker: short, since the user waits for the answer."""
 
 
 @dataclass(frozen=True)
 class Reached:
-    """What a scheduler has.
+    """The workers of a scheduler.
 
     Attributes
     ----------
     workers
-        How many workers it knows.
+        Number of workers.
     training
-        Of these: how many have a card, and so may train.
+        Number of workers with a graphics card, which may train.
     """
 
     workers: int
@@ -33,7 +33,7 @@ def reach(scheduler: str) -> Reached:
     Raises
     ------
     ClusterError
-        It does not answer, has no worker, or one of another version; the extra is missing.
+        It does not answer, has no worker or one of another version, or the extra is not installed.
     """
     with connected(scheduler, None, lambda: None, patience=_PATIENCE) as client:
         known = client.scheduler_info(n_workers=-1)["workers"].values()

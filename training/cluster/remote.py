@@ -1,7 +1,7 @@
-"""What a worker of a cluster does: it gets pixels and a model's files, and gives back numbers.
+"""The code that runs on a worker of a cluster: it receives pixels and model files, and returns arrays.
 
-It never opens a project. Whatever it keeps, models by their hash and graphs for the engine, lies in its own
-folder or in memory, and is made again where it is missing.
+It never opens a project. Its caches, models by hash and graphs of the engine, are in its own folder or in
+memory, and are rebuilt if missing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MOST_MODELS, _MOST_SLIDES = 3, 4
 
 _at_work = threading.Lock()
-"""Networks compute one unit at a time, with all threads of the worker; pixels are read meanwhile."""
+"""Held to compute: one unit at a time, with all threads of the worker; others read pixels meanwhile."""
 _opening = threading.Lock()
 _models: OrderedDict[str, LearnedModel] = OrderedDict()
 _slides: OrderedDict[tuple[str, str, str], Slide] = OrderedDict()
@@ -40,7 +40,7 @@ _seen: set[tuple[str, str]] = set()
 
 
 class UnreadError(Exception):
-    """The pixels do not lie where they were said to lie: they are to be sent."""
+    """The pixels are not at the given path for this worker: the client must send them."""
 
 
 def about() -> dict[str, Any]:
@@ -49,7 +49,7 @@ def about() -> dict[str, Any]:
 
 
 def hand_over(content: bytes) -> bytes:
-    """Return what is given: a task whose result workers fetch once each, from each other."""
+    """Return the argument: a task whose result each worker fetches once, from another worker."""
     return content
 
 
@@ -68,14 +68,13 @@ def compute(
     kind
         ``"propose"``, ``"features"`` or ``"stain"``, which needs no model.
     versions
-        The client's.
+        The versions of the client.
     model
-        As `training.cluster.model_files.described` gives it.
+        The description of `training.cluster.model_files.SentModel`.
     weights
-        Its file; ``None`` for the starter, which comes with the program.
+        Bytes of the weights file; ``None`` for the starter, which comes with the program.
     items
-        Of each field ``sent`` (its pixels, as `training.cluster.sending` has them), and what else is to be
-        known.
+        For each field, ``sent`` (its pixels, see `training.cluster.sending`), and further inputs of `kind`.
 
     Returns
     -------
@@ -184,12 +183,12 @@ def _image(sent: Mapping[str, Any]) -> np.ndarray | str:
 
 
 def read_pixels_of(sent: Mapping[str, Any]) -> np.ndarray:
-    """Read pixels where they lie, or out of what was sent.
+    """Read pixels from their path, or from the bytes that were sent.
 
     Raises
     ------
     UnreadError
-        They do not lie there for this worker.
+        They are not at the path for this worker.
     ProjectError, ImageError
         They are damaged.
     """
@@ -211,7 +210,7 @@ def read_pixels_of(sent: Mapping[str, Any]) -> np.ndarray:
 
 
 def _prove(file: str, word: str) -> None:
-    """Make sure that this worker sees the client's project."""
+    """Raise `UnreadError` unless this worker sees the client's project."""
     if (file, word) in _seen:
         return
     try:
@@ -224,13 +223,13 @@ def _prove(file: str, word: str) -> None:
 
 
 def _slide(path: str, samples: str, options: SlideOptions) -> Slide:
-    """Open a slide, once, where it is the client's."""
+    """Open a slide, cached; raise `UnreadError` unless the file is the client's."""
     key = (path, samples, repr(options))
     with _opening:
         if (slide := _slides.pop(key, None)) is None:
             try:
                 same = samples_of(Path(path)) == samples
-            except Exception:  # not there, no slide, unreadable
+            except Exception:  # missing, not a slide, or unreadable
                 same = False
             if not same:
                 raise UnreadError
@@ -257,7 +256,7 @@ def _from_files(files: Mapping[str, bytes]) -> np.ndarray:
 
 
 def _learned(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
-    """Return a model in the client's words; read once, then kept by its hash."""
+    """Return a model with the client's vocabulary; cached by its hash."""
     _set_up(threads())
     key = str(model["key"])
     if (learned := _models.pop(key, None)) is None:
@@ -265,7 +264,7 @@ def _learned(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
     _models[key] = learned
     while len(_models) > _MOST_MODELS:
         _models.popitem(last=False)
-    # whole slides are searched with a wider view of the same weights
+    # the search of whole slides uses a wider view with the same weights
     adjusted = copy.copy(learned)
     adjusted.size, adjusted.sides = int(model["size"]), (float(model["sides"][0]), float(model["sides"][1]))
     if model.get("by_appearance") and adjusted.never_taught:
@@ -306,17 +305,17 @@ def _read_model(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel
 
 @functools.cache
 def own_folder() -> Path:
-    """Return the worker's folder, which is there until it ends."""
+    """Return the worker's folder, which is deleted when it exits."""
     return keep_until_exit("cluster")
 
 
 def threads() -> int:
-    """Return how many threads the worker was given."""
+    """Return the number of threads of the worker."""
     try:
         from distributed import get_worker
 
         return max(1, int(get_worker().state.nthreads))
-    except (ImportError, ValueError):  # called otherwise, as by a test
+    except (ImportError, ValueError):  # not called by a worker, as in tests
         return 1
 
 
@@ -324,7 +323,7 @@ _repeatable = False
 
 
 def _set_up(count: int) -> None:
-    """Let torch use the worker's threads, which it is told in each thread anew."""
+    """Set the number of torch threads, a setting of each thread, and make torch deterministic."""
     global _repeatable
     import torch
 
@@ -338,5 +337,5 @@ def _set_up(count: int) -> None:
 
 
 def process() -> int:
-    """Return the number of the worker's process."""
+    """Return the process id of the worker."""
     return os.getpid()

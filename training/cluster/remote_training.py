@@ -1,7 +1,7 @@
-"""What a worker of a cluster does when it trains: a separate process, on a copy without names.
+"""Training on a worker of a cluster: a separate process, on a copy of the project without names.
 
-The copy comes in parts and lies in the worker's own folder until the training has ended. The training is
-that of any computer (`training.worker.train`), started as the command line starts it.
+The copy arrives in parts and stays in the worker's own folder until training ends. The training is the same
+as on any computer (`training.worker.train`), and is started as the command line starts it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from training.cluster.versions import difference, own_versions
 from training.protocol import Message, Notice, Progress, ProtocolError, Started, TrainRequest
 
 RESULT = ("model.safetensors", "model.json", "outcomes.json")
-"""What is given back of a model's folder."""
+"""The files of a model's folder that are returned."""
 
 
 def receive(run: str, files: Mapping[str, bytes]) -> int:
-    """Write files of a copy, by their paths in it; return their bytes."""
+    """Write files of a copy, by their paths in it; return their total size in bytes."""
     folder = _folder_of(run)
     for name, content in files.items():
         inner = PurePosixPath(name)
@@ -46,11 +46,11 @@ def train(run: str, versions: Mapping[str, str], request: Mapping[str, Any], top
     Parameters
     ----------
     versions
-        The client's.
+        The versions of the client.
     request
-        A `TrainRequest`; its paths are within the copy.
+        A `TrainRequest`; its paths are relative to the copy.
     topic
-        Where messages are told as they come.
+        Dask topic to which messages are sent during training.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def _folder_of(run: str) -> Path:
 
 
 def _connection(topic: str) -> tuple[Any, Any]:
-    """Return what tells the client something, and what asks whether the task is still wanted."""
+    """Return two functions: send a line to the client, and tell whether the task was cancelled."""
     from distributed import get_worker
 
     worker = get_worker()

@@ -1,4 +1,4 @@
-"""What workers give back, looked at before anything of it is believed."""
+"""Validation of the results that workers return."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MOST_SIDE = 10**6
 
 
 def read_proposals(content: Any, model: LearnedModel) -> tuple[tuple[int, int], RawProposals]:
-    """Read a prediction, and the size of what was predicted.
+    """Read the raw proposals of a field, and its width and height in pixels.
 
     Raises
     ------
     GarbageError
-        Something in it is of another shape, not finite, or out of bounds.
+        An array has another shape, is not finite, or is out of bounds.
     """
     if not isinstance(content, Mapping):
         raise GarbageError("not a field's prediction")

@@ -1,8 +1,8 @@
-"""What a client sends: pixels by where they lie or as bytes, and models by their hash; no dask.
+"""What a client sends: pixels by path or as bytes, and models by hash; no dask.
 
-A worker reads pixels itself where it can prove that it sees the same files: a field's, where a file with a
-secret word that the client has just put into the project is there; a slide's, where samples of the file
-agree. Otherwise it asks for them.
+A worker reads pixels itself if it can prove that it sees the same files: for a field, by a file with a secret
+word that the client has just written into the project; for a slide, by samples of the file. Otherwise it asks
+the client to send them.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from training.inference.sources import ImageFile, SlideArea, StoredField
 
 Pixels = Callable[[], np.ndarray]
 Sent = dict[str, Any]
-"""Pixels, as `training.cluster.remote.read_pixels_of` takes them."""
+"""Pixels in the form that `training.cluster.remote.read_pixels_of` takes."""
 
 _PREFIX = "shared-"
 _STALE = 24 * 3600.0
 _SAMPLES, _SAMPLE = 64, 65_536
-"""How many parts of a slide's file are compared, and their bytes."""
+"""Number of samples of a slide's file that are compared, and the bytes of each."""
 
 
 @dataclass
 class Sender:
-    """Describes pixels.
+    """Describes pixels for workers.
 
     Attributes
     ----------
     by_place
-        Whether workers are told first where pixels lie.
+        Whether to send paths first, and bytes only if a worker cannot read them.
     proof
-        A file in the project, and the word in it; ``None`` where none could be written.
+        A file in the project, and the word in it; ``None`` if none could be written.
     """
 
     by_place: bool = True
@@ -53,7 +53,7 @@ class Sender:
     _slides: dict[Path, str] = field(default_factory=dict)
 
     def place_of(self, pixels: Pixels) -> Sent | None:
-        """Describe where pixels lie; ``None`` where that is of no use."""
+        """Describe pixels by their path; ``None`` if a worker cannot use one."""
         if not self.by_place:
             return None
         if isinstance(pixels, StoredField) and self.proof is not None:
@@ -68,12 +68,12 @@ class Sender:
         return None
 
     def content_of(self, pixels: Pixels) -> Sent | None:
-        """Return what holds pixels, as it lies on the disk where that is smaller; ``None`` = unreadable."""
+        """Return pixels to send, as stored on disk if that is smaller; ``None`` if they cannot be read."""
         with suppress(ProjectError, ImageError, OSError):
             if isinstance(pixels, StoredField):
                 return {"kind": "stored", "files": _stored_files(pixels.folder)}
             if isinstance(pixels, ImageFile) and pixels.path.is_file():
-                # the name may be a patient's
+                # the file name may contain a patient's name
                 return {
                     "kind": "file",
                     "name": f"image{pixels.path.suffix.lower()}",
@@ -84,14 +84,14 @@ class Sender:
 
 
 def size_of(sent: Sent) -> int:
-    """Return about how many bytes are sent for pixels."""
+    """Return the approximate number of bytes that pixels take to send."""
     if sent["kind"] == "stored":
         return sum(map(len, sent["files"].values()))
     return len(sent["data"]) if sent["kind"] == "file" else int(getattr(sent.get("pixels"), "nbytes", 0))
 
 
 def _stored_files(folder: Path) -> dict[str, bytes]:
-    """Read the files of a stored field that hold its finest level; its own name may be a patient's."""
+    """Read the finest level of a stored field, without its name, which may be a patient's."""
     return {
         path.relative_to(folder).as_posix(): (
             nameless(path.read_bytes()) if path.parent == folder else path.read_bytes()
@@ -101,7 +101,7 @@ def _stored_files(folder: Path) -> dict[str, bytes]:
 
 
 def finest_level(folder: Path) -> list[Path]:
-    """List the files of a stored field that hold its finest level, and what describes them."""
+    """List the files of a stored field that hold its finest level, and its metadata."""
     return [folder / "zarr.json", *(path for path in sorted((folder / "0").rglob("*")) if path.is_file())]
 
 
@@ -114,7 +114,7 @@ def proof_in(project: Path, *, read_only: bool) -> Iterator[tuple[str, str] | No
     if not read_only:
         with suppress(OSError):
             runs.mkdir(exist_ok=True)
-            for old in runs.glob(f"{_PREFIX}*"):  # of processes that were killed
+            for old in runs.glob(f"{_PREFIX}*"):  # left by killed processes
                 if time.time() - old.stat().st_mtime > _STALE:
                     old.unlink(missing_ok=True)
             file.write_text(word, encoding="ascii")
@@ -127,7 +127,7 @@ def proof_in(project: Path, *, read_only: bool) -> Iterator[tuple[str, str] | No
 
 
 def samples_of(path: Path) -> str:
-    """Return a hash of a slide's sizes and of samples of its files: another slide has another."""
+    """Return a hash of the sizes and of samples of a slide's files, which identifies the slide."""
     digest = hashlib.sha256()
     if path.is_dir() and is_zarr(path):
         files = sorted(file for file in path.rglob("*.json") if file.is_file())[:_SAMPLES]

@@ -1,4 +1,4 @@
-"""Fields seen by their stain, on a cluster; no torch."""
+"""Embed fields by their stain on a cluster; no torch."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 _BATCH = 8
 _AT_ONCE = 512
-"""Fields that are looked at before what was seen is stored."""
+"""Fields that are embedded before the embeddings are stored."""
 
 
 def look_on(
     cluster: Cluster, project: Project, progress: Callable[[int, int], None] | None = None
 ) -> dict[int, Embedding]:
-    """Have the fields without embeddings looked at; see `training.ranking.embed_by_stain`."""
+    """Embed the fields without embeddings on a cluster; see `training.ranking.embed_by_stain`."""
     look = partial(_look, cluster, project)
     return embed_by_stain(project, progress=progress, embed=look, batch=_AT_ONCE)
 
@@ -47,12 +47,12 @@ def _look(cluster: Cluster, project: Project, fields: Sequence[Field]) -> Mappin
 
 
 def _read(content: Any) -> Embedding:
-    """Read what was seen on a field.
+    """Read the embedding of a field.
 
     Raises
     ------
     GarbageError
-        It is not that.
+        The result is invalid.
     """
     if not isinstance(content, Mapping):
         raise GarbageError("not what is seen on a field")

@@ -1,4 +1,4 @@
-"""A training given to a worker that has a graphics card, and its model brought back; no torch."""
+"""Train on a worker that has a graphics card, and fetch the model; no torch."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from training.protocol import Done, Message, Notice, ProtocolError, Waiting, par
 from training.reasons import Reason
 
 CARD = "GPU"
-"""The resource of dask that a worker declares which may train."""
+"""The dask resource that a worker declares if it may train."""
 
 _ATTEMPTS = 3
 _PART = 16_000_000
-"""Bytes that are sent at a time."""
+"""Maximum number of bytes sent at a time."""
 _POLL = 0.2
 _LOOK_AGAIN = 2.0
 _FETCH = 120.0
-"""Seconds in which a model must have come."""
+"""Timeout in seconds to fetch a model."""
 _MOST_BYTES = 1_000_000_000
 _PREFIX = "lld-train"
 
 
 class RemoteError(ClusterError):
-    """The training failed on its worker: what happened there, and what to do about it."""
+    """The training failed on its worker; has the cause, the cure and details."""
 
     def __init__(self, where: str, cause: str, cure: str = "", details: str = "") -> None:
         super().__init__(f"On the worker {where}: {cause.rstrip('.')}. The project is as it was.")
@@ -41,12 +41,12 @@ class RemoteError(ClusterError):
 
 
 class _GoneError(Exception):
-    """The worker has gone, and with it what it did."""
+    """The worker has disconnected, and its results are lost."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came back: the last message, and the files of the model's folder by name."""
+    """The result: the last message, and the files of the model's folder by name."""
 
     done: Done
     files: Mapping[str, bytes]
@@ -54,23 +54,23 @@ class Trained:
 
 @dataclass
 class TrainingTask:
-    """A training on one worker after the other, until one has ended it.
+    """A training that is repeated on another worker if its worker disconnects.
 
     Attributes
     ----------
     client
-        Dask's.
+        The dask client.
     where
-        The cluster, in words.
+        Name of the cluster in messages.
     request
         Called for each attempt; returns a `TrainRequest` as a dictionary. Instead of ``init``, ``start`` may
         name a file of the copy.
     files
         Called for each attempt; the copy's files, by their paths in it.
     check
-        Called several times a second; what it raises ends the training.
+        Called several times per second; an exception that it raises ends the training.
     tell
-        Given the messages of the worker.
+        Called with each message of the worker.
     """
 
     client: Any
@@ -85,13 +85,13 @@ class TrainingTask:
     _trains: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> Trained:
-        """Train.
+        """Train on a worker, and return its model.
 
         Raises
         ------
         ClusterError
-            No worker has declared a graphics card, several have died, one runs another program, or the
-            training failed.
+            No worker declares a graphics card, several have disconnected, one has another version, or
+            the training failed.
         """
         topic = f"lld-{uuid.uuid4().hex}"
         self.client.subscribe_topic(topic, lambda event: self._heard.put(str(event[1])))
@@ -116,17 +116,17 @@ class TrainingTask:
         )
 
     def choose(self, *, patient: bool = False) -> str:
-        """Return the worker with a graphics card that has the least to train.
+        """Return the worker with a graphics card that has the fewest trainings.
 
         Parameters
         ----------
         patient
-            Whether to wait for one, as after one has gone.
+            Whether to wait for one, as after a worker has disconnected.
 
         Raises
         ------
         ClusterError
-            There is none.
+            No worker has a graphics card.
         """
         end = time.monotonic() + (self.patience if patient else 0.0)
         while True:
@@ -134,7 +134,7 @@ class TrainingTask:
             try:
                 known = self.client.scheduler_info(n_workers=-1)["workers"]
                 busy = self.client.processing()
-            except Exception as error:  # whatever dask raises when its scheduler is away
+            except Exception as error:  # dask raises many types if its scheduler is unreachable
                 raise self._lost() from error
             able = [
                 str(worker) for worker, info in known.items() if info.get("resources", {}).get(CARD, 0) >= 1
@@ -182,14 +182,14 @@ class TrainingTask:
                 self._give_up(future, address, run)
 
     def _give_up(self, future: Any, address: str, run: str) -> None:
-        """Stop what still runs there; the worker sees it, and removes the copy."""
-        with suppress(Exception):  # the scheduler is away, or the worker, and with it the work
+        """Cancel what still runs on the worker, and remove the copy there."""
+        with suppress(Exception):  # the scheduler or the worker is gone, so nothing runs
             self.client.cancel([future], force=True)
             if address in threads_of(self.client):
                 self.client.run(remote_training.forget, run, workers=[address], wait=False)
 
     def _wait(self, future: Any, address: str) -> Any:
-        """Return what a task on a worker gave; tell meanwhile what comes from there."""
+        """Return the result of a task on a worker; forward its messages while waiting."""
         while future.status == "pending":
             self.check()
             with suppress(queue.Empty):
@@ -211,7 +211,7 @@ class TrainingTask:
             self.tell(parse_message(line))
 
     def _look_for(self, address: str, *, now: bool = False) -> None:
-        """Raise `_GoneError` if a worker is no longer there."""
+        """Raise `_GoneError` if a worker has disconnected."""
         if not now and time.monotonic() - self._counted < _LOOK_AGAIN:
             return
         self._counted = time.monotonic()
@@ -260,7 +260,7 @@ class TrainingTask:
 
 
 def in_parts(files: Iterable[tuple[str, bytes]]) -> Iterator[dict[str, bytes]]:
-    """Yield files in parts that are sent at a time."""
+    """Yield files in parts of up to `_PART` bytes, or of one file."""
     part: dict[str, bytes] = {}
     size = 0
     for name, content in files:

@@ -1,4 +1,4 @@
-"""Units of work given out to a cluster: bounded, put in order, each taken once; no torch."""
+"""Submit units of work to a cluster: bounded in number, yielded in order, each once; no torch."""
 
 from __future__ import annotations
 
@@ -22,29 +22,31 @@ from training.cluster.versions import difference, own_versions
 
 T = TypeVar("T")
 Items = Sequence[tuple[Callable[[], np.ndarray], dict[str, Any]]]
-"""Pixels, and what else is to be known of each."""
+"""Pixels, and the further inputs of each item."""
 
 _WAITING_FOR = 3
-"""Units for each thread that are given out at a time: one is computed, the next lie ready."""
+"""Units per thread that are submitted at a time: one is computed, the others are queued."""
 _DONE_AHEAD = 32
-"""Units that may be done before one that came earlier is."""
+"""Maximum number of finished units that wait for an earlier one."""
 _MOST_BYTES = 256_000_000
-"""Of pixels that are given out at a time."""
+"""Maximum number of bytes of pixels that are submitted at a time."""
 _POLL = 0.2
 _LOOK_AGAIN = 2.0
-"""Seconds without an answer after which the workers are counted."""
+"""Seconds without a result after which the workers are counted."""
 
 
 @dataclass
 class _Unit:
-    """Some work that is given out as one.
+    """A unit of work, submitted as one task.
 
     Attributes
     ----------
+    what
+        Key of the unit, returned to the caller.
     attempt
-        How often it was given out.
+        How often it was submitted.
     found
-        What is known of each item.
+        Results by item.
     """
 
     number: int
@@ -56,24 +58,24 @@ class _Unit:
 
     @property
     def missing(self) -> list[int]:
-        """The items of which nothing is known."""
+        """The items without a result."""
         return [i for i in range(len(self.items)) if i not in self.found]
 
 
 @dataclass
 class Cluster:
-    """A cluster, for one task.
+    """A connection to a cluster, for one task.
 
     Attributes
     ----------
     client
-        Dask's.
+        The dask client.
     check
-        Called several times a second; what it raises ends the work.
+        Called several times per second; an exception that it raises ends the work.
     where
-        The cluster, in words.
+        Name of the cluster in messages.
     device
-        Where workers compute.
+        Device on which workers compute.
     patience
         Seconds without any worker after which the work ends.
     """
@@ -96,23 +98,23 @@ class Cluster:
         model: tuple[dict[str, Any], Any] | None = None,
         options: dict[str, Any] | None = None,
     ) -> Iterator[tuple[T, list[Any]]]:
-        """Run units as there is room for them, and yield them in their order, each once.
+        """Submit units as capacity allows, and yield their results in order, each once.
 
         Parameters
         ----------
         kind
             See `training.cluster.remote.compute`.
         batches
-            What stands for each unit, which is given back, and its items.
+            Key and items of each unit.
         read
-            Checks what came back for an item.
+            Validates and converts the result of an item.
         model
-            As it is described to workers, and what holds its file.
+            Description of the model, and the future of its weights file.
 
         Yields
         ------
         tuple
-            What stands for the unit, and what was read of each item; ``None`` for one that cannot be read.
+            Key of the unit, and the result of each item; ``None`` for an item that cannot be read.
         """
         work = _Work(self, kind, model or ({}, None), options or {}, read)
         try:
@@ -121,20 +123,20 @@ class Cluster:
             work.leave()
 
     def hold(self, content: bytes, name: str) -> Any:
-        """Return what stands for bytes on the cluster; workers fetch them once each.
+        """Return a future of bytes on the cluster; each worker fetches them once.
 
-        It is a task and not data: where the worker that holds them dies, the scheduler makes them again.
+        It is a task, not scattered data: if the worker that holds it dies, the scheduler recomputes it.
         """
         return self.client.submit(remote.hand_over, content, key=f"lld-{name}-{self._run}", pure=False)
 
     def next_key(self, number: int) -> str:
-        """Return a key that no other unit has."""
+        """Return a unique key for a unit."""
         return f"lld-unit-{self._run}-{number}-{next(self._numbers)}"
 
 
 @dataclass
 class _Work:
-    """One kind of work that is being done."""
+    """One call of `Cluster.run`."""
 
     by: Cluster
     kind: str
@@ -149,12 +151,12 @@ class _Work:
     _counted: float = 0.0
 
     def run(self, batches: Iterable[tuple[T, Items]]) -> Iterator[tuple[T, list[Any]]]:
-        """Do all of it."""
+        """Submit all units, and yield the results in order."""
         waiting, more = iter(batches), True
         n_taken = n_submitted = 0
         self._count_workers()
         while True:
-            while self._hear(wait=False):  # what has come makes room
+            while self._hear(wait=False):  # results that have arrived free capacity
                 pass
             while more and self._room():
                 try:
@@ -180,7 +182,7 @@ class _Work:
         return len(self.out) < _WAITING_FOR * self.threads and (not self.out or bytes_out < _MOST_BYTES)
 
     def _give(self, unit: _Unit) -> None:
-        """Submit what of a unit is not known yet."""
+        """Submit the items of a unit that have no result yet."""
         by, unit.attempt, unit.bytes = self.by, unit.attempt + 1, 0
         sent: list[dict[str, Any]] = []
         rows = []
@@ -188,7 +190,7 @@ class _Work:
             pixels, more = unit.items[i]
             source = by.sender.place_of(pixels) if unit.attempt == 1 else None
             content = source or by.sender.content_of(pixels)
-            if content is None:  # it cannot be read here either
+            if content is None:  # unreadable for the client too
                 unit.found[i] = None
                 continue
             unit.bytes += size_of(content)
@@ -213,7 +215,7 @@ class _Work:
         future.add_done_callback(self._heard.put)
 
     def _hear(self, *, wait: bool) -> bool:
-        """Take an answer, if there is one or comes within a moment; return whether one was there."""
+        """Process one result, with `wait` after up to `_POLL` seconds; return whether there was one."""
         if wait:
             self.by.check()
         try:
@@ -223,16 +225,16 @@ class _Work:
             return False
         self._alone_since = None
         if (known := self.out.get(future.key)) is None:
-            return True  # it was taken already
+            return True  # processed already
         unit, _, rows = known
         answer = self._answer(future)
-        if answer is None:  # it was lost on its way, and is made again
+        if answer is None:  # lost with its worker: dask recomputes it
             future.add_done_callback(self._heard.put)
             return False
         del self.out[future.key]
         for i, result in zip(rows, results_of(answer, len(rows)), strict=True):
             if result == "unread":
-                self.by.sender.by_place = False  # the next ones are sent at once
+                self.by.sender.by_place = False  # send bytes from now on
             else:
                 unit.found[i] = None if result == "damaged" else self.read(result)
         if not unit.missing:
@@ -244,7 +246,7 @@ class _Work:
         return True
 
     def _answer(self, future: Any) -> Any:
-        """Return what a unit gave; ``None`` if its worker has died before it could be fetched."""
+        """Return the result of a unit; ``None`` if its worker died before it could be fetched."""
         import distributed
 
         status = future.status
@@ -289,7 +291,7 @@ class _Work:
         return ClusterError(f"A worker of {self.by.where} failed: {type(error).__name__}: {error}. {KEPT}")
 
     def _count_workers(self) -> None:
-        """Count the workers now and then; some may come, and all may go."""
+        """Count the workers every `_LOOK_AGAIN` seconds; raise if there have been none for too long."""
         now = time.monotonic()
         if now - self._counted < _LOOK_AGAIN:
             return
@@ -306,23 +308,23 @@ class _Work:
             )
 
     def leave(self) -> None:
-        """Take back what was given out."""
+        """Cancel all submitted units."""
         futures = [future for _, future, _ in self.out.values()]
         self.out.clear()
         if futures:
             try:
                 self.by.client.cancel(futures, force=True)
-            except Exception:  # the scheduler is away, and with it the work
+            except Exception:  # the scheduler is gone, so nothing runs
                 return
 
 
 def results_of(answer: Any, count: int) -> list[Any]:
-    """Return what was given back for each item of a unit.
+    """Return the result of each item of a unit.
 
     Raises
     ------
     GarbageError
-        It is not that.
+        The answer is invalid.
     """
     results = answer.get("results") if isinstance(answer, dict) else None
     if not isinstance(results, list) or len(results) != count:
@@ -345,7 +347,7 @@ def on_cluster(
     Parameters
     ----------
     read_only
-        Whether nothing may be written into the project: pixels are always sent then.
+        Whether nothing may be written into the project: pixels of fields are then always sent as bytes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a client and its workers must have in common."""
+"""The versions that a client and its workers must share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 PROTOCOL = 2
-"""Of `training.cluster.remote`: another number where what is sent or given back means something else."""
+"""Version of the protocol of `training.cluster.remote`: changes with the meaning of requests or results."""
 
 _TITLES = {"napari-lld": "napari-lld", "protocol": "the protocol of clusters", "ultralytics": "Ultralytics"}
 
@@ -16,12 +16,12 @@ _TITLES = {"napari-lld": "napari-lld", "protocol": "the protocol of clusters", "
 def _installed(name: str) -> str:
     try:
         return version(name)
-    except PackageNotFoundError:  # run from a folder of sources
+    except PackageNotFoundError:  # not installed, run from the sources
         return "unknown"
 
 
 def own_versions() -> dict[str, str]:
-    """Return what decides what this process predicts, without importing any of it."""
+    """Return the versions that determine the predictions of this process, without importing packages."""
     return {
         "napari-lld": _installed("napari-lld"),
         "protocol": str(PROTOCOL),
@@ -30,7 +30,7 @@ def own_versions() -> dict[str, str]:
 
 
 def difference(theirs: Mapping[str, str]) -> str | None:
-    """Describe in words how a worker's versions differ; ``None`` if they do not."""
+    """Describe how a worker's versions differ; ``None`` if they do not."""
     for name, own in own_versions().items():
         if (other := theirs.get(name)) != own:
             return f"{_TITLES[name]} {other or 'none'} instead of {own}"

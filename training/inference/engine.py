@@ -1,9 +1,9 @@
-"""The prediction engine: a model's detector and trunk in ONNX Runtime, on a processor without graphics.
+"""The prediction engine: a model's detector and trunk in ONNX Runtime, on the CPU.
 
-ONNX Runtime computes both networks in about half of torch's time, and a field in each thread keeps all
-cores busy where torch's threads wait for each other at every layer (``docs/adr/0022``). Its graphs are made
-once for each model, by a process beside this one, and kept in the project's folder ``.engine``. Until they
-are there, and wherever anything is wrong with them, `engine_of` gives ``None``, and torch predicts as before.
+ONNX Runtime computes both networks in about half of torch's time, and one field per thread keeps all cores
+busy, while torch's threads wait for each other at every layer (``docs/adr/0022``). The graphs are built once
+per model, by a separate process, and stored in the project's folder ``.engine``. Until they exist, or if
+anything is wrong with them, `engine_of` returns ``None`` and torch predicts.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ if TYPE_CHECKING:
     from training.models.model import LearnedModel
 
 WORTH_A_GRAPH = 32
-"""Fields that a process predicts with a model before graphs are made: it takes a few seconds."""
+"""Fields that a process predicts with a model before graphs are built, which takes a few seconds."""
 
 _PATIENCE = 60.0
-"""Seconds to wait for graphs; they take five, of the processor."""
+"""Seconds to wait for graphs; building them takes five seconds of processor time."""
 _POLL = 0.1
 _MOST_BYTES = 500_000_000
 _MOST_OPEN = 3
 _ALONE = 1_000_000
-"""Working pixels from which all threads compute one field."""
+"""Minimum number of working pixels for which all threads compute one field."""
 _VIEWS = 8
-"""Views of crops that are computed in one go: their maps stay in the processor's cache."""
+"""Views of crops per batch: small enough for the feature maps to stay in the processor's cache."""
 
 _BOX_OFF = 0.25
-"""Working pixels."""
+"""Tolerance of box coordinates in working pixels."""
 _SCORE_OFF = 5e-4
 _FEATURE_OFF = 1e-3
-"""Over 1 and the feature's size."""
+"""Tolerance of a feature, relative to 1 + its absolute value."""
 
 
 class EngineError(LLDError):
-    """Graphs cannot be used; torch predicts."""
+    """The graphs cannot be used; torch predicts."""
 
 
 class UnusableError(EngineError):
-    """Nor could any others of this model, in this process."""
+    """No graphs of this model can be used in this process."""
 
 
 class Engine:
@@ -71,19 +71,19 @@ class Engine:
     Parameters
     ----------
     detector, trunk
-        The graphs; no bytes of a trunk that a model lacks.
+        The graphs; `trunk` is empty if the model has none.
     threads
-        How many fields are computed at a time, and how many threads compute a large one.
+        Number of fields computed at a time, and of threads that compute a large one.
 
     Attributes
     ----------
     has_trunk
-        Whether it gives `features`: a model that sees cells by their stain has no trunk.
+        Whether `features` can be used: a model that describes cells by their stain has no trunk.
 
     Raises
     ------
     EngineError
-        ONNX Runtime is missing, or does not take them.
+        ONNX Runtime is missing, or rejects the graphs.
     """
 
     def __init__(self, detector: bytes, trunk: bytes, threads: int) -> None:
@@ -97,7 +97,7 @@ class Engine:
         self._pool = ThreadPoolExecutor(self.threads, "lld-engine") if self.threads > 1 else None
 
     def each(self, tasks: Iterator[Callable[[], Any]]) -> list[Any]:
-        """Return the results of tasks, a task in each thread; the next is made while others run."""
+        """Return the results of tasks, one task per thread; draw the next one while others run."""
         if self._pool is None:
             return [task() for task in tasks]
         running: list[Future[Any]] = []
@@ -114,7 +114,7 @@ class Engine:
         Parameters
         ----------
         alone
-            Whether no other field is computed meanwhile.
+            Whether no other field is computed at the same time.
         """
         large = alone or canvas.shape[0] * canvas.shape[1] >= _ALONE
         session = self._with_all_threads() if large and self.threads > 1 else self._detector
@@ -122,7 +122,7 @@ class Engine:
         return boxes[0], vector[0]
 
     def features(self, crops: Sequence[np.ndarray], sizes: Sequence[float], *, once: bool) -> np.ndarray:
-        """Return what `describer.features_of` gives: ``(n, F)`` float32."""
+        """Return features ``(n, F)`` float32, as `describer.features_of` does."""
         parts = []
         at_once = _VIEWS if once else _VIEWS // 8
         for start in range(0, len(crops), at_once):
@@ -143,7 +143,7 @@ def _views(crops: np.ndarray) -> np.ndarray:
 
     See `Describer.embed_augmented`.
     """
-    import cv2  # turns bytes of three ten times as fast as numpy
+    import cv2  # transposes 3-channel bytes ten times as fast as numpy
 
     views = np.empty((8, *crops.shape), np.uint8)
     for i, crop in enumerate(crops):
@@ -158,17 +158,17 @@ def _session(content: bytes, threads: int) -> Any:
     try:
         import onnxruntime
 
-        onnxruntime.disable_telemetry_events()  # on Windows it writes to the system's event log
+        onnxruntime.disable_telemetry_events()  # on Windows, telemetry writes to the system's event log
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others need the cores too
-    except Exception as error:  # missing, or of another build
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave the cores to others
+    except Exception as error:  # missing, or an incompatible build
         raise UnusableError(f"ONNX Runtime cannot be used: {error}") from error
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # damaged, hostile
+    except Exception as error:  # damaged or malicious
         raise EngineError(f"ONNX Runtime does not take the graphs: {error}") from error
 
 
@@ -177,7 +177,7 @@ def _session(content: bytes, threads: int) -> Any:
 
 @dataclass
 class Remembered:
-    """What is known of a model in memory: where its files and graphs are, and its state when it was read."""
+    """The files and graphs of a model in memory, and the state of its weights when it was read."""
 
     place: Path
     folder: Path
@@ -188,7 +188,7 @@ class Remembered:
 
 @dataclass
 class ProcessState:
-    """What this process has opened, predicted, and had made, by digest."""
+    """Open engines, refused models, predicted fields and running builders of this process, by digest."""
 
     open: OrderedDict[str, Engine] = field(default_factory=OrderedDict)
     refused: set[str] = field(default_factory=set)
@@ -202,19 +202,19 @@ _asking = threading.Lock()
 
 
 def remember_files(model: LearnedModel, path: Path, folder: Path) -> None:
-    """Remember of which files a model was read, so that there can be an engine for it.
+    """Remember the files that a model was read from, so that it can have an engine.
 
     Parameters
     ----------
     model
-        As it was read: once it has learnt something, it has no engine, nor has a copy.
-    place
-        As `read_model` takes it.
+        The model as read: it loses the engine if it is trained, and a copy has none.
+    path
+        Path of the model, see `read_model`.
     folder
-        Where graphs are kept, in a project that is there.
+        Folder for graphs, in an existing project.
     """
     networks = (model.detector, model.describer.trunk)
-    # kept, since to find them takes longer than to look at them
+    # cached, since collecting them takes longer than checking them
     tensors = [tensor for network in networks for tensor in (*network.parameters(), *network.buffers())]
     remembered[model.detector] = Remembered(
         path.absolute(), folder, tensors, _state(tensors), digest_of(model)
@@ -222,17 +222,17 @@ def remember_files(model: LearnedModel, path: Path, folder: Path) -> None:
 
 
 def engine_of(model: LearnedModel, fields: int = 0, *, waited_for: bool = False) -> Engine | None:
-    """Return the engine of a model; ``None``: torch is to predict.
+    """Return the engine of a model; ``None`` if torch must predict.
 
     Parameters
     ----------
     fields
-        How many fields are about to be predicted. Where there are no graphs that can be used, they are made
-        once it were `WORTH_A_GRAPH` in this process.
+        Number of fields about to be predicted. If there are no usable graphs, they are built once this
+        process has predicted `WORTH_A_GRAPH` fields.
     waited_for
-        Whether the process that makes them is waited for: it does not give way to others then.
+        Whether the caller waits for the graphs: the process that builds them then keeps its priority.
     """
-    with _asking:  # the next batch is predicted while somebody judges the scale of a film
+    with _asking:  # another thread may estimate the scale of a film at the same time
         return _engine_of(model, fields, waited_for=waited_for)
 
 
@@ -243,7 +243,7 @@ def _engine_of(model: LearnedModel, fields: int, *, waited_for: bool) -> Engine 
     if known.digest in this_process.refused:
         return None
     if known.state != _state(known.tensors) or next(model.detector.parameters()).device.type != "cpu":
-        return None  # it has learnt something, or lies on a graphics card
+        return None  # it was trained, or is on a graphics card
     digest, threads = known.digest, torch.get_num_threads()
     engine = this_process.open.get(digest)
     if engine is None or engine.threads != threads:
@@ -257,17 +257,17 @@ def _engine_of(model: LearnedModel, fields: int, *, waited_for: bool) -> Engine 
 
 
 def await_engine(model: LearnedModel, check: Callable[[], None], *, patience: float = _PATIENCE) -> None:
-    """Have the graphs of a model made if there are none, and wait for them.
+    """Build the graphs of a model if there are none, and wait for them.
 
-    That is for a task so long that the engine saves more time than its graphs take. While it waits, this
-    process holds no pixels, so that both processes together need little more memory than the task does.
+    This is for tasks long enough for the engine to save more time than building its graphs takes. The caller
+    should hold no pixels yet, so that both processes need little more memory than the task itself.
 
     Parameters
     ----------
     check
-        Called several times a second; what it raises ends the waiting.
+        Called several times per second; an exception that it raises ends the wait.
     patience
-        Seconds after which the task begins without them.
+        Seconds after which to return without graphs.
     """
     if engine_of(model, WORTH_A_GRAPH, waited_for=True) is not None:
         return
@@ -280,9 +280,9 @@ def await_engine(model: LearnedModel, check: Callable[[], None], *, patience: fl
 
 
 class Networks:
-    """A model that predicts and does not learn meanwhile: what that asks of it is looked after once.
+    """A model in evaluation mode with its engine, for repeated predictions without training in between.
 
-    Threads may share it: a batch's last fields are in the engine while the next batch begins.
+    Threads may share it: the next batch may begin while the engine computes the last fields of a batch.
     """
 
     def __init__(self, model: LearnedModel) -> None:
@@ -290,19 +290,19 @@ class Networks:
         self._engine: Engine | None = None
 
     def engine(self, fields: int) -> Engine | None:
-        """Return the engine, once there is one; see `engine_of`."""
+        """Return the engine, or ``None`` until there is one; see `engine_of`."""
         if self._engine is None:
             self._engine = engine_of(self.model, fields)
         return self._engine
 
     def leave_engine(self) -> None:
-        """Have torch predict from now on: the engine failed."""
+        """Predict with torch from now on, after the engine failed."""
         forget(self.model)
         self._engine = None
 
 
 def forget(model: LearnedModel) -> None:
-    """Leave a model to torch for the rest of this process: its engine failed."""
+    """Disable the engine of a model for the rest of this process, after it failed."""
     if (known := remembered.get(model.detector)) is not None:
         this_process.open.pop(known.digest, None)
         this_process.refused.add(known.digest)
@@ -311,7 +311,7 @@ def forget(model: LearnedModel) -> None:
 def _opened(
     known: Remembered, model: LearnedModel, threads: int, fields: int, *, waited_for: bool
 ) -> Engine | None:
-    """Open the graphs of a model; where they are missing or damaged, have them made."""
+    """Open the graphs of a model; if they are missing or damaged, start building them."""
     digest = known.digest
     this_process.fields[digest] += fields
     maker = this_process.makers.get(digest)
@@ -328,7 +328,7 @@ def _opened(
         ):
             this_process.refused.add(digest)
         elif this_process.fields[digest] >= WORTH_A_GRAPH:
-            with suppress(OSError):  # no process can be started: the next one tries
+            with suppress(OSError):  # no process can be started: try again later
                 this_process.makers[digest] = start_maker(known, waited_for=waited_for)
         return None
     return engine
@@ -340,9 +340,9 @@ def read_graphs(file: Path, digest: str) -> tuple[bytes, bytes]:
     Raises
     ------
     EngineError
-        The file is damaged, too large, or of another model or version.
+        The file is damaged, too large, or belongs to another model or version.
     OSError
-        It is not there, or cannot be read.
+        It is missing, or cannot be read.
     """
     if is_link(file.parent) or is_link(file) or file.stat().st_size > _MOST_BYTES:
         raise EngineError(f"{file} does not hold graphs.")
@@ -358,7 +358,7 @@ def read_graphs(file: Path, digest: str) -> tuple[bytes, bytes]:
 
 
 def start_maker(known: Remembered, *, waited_for: bool = False) -> subprocess.Popen[bytes]:
-    """Start the process that makes the graphs of a model, at the lowest priority unless it is waited for."""
+    """Start the process that builds the graphs of a model, at the lowest priority unless it is waited for."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
     command = [sys.executable, "-P", "-m", "training.inference.engine_graph"]
     maker = subprocess.Popen(
@@ -375,24 +375,24 @@ def start_maker(known: Remembered, *, waited_for: bool = False) -> subprocess.Po
 
 
 def give_way(pid: int) -> None:
-    """Lower the priority of a process: it works when nobody else does."""
+    """Lower the priority of a process to idle."""
     with suppress(psutil.Error, OSError):
         psutil.Process(pid).nice(psutil.IDLE_PRIORITY_CLASS if sys.platform == "win32" else 19)
 
 
 def _state(tensors: Sequence[torch.Tensor]) -> list[tuple[int, int]]:
-    """Return what changes when a weight does: where each lies, and how often it was written to."""
+    """Return the address and the version of each tensor, which change with the weights."""
     return [(tensor.data_ptr(), -1 if tensor.is_inference() else tensor._version) for tensor in tensors]
 
 
 @torch.inference_mode()
 def _check(engine: Engine, model: LearnedModel) -> None:
-    """Compare an engine with torch on a drawn field.
+    """Compare an engine with torch on a synthetic field.
 
     Raises
     ------
     EngineError
-        It gives something else: the graphs are of other weights, or this processor computes them wrongly.
+        The outputs differ: the graphs have other weights, or this processor computes them incorrectly.
     UnusableError
         Torch is faster here.
     """
@@ -407,7 +407,7 @@ def _check(engine: Engine, model: LearnedModel) -> None:
             *engine.decode(canvas),
             engine.features(crops, sizes, once=False) if engine.has_trunk else features,
         )
-    except Exception as error:  # whatever ONNX Runtime raises
+    except Exception as error:  # ONNX Runtime raises many types
         raise EngineError(f"ONNX Runtime does not run the graphs: {error}") from error
     expected = boxes[0], vector[0], features
     if any(a.shape != b.shape for a, b in zip(outputs, expected, strict=True)):
@@ -418,7 +418,7 @@ def _check(engine: Engine, model: LearnedModel) -> None:
         (np.abs(outputs[1] - vector[0]) / (1 + np.abs(vector[0]))).max() / _FEATURE_OFF,
         (np.abs(outputs[2] - features) / (1 + np.abs(features))).max() / _FEATURE_OFF,
     )
-    if not all(difference <= 1 for difference in differences):  # NaN is not
+    if not all(difference <= 1 for difference in differences):  # also fails for NaN
         raise EngineError("The graphs give something else than their model.")
 
 

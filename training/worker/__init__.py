@@ -1,1 +1,1 @@
-"""The process that learns and proposes: ``python -P -m training.worker REQUEST.json``."""
+"""The process that trains and predicts: ``python -P -m training.worker REQUEST.json``."""

@@ -55,7 +55,7 @@ def answer(read: Callable[[], str], channel: Channel, begun: float) -> tuple[int
         from training.worker.failures import failure
 
         if channel.cancelled or isinstance(error, CancelledError):
-            # what breaks while stopping is not worth a word
+            # errors during cancellation are irrelevant
             channel.send_last(Cancelled())
             return 0, isinstance(error, CancelledError)
         channel.send_last(failure(error))
@@ -63,7 +63,7 @@ def answer(read: Callable[[], str], channel: Channel, begun: float) -> tuple[int
 
 
 def go_second_to_a_window() -> None:
-    """Lower the priority of the process if a window is open, and nobody in it waits for an answer."""
+    """Lower the priority of the process if a window is open that does not wait for the result."""
     if os.environ.get("NAPARI_LLD_WINDOW") not in (None, "", "waited for"):
         from training.worker.machine import go_second
 
@@ -71,7 +71,7 @@ def go_second_to_a_window() -> None:
 
 
 def end(code: int) -> NoReturn:
-    """End at once, without waiting for threads of libraries."""
+    """Exit immediately, without waiting for threads of libraries."""
     from annotation_store.files.temporary import clean_up
 
     sys.stderr.flush()

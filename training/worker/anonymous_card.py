@@ -1,4 +1,4 @@
-"""A model card without names of people: it is stored with the weights."""
+"""Remove personal names from model cards, which are stored and shared with the weights."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from training.models.card import ModelError
 from training.models.folder import CARD, read_card
 from training.networks.architectures import ARCHITECTURES
 
-_PARENTS = {"starter", "scratch", *(one.file_name for one in ARCHITECTURES.values())}
-# of a request: paths, addresses, and who asked
+_PARENTS = {"starter", "scratch", *(architecture.file_name for architecture in ARCHITECTURES.values())}
+# entries of a request that hold paths, addresses or personal names
 _PRIVATE = ("project", "annotator", "init", "scheduler", "workers", "held_out")
 _HASH = re.compile(r"[0-9a-f]{16}")
 
@@ -25,7 +25,7 @@ _HASH = re.compile(r"[0-9a-f]{16}")
 def nameless(project: Project, card: Mapping[str, Any]) -> dict[str, Any]:
     """Return a card with keyed hashes for patients, fields and domains, and without paths.
 
-    A card that is nameless already stays as it is.
+    A card without names is returned unchanged.
     """
     anonymous = dict(card)
     held_out = anonymous.get("held_out")

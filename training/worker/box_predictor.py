@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class BoxPredictor:
-    """Predicts class and attributes of boxes; it reads the project once per request."""
+    """Predicts class and attributes of boxes; create one per request, since it reads the project once."""
 
     def __init__(
         self, project: Project, model: LearnedModel, known: Sequence[AnnotatedField], channel: Channel
@@ -79,8 +79,8 @@ class BoxPredictor:
 def tell_looking(channel: Channel) -> Callable[[int, int], None]:
     """Return a callback for after each embedded field: it reports progress, and raises if cancelled."""
 
-    def looked(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         channel.check()
         channel.send(Progress(stage="look", done=done, total=total))
 
-    return looked
+    return report

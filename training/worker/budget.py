@@ -1,4 +1,4 @@
-"""How long a task may take, and how much of its work is done in that time."""
+"""The time budget of a task: the share of each stage, and what is left out to keep it."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ LEARNED = Reason("{done} of {of} training fields were measured")
 IN_USE = Reason("the model in use was measured on {done} of {of} held-out fields")
 CHECKED = Reason("{done} of {of} labelled cells were checked for label errors")
 SUGGESTIONS = Reason("suggestions were updated on {done} of {of} fields, and the others keep theirs")
-"""What a task does less of to keep its budget."""
+"""What a task reports as incomplete because its budget ran out."""
 
 _LEAST = {"parent": 0.1, "held_out": 0.25, "learned": 0.1, "in_use": 0.35, "suggest": 0.9}
-"""Stages in their order, and the part of the time left then that each gets, however much is to come."""
+"""Stages in order, and the minimum fraction of the remaining time that each gets when it begins."""
 
 _LEARNING = 0.35
-"""Likewise of learning by steps, which comes before them."""
+"""The same fraction for gradient descent, which comes before them."""
 _STEP = 10
-"""A step of learning costs as much as to look at so many fields, or less."""
+"""Upper bound of the cost of one training step, as the number of predicted fields that cost as much."""
 
 
 class Budget:
-    """The time that a task may take, and what was left out to keep it.
+    """The time limit of a task, and what was left out to keep it.
 
     Parameters
     ----------
     seconds
         ``None`` = no limit.
     begun
-        The time of `clock` at which the task began.
+        Time of `clock` at which the task began.
     """
 
     def __init__(
@@ -52,20 +52,24 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """Seconds that are left; 0 where the time is over."""
+        """Remaining time in seconds; 0 once the time is up."""
         return float("inf") if self._end is None else max(0.0, self._end - self._clock())
 
     def share(self, part: float) -> float | None:
-        """Return the time by which work must end that may take a part of what is left."""
+        """Return the deadline of work that may take a fraction of the remaining time; ``None`` = no limit."""
         return None if self._end is None else self._clock() + part * self.left
 
     def room(self, until: float, work: Callable[[], int], n: int) -> int:
-        """Do a part of some work, and return how much of it fits into the time, `of` at most.
+        """Time a sample of some work, and return how many items fit into the time, `n` at most.
 
         Parameters
         ----------
+        until
+            Deadline, a time of the clock.
         work
-            Gives how much of it was done.
+            Does the sample, and returns its number of items.
+        n
+            Number of items in all.
         """
         begun = self._clock()
         done = work()
@@ -73,12 +77,14 @@ class Budget:
         return min(n, int((until - now) * done / max(now - begun, 1e-9)))
 
     def expect(self, predict: Callable[[], object], **stages: int) -> None:
-        """Store how many fields the stages to come will look at.
+        """Set how many fields the coming stages will predict.
 
         Parameters
         ----------
-        look
-            Looks at one field: called, where there is a limit, to see how long that takes.
+        predict
+            Predicts one field: called and timed if there is a limit.
+        stages
+            Stage to its number of fields.
         """
         self._to_come.update(stages)
         if self._end is not None:
@@ -87,60 +93,60 @@ class Budget:
             self._a_field = self._clock() - begun
 
     def learning_until(self) -> float | None:
-        """Return the time by which learning must end, so that there is time for the stages to come."""
+        """Return the deadline of training that leaves time for the coming stages; ``None`` = no limit."""
         if self._end is None:
             return None
         reserve = 2.0 + 1.2 * self._a_field * sum(self._to_come.values())
         return self._clock() + max(_LEARNING * self.left, self.left - reserve)
 
     def fits(self, until: float | None, fields: int) -> bool:
-        """Return whether there is time to look at some fields."""
+        """Return whether there is time to predict a number of fields."""
         return until is None or self._clock() + 1.2 * self._a_field * fields <= until
 
     def fits_a_step(self, until: float | None) -> bool:
-        """Return whether there is time for any step of learning."""
+        """Return whether there is time for at least one training step."""
         return self.fits(until, _STEP)
 
     def until(self, stage: str, *, n: int = 1) -> float | None:
-        """Return the time by which a stage must end: it gets its part of all the looking to come.
+        """Return the deadline of a stage: its time is proportional to its share of the fields to come.
 
         Parameters
         ----------
-        of
-            So many times as much will follow: only the first of them is to end by then.
+        n
+            Number of equal passes that the stage makes: the deadline is that of the first.
         """
         stages = list(_LEAST)
         rest = [self._to_come[name] for name in stages[stages.index(stage) :]]
         return self.share(max(_LEAST[stage], 0.9 * rest[0] / max(1, sum(rest))) / n)
 
     def batches(self, items: Sequence[T], until: float | None, size: int) -> Iterator[Sequence[T]]:
-        """Yield items a few at a time, while the next ones fit into the time left; the first one always.
+        """Yield batches of items while the next batch fits into the remaining time; always yield the first.
 
         Parameters
         ----------
         until
-            What an item costs is estimated from those done. ``None`` = no limit.
+            Deadline; the cost per item is estimated from those done. ``None`` = no limit.
         size
-            How many items at a time.
+            Maximum number of items in a batch.
         """
         done, begun = 0, self._clock()
         while done < len(items):
-            few = size
+            n_next = size
             if until is not None:
                 now = self._clock()
-                few = min(few, int((until - now) * done / max(now - begun, 1e-9))) if done else 1
-                if few < 1:
+                n_next = min(n_next, int((until - now) * done / max(now - begun, 1e-9))) if done else 1
+                if n_next < 1:
                     return
-            yield items[done : done + few]
-            done += few
+            yield items[done : done + n_next]
+            done += n_next
 
     def leave_out(self, stage: Reason, done: int = 0, n: int = 1) -> None:
-        """Record that only a part was done; nothing if all was.
+        """Record that only `done` of `n` items were done; do nothing if all were.
 
         Parameters
         ----------
-        what
-            One of the above.
+        stage
+            One of the reasons of this module.
         """
         if done < n:
             values = {"done": done, "of": n} if "{" in stage else {}

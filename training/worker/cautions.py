@@ -1,4 +1,4 @@
-"""What is to be known of held-out numbers, in the sentences that a model's card keeps (in English)."""
+"""Cautions about held-out metrics: English sentences, stored in the model card."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def cautions(*, known: bool, lost: int, chosen: bool, chosen_before: bool) -> st
     Parameters
     ----------
     known
-        Whether all that the model began with is known.
+        Whether the training data of all the model's ancestors is known.
     lost
-        How many patients that were held out before are gone.
+        Number of patients held out before that can no longer be measured on.
     chosen
-        Whether something was chosen by these very cells.
+        Whether something was selected on these held-out cells.
     chosen_before
-        Likewise of a model that it goes on from.
+        Whether that holds for an ancestor of the model.
     """
     warnings = []
     if not known:
@@ -45,9 +45,9 @@ def of_the_start(*, passed_over: int | None, forgotten: Sequence[str]) -> str:
     Parameters
     ----------
     passed_over
-        The model in use, where it remembers no cells and the starter was taken instead.
+        Id of the active model if it remembers no cells, so that training started from the starter.
     forgotten
-        Classes that the start was taught, which neither its memory nor the project shows.
+        Classes of the initial model without cells in its memory or in the project.
     """
     if passed_over is not None:
         return (
@@ -64,16 +64,16 @@ def of_the_start(*, passed_over: int | None, forgotten: Sequence[str]) -> str:
 
 
 def why_not_measured(cells: int, share: float, lost: int) -> str:
-    """Explain why no cell is held out to measure on.
+    """Explain why no cells are held out to measure on.
 
     Parameters
     ----------
     cells
-        In finished regions, in all.
+        Number of cells in finished regions.
     share
-        Of them that was to be held out.
+        Fraction of them to hold out, as requested.
     lost
-        How many patients that were held out before are gone.
+        Number of patients held out before that can no longer be measured on.
     """
     if not share:
         return "Not yet measured: nothing is held out (holdout 0)."
@@ -88,7 +88,7 @@ def why_not_measured(cells: int, share: float, lost: int) -> str:
 
 
 def time_ran_short(left_out: Sequence[str]) -> str:
-    """Describe what a training has left out to keep its time (`training.worker.budget`); empty if nothing."""
+    """Describe what a training left out to keep its budget (`training.worker.budget`); empty if nothing."""
     return f"Time ran out: {'; '.join(left_out)}." if left_out else ""
 
 

@@ -1,8 +1,8 @@
 """The worker's connection to its parent process: JSON lines out, requests and cancels in.
 
-Standard output belongs to the protocol alone: before anything else is imported its file descriptor is
-moved away and replaced by that of standard error, so that a library's `print`, even one in C, cannot
-break the lines.
+Standard output is reserved for the protocol: before anything else is imported, its file descriptor is
+duplicated and then redirected to standard error, so that output of a library, even one in C, cannot break
+the lines.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Protocol
 from training.protocol import Cancelled, Cancelling
 
 _LAST_RESORT_SECONDS = 11.0
-"""A task that has not ended so long after a cancel is ended where it stands (15 s is promised)."""
+"""Seconds after a cancel at which the process exits if the task has not ended (15 s is the limit)."""
 
 
 class CancelledError(Exception):
@@ -31,14 +31,14 @@ class _Line(Protocol):
 
 
 class Task:
-    """One request, from when it was heard to its last message; nothing of it outlives that.
+    """One request, from its arrival to its last message.
 
     Attributes
     ----------
     request
-        The line as it came; empty in a process that does one task, whose request is a file.
+        The line as received; empty in a process that does one task, whose request is a file.
     begun
-        The `time.monotonic` time at which it was heard.
+        The `time.monotonic` time at which it was received.
     """
 
     def __init__(self, request: str = "") -> None:
@@ -50,14 +50,14 @@ class Task:
 
 
 class Channel:
-    """Sends messages and hears requests and cancels; make one, first of all, per process.
+    """Sends messages, and receives requests and cancels; create one per process, before anything else.
 
     Parameters
     ----------
     on_gone
-        Given by a process that stays for several tasks: each comes as a line, see `next_task`. Called, in
-        another thread, when the parent process is gone while no task runs. Without it the process
-        does one task, which runs from the outset.
+        Called in another thread if the parent process exits while no task runs. Given by a process that
+        does several tasks, which receives each as a line (see `next_task`); without it, the process does
+        one task, which runs from the start.
     """
 
     def __init__(self, on_gone: Callable[[], None] | None = None) -> None:
@@ -87,7 +87,7 @@ class Channel:
         return task
 
     def send(self, message: _Line) -> None:
-        """Write a message of the task; nothing follows its last one."""
+        """Write a message of the task; drop messages after its last one."""
         self._say(self._task, message)
 
     def send_last(self, message: _Line) -> None:
@@ -142,7 +142,7 @@ class Channel:
                     self._waiting.put(self._newest)
         except (OSError, ValueError):
             pass
-        # the end of input: the window died
+        # the end of input: the parent process has exited
         self._gone = True
         self._waiting.put(None)
         if self._newest.ended and self._on_gone is not None:
@@ -150,7 +150,7 @@ class Channel:
         self._stop(self._newest)
 
     def _stop(self, task: Task) -> None:
-        """Cancel a task, once; one that has ended already is not there any more."""
+        """Cancel a task, once; do nothing if it has ended."""
         with self._lock:
             if task.ended or task.cancelled.is_set():
                 return

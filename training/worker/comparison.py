@@ -1,4 +1,4 @@
-"""A new model beside the one in use, on held-out cells that neither has learnt from."""
+"""Compare a new model with the active one, on held-out cells that neither was trained on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from training.worker.models import DamagedModelError, resolve
 
 
 def starter_calibration() -> Calibration:
-    """Return what cross-fitting leans on: no cell of a project shaped it, as those of later models."""
+    """Return the prior of cross-fitting, which, unlike that of later models, was fitted on no project."""
     return Calibration.from_dict(read_card(starter_place())["calibration"])
 
 
@@ -36,16 +36,21 @@ def why_it_stays(
     propose: Callable[[LearnedModel, Sequence[AnnotatedField]], list[RawProposals]],
     device: torch.device,
 ) -> Reason | None:
-    """Return why the model in use stays in use where a new one finds none of the cells, and it finds some.
+    """Return why the active model stays active: the new one finds none of the cells, and it finds some.
 
-    That is plain on the very cells that were learnt from, before there are enough to compare two models.
+    Training cells suffice to detect this, before there are enough held-out cells to compare two models.
 
     Parameters
     ----------
-    some, results
-        Annotated fields and what the new model did on them.
+    fields, results
+        Annotated fields, and the results of the new model on them.
     propose
-        As `compare_with_active` takes it.
+        See `compare_with_active`.
+
+    Returns
+    -------
+    Reason or None
+        ``None`` = nothing keeps the new model from becoming active.
     """
     if not sum(item.found.truths for item in results) or _count_found(results):
         return None
@@ -65,7 +70,7 @@ def why_it_stays(
 
 
 def _count_found(results: Sequence[FieldResult]) -> int:
-    """Count the cells that are found with a confidence from which suggestions are shown."""
+    """Count the cells found with at least the confidence from which suggestions are shown."""
     return sum(int(result.found.hits[result.found.scores >= SUGGESTED].sum()) for result in results)
 
 
@@ -79,16 +84,16 @@ def compare_with_active(
     attributes: Sequence[str],
     device: torch.device,
 ) -> tuple[Comparison, list[FieldResult]]:
-    """Evaluate the active model on cells it has not learnt from, and compare the new one with it.
+    """Evaluate the active model on cells it was not trained on, and compare the new model with it.
 
     Parameters
     ----------
     lineage
-        Of what the new model began with.
+        Lineage of the initial model of the new one.
     testing, new
-        The held-out fields and what the new model did on each.
+        The held-out fields, and the results of the new model on each.
     propose
-        Runs a model over fields, or over the first of them.
+        Predicts fields with a model; may return only the first of them if time is short.
 
     Returns
     -------
@@ -122,6 +127,6 @@ def compare_with_active(
         )
         return cannot_judge(reason), []
     raw = propose(reference.to(device), [testing[i] for i in clean])
-    done = clean[: len(raw)]  # of the others there was no time for
+    done = clean[: len(raw)]  # there was no time for the others
     old = cross_validate(reference, [testing[i].truth() for i in done], raw, prior=starter_calibration())
     return compare([new[i] for i in done], old, attributes=attributes), old

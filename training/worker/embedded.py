@@ -1,6 +1,6 @@
-"""The feature vectors of a project's boxes, in memory: kept between the requests of a process that stays.
+"""The feature vectors of a project's boxes, cached in memory between the requests of a worker process.
 
-They come from the project's cache (`Project.features`); what it lacks is computed from the pixels, once.
+They are loaded from the project's cache (`Project.features`); missing ones are computed from the pixels once.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from annotation_store.project import Project
 
 _AT_ONCE = 16
-"""Fields whose boxes are looked at before what was seen is stored."""
+"""Fields whose boxes are embedded before their features are stored."""
 
 _BOXES_AT_ONCE = 64
-"""Boxes of a slide that are looked at before what was seen is stored."""
+"""Boxes of a slide that are embedded before their features are stored."""
 
 _ROW = 1024
-"""Boxes of a slide are read in stripes of so many pixels, from left to right."""
+"""Height in pixels of the stripes in which boxes of a slide are read, from left to right."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Boxes of a field that are looked at together, by their keys."""
+    """Boxes of a field that are embedded together, by their keys."""
 
     field_id: int
     name: str
@@ -50,14 +50,14 @@ class _Part:
 
 
 class Vectors:
-    """Looks up, computes and keeps the feature vectors of boxes.
+    """Loads, computes and caches the feature vectors of boxes.
 
     Attributes
     ----------
     damaged
         Names of the fields whose pixels could not be read: their boxes have no vector.
     computed
-        How many vectors were computed since it was made, and not found.
+        Number of vectors that were not cached, and were computed.
     """
 
     def __init__(self, trunk: str) -> None:
@@ -78,19 +78,19 @@ class Vectors:
         on_field: Callable[[int, int], None] | None = None,
         predictor: Predictor | None = None,
     ) -> np.ndarray:
-        """Return the vectors ``(n, F)`` float32 of boxes; a row of NaN for one that cannot be looked at.
+        """Return the vectors ``(n, F)`` float32 of boxes; a row of NaN for a box that cannot be read.
 
         Parameters
         ----------
         boxes
             Field id and box of each.
         sides
-            Field id to the median side of a white cell there in its pixels, where the project knows it: a
-            box's size is measured against it.
+            Field id to the median side of a white cell in pixels of the field, if known; box sizes are
+            relative to it.
         on_field
-            Called with the number of fields looked at and of those to look at; what it raises ends it.
+            Called with the number of fields done and of fields to do; an exception that it raises ends this.
         predictor
-            Who looks; ``None`` = this process.
+            Runs the model; ``None`` = this process.
         """
         keys = [(field_id, box_key(box)) for field_id, box in boxes]
         self._read(project, {field_id for field_id, _ in keys})
@@ -148,7 +148,7 @@ class Vectors:
                 if len(new) >= _AT_ONCE or field.is_slide:
                     project.features.save(self._trunk, new)
                     new = {}
-                    if on_field is not None:  # may end it
+                    if on_field is not None:  # may raise
                         on_field(done - 1, len(missing))
             if on_field is not None:
                 on_field(done, len(missing))
@@ -233,7 +233,7 @@ class Vectors:
                 return
             yield boxes, [cut_crop(pixels, box) for box in boxes.values()]
             return
-        keys = sorted(boxes, key=lambda key: (key[1] // _ROW, key[0]))  # as they lie on the disk
+        keys = sorted(boxes, key=lambda key: (key[1] // _ROW, key[0]))  # in their order in the file
         for start in range(0, len(keys), _BOXES_AT_ONCE):
             cut = {}
             for key in keys[start : start + _BOXES_AT_ONCE]:

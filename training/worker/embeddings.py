@@ -1,4 +1,4 @@
-"""The task of writing the feature vectors of a project's cells, for anybody's analysis."""
+"""The task of exporting the feature vectors of a project's cells to AnnData or Parquet."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from annotation_store.project import Project
 
 _ABOUT = "napari_lld"
-"""Key of what the file says of itself: in ``uns`` of AnnData, in ``attrs`` of a data frame."""
+"""Key of the file's metadata: in ``uns`` of AnnData, in ``attrs`` of a data frame."""
 
 
 def write_embeddings(request: EmbeddingsRequest, channel: Channel, device: torch.device) -> Done:
@@ -68,7 +68,7 @@ def write_embeddings(request: EmbeddingsRequest, channel: Channel, device: torch
 
 
 def _table(project: Project, data: Embedded, names: Names) -> DataFrame:
-    """Make the table of what is known of each cell; words are categories, where nothing may be missing."""
+    """Return the table of the cells' labels and predictions; text columns are categorical."""
     from pandas import Categorical, DataFrame
 
     fields = {field.id: field for field in project.fields.all()}
@@ -99,7 +99,7 @@ def _table(project: Project, data: Embedded, names: Names) -> DataFrame:
 
 
 def _free(name: str, used: set[str]) -> str:
-    """Return a column's name for an attribute: another where ours has it; no slash, which HDF5 forbids."""
+    """Return an unused column name for an attribute, and mark it used; HDF5 forbids slashes."""
     name = name.replace("/", "_")
     while name in used:
         name = f"attribute {name}"

@@ -1,8 +1,8 @@
 """The evaluation task: evaluate a model on held-out regions or against full ground truth.
 
 It evaluates what a model predicts, including the domain shifts of films (`training.worker.films`) and the
-scale from known sizes of white cells. Boxes from the stain, which prediction shows where the model finds
-nothing, are not evaluated; their fields are counted.
+scale from known sizes of white cells. Stain proposals, which prediction falls back to if the model finds
+nothing, are not evaluated; the fields that would get them are counted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from training.worker.many import predictor_for
 from training.worker.models import resolve
 
 _MIN_SCORE = 0.01
-_MAX_NOTES = 3  # sentences about what was left out of a file
+_MAX_NOTES = 3  # sentences about skipped entries of a file
 
 
 def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -> Done:
@@ -82,7 +82,7 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
             "outside_regions": request.outside_regions,
             **films.trust(),
             "sets": model.sets.summary(),
-            "found_nothing": sum(_finds_nothing(model, one) for one in raw),
+            "found_nothing": sum(_finds_nothing(model, proposals) for proposals in raw),
             **measure(model, truths, raw),
         }
     channel.send(Metrics(metrics=metrics))
@@ -90,7 +90,7 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
 
 
 def _finds_nothing(model: LearnedModel, raw: RawProposals) -> bool:
-    """Return whether prediction would leave a field to the stain."""
+    """Return whether prediction would fall back to stain proposals on a field."""
     return not (model.calibration.confidence(raw.scores) >= SUGGESTED).any()
 
 

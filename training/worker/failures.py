@@ -1,4 +1,4 @@
-"""Every error as what happened, what to do about it, and the traceback for the log."""
+"""Describe every error by its cause, its cure, and the traceback for the log."""
 
 from __future__ import annotations
 

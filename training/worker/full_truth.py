@@ -35,12 +35,11 @@ class ImageTruth(NamedTuple):
 def read_truth(
     file: Path, schema: Schema, images: Images, names: Collection[str] | None = None
 ) -> tuple[list[ImageTruth], list[str]]:
-    """Read every white cell of a COCO file, with sentences on what was left out.
+    """Read every white cell of a COCO file; return the images, and sentences about skipped entries.
 
-    Categories and values are found by the schema's spellings; a category that says only "white cell" is a
-    missing class; a category of another kind (red cells, platelets) is not a white cell. What the file calls
-    ``annotated_regions`` limits the evaluated area; ``ignore_areas``, crowds and what cannot be used are
-    taken out of it.
+    Categories and values are matched by the schema's spellings; a category that only means "white cell" is a
+    missing class; a category of another kind (red cells, platelets) is not a white cell. The evaluated area
+    is limited to the file's ``annotated_regions``, without ``ignore_areas``, crowds and unusable entries.
 
     Parameters
     ----------
@@ -126,14 +125,14 @@ def _truth(
 def outside_regions(
     truths: list[ImageTruth], known: Images, finished: Mapping[int, tuple[Shape, ...]]
 ) -> list[ImageTruth]:
-    """Remove a project's finished regions from the truth: what is left was never shown to the model.
+    """Remove a project's finished regions from the truth: the model has not seen the rest.
 
     Parameters
     ----------
     known
         Finds the project's fields.
     finished
-        A field's number to its finished regions, as they were when the model was trained.
+        Field id to its finished regions at the time of training.
     """
     remaining = []
     for truth in truths:

@@ -1,7 +1,7 @@
-"""One training at a time on a project: a lock of the operating system, with a queue before it.
+"""One training at a time per project: an operating system lock, with a queue in front of it.
 
-The operating system drops a lock with the process that held it, so one that was killed never blocks the
-next. Prediction and evaluation take no turn: they may run beside a training.
+The operating system releases the lock of a process that exits, so a killed process never blocks the next.
+Prediction and evaluation do not take the lock: they may run during a training.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def training_lock(
     Parameters
     ----------
     who
-        The annotator, for the words that others read meanwhile.
+        The annotator, whom the messages to waiting processes name.
     wait
-        Whether to queue, first come first served; otherwise `BusyError` is raised where it is taken.
+        Whether to queue, first come first served; otherwise raise `BusyError` if it is held.
     on_wait
         Called with who trains while waiting, several times a second; what it raises ends the wait.
     """

@@ -1,4 +1,4 @@
-"""Who runs the model for a task: its own process, or a cluster."""
+"""Choose where the model of a task runs: in its own process, or on a cluster."""
 
 from __future__ import annotations
 
@@ -60,5 +60,5 @@ def predictor_for(
 
 
 def elsewhere(predictor: Predictor) -> Predictor | None:
-    """Return a predictor that is not the task's own process; ``None`` if it is."""
+    """Return the predictor if it is a cluster; ``None`` if it is the task's own process."""
     return None if isinstance(predictor, ThisProcess) else predictor

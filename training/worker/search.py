@@ -1,4 +1,4 @@
-"""Whole slides searched tile by tile, straight into the project."""
+"""Search whole slides tile by tile, and store suggestions in the project as they are found."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ if TYPE_CHECKING:
 
 _BATCH = 4
 BATCH_PIXELS = 32_000_000
-"""Most that is read for a batch: where cells are very large, a tile is a batch."""
+"""Maximum number of pixels read per batch: if cells are very large, a batch is one tile."""
 _AHEAD = 2
-"""Batches that are read or predicted, while another is stored: a tile of 0.1 µm pixels fills 14 MB."""
+"""Batches that are read or predicted while another is stored: a tile at 0.1 µm per pixel takes 14 MB."""
 _REFRESHED = 5.0
-"""Seconds after which cells and regions are read again, if somebody wrote: who labels meanwhile is heeded."""
+"""Seconds after which cells and regions are read again if the project changed during the search."""
 _MUCH_MEMORY = 1_400_000_000
 _TRIMMED = 20.0
-"""Seconds after which, if the process holds more, what torch and large tiles have left is given back."""
+"""Seconds between two releases of freed memory, if the process holds more than `_MUCH_MEMORY` bytes."""
 _LOOKED_AT = 6
-"""Places that show how large cells are on a slide of which nothing is known."""
+"""Number of areas from which the cell size of a slide without annotations is estimated."""
 _GUESSED_AT = 1.5
-"""Such places are so many ordinary fields wide, should cells be larger than guessed."""
+"""Width of these areas in fields of view, in case cells are larger than the prior."""
 
 _MANY = 16
-"""Tiles from which the engine's graphs are waited for: torch takes as much longer for so many."""
+"""From this number of tiles on, waiting for the engine's graphs is faster than starting in torch."""
 
 _Read = tuple[int, np.ndarray | None]
 
@@ -73,13 +73,15 @@ class Searcher:
     Attributes
     ----------
     number
-        The model's number; ``None`` = the starter.
+        Id of the model; ``None`` = the starter.
     films
-        How the project's films look to the model.
+        The films that the model is applied to, and their shifts.
     checked
-        What `check_labels` found; ``None`` = keep what is known.
+        Results of `check_labels`; ``None`` = keep the stored ones.
     predictor
-        Who runs the model; ``None`` = this process.
+        Runs the model; ``None`` = this process.
+    found
+        Totals of all searches so far.
     """
 
     project: Project
@@ -102,28 +104,28 @@ class Searcher:
         still: Callable[[], int] | None = None,
         anew: bool = True,
     ) -> Outcome:
-        """Search a slide, or an area of it, and store what is found tile by tile.
+        """Search a slide, or an area of it, and store the suggestions of each tile.
 
-        Tiles that this model has searched already are passed over; where it has searched all, it begins anew.
+        Skip tiles that this model has searched already; if it has searched all of them, start a new search.
 
         Parameters
         ----------
         order
             Chooses the tiles and their order; ``None`` = all that are not glass, the monolayer first.
         enough
-            Asked at first and after each batch: whether to stop.
+            Called at the start and after each batch; returns whether to stop.
         still
-            How many tiles are probably wanted yet: no more are read ahead.
+            Returns how many more tiles will probably be needed: no more than these are read ahead.
         anew
-            Whether to begin anew where all of it was searched.
+            Whether to start a new search if all tiles were searched.
 
         Raises
         ------
         ImageError
-            The slide is not there, or cannot be read at all.
+            The slide is missing, or cannot be read at all.
         """
         known = self.project.slides.open(slide.id)
-        # its own: it stays open while others are looked at; its colours and plane are those of the project
+        # a separate handle: it stays open while other slides are read; colours and plane are the project's
         with open_slide(known.path, known.options) as opened:
             return self._search(slide, opened, area, order, enough, still, anew)
 
@@ -160,7 +162,7 @@ class Searcher:
     def _plan(
         self, slide: Field, opened: Slide, slide_map: SlideMap, area: Shape | None, anew: bool
     ) -> tuple[Search, Tiling, dict[int, SearchedTile]]:
-        """Return the search to go on with, or a new one, its tiling, and its tiles."""
+        """Return the search to continue, or a new one, with its tiling and the tiles searched so far."""
         metadata = {"weights": self.model.trunk_digest(), "min_confidence": self.min_confidence}
         metadata["model"] = str(self.model.card.get("sha256") or self.model.card.get("run") or "")
         latest = self.project.searches.latest(slide.id)
@@ -182,9 +184,9 @@ class Searcher:
         return self.project.searches.begin(slide.id, model_id=self.number, about=metadata), tiling, {}
 
     def _side(self, slide: Field, opened: Slide, slide_map: SlideMap) -> float:
-        """Estimate how large a white cell is on a slide of which nothing is known.
+        """Estimate the side of a white cell on a slide without annotations.
 
-        The project's pixel size counts, not the file's: somebody may have taken away a wrong one.
+        The pixel size is the project's, not the file's: the user may have removed a wrong one.
         """
         guess = CellSides().on_slide(slide)
         reach = _GUESSED_AT * VIEW * guess
@@ -205,7 +207,7 @@ class Searcher:
         return estimated or guess
 
     def _earlier(self, plan: Search, tiling: Tiling) -> dict[int, list[int]]:
-        """Return what is pending from before the search, by tile."""
+        """Return the ids of pending suggestions from before the search, by tile."""
         earlier: dict[int, list[int]] = {}
         for number, (x, y) in self.project.searches.pending(plan).items():
             earlier.setdefault(tiling.at(x, y), []).append(number)
@@ -214,20 +216,22 @@ class Searcher:
 
 @dataclass
 class Outcome:
-    """What a search did.
+    """Totals of a search.
 
     Attributes
     ----------
+    count, unknown
+        Suggestions, and those of an unknown kind.
     tiles, glass, damaged
-        Tiles searched, tiles passed over as empty glass, and boxes of those that could not be read.
+        Number of tiles searched, number skipped as empty glass, and boxes of those that could not be read.
     pixels
-        Of the cores of the tiles that were searched: what was judged.
+        Area of the cores of the searched tiles.
     seconds, preparing, predicting
-        Of the search, and of those for the map of the slide and in the model.
+        Duration of the search, and how much of it the map of the slide and the model took.
     stopped
-        Whether tiles are left.
+        Whether the search stopped before the last tile.
     read
-        Tiles of the last slide that were read, some of them perhaps in vain: nobody waited for the model.
+        Tiles of the last slide that were read, including those read ahead and never predicted.
     """
 
     count: int = 0
@@ -243,7 +247,7 @@ class Outcome:
     read: set[int] = field(default_factory=set)
 
     def counts(self) -> dict[str, Any]:
-        """Return what a task says of its searches, for JSON."""
+        """Return the totals that a task reports, as JSON values."""
         return {
             "count": self.count,
             "unknown": self.unknown,
@@ -275,13 +279,13 @@ class _Run:
     _known: tuple[list[Shape], list[Shape], np.ndarray] | None = None
 
     def passed_over(self, tiles: Sequence[int]) -> None:
-        """Record tiles without anything to search; what was suggested there before goes."""
+        """Mark tiles as empty, and remove earlier suggestions there."""
         if tiles:
             replaces = [number for tile in tiles for number in self.earlier.get(tile, ())]
             self.by.project.searches.mark(self.plan, tiles, TileState.EMPTY, replaces=replaces)
 
     def search(self, tiles: Sequence[int], *, passed: int, enough: Callable[[], bool] | None) -> None:
-        """Search tiles in their order."""
+        """Search tiles in the given order."""
         by, totals = self.by, self.by.found
         model = _widened(by.model)
         film = domain_of(self.slide)
@@ -291,7 +295,7 @@ class _Run:
         done = 0
         if enough is not None and enough():
             return
-        if enough is None:  # else whoever knows what is enough tells how far it is
+        if enough is None:  # else the caller of `enough` reports progress
             by.channel.send(Progress(stage="search", done=passed, total=passed + len(tiles)))
         if len(tiles) >= _MANY and by.predictor is None:
             await_engine(model, by.channel.check)
@@ -327,9 +331,9 @@ class _Run:
     def _predicted(
         self, tiles: Sequence[int], model: LearnedModel, least: float
     ) -> Iterator[list[tuple[int, RawProposals | None]]]:
-        """Yield tiles with what the model gives, batch by batch; ``None`` for one that cannot be read.
+        """Yield tiles and their raw proposals, batch by batch; ``None`` for a tile that cannot be read.
 
-        One thread reads, another predicts, and whoever takes a batch stores it meanwhile: the network waits
+        One thread reads and another predicts, while the caller stores the batch before: the network waits
         for neither.
         """
         if self.by.predictor is not None:
@@ -349,10 +353,10 @@ class _Run:
                 while True:
                     most = len(tiles) if self.still is None else n_taken + max(1, self.still())
                     while start < min(most, len(tiles)) and len(waiting) < _AHEAD:
-                        some = tiles[start : min(start + batch, most)]
-                        start += len(some)
+                        next_tiles = tiles[start : min(start + batch, most)]
+                        start += len(next_tiles)
                         move = self.by.films.move(domain_of(self.slide))
-                        read = reader.submit(self._pixels, some)
+                        read = reader.submit(self._pixels, next_tiles)
                         waiting.append(network.submit(self._predict, read, model, move, least))
                     if not waiting:
                         return
@@ -367,28 +371,28 @@ class _Run:
     def _predicted_elsewhere(
         self, tiles: Sequence[int], model: LearnedModel, least: float, predictor: Predictor
     ) -> Iterator[list[tuple[int, RawProposals | None]]]:
-        """Yield what others give, in the order of the tiles."""
+        """Yield tiles and their raw proposals from the predictor, in the order of the tiles."""
 
         def batches(batch: Sequence[int]) -> Iterator[tuple[Sequence[int], list[View]]]:
             for first in range(0, len(batch), predictor.batch):
-                few = batch[first : first + predictor.batch]
-                self.by.found.read.update(few)
+                part = batch[first : first + predictor.batch]
+                self.by.found.read.update(part)
                 move = self.by.films.move(domain_of(self.slide))
-                areas = [SlideArea(self.opened, self.tiling.box(tile)) for tile in few]
-                yield few, [View(area, self.tiling.side, move) for area in areas]
+                areas = [SlideArea(self.opened, self.tiling.box(tile)) for tile in part]
+                yield part, [View(area, self.tiling.side, move) for area in areas]
 
         start = 0
         while start < len(tiles):
             n_wanted = len(tiles) if self.still is None else max(1, self.still())
             batch = tiles[start : start + n_wanted]
             start += len(batch)
-            for few, raws in predictor.propose(model, batches(batch), min_score=least):
-                yield list(zip(few, raws, strict=True))
+            for part, raws in predictor.propose(model, batches(batch), min_score=least):
+                yield list(zip(part, raws, strict=True))
 
     def _predict(
         self, read: Future[list[_Read]], model: LearnedModel, move: Move, least: float
     ) -> list[tuple[int, RawProposals | None]]:
-        """Let the model look at tiles once they are read."""
+        """Predict tiles once they are read."""
         tiles = read.result()
         whole = [(tile, pixels) for tile, pixels in tiles if pixels is not None]
         started = time.monotonic()
@@ -405,7 +409,7 @@ class _Run:
         return [(tile, raw_of_tile.get(tile)) for tile, _ in tiles]
 
     def _pixels(self, tiles: Sequence[int]) -> list[_Read]:
-        """Read tiles; ``None`` for one that cannot be read."""
+        """Read the pixels of tiles; ``None`` for a tile that cannot be read."""
         read: list[_Read] = []
         for tile in tiles:
             self.by.found.read.add(tile)
@@ -416,7 +420,7 @@ class _Run:
         return read
 
     def _trim(self) -> None:
-        """Return memory that nobody uses to the system, now and then."""
+        """Return freed memory to the system, every `_TRIMMED` seconds."""
         now = time.monotonic()
         if now - self._trimmed_at > _TRIMMED and memory() > _MUCH_MEMORY:
             self._trimmed_at = now
@@ -434,7 +438,7 @@ class _Run:
             self.by.project.searches.mark(self.plan, new, TileState.DAMAGED)
 
     def _keep(self, tile: int, raw: RawProposals, trunk: str) -> None:
-        """Store what is a tile's own, and what was seen of it."""
+        """Store the suggestions that belong to a tile, and their features."""
         project, totals = self.by.project, self.by.found
         regions, ignore, occupied = self._annotated()
         neighbour_tiles = [self.done[t] for t in self.tiling.around(tile) if t in self.done]
@@ -463,7 +467,7 @@ class _Run:
             project.features.save(trunk, {self.slide.id: features})
 
     def _annotated(self) -> tuple[list[Shape], list[Shape], np.ndarray]:
-        """Return finished regions, ignore areas, and boxes of cells and rejections, as they are now."""
+        """Return finished regions, ignore areas, and boxes of cells and rejections, as currently stored."""
         project = self.by.project
         stamp = project.write_stamp
         now = time.monotonic()
@@ -481,7 +485,7 @@ class _Run:
         return self._known
 
     def _embed(self) -> None:
-        """Keep how the slide looks as a whole, and that this model has looked at it."""
+        """Store the mean embedding of the slide, which also records that this model has predicted it."""
         if self.vectors:
             source = ranking.STARTER if self.by.number is None else str(self.by.number)
             mean = np.mean(np.stack(self.vectors).astype(np.float32), 0)
@@ -495,7 +499,7 @@ class _Run:
 
 
 def search_notice(slide: Field, damaged: Sequence[Box]) -> Notice:
-    """Return what to say of tiles that could not be read."""
+    """Return the notice about tiles that could not be read."""
     reason = Reason(
         "{name}: {count} part of the slide could not be read and was skipped, at {places}. "
         "Copy the file again; the search then continues there.",
@@ -509,7 +513,7 @@ def search_notice(slide: Field, damaged: Sequence[Box]) -> Notice:
 
 
 def _widened(model: LearnedModel) -> LearnedModel:
-    """Return the model for pixels that show more than a field does, at the same scale."""
+    """Return a copy of the model for tiles wider than a field of view, at the same scale."""
     wide = copy.copy(model)
     wide.size = TIMES * model.size
     wide.sides = (model.sides[0] / TIMES, model.sides[1] / TIMES)

@@ -1,9 +1,9 @@
-"""Windows of a whole slide: what is annotated there, cut into pieces as large as a field of view; no torch.
+"""Training windows of a whole slide: its annotated areas, cut to about a field of view; no torch.
 
-A slide is never read whole. Around its finished regions, and around boxes outside of them, windows are laid
-that are `training.networks.scale.VIEW` cells wide, so that a cell is shown at the scale at which a slide is
-predicted. Each window has a core, the cores do not overlap, and each cell belongs to the one window in whose
-core it is centred: no cell teaches or counts twice. What lies around the core is seen, and is unknown.
+A slide is never read whole. Its finished regions, and boxes outside of them, are covered with windows that
+are `training.networks.scale.VIEW` cells wide, so that training sees cells at the scale of prediction. Each
+window has a core. Cores do not overlap, and a cell belongs to the window whose core contains its centre:
+no cell is used twice in training or evaluation. The margin around the core is context, and is unlabelled.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from training.networks.scale import MARGIN, VIEW
 
 @dataclass(frozen=True)
 class Window:
-    """A piece of a slide; all in pixels of the slide.
+    """A window of a slide; all coordinates are pixels of the slide.
 
     Attributes
     ----------
     box
-        What is read: whole pixels, inside the slide.
+        The area to read: whole pixels, inside the slide.
     cells, finished, ignore, rejections
-        What is known of it, see `training.worker.annotated_fields.AnnotatedField`. The area around the core,
-        and what belongs to another window, are among `ignore`.
+        Its annotations, see `training.worker.annotated_fields.AnnotatedField`. `ignore` includes the margin
+        around the core, and areas that belong to other windows.
     """
 
     box: Box
@@ -47,7 +47,7 @@ def windows(
     ignore: Sequence[Shape] = (),
     rejections: Sequence[Box] = (),
 ) -> list[Window]:
-    """Lay windows over what is annotated on a slide.
+    """Cover the annotated areas of a slide with windows.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def windows(
     Returns
     -------
     list of Window
-        Those of the regions in their order, row by row; then those of what lies outside of them.
+        Those of each region in order, row by row; then those of boxes outside of all regions.
     """
     margin = max([MARGIN * side, *(max(cell.box[2:]) for cell in cells)])
     margin = min(margin, 2 * MARGIN * side)
@@ -85,7 +85,7 @@ def windows(
 
 
 def _cores(slide: Field, region: Shape, most: float) -> Iterator[tuple[Box, tuple[bool, bool]]]:
-    """Yield the cores that a region is cut into, and whether each is the last of its row and column."""
+    """Yield the cores that tile a region, and whether each is the last of its row and of its column."""
     x, y, w, h = region.bounds
     x1, y1 = min(x + w, slide.width), min(y + h, slide.height)
     x, y = max(0.0, x), max(0.0, y)
@@ -103,7 +103,7 @@ def _cores(slide: Field, region: Shape, most: float) -> Iterator[tuple[Box, tupl
 
 
 def _holds(core: Box, box: Box, last: tuple[bool, bool]) -> bool:
-    """Return whether a box is centred in a core; a core's right and lower edges belong to the next."""
+    """Return whether a core contains the centre of a box; right and lower edges belong to the next core."""
     x, y = box[0] + box[2] / 2 - core[0], box[1] + box[3] / 2 - core[1]
     inside_x = 0 <= x < core[2] or (last[0] and x >= core[2])
     inside_y = 0 <= y < core[3] or (last[1] and y >= core[3])
@@ -111,7 +111,7 @@ def _holds(core: Box, box: Box, last: tuple[bool, bool]) -> bool:
 
 
 def _around(slide: Field, core: Box, reach: float) -> Box:
-    """Return the window around a core: a square of whole pixels, moved where the slide ends."""
+    """Return the window around a core: a square of whole pixels, shifted to lie inside the slide."""
     spans = []
     for start, length, end in ((core[0], core[2], slide.width), (core[1], core[3], slide.height)):
         size = min(math.ceil(reach), end)
@@ -121,7 +121,7 @@ def _around(slide: Field, core: Box, reach: float) -> Box:
 
 
 def _outside(core: Box, box: Box) -> list[Shape]:
-    """Return the strips of a window around its core."""
+    """Return the strips of a window that surround its core."""
     x, y, w, h = box
     left, top, width, height = core
     right, bottom = left + width, top + height
@@ -142,7 +142,7 @@ def _of_boxes(
     reach: float,
     core: float,
 ) -> list[Window]:
-    """Lay windows over boxes outside of every finished region: the first one in reading order is centred."""
+    """Cover boxes outside of all finished regions: each window is centred on the first box left, by rows."""
     left: list[tuple[Box, Cell | None]] = [(cell.box, cell) for cell in cells]
     left += [(box, None) for box in rejections]
     left.sort(key=lambda item: (item[0][1] + item[0][3] / 2, item[0][0] + item[0][2] / 2))

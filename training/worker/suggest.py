@@ -1,4 +1,4 @@
-"""Suggestions into a project."""
+"""Predict the fields of a project and store suggestions in it."""
 
 from __future__ import annotations
 
@@ -47,35 +47,35 @@ def suggest_on(
     budget: Budget | None = None,
     predictor: Predictor | None = None,
 ) -> Suggested:
-    """Propose cells in the unknown area of fields and put them into the project; skipped fields get none.
+    """Predict cells in the unlabelled area of fields and store suggestions; skipped fields get none.
 
-    The fields come in the order in which to look next. Those that there is no time for stay as they were.
+    Fields are predicted in their ranking order. Those that there is no time for keep their suggestions.
 
     Parameters
     ----------
     number
-        The model's number; ``None`` = the starter.
+        Id of the model; ``None`` = the starter.
     films
-        How the project's films look to the model.
+        The films that the model is applied to, and their shifts.
     ready
-        Field id to what the model said already, `films` heeded.
+        Field id to raw proposals that the model has made already, with the shifts of `films`.
     checked
-        What `check_labels` found; ``None`` = keep what is known.
+        Results of `check_labels`; ``None`` = keep the stored ones.
     budget
         ``None`` = no limit.
     predictor
-        Who runs the model; ``None`` = this process.
+        Runs the model; ``None`` = this process.
 
     Returns
     -------
     Suggested
-        The message that was sent: the number of suggestions.
+        The message that was sent, with the number of suggestions.
     """
     count = unknown = 0
     from_stain: list[int] = []
     boxes: dict[int, Proposal] = {}
     field_of: dict[int, int] = {}
-    # people pass over skipped fields, whatever stands there; slides are searched (`training.worker.search`)
+    # nobody reviews skipped fields; slides are searched instead (`training.worker.search`)
     known = [item for item in known if not item.field.skipped and item.window is None]
     ready = ready or {}
     source = ranking.STARTER if number is None else str(number)
@@ -115,7 +115,7 @@ def suggest_on(
         new: dict[int, RawProposals] = {}
         for item, proposals in zip(missing, raws, strict=True):
             if proposals is None:
-                project.check_present()  # then it is all of the project, not one field
+                project.check_present()  # raises if the whole project is gone, not one field
                 damaged[item.field.id] = item.field.name
             else:
                 films.note(domain_of(item.field), proposals)
@@ -128,7 +128,7 @@ def suggest_on(
             found = calibrated(model, proposals, min_confidence=min_confidence)
             by_stain = False
             if not found and min_confidence <= STAIN_CONFIDENCE:
-                from training.inference.stain import propose_if_nuclei  # scikit-image takes a second
+                from training.inference.stain import propose_if_nuclei  # importing it takes a second
 
                 reread = _images(project, [item], {})
                 found = [cell for pixels in reread.values() for cell in propose_if_nuclei(pixels)]
@@ -170,7 +170,7 @@ def suggest_on(
         and model.source == source_of(project.uid)
         and any(item is not None for item in model.trained_values())
     ):
-        # the stain names no class; what the project's labels have taught does, as between rounds
+        # stain proposals have no class: the model, trained on this project, predicts it, as between rounds
         boxes_of_stain = [(field_of[i], item.box) for i, item in boxes.items()]
         confidences = np.array([item.confidence for item in boxes.values()])
         named = BoxPredictor(project, model, known, channel).of(boxes_of_stain, confidences)
@@ -184,7 +184,7 @@ def suggest_on(
     if from_stain:
         channel.send(Notice(reason=stain_reason(len(from_stain)).stored()))
     trust = films.trust()
-    if trust["unlike"]:  # known only when all of a film was looked at
+    if trust["unlike"]:  # known only once the whole film was predicted
         project.suggestions.withdraw_sets(k.field.id for k in known if domain_of(k.field) in trust["unlike"])
     suggested = Suggested(
         field_ids=done,
@@ -199,7 +199,7 @@ def suggest_on(
 
 
 def seen_of(proposals: Sequence[Proposal], raw: RawProposals) -> BoxFeatures | None:
-    """Return the features of proposals that were looked at from all sides."""
+    """Return the features of proposals that were embedded in all orientations; ``None`` if none were."""
     if raw.features is None:
         return None
     row_of = {box_key(box): row for row, box in enumerate(raw.boxes[: len(raw.features)].tolist())}
@@ -212,24 +212,24 @@ def seen_of(proposals: Sequence[Proposal], raw: RawProposals) -> BoxFeatures | N
 def _images(
     project: Project, fields: Sequence[AnnotatedField], damaged: dict[int, str]
 ) -> dict[int, np.ndarray]:
-    """Read fields; those whose stored image is damaged are left out, and named in `damaged`."""
+    """Read the images of fields; skip damaged ones, and add their names to `damaged`."""
     images = {}
     for field in fields:
         try:
             images[field.field.id] = project.pixels.read(field.field.id)
         except ProjectError:
-            project.check_present()  # then it is all of the project, not one field
+            project.check_present()  # raises if the whole project is gone, not one field
             damaged[field.field.id] = field.field.name
     return images
 
 
 def rank_again(project: Project, channel: Channel, *, keep: str | None = None) -> None:
-    """Rank the fields; a failure does not lose what was found.
+    """Rank the fields; report a failure as a notice, so that the suggestions are not lost.
 
     Parameters
     ----------
     keep
-        The model whose embeddings alone are kept; ``None`` = all.
+        The only model whose embeddings are kept; ``None`` = keep all.
     """
     try:
         if keep is not None:
@@ -245,17 +245,17 @@ def rank_again(project: Project, channel: Channel, *, keep: str | None = None) -
 
 
 class Sides:
-    """The side of a white cell on fields: what the project knows, else what a model sees.
+    """The side of a white cell on fields: from the project's annotations, else estimated by a model.
 
-    A model looks once for all fields of a domain, when the first of them is asked for; many machines look at
-    several domains at a time, since one has few fields that show its scale.
+    The model estimates it once per domain, when the first field of the domain is requested. A predictor on
+    many machines estimates several domains at a time, since a domain has few fields to estimate it from.
 
     Parameters
     ----------
     known
-        All fields that will be asked for.
+        All fields that will be requested.
     predictor
-        Who looks; ``None`` = this process.
+        Runs the model; ``None`` = this process.
     """
 
     def __init__(
@@ -270,13 +270,13 @@ class Sides:
         self._pixels: dict[str, list[Pixels]] = defaultdict(list)
         self._seen: dict[str, float | None] = {}
         self._ahead: dict[str, Future[float | None]] = {}
-        # by id and not in the order in which to look next: the same fields show the scale each time
+        # by id, not by rank: the same fields determine the scale each time
         for item in sorted(known, key=lambda item: item.field.id):
             if item.cell_side is None:
                 self._pixels[domain_of(item.field)].append(StoredField(project.path, item.field.id))
 
     def on(self, annotated: AnnotatedField) -> float | None:
-        """Return the side on a field, in its pixels."""
+        """Return the side of a white cell on a field, in pixels; ``None`` if unknown."""
         if annotated.cell_side is not None:
             return annotated.cell_side
         domain = domain_of(annotated.field)
@@ -286,12 +286,12 @@ class Sides:
             except (
                 ProjectError,
                 ImageError,
-            ):  # damaged: the ordinary scale serves
+            ):  # damaged: use the default scale
                 self._seen[domain] = None
         return self._seen[domain]
 
     def _look(self, domain: str) -> float | None:
-        """Have the model look at a domain; where many machines do, at the others too."""
+        """Estimate the side on a domain; a predictor on many machines starts the other domains too."""
         if self._predictor.domains_at_once < 2:
             return self._predictor.seen_side(self._model, self._pixels[domain])
         if not self._ahead:

@@ -1,4 +1,4 @@
-"""The training task: learn, measure, save, suggest."""
+"""The training task: train, evaluate, save, and update suggestions."""
 
 from __future__ import annotations
 
@@ -76,19 +76,19 @@ from training.worker.stages import LEAST_HELD_OUT, Plan, Stages, plan
 from training.worker.suggest import Sides, suggest_on
 
 _SEEN = 16
-"""Fields that were learnt from on which a model is measured too, and which choose its parent's share."""
+"""Maximum number of fields that choose the parent's share, and of training fields that are evaluated."""
 _TRIED = 40
-"""Fields on which a start is tried before it learns."""
+"""Maximum number of fields on which the initial model is evaluated before training."""
 _FIRST_CELLS = 8
-"""Cells that tell how long it takes to look at one."""
+"""Cells from which the time to embed one is estimated."""
 _FEWEST_CELLS = 5
-"""Cells of each value that are looked at however little time there is."""
+"""Minimum number of cells to embed per value, even if time is short."""
 _TRYING, _LOOKING, _BETWEEN = 0.15, 0.35, 0.3
-"""Parts of the time left that trying the start, looking at cells, and judging between the stages may take."""
+"""Fractions of the remaining time to test the start, embed cells, and judge the model between stages."""
 
 
 def train(request: TrainRequest, channel: Channel, device: torch.device, begun: float) -> Done:
-    """Train on a project, whose turn the caller holds; see `TrainRequest`."""
+    """Train on a project, whose training lock the caller holds; see `TrainRequest`."""
     with Project.open(request.project, annotator=request.annotator, reading=request.reading) as project:
         known, lost = readable(project, annotated_fields(project))
         if lost and not any(item.finished for item in known):
@@ -105,7 +105,7 @@ def train(request: TrainRequest, channel: Channel, device: torch.device, begun: 
             if request.scheduler is None:
                 done = _Training(request, channel, device, begun, project, known, run_id, budget).run()
             else:
-                from training.worker.train_elsewhere import TrainingElsewhere  # dask takes half a second
+                from training.worker.train_elsewhere import TrainingElsewhere  # importing dask takes 0.5 s
 
                 done = TrainingElsewhere(
                     request, channel, device, begun, project, known, run_id, budget
@@ -145,7 +145,7 @@ class _Training:
         self.propose = Proposer(self.project, self.channel, self.budget)
 
     def run(self) -> Done:
-        """Run the training."""
+        """Train, evaluate, save the model, and update suggestions."""
         request, project = self.request, self.project
         model, parent = initial_model(
             project, request.init, detector=request.detector, size=request.size, seed=request.seed
@@ -158,7 +158,8 @@ class _Training:
         chosen = roles(project, request, self.known, self.lineage)
         held, self.lost = chosen.held, chosen.lost
         training, testing = chosen.training, chosen.testing
-        others = [k for k in chosen.others if read(k.pixels(project)) is not None]  # the rest is named later
+        # unreadable fields are reported later
+        others = [k for k in chosen.others if read(k.pixels(project)) is not None]
         cells = sum(len(k.cells) for k in training)
         config = settings(
             fields=len(training),
@@ -171,7 +172,7 @@ class _Training:
         state = state_file(project.path)
         resumed = epochs_done(state, mark)
         if not resumed:
-            forget_state(state)  # of other data or settings: it cannot be resumed
+            forget_state(state)  # from other data or settings, so it cannot be resumed
         self.channel.send(
             Started(
                 task="train",
@@ -267,7 +268,7 @@ class _Training:
         return Done(task="train", model_id=number, metrics=metrics, result=result)
 
     def _finds(self, model: LearnedModel, training: Sequence[AnnotatedField]) -> CellsFound:
-        """Try the start on the finished regions."""
+        """Evaluate the detector of the initial model on the finished regions."""
         if model.untaught:
             return NOTHING_FOUND
         fields = [k for k in training if k.finished][:_TRIED]
@@ -291,7 +292,7 @@ class _Training:
         )
 
     def _look(self, model: LearnedModel, fields: Sequence[TrainingField]) -> Cells:
-        """Return the features of the labelled cells: of fewer of each value if there is no time for more."""
+        """Return the features of the labelled cells: of fewer cells per value if there is no time for all."""
 
         def check(_done: int) -> None:
             self.channel.check()
@@ -299,7 +300,7 @@ class _Training:
         def count(most: int) -> int:
             return sum(map(len, labelled_cells(fields, model.vocabulary, most=most)[0]))
 
-        def look_at_some() -> int:
+        def embed_sample() -> int:
             first = next((field for field in fields if field.cells), fields[0])
             first_cells = dataclasses.replace(first, cells=first.cells[:_FIRST_CELLS])
             return len(embed_cells(model, [first_cells]).units)
@@ -308,7 +309,7 @@ class _Training:
         until = self.budget.share(_LOOKING)
         if until is not None:
             cells = count(most)
-            room = self.budget.room(until, look_at_some, cells)
+            room = self.budget.room(until, embed_sample, cells)
             most = min(most, max(room, _FEWEST_CELLS))
             while (first_cells := count(most)) > room and most > _FEWEST_CELLS:
                 most = max(_FEWEST_CELLS, most // 2)
@@ -322,7 +323,7 @@ class _Training:
         training: Sequence[AnnotatedField],
         testing: Sequence[AnnotatedField],
     ) -> float:
-        """Choose how much of the parent's detector stays, on held-out cells if there are enough."""
+        """Choose the parent's share in the detector, on held-out cells if there are enough; return it."""
         enough = sum(k.truth().counted for k in testing) >= LEAST_HELD_OUT
         chosen = fields = [k for k in (testing if enough else training) if k.finished][:_SEEN]
         self.chosen |= enough
@@ -359,7 +360,7 @@ class _Training:
             config = dataclasses.replace(config, epochs=0)
         cells = sum(k.truth().counted for k in testing)
         shares = plan(config.epochs, held_out_cells=cells, budget=self.request.budget)
-        # between the stages, all fields are looked at
+        # all fields are predicted between the stages
         if not self.budget.fits(
             self.budget.share(_BETWEEN), 2 * (len(testing) + len(training) + len(others))
         ):
@@ -397,11 +398,11 @@ class _Training:
         except StoppedError as error:
             raise CancelledError from error
         except DivergedError:
-            forget_state(state)  # it would go astray at the same place again
+            forget_state(state)  # it would diverge at the same step again
             raise
 
     def _judge(self, model: LearnedModel, testing: Sequence[AnnotatedField]) -> list[FieldResult]:
-        """Calibrate a model on the held-out fields, and judge each patient's by the fit to the others'."""
+        """Calibrate a model on the held-out fields, and return their results cross-fitted by patient."""
         truths, raw = [k.truth() for k in testing], self.propose(model, testing)
         model.calibration = fit_calibration(model, truths, raw, note="held-out cells", prior=self.leaning)
         return cross_validate(model, truths, raw, prior=starter_calibration())
@@ -413,7 +414,7 @@ class _Training:
         testing: Sequence[AnnotatedField],
     ) -> tuple[dict[str, Any], bool, Reason | None]:
         """Calibrate, measure on the held-out fields, and decide whether the model becomes active."""
-        testing = round_robin_by_patient(testing)  # where time is short, few fields of many patients
+        testing = round_robin_by_patient(testing)  # if time is short: a few fields of many patients
         films = self.films = Films(self.project, model, self.known)
         raw = self.propose(model, testing, until=self.budget.until("held_out"), keep=True, films=films)
         self.budget.leave_out(HELD_OUT, len(raw), len(testing))
@@ -449,7 +450,7 @@ class _Training:
             self.channel.send(Metrics(metrics=metrics))
             return metrics, stays is None, stays
         attributes = list(model.vocabulary.attributes)
-        if cells >= LEAST_HELD_OUT:  # the calibration was fitted on these very cells
+        if cells >= LEAST_HELD_OUT:  # the calibration was fitted on these cells, so cross-fit
             new = cross_validate(model, truths, raw, prior=starter_calibration())
             model.sets = fit_sets(new, attributes, min_confidence=SUGGESTED)
         else:
@@ -487,7 +488,7 @@ class _Training:
         return metrics, not comparison.worse, comparison.reason
 
     def _propose_in_use(self, model: LearnedModel, fields: Sequence[AnnotatedField]) -> list[RawProposals]:
-        films = Films(self.project, model, self.known)  # as those of the new model, or they would not compare
+        films = Films(self.project, model, self.known)  # as for the new model, to be comparable
         raw = self.propose(model, fields, until=self.budget.until("in_use"), films=films)
         self.budget.leave_out(IN_USE, len(raw), len(fields))
         return raw
@@ -527,14 +528,14 @@ class _Training:
             write_outcomes(folder, self.outcomes)
             self.project.models.add(number, parent=parent, card=card, activate=active)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)  # half a model is none
+            shutil.rmtree(folder, ignore_errors=True)  # an incomplete model is useless
             raise
-        model.round_to_half()  # its graphs are made of its files
+        model.round_to_half()  # its graphs are built from its files
         remember_files(model, folder, inside(self.project.path, ENGINE))
         return number
 
     def _films_of(self, training: Sequence[AnnotatedField]) -> dict[str, int]:
-        """Return how many labelled cells of each film there were to learn from, as a card names films."""
+        """Return the number of labelled training cells per film, by the film's name in model cards."""
         films: Counter[str] = Counter()
         for item in training:
             film = self.project.pseudonyms.of_domain(domain_of(item.field))
@@ -555,11 +556,11 @@ class _Training:
 
 
 def _refuse_unwritable(folder: Path) -> None:
-    """Find out before an hour of learning that its result could not be kept."""
+    """Raise if models cannot be written, before an hour of training is lost."""
     try:
         folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        error.filename = str(folder)  # not the name of a trial file
+        error.filename = str(folder)  # instead of the name of the trial file
         raise

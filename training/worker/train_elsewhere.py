@@ -1,8 +1,8 @@
-"""The training task where a worker of a cluster trains: a copy without names goes, a model comes back.
+"""The training task on a worker of a cluster: send a copy without names, receive a model.
 
-The worker does what `training.worker.train` does, on a copy whose ids are the project's and whose names are
-hashes. What only the project knows is done here: who is held out, the names in the card, the number of the
-model, whether it becomes active, and the suggestions.
+The worker runs `training.worker.train` on a copy that has the ids of the project, and hashes instead of its
+names. This process does what needs the project itself: it chooses the held-out units, restores the names in
+the model card, numbers and activates the model, and updates suggestions.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     import torch
 
 _TOLD = ("last_cell", "learnt_fields", "held_fields", "chosen", "detector")
-"""What the copy has of the cards of models: which cells they have seen."""
+"""Entries of model cards that the copy contains: which cells the models have seen."""
 _TRAINING = 0.7
-"""Part of the time left that the worker may take where suggestions follow."""
+"""Fraction of the remaining time for the remote worker if suggestions follow."""
 
 
 @dataclass
@@ -61,17 +61,17 @@ class _Copy:
     Attributes
     ----------
     folder
-        Its database, and the images of its slides.
+        Contains the database, and the images of the slides.
     files
-        Every file by its path in the copy.
+        Path in the copy and reader of each file to send.
     held
-        Ids of the fields that are held out.
+        Ids of the held-out fields.
     start
-        The file or folder of the copy to start from, where it is no model of the project.
+        File or folder in the copy to start from, if it is not a model of the project.
     keys
-        How the copy calls held-out units in cards, to how the project does.
+        Key of each held-out unit in cards: the copy's to the project's.
     names
-        Names of slides in the copy to their names.
+        Names of slides: the copy's to the project's.
     """
 
     folder: Path
@@ -84,7 +84,7 @@ class _Copy:
 
 @dataclass
 class TrainingElsewhere:
-    """A training on a worker that the scheduler of a request knows."""
+    """A training that runs on a worker of the request's Dask scheduler."""
 
     request: TrainRequest
     channel: Channel
@@ -96,7 +96,7 @@ class TrainingElsewhere:
     budget: Budget
 
     def run(self) -> Done:
-        """Train, and suggest."""
+        """Train on a remote worker, store the model, and update suggestions here."""
         request, project = self.request, self.project
         in_use = project.models.active()
         with ExitStack() as stack:
@@ -111,7 +111,7 @@ class TrainingElsewhere:
                 self.channel.check,
                 partial(self._tell, copy),
             )
-            task.choose()  # before a copy is made that nobody could take
+            task.choose()  # before making a copy that no worker could take
             self._fill(copy)
             trained = task.run()
         self.channel.check()
@@ -135,10 +135,10 @@ class TrainingElsewhere:
         model = self.project.models.active()
         return None if model is None else model.id
 
-    # -- what goes --------------------------------------------------------------------------------
+    # -- sending ----------------------------------------------------------------------------------
 
     def _fill(self, copy: _Copy) -> None:
-        """Write the copy's database, and list what goes with it."""
+        """Write the copy's database, and list the files to send."""
         request, project, folder = self.request, self.project, copy.folder
         _, parent = initial_model(
             project, request.init, detector=request.detector, size=request.size, seed=request.seed
@@ -180,7 +180,7 @@ class TrainingElsewhere:
         copy.files += self._models(parent, copy)
 
     def _translate(self, copy: _Copy, theirs: dict[str, str], keys: Keys, units: Mapping[int, str]) -> None:
-        """Note how the copy calls each unit that a card may list, and how the project does."""
+        """Map each unit that a card may list between its keys in the copy and in the project."""
         for record in self.project.fields.all():
             unit = units[record.id]
             kind, _, name = unit.partition(" ")
@@ -196,12 +196,12 @@ class TrainingElsewhere:
             yield name, partial(_pixel_file, path, own=path.parent == folder)
 
     def _models(self, parent: str, copy: _Copy) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        """Yield the files of the models that the training reads."""
+        """Yield name and reader of each file of the models that the training needs."""
         init = self.request.init
         for number in dict.fromkeys((int(parent) if parent.isdecimal() else None, self._active())):
             if number is not None:
                 for path in model_files(self.project.models.folder(number)):
-                    if path.is_file():  # of the one in use, the training says what that means
+                    if path.is_file():  # if those of the active model are missing, the training reports it
                         yield f"{MODELS}/{number}/{path.name}", path.read_bytes
         if is_checkpoint(init):
             path = Path(str(init))
@@ -213,7 +213,7 @@ class TrainingElsewhere:
                 yield f"start/{name}", path.read_bytes
 
     def _asked(self, copy: _Copy) -> dict[str, Any]:
-        """Return what the worker is asked."""
+        """Return the request for the remote worker."""
         budget = None
         if self.request.budget is not None:
             budget = max(1.0, self.budget.left * (_TRAINING if self.request.suggest else 1.0))
@@ -235,7 +235,7 @@ class TrainingElsewhere:
             yield name, read()
 
     def _tell(self, copy: _Copy, message: Message) -> None:
-        """Pass a message of the worker on, in the project's words."""
+        """Forward a message of the remote worker, with the project's run id and slide names."""
         if isinstance(message, Started):
             message = message.model_copy(update={"run_id": self.run_id})
         elif isinstance(message, Notice):
@@ -245,16 +245,16 @@ class TrainingElsewhere:
             message = Notice(reason=json.loads(text))
         self.channel.send(message)
 
-    # -- what comes back --------------------------------------------------------------------------
+    # -- receiving --------------------------------------------------------------------------------
 
     def _keep(
         self, trained: Trained, copy: _Copy, same: bool
     ) -> tuple[int, bool, str | None, dict[str, Any]]:
-        """Store the model as one that was trained here."""
+        """Store the received model as if it were trained here."""
         project, done = self.project, trained.done
         active = done.result.get("active") is True and same
-        told = done.result.get("why")
-        why = str(told) if told is not None else None
+        reason = done.result.get("why")
+        why = str(reason) if reason is not None else None
         if not same:
             why = "Another model was made active while it was trained."
         number = project.models.reserve_id()
@@ -280,7 +280,7 @@ class TrainingElsewhere:
             write_file(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False))
             project.models.add(number, parent=str(card.get("parent", "")), card=card, activate=active)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)  # half a model is none
+            shutil.rmtree(folder, ignore_errors=True)  # an incomplete model is useless
             raise
         metrics = card.get("metrics")
         measured: dict[str, Any] = metrics if isinstance(metrics, dict) else {}
@@ -291,7 +291,7 @@ class TrainingElsewhere:
         return number, active, why, measured
 
     def _suggest(self) -> dict[str, Any]:
-        """Suggest with the model in use, by what is labelled by now."""
+        """Update suggestions with the active model, using the labels as they are now."""
         project, channel = self.project, self.channel
         known, _ = readable(project, annotated_fields(project))
         model, number = resolve(project, "active")
@@ -320,7 +320,7 @@ class TrainingElsewhere:
 
 
 def _pixel_file(path: Path, *, own: bool) -> bytes:
-    """Read a file of a stored field; that which describes it loses its name."""
+    """Read a file of a stored field; remove the name from its metadata (`own`)."""
     try:
         content = path.read_bytes()
     except OSError as error:
