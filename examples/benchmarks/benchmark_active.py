@@ -1,13 +1,13 @@
-"""Where to look next: our ranking and suggestions against random and uncertain choices, in expert seconds.
+"""Active learning: our ranking and suggestions against random and uncertainty sampling, in expert seconds.
 
     python examples/benchmarks/benchmark_active.py --data ../shared/data
 
-A simulated hematologist (`training.simulate`) annotates a project in rounds, by each strategy of
-``active_benchmark.arms``, starting from a few random regions that all arms of a subset share; the project
-learns with the defaults of ``napari-lld train``, from the starter or from ``--init``, and after each round is
-measured as ``napari-lld evaluate --truth`` does on fields that nobody annotates. ``--prices`` times the same
-work at other prices than the assumed ones. Runs are kept in ``CACHE/active.jsonl``; ``--before`` prints those
-of before projects were trained here. ``--quick`` runs a short round on the bundled sample.
+A simulated hematologist (`training.simulate`) annotates a project in rounds with each strategy of
+``active_benchmark.arms``, starting from a few random regions that all arms of a subset share. The project is
+trained with the defaults of ``napari-lld train``, from the starter or from ``--init``, and after each round
+evaluated as by ``napari-lld evaluate --truth`` on fields that are never annotated. ``--prices`` recomputes
+the time of the same work with other costs per act. Runs are cached in ``CACHE/active.jsonl``; ``--before``
+prints the runs from before projects were trained here. ``--quick`` runs a short round on the bundled sample.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ SETTINGS = {
 METRICS = {"txl": ("map50",), "pbc": ("map50", "attribute_f1")}
 TITLES = {"map50": "mAP50", "attribute_f1": "attribute F1"}
 ATTRIBUTES = {"txl": 0, "pbc": 6}
-"""How many attributes each cell has."""
+"""Number of attributes per cell."""
 
 MARGIN = 0.02
-"""How much lower a final score may be and still count as no worse."""
+"""Non-inferiority margin of the final score."""
 
 BY_HAND = ("whole fields", "random regions")
 UNAIDED = "ours, by hand"
 
 
 def load(setting: Setting, folder: Path, judge: str, options: dict[str, Any]) -> Data:
-    """Read a data set: what may be annotated, and what is scored on (by a hash of the file's name)."""
+    """Load a data set: the fields to annotate, and those to score on (split by a hash of the file name)."""
     pool, judged = taught_and_judged(folder, judge, in_lld=setting.name == "pbc")
     judged.sort(key=lambda field: hashlib.sha256(field.name.encode()).hexdigest())
-    # of `val` the second part: the first was seen with settings that were given up
+    # the second part of `val`: the first was used with settings that were abandoned
     judged = judged[: setting.judged] if judge == "fold" else judged[setting.judged : 2 * setting.judged]
     if setting.name == "pbc":
         schema = load_schema("lld")
@@ -65,7 +65,7 @@ def load(setting: Setting, folder: Path, judge: str, options: dict[str, Any]) ->
 
 
 def wanted(args: Any) -> list[dict[str, Any]]:
-    """List the runs, those of the first subset first."""
+    """Return the configurations of all runs, those of the first subset first."""
     init = {} if args.init is None else {"init": file_digest(args.init)}
     return [
         config_of(setting, arm, seed, judge=args.judge) | init
@@ -77,7 +77,7 @@ def wanted(args: Any) -> list[dict[str, Any]]:
 
 
 def config_of(setting: Setting, arm: str, seed: int, *, judge: str) -> dict[str, Any]:
-    """Describe a run; equal descriptions, equal runs."""
+    """Return the configuration of a run, its key in the cache."""
     described = dataclasses.asdict(setting) | {"strategy": dataclasses.asdict(ARMS[arm])}
     return {"benchmark": "active", "arm": arm, "seed": seed, "judge": judge, **described}
 
@@ -87,7 +87,7 @@ Found = Mapping[str, dict[int, Any]]
 
 
 def gathered(rows: Sequence[dict[str, Any]], name: str) -> Found:
-    """Return what there is of a data set."""
+    """Collect the results of a data set."""
     found: dict[str, dict[int, Any]] = {}
     for row in rows:
         config = row["config"]
@@ -97,7 +97,7 @@ def gathered(rows: Sequence[dict[str, Any]], name: str) -> Found:
 
 
 def text_of(rows: Sequence[dict[str, Any]]) -> str:
-    """Write every table."""
+    """Format all tables."""
     parts = []
     for name in SETTINGS:
         found = gathered(rows, name)
@@ -117,7 +117,7 @@ def text_of(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def prices_text(rows: Sequence[dict[str, Any]]) -> str:
-    """Write what becomes of our time over theirs when the acts cost otherwise: the same work, timed anew."""
+    """Format the ratio of our time to theirs for other costs per act, recomputed from the same work."""
     parts = []
     for name, metrics in METRICS.items():
         found = gathered(rows, name)
@@ -151,14 +151,14 @@ def _counted(result: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def clocks(arm: str) -> list[tuple[str, str]]:
-    """Return the title and the clock of an arm; what was done by hand is also timed with suggestions."""
+    """Return titles and clocks of an arm; manual work is also timed as if done with suggestions."""
     if arm in BY_HAND:
         return [(f"{arm}, by hand", "by_hand"), (f"{arm}, with suggestions", "seconds")]
     return [(arm, "by_hand" if arm == UNAIDED else "seconds")]
 
 
 def arm_table(found: Found, metrics: Sequence[str]) -> str:
-    """Print what each arm reached, and in what time."""
+    """Format the final scores and the time of each arm."""
     titles = [f"{TITLES[metric]} {when}" for metric in metrics for when in ("after round 2", "at the end")]
     lines = [
         f"| arm | seeds | expert's minutes | cells | {' | '.join(titles)} |",
@@ -182,7 +182,7 @@ def comparison_table(
     mine: str,
     others: Sequence[tuple[str, str, str]],
 ) -> str:
-    """Print an arm of ours against others: what it took, how good it was, and how soon it was as good.
+    """Format the comparison of one of our arms with others: time, scores, and time to the same score.
 
     Parameters
     ----------
@@ -208,18 +208,18 @@ def comparison_table(
 
 
 def gain(paired: tuple[float, float, float]) -> str:
-    """Write a mean paired difference with its spread and p."""
+    """Format a mean paired difference with its standard deviation and p."""
     mean, deviation, p = paired
     return f"{mean:+.3f}" if math.isnan(p) else f"{mean:+.3f} ± {deviation:.3f}, {p:.3f}"
 
 
 def no_worse(least: float) -> str:
-    """Return whether the final score is no worse by the margin, and how much lower it may be."""
+    """Format whether the final score is non-inferior, with the bound of its difference."""
     return "–" if math.isnan(least) else f"{'yes' if least > -MARGIN else 'not shown'}: {least:+.3f}"
 
 
 def suggestion_table(results: dict[int, Any]) -> str:
-    """Write how many suggestions needed no correction, and how bulk acceptance went."""
+    """Format the share of suggestions that needed no correction, and the results of bulk acceptance."""
     rows = []
     count = max(len(result["rounds"]) for result in results.values())
     for number in range(1, count + 1):
@@ -238,7 +238,7 @@ def suggestion_table(results: dict[int, Any]) -> str:
 
 
 def share(value: float) -> str:
-    """Write a ratio; what was never reached has none."""
+    """Format a ratio, if the score was reached."""
     return f"{value:.2f}" if math.isfinite(value) else "not reached"
 
 
@@ -257,12 +257,12 @@ def quick() -> int:
 
 
 def main() -> int:
-    """Run what is not kept yet and write the tables."""
+    """Run what is not cached, and write the tables."""
     parser = arguments.parser(__doc__, list(ARMS), default=MAIN)
-    parser.add_argument("--setting", choices=list(SETTINGS), help="only this one")
-    parser.add_argument("--prices", action="store_true", help="print the same work timed at other prices")
+    parser.add_argument("--setting", choices=list(SETTINGS), help="run only this setting")
+    parser.add_argument("--prices", action="store_true", help="print the same work with other costs per act")
     parser.add_argument(
-        "--before", action="store_true", help="print the runs of before projects were trained here"
+        "--before", action="store_true", help="print the runs from before projects were trained here"
     )
     args = arguments.read(parser, only_prints=lambda args: args.prices or args.before)
     if args.quick:

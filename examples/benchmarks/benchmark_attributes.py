@@ -1,13 +1,13 @@
-"""What attributes say of the cell beyond its class, after a project has taught a few fields of it.
+"""Attribute prediction beyond what the class implies, after training on a few fields of a project.
 
     python examples/benchmarks/benchmark_attributes.py --data ../shared/data --judge val
 
-A project is taught twenty fields of ``pbc`` in the words of `lld`, of which the describer of the starter
-learnt nothing, and judged on the fixed fifth of ``train`` or on ``val``, with the defaults of
-``napari-lld train`` and ``evaluate`` but for a budget of one minute. Of each attribute: macro-F1; that of
-giving each cell the commonest value of its class; how often each value is told within a class; of sizes how
-many places they are off, and kappa. ``starter`` measures the same of the starter alone. Runs are kept in
-``CACHE/attributes.jsonl``; ``--quick`` runs on the bundled sample.
+A project is trained on twenty fields of ``pbc`` in the schema `lld`, which were not used to train the
+starter's describer, and evaluated on the fixed fifth of ``train`` or on ``val``, with the defaults of
+``napari-lld train`` and ``evaluate``, and a budget of one minute. Reported per attribute: macro-F1; macro-F1
+of predicting the most common value of the class; how often each value is recognised within a class; for
+ordered attributes the mean distance in ranks, and kappa. ``starter`` evaluates the starter alone. Runs are
+cached in ``CACHE/attributes.jsonl``; ``--quick`` runs on the bundled sample.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ TITLES = ("macro-F1", "of the class alone", "within a class", "places off", "wei
 
 
 def is_new(field: Field) -> bool:
-    """Return whether the describer of the starter learnt nothing from a field (`train_starter.is_kept`)."""
+    """Return whether the starter's describer was not trained on a field (`train_starter.is_kept`)."""
     return int(hashlib.sha256(f"kept:{Path(field.name).name}".encode()).hexdigest(), 16) % 6 == 0
 
 
 def run(fields: Sequence[Field], judged: Sequence[Field], **options: Any) -> dict[str, Any]:
-    """Teach a project, or none if there are no fields, and measure every attribute."""
+    """Train a project on fields, or use the starter if there are none, and evaluate all attributes."""
     with (
         tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
         project.new(Path(place) / "project") as made,
@@ -53,7 +53,7 @@ def run(fields: Sequence[Field], judged: Sequence[Field], **options: Any) -> dic
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write mean and spread over the subsets."""
+    """Format mean and standard deviation over the subsets."""
     lines = []
     for arm in ARMS:
         results = [row["result"] for row in rows if row["config"]["arm"] == arm]
@@ -73,7 +73,7 @@ def _spread(found: Sequence[Mapping[str, Any]], key: str) -> str:
 
 
 def main() -> int:
-    """Run what is missing, and write the table."""
+    """Run what is not cached, and write the table."""
     args = arguments.read(arguments.parser(__doc__, ARMS))
     options = arguments.beginning(args)
     if args.quick:

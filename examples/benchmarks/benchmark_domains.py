@@ -1,13 +1,14 @@
-"""Many microscopes: how well a model carries over, and whether other domains make the starter forget its own.
+"""Domain shift between microscopes: generalisation, and forgetting after training on other domains.
 
     python examples/benchmarks/benchmark_domains.py --data ../shared/data
 
-Three parts (``--arms``). ``hard`` measures the starter per domain on fields as they are, blurred, cast in a
-colour, or taken under a lower magnification (fields shrunk and put together, so that a field keeps its size
-while its cells have fewer pixels). ``left-out`` teaches a project the 20% regions of ``txl`` without one of
-its four domains and measures there. ``rounds`` teaches a project fields of another domain in several rounds
-and measures on ``pbc``, the starter's own, after each. All with the defaults of ``napari-lld train`` and
-``evaluate``; runs are kept in ``CACHE/domains.jsonl``, and ``--quick`` runs on the bundled sample.
+Three parts (``--arms``). ``hard`` evaluates the starter per domain on the original fields, and on fields that
+are blurred, have a colour cast, or a lower magnification (fields are shrunk and tiled, so that a field keeps
+its size while its cells have fewer pixels). ``left-out`` trains a project on the 20% regions of ``txl``
+without one of its four domains, and evaluates on that domain. ``rounds`` trains a project on fields of
+another domain in several rounds, and evaluates on ``pbc``, a domain of the starter, after each. All use the
+defaults of ``napari-lld train`` and ``evaluate``; runs are cached in ``CACHE/domains.jsonl``, and ``--quick``
+runs on the bundled sample.
 """
 
 from __future__ import annotations
@@ -35,51 +36,51 @@ CASTS = {
     "dim": (0.6, 0.6, 0.6),
     "green": (0.75, 1.0, 0.7),
 }
-"""What red, green and blue are multiplied by: lamps and white balances that went astray."""
+"""Factors of red, green and blue: wrong lamps and white balances."""
 
 SCALES = (0.4, 0.25)
 NUMBERS = ("ap50", "precision", "recall", "class_f1", "attribute_f1")
 OWN = ("ap50", "class_f1", "attribute_f1")
-"""What must not fall on the starter's own domain."""
+"""Metrics that must not decrease on the starter's own domain."""
 
 PARTS = ("hard", "left-out", "rounds")
 ROUNDS, ROUND_FIELDS, ROUND_CELLS = 4, 20, 7
-"""How many rounds, and what each adds: whole fields of ``txl``, or cells of each young class."""
+"""Number of rounds, and what each adds: whole fields of ``txl``, or cells of each immature class."""
 
 YOUNG = ("Myelocyte", "Metamyelocyte", "None")
 
 
 def domain_of(name: str, field: Field) -> str:
-    """List a field's domain: the set, and for ``txl`` its size, since each source has its own."""
+    """Return the domain of a field: the data set, and for ``txl`` the image size, which differs by source."""
     return f"{name} {field.width}×{field.height} px" if name == "txl" else name
 
 
 def white(field: Field) -> Field:
-    """Keep the white cells of a field of ``txl``; their class is not known."""
+    """Keep only the white cells of a field of ``txl``, without a class."""
     cells = tuple(replace(cell, cell_class=None) for cell in field.cells if cell.cell_class == "WBC")
     return replace(field, cells=cells)
 
 
-# --- what is done to fields ------------------------------------------------------------------------------
+# --- transformations -------------------------------------------------------------------------------------
 
 
 def changed(field: Field, change: Callable[[np.ndarray], np.ndarray]) -> Field:
-    """Return a field whose pixels are changed."""
+    """Return a field with transformed pixels."""
     return replace(field, drawn=change(field.pixels()))
 
 
 def blurred(pixels: np.ndarray) -> np.ndarray:
-    """Put pixels out of focus."""
+    """Blur pixels."""
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), BLUR))
 
 
 def cast(pixels: np.ndarray, factors: Sequence[float]) -> np.ndarray:
-    """Show pixels under another lamp."""
+    """Multiply the channels by factors."""
     return (pixels * np.array(factors, np.float32)).clip(0, 255).astype(np.uint8)
 
 
 def magnified_less(fields: Sequence[Field], scale: float) -> list[Field]:
-    """Shrink fields and put them together on canvases of the size that one had."""
+    """Shrink fields and tile them on canvases of the original size."""
     width, height = fields[0].width, fields[0].height
     small = (round(width * scale), round(height * scale))
     columns, rows = width // small[0], height // small[1]
@@ -102,12 +103,12 @@ def magnified_less(fields: Sequence[Field], scale: float) -> list[Field]:
 def conditions(
     fields: list[Field], only: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Callable[[], list[Field]]]]:
-    """Return fields as they are and under each condition, made when called.
+    """Return functions that make the fields under each condition, the original one included.
 
     Parameters
     ----------
     wanted
-        Words of which a condition's name must hold one; ``None`` = all.
+        Select conditions whose name contains one of these words; ``None`` = all.
     """
     of_name: dict[str, Callable[[], list[Field]]] = {
         "as it is": lambda: fields,
@@ -129,7 +130,7 @@ def conditions(
 
 
 class Bench:
-    """The arguments, what is kept, and the fields, read when first asked for."""
+    """The arguments, the cache, and the fields, loaded on first use."""
 
     def __init__(self, args: Any) -> None:
         self.args = args
@@ -149,7 +150,7 @@ class Bench:
                         into.setdefault(domain_of(name, field), []).append(one)
 
     def run(self, config: dict[str, Any], work: Callable[[], dict[str, Any]]) -> None:
-        """Do a piece of work where it is not kept yet, or only look it up."""
+        """Run a configuration unless it is cached."""
         config = {"benchmark": "domains", "judge": self.args.judge, **config, **self.start}
         if not self.args.table:
             self.kept.kept(config, work)
@@ -158,14 +159,14 @@ class Bench:
             self.found.append(row)
 
     def domains(self) -> list[str]:
-        """List the domains that are measured; of ``txl`` the handful of an odd size is left out."""
+        """Return the domains to evaluate; the few fields of ``txl`` of unusual size are excluded."""
         if self.args.table:
             return sorted({row["config"]["domain"] for row in self.kept.rows() if "domain" in row["config"]})
         return sorted(name for name, fields in self.judged.items() if len(fields) >= 5)
 
 
 def hard(bench: Bench) -> None:
-    """Measure the starter per domain and under each condition."""
+    """Evaluate the starter per domain and condition."""
     for domain in bench.domains():
         if bench.args.domain not in domain:
             continue
@@ -186,7 +187,7 @@ def _measure_starter(fields: list[Field], bench: Bench) -> dict[str, Any]:
 
 
 def left_out(bench: Bench) -> None:
-    """Teach the other domains of ``txl`` and measure on the one that was left out."""
+    """Train on the other domains of ``txl``, and evaluate on the one left out."""
     for domain in bench.domains():
         if not domain.startswith("txl") or bench.args.domain not in domain:
             continue
@@ -198,7 +199,7 @@ def left_out(bench: Bench) -> None:
 
 
 def of_txl(bench: Bench, besides: str = "") -> list[Field]:
-    """Return the fields of ``txl`` to learn from, save those of a domain."""
+    """Return the training fields of ``txl`` except those of a domain."""
     domains = [name for name in bench.taught if name.startswith("txl") and name != besides]
     return [field for name in domains for field in bench.taught[name]]
 
@@ -220,7 +221,7 @@ def _teach_others(bench: Bench, domain: str, subset: int) -> dict[str, Any]:
 
 
 def rounds(bench: Bench) -> None:
-    """Teach another domain in rounds; measure on the starter's own after each."""
+    """Train on another domain in rounds; evaluate on the starter's own after each."""
     for name in ("txl", "pbc_ig"):
         for subset in range(bench.args.subsets):
             config = {"part": "rounds", "taught": name, "subset": subset, "rounds": bench.args.rounds}
@@ -235,7 +236,7 @@ def _teach_in_rounds(bench: Bench, name: str, subset: int) -> dict[str, Any]:
 def teach_in_rounds(
     lessons: Sequence[Sequence[Field]], own: Sequence[Field], options: dict[str, Any], starter: Path | None
 ) -> dict[str, Any]:
-    """Import a lesson, train, measure on the starter's own domain, and so on; first the starter alone."""
+    """Evaluate on the starter's own domain before training, and after training on each lesson."""
     device = {"device": options["device"]} if "device" in options else {}
     with (
         tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
@@ -278,7 +279,7 @@ def _cells(some: Sequence[dict[str, Any]], names: Sequence[str] = NUMBERS) -> li
 
 
 def text_of(kept: Sequence[dict[str, Any]]) -> str:
-    """Write the tables of the parts that there are."""
+    """Format the tables of the parts that have runs."""
     parts = []
     some = [row for row in kept if row["config"]["part"] == "hard"]
     if some:
@@ -314,7 +315,7 @@ def text_of(kept: Sequence[dict[str, Any]]) -> str:
 
 
 def quick() -> int:
-    """Teach a round on a field of the sample and measure on others, under a lower magnification."""
+    """Train one round on a field of the sample, and evaluate on others at a lower magnification."""
     some = sample()
     own = magnified_less([f for f in some if f.width == 800][:2], 0.4)
     options = {"epochs": 1, "size": 224, "holdout": 0.0}
@@ -324,12 +325,12 @@ def quick() -> int:
 
 
 def main() -> int:
-    """Run what is not kept yet and write the tables."""
+    """Run what is not cached, and write the tables."""
     parser = arguments.parser(__doc__, PARTS)
-    parser.add_argument("--domain", default="", help="only the domains whose names hold this")
-    parser.add_argument("--conditions", nargs="*", help="only conditions whose names hold one of these words")
-    parser.add_argument("--fields", type=int, default=150, help="fields that `left-out` learns from")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how many rounds are taught")
+    parser.add_argument("--domain", default="", help="run only domains whose name contains this")
+    parser.add_argument("--conditions", nargs="*", help="run only conditions named with one of these")
+    parser.add_argument("--fields", type=int, default=150, help="number of training fields of `left-out`")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="number of rounds")
     args = arguments.read(parser)
     if args.quick:
         return quick()

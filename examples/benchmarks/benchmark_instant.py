@@ -1,21 +1,20 @@
-"""What labels teach before any round: a new class from a few cells, and suggestions right as they stand.
+"""Instant learning between trainings: a new class from a few cells, and the share of correct suggestions.
 
     python examples/benchmarks/benchmark_instant.py --data ../shared/data --starters FOLDER
 
-Everything is asked of a worker that stays, as in the window (``napari-lld renew`` does the same once).
-``new-class``: each class of ``pbc`` in turn, from ``FOLDER/without-CLASS.safetensors``, a starter that
-never saw it: 5 or 20 labelled cells of it, beside five of each other class, then one renewal; judged is
-what stands on fields nobody labelled. ``reviewing``: the starter's suggestions on 25 fields of ``pbc`` are
-gone through in order, each is accepted or corrected to the truth, and what is pending is predicted anew
-after each; counted is how many were right as they stood: box, class, and all attributes that the truth
-knows. For comparison the same order without learning (``frozen``). With ``own words`` the project has a
-schema of its own, whose five classes the starter was never taught. ``from COCO``: a project whose model has
-the weights of ``--weights yolo26n.pt`` and was never taught a white cell (`bench.untaught`), worked on
-through two rounds; counted is what is right as it stands before each. ``window`` (only if named: it
-needs a display, such as ``xvfb-run -s "-screen 0 1366x768x24"``): suggestions are accepted by key in a real
-window on a project with more than 5,000 of them; timed is from the key until what it taught is on the screen.
-Its project is made once, in ``CACHE/instant-window``. Runs are kept in ``CACHE/instant.jsonl``; ``--quick``
-runs on the sample.
+All requests go to a persistent worker, as in the window (``napari-lld renew`` makes one such request).
+``new-class``: for each class of ``pbc``, start from ``FOLDER/without-CLASS.safetensors``, a starter trained
+without it; label 5 or 20 cells of it and five of each other class, update the suggestions once, and evaluate
+them on unlabelled fields. ``reviewing``: review the starter's suggestions on 25 fields of ``pbc`` in order,
+accept each or correct it to the truth, and update the pending ones after each; count the suggestions that
+were correct: box, class, and all attributes that the truth contains. ``frozen`` does the same without
+learning. With ``own words`` the project has a custom schema, whose five classes the starter was never trained
+on. ``from COCO``: a project whose model has the weights of ``--weights yolo26n.pt`` and was never trained on
+white cells (`bench.untaught`), over two rounds; count the correct suggestions before each. ``window`` (only
+if named: it needs a display, such as ``xvfb-run -s "-screen 0 1366x768x24"``): accept suggestions by key in a
+real window on a project with more than 5,000 of them; measure the time from the key press until the updated
+suggestions are drawn. Its project is created once, in ``CACHE/instant-window``. Runs are cached in
+``CACHE/instant.jsonl``; ``--quick`` runs on the sample.
 """
 
 from __future__ import annotations
@@ -49,30 +48,30 @@ from training.protocol import PredictRequest, Renewed, RenewRequest
 
 CLASSES = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
 OTHERS = 5
-"""Cells of each other class that are labelled beside."""
+"""Labelled cells of each other class."""
 OWN_WORDS = {name: f"Type {letter}" for name, letter in zip(CLASSES, "ABCDE", strict=True)}
-"""Classes of a schema of one's own, which the starter was never taught."""
+"""Classes of a custom schema, which the starter was never trained on."""
 REVIEWED = 75
 FIELDS = 25
 BUDGET = 60.0
-"""Seconds of each training of ``from COCO``."""
+"""Budget in seconds of each training of ``from COCO``."""
 ARMS = ("new-class:5", "new-class:20", "reviewing", "frozen", "reviewing:own words", "from COCO", "window")
 LABELS = 40
 PACES = (0.0, 1.5)
-"""Seconds from one label to the next; 0 = the next is given once all that waits was predicted anew."""
+"""Seconds between labels; 0 = label the next cell once all pending suggestions are updated."""
 LABELLED = 10
 AT_LEAST = 5000
-"""Fields with labels in the project of `window`, and suggestions that are pending there."""
+"""Labelled fields in the project of `window`, and its minimum number of pending suggestions."""
 
 
 def teach(template: Path, exam: Sequence[Field], lesson: Sequence[Field]) -> dict[str, Any]:
-    """Label the lesson in a copy of a project, renew once, and score what is pending on the exam."""
+    """Label the lesson in a copy of a project, update once, and score the pending suggestions of the exam."""
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
         folder = Path(place) / "project"
         shutil.copytree(template, folder)
         with Project.open(folder, annotator="benchmark") as made:
             project.annotate(made, lesson)
-            # the features of cells that were just boxed are computed once, as they are while one draws
+            # compute the features of the new cells first, as the window does while the user draws
             ask(RenewRequest(project=str(folder), annotator="benchmark"))
             begun = time.monotonic()
             done = ask(RenewRequest(project=str(folder), annotator="benchmark"))
@@ -87,7 +86,7 @@ def teach(template: Path, exam: Sequence[Field], lesson: Sequence[Field]) -> dic
 
 
 def review(fields: Sequence[Field], *, learns: bool, schema: Any = "lld") -> dict[str, Any]:
-    """Go through the suggestions of fields in order; return which were right as they stood, and the times."""
+    """Review the suggestions of fields in order; return which were correct, and the update times."""
     right: list[bool] = []
     named: list[bool] = []
     shown: list[float] = []
@@ -130,7 +129,7 @@ def review(fields: Sequence[Field], *, learns: bool, schema: Any = "lld") -> dic
 
 
 def _renew(folder: Path, field_id: int) -> tuple[float, float]:
-    """Renew; return the seconds until what is on the screen is done, and until all is."""
+    """Update suggestions; return the seconds until those of the current field are done, and until all are."""
     begun = time.monotonic()
     told: list[float] = []
 
@@ -144,7 +143,7 @@ def _renew(folder: Path, field_id: int) -> tuple[float, float]:
 
 
 def _truth_of(suggestion: Suggestion, field: Field) -> Cell | Any | None:
-    """Return the true cell that a suggestion frames."""
+    """Return the true cell in the box of a suggestion, if any."""
     best = max(field.cells, key=lambda cell: iou(cell.box, suggestion.box), default=None)
     return best if best is not None and iou(best.box, suggestion.box) >= 0.5 else None
 
@@ -152,7 +151,7 @@ def _truth_of(suggestion: Suggestion, field: Field) -> Cell | Any | None:
 def prepare(
     folder: Path, fields: Sequence[Field], starter: Path | None = None, *, schema: Any = "lld"
 ) -> Project:
-    """Make a project of fields without a label, with suggestions of a starter."""
+    """Create a project of unlabelled fields with suggestions of a starter."""
     made = project.new(folder, schema)
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
         files = [project.put(field, Path(place), number) for number, field in enumerate(fields)]
@@ -167,7 +166,7 @@ def prepare(
 
 
 def own_schema() -> Schema:
-    """Make a schema of five classes in words of its own, with the attributes of `lld`."""
+    """Return a schema of five classes with custom names, and the attributes of `lld`."""
     lld = load_schema("lld")
     classes = [one for one in lld.classes if one.name in OWN_WORDS]
     renamed_ = [
@@ -182,11 +181,11 @@ def _number(number: int, field: Field) -> str:
     return f"{number:05}{field.file.suffix if field.drawn is None else '.png'}"
 
 
-# --- what is run -----------------------------------------------------------------------------------------
+# --- arms ------------------------------------------------------------------------------------------------
 
 
 def new_class(args: Any, kept: Cache, taught: Sequence[Field], judged: Sequence[Field]) -> None:
-    """Run each class in turn, from a starter that never saw it."""
+    """Run each class, from a starter trained without it."""
     arms = [int(arm.split(":")[1]) for arm in args.arms if arm.startswith("new-class")]
     for new in CLASSES if arms else ():
         starter = args.starters / f"without-{new}.safetensors"
@@ -203,7 +202,7 @@ def new_class(args: Any, kept: Cache, taught: Sequence[Field], judged: Sequence[
 
 @dataclass(frozen=True)
 class _Work:
-    """One run of a new class, in a copy of a project that is made when first wanted."""
+    """A run of a new class, in a copy of a project that is created on first use."""
 
     template: Path
     judged: Sequence[Field]
@@ -221,7 +220,7 @@ class _Work:
 
 
 def reviewing(args: Any, kept: Cache, judged: Sequence[Field]) -> None:
-    """Run the arms that go through suggestions."""
+    """Run the arms that review suggestions."""
     for arm in args.arms:
         name, _, names = arm.partition(":")
         if name in ("new-class", "from COCO", "window"):
@@ -236,7 +235,7 @@ def reviewing(args: Any, kept: Cache, judged: Sequence[Field]) -> None:
 
 
 def from_coco(args: Any, kept: Cache, judged: Sequence[Field]) -> None:
-    """Run the arm that begins with a model that was never taught."""
+    """Run the arm that starts from a model never trained on white cells."""
     for subset in range(args.subsets if "from COCO" in args.arms else 0):
         config = {"benchmark": "instant", "arm": "from COCO", "judge": args.judge, "subset": subset}
         config |= {"clusters": untaught.CLUSTERS, "budget": BUDGET, "weights": file_digest(args.weights)}
@@ -245,7 +244,7 @@ def from_coco(args: Any, kept: Cache, judged: Sequence[Field]) -> None:
 
 
 def window(args: Any, kept: Cache) -> None:
-    """Run the arm that labels in a real window, each pace in another one."""
+    """Run the arm that labels in a real window, a new window for each pace."""
     for pace in PACES if "window" in args.arms else ():
         config = {"benchmark": "instant", "arm": "window", "judge": args.judge, "pace": pace}
         kept.kept(config, partial(_in_a_window, args, pace))
@@ -268,14 +267,14 @@ def _in_a_window(args: Any, pace: float) -> dict[str, Any]:
 
 
 def _prepare_window(folder: Path, data: Path) -> None:
-    """Make a project of all fields and of their mirror images, as many as `AT_LEAST` suggestions need."""
+    """Create a project of all fields, and of mirror images until there are `AT_LEAST` suggestions."""
     fields = load_fields(data / "train.json", data / "images", in_lld=True)
     fields += load_fields(data / "val.json", data / "images", in_lld=True)
     labelled, others = fields[:LABELLED], fields[LABELLED:]
     mirrored = (replace(field, drawn=np.ascontiguousarray(field.pixels()[:, ::-1])) for field in others)
     cells = 0
     with Project.create(folder, schema="lld") as made, tempfile.TemporaryDirectory() as place:
-        project.annotate(made, labelled)  # by whoever runs this, as the window is opened by them
+        project.annotate(made, labelled)  # as the current user, who also opens the window
         files = []
         for field in chain(others, mirrored):
             files.append(project.put(field, Path(place), len(files)))
@@ -290,7 +289,7 @@ def _prepare_window(folder: Path, data: Path) -> None:
 
 
 def window_table(kept: Sequence[dict[str, Any]]) -> str:
-    """Write how long the window took."""
+    """Format the times of the window."""
     lines = []
     for row in kept:
         if row["config"]["arm"] == "window":
@@ -310,7 +309,7 @@ def window_table(kept: Sequence[dict[str, Any]]) -> str:
 
 
 def _quantiles(values: Sequence[float]) -> str:
-    """Write the median of times, and what 95% of them are within."""
+    """Format median and 95th percentile of times."""
     ordered = sorted(values)
     if not ordered:
         return "–"
@@ -318,7 +317,7 @@ def _quantiles(values: Sequence[float]) -> str:
 
 
 def from_coco_table(kept: Sequence[dict[str, Any]]) -> str:
-    """Write what suggestions were worth before each round."""
+    """Format the share of correct suggestions before each round."""
     runs = [row["result"] for row in kept if row["config"]["arm"] == "from COCO"]
     if not runs:
         return ""
@@ -334,7 +333,7 @@ def from_coco_table(kept: Sequence[dict[str, Any]]) -> str:
 
 
 def table(kept: Sequence[dict[str, Any]]) -> str:
-    """Write the recall of new classes, and how many suggestions were right as they stood."""
+    """Format the recall of new classes, and the share of correct suggestions."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in kept:
         config = row["config"]
@@ -367,7 +366,7 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
 
 
 def quick() -> int:
-    """Review two natural sample fields, of few cells."""
+    """Review two sample fields with few cells."""
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
         kept = Cache(Path(place) / "runs.jsonl")
         config = {"benchmark": "instant", "arm": "reviewing", "judge": "sample", "subset": 0}
@@ -377,10 +376,10 @@ def quick() -> int:
 
 
 def main() -> int:
-    """Run what is not kept yet and write the table."""
+    """Run what is not cached, and write the table."""
     parser = arguments.parser(__doc__, ARMS, default=ARMS[:-1])
     parser.add_argument("--starters", type=Path, help="folder of without-CLASS.safetensors and .json")
-    parser.add_argument("--weights", type=Path, help="yolo26n.pt, for the arm from COCO")
+    parser.add_argument("--weights", type=Path, help="yolo26n.pt, for the arm `from COCO`")
     args = arguments.read(parser)
     if args.quick:
         return quick()

@@ -1,18 +1,18 @@
-"""What likeness is worth: labelling whole clusters, and how fast and how small it is.
+"""Similarity: the time saved by labelling whole clusters, and the speed and size of the features.
 
     python examples/benchmarks/benchmark_likeness.py --data ../shared/data [--init FILE]
 
-``clusters``: the 2,400 boxed cells of ``pbc`` without a class, in a project with the bundled starter or the
-model of ``--init``; a simulated annotator labels them cluster by cluster, as ``napari-lld clusters`` gives
-them. Each crop of a cluster costs a glance, each odd one that is seen a click that takes it out; then one
-label is for all that are left. What was taken out, and clusters without a majority, wait for the clusters of
-the next round; the rest of small clusters is labelled one by one. One odd crop in ten is overlooked. The
-prices are those of `training.ranking.cost`, in seconds; boxes are there in both ways of working.
+``clusters``: a simulated annotator labels the 2,400 boxed cells of ``pbc`` cluster by cluster, in the order
+of ``napari-lld clusters``, in a project with the bundled starter or the model of ``--init``. Each crop of a
+cluster costs a glance, each outlier that is noticed a click that removes it; then one label is given to the
+rest. Removed crops, and clusters without a majority, are left for the next round of clustering; the cells of
+small clusters are labelled one by one. One outlier in ten is overlooked. Costs are those of
+`training.ranking.cost`, in seconds; boxes exist in both ways of working.
 
-``sizes``: bytes of the features of 100,000 cells, and seconds until they, or 10,000, are sorted by likeness
-in a worker that stays. The vectors are random: time and size do not depend on what they hold.
+``sizes``: bytes of the features of 100,000 cells, and seconds until they, or 10,000, are sorted by similarity
+in a persistent worker. The vectors are random: time and size do not depend on their values.
 
-Subsets put the fields in another order, which gives other clusters and other oversights. Runs are kept in
+Subsets shuffle the fields, which changes the clusters and the overlooked outliers. Runs are cached in
 ``CACHE/likeness.jsonl``; ``--quick`` runs on the sample.
 """
 
@@ -47,17 +47,17 @@ ARMS = ("clusters", "sizes")
 SUBSETS = 8
 
 OPEN = CostModel().open_field
-"""Seconds to go to a cluster."""
+"""Seconds to open a cluster."""
 
 OVERLOOKED = 0.1
-"""Share of the odd crops that a glance at each does not find."""
+"""Share of the outliers that the annotator overlooks."""
 
 MAJORITY = 0.6
-"""Share of a cluster's crops that must be of one class, or it is left for the next round."""
+"""Minimum share of the majority class in a cluster; otherwise it is left for the next round."""
 
 ROUNDS = 4
 FEW = 4
-"""Cells of a cluster that are left to be labelled one by one."""
+"""Maximum size of clusters whose cells are labelled one by one."""
 
 SIZES = (10_000, 100_000)
 ON_A_FIELD = 500
@@ -68,7 +68,7 @@ TIMES = 5
 
 
 class Annotator:
-    """Knows the classes, and labels clusters in a project by real commands; counts acts at their prices."""
+    """Simulates an annotator who labels clusters in a project by public commands; counts acts and costs."""
 
     def __init__(self, made: Project, truth: Mapping[int, str], *, overlooked: float, seed: int) -> None:
         self.made, self.truth, self.overlooked = made, truth, overlooked
@@ -77,7 +77,7 @@ class Annotator:
         self.labelled: dict[int, str] = {}
 
     def clusters(self, groups: Sequence[Sequence[int]]) -> None:
-        """Label clusters of cells that have no label yet."""
+        """Label clusters of unlabelled cells."""
         for group in groups:
             self.acts["open"] += 1
             self.acts["glance"] += len(group)
@@ -90,13 +90,13 @@ class Annotator:
             self.acts["label"] += 1
 
     def one_by_one(self, cells: Sequence[int]) -> None:
-        """Label cells each by itself."""
+        """Label cells one by one."""
         for name in sorted({self.truth[one] for one in cells}):
             self._label([one for one in cells if self.truth[one] == name], name)
         self.acts["label"] += len(cells)
 
     def seconds(self, prices: CostModel) -> float:
-        """Return what all that took."""
+        """Return the time of all acts in seconds."""
         price = {
             "open": OPEN,
             "glance": prices.glance,
@@ -116,12 +116,12 @@ class Annotator:
 def by_clusters(
     fields: Sequence[Field], seed: int, *, overlooked: float, init: Path | None, features: Path | None
 ) -> dict[str, Any]:
-    """Label all cells of some fields by clusters.
+    """Label all cells of fields by clusters.
 
     Parameters
     ----------
     features
-        Folder where the vectors that one project computed are kept for the next.
+        Folder to cache feature vectors in, for the next project.
     """
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
         folder = Path(place) / "project"
@@ -166,7 +166,7 @@ def _purity(groups: Sequence[Sequence[int]], truth: Mapping[int, str]) -> float:
 
 
 def put(made: Project, fields: Sequence[Field]) -> dict[int, str]:
-    """Import the boxes without their classes; give each cell's id its class."""
+    """Import boxes without classes; return the true class by cell id."""
     of_box = {(f.name, box(c.box)): c.cell_class or "" for f in fields for c in f.cells if c.cell_class}
     bare = [
         replace(f, cells=tuple(replace(c, cell_class=None, attributes={}) for c in f.cells if c.cell_class))
@@ -185,14 +185,14 @@ def _ending(name: str, fields: Sequence[Field]) -> str:
 
 
 def box(some: Sequence[float]) -> tuple[int, ...]:
-    """Return a box by which it is found again."""
+    """Return a box rounded to a key."""
     return tuple(round(10 * value) for value in some)
 
 
 def unlabelled_clusters(made: Project, left: set[int], known: dict[str, int]) -> list[list[int]]:
-    """Ask for clusters, as ``napari-lld clusters`` does; leave out what is labelled already.
+    """Return clusters without labelled cells, computed as by ``napari-lld clusters``.
 
-    The cells that are labelled shape the space, and name the clusters.
+    Labelled cells shape the space, and name the clusters.
     """
     done = ask(LikenessRequest(project=str(made.path), what="clusters", annotator="benchmark", **known))
     groups = [
@@ -206,7 +206,7 @@ def unlabelled_clusters(made: Project, left: set[int], known: dict[str, int]) ->
 
 
 def sizes(cells: int, times: int = TIMES) -> dict[str, Any]:
-    """Measure the bytes of so many cells' features, and the seconds until they are sorted."""
+    """Measure the bytes of the features of a number of cells, and the seconds to sort them."""
     with (
         tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
         project.new(Path(place) / "project") as made,
@@ -233,7 +233,7 @@ def sizes(cells: int, times: int = TIMES) -> dict[str, Any]:
 
 
 def _blank(folder: Path, number: int) -> Field:
-    """Make a field of which every pixel may be a cell's: its vectors are given."""
+    """Return a blank field, for cells with given vectors."""
     file = folder / f"{number:04}.png"
     Image.new("RGB", (600, 600), (number % 256, number // 256, 0)).save(file)
     cells = tuple(
@@ -243,7 +243,7 @@ def _blank(folder: Path, number: int) -> Field:
 
 
 def _trunk(folder: Path) -> tuple[str, int]:
-    """Ask by what name the starter's vectors are kept, and how long they are."""
+    """Return the key under which the starter's vectors are stored, and their length."""
     import anndata
 
     with project.new(folder / "one") as made:
@@ -255,14 +255,14 @@ def _trunk(folder: Path) -> tuple[str, int]:
 
 
 def _timed(made: Project, what: Any, numbers: Sequence[int], times: int, *, label: bool = False) -> float:
-    """Return the median seconds from request to answer, once the vectors are in memory."""
+    """Return the median seconds per request, with the vectors in memory."""
     took = []
     for time_of in range(times + 1):
         of = ("cell", numbers[time_of * 7 % len(numbers)]) if what == "similar" else None
         if label:
             made.bulk_edits.label([numbers[time_of]], cell_class="Monocyte")
         else:
-            time.sleep(0.3)  # a database written to just now is read again
+            time.sleep(0.3)  # let the worker notice the write to the database
         begun = time.monotonic()
         ask(LikenessRequest(project=str(made.path), what=what, of=of, annotator="benchmark"))
         took.append(time.monotonic() - begun)
@@ -273,7 +273,7 @@ def _timed(made: Project, what: Any, numbers: Sequence[int], times: int, *, labe
 
 
 def wanted(args: Any) -> list[dict[str, Any]]:
-    """List the runs."""
+    """Return the configurations of all runs."""
     runs: list[dict[str, Any]] = []
     start = {} if args.init is None else {"init": file_digest(args.init)}
     if "clusters" in args.arms:
@@ -287,7 +287,7 @@ def wanted(args: Any) -> list[dict[str, Any]]:
 
 
 def work(config: dict[str, Any], args: Any) -> dict[str, Any]:
-    """Do a run."""
+    """Run a configuration."""
     if config["arm"] == "sizes":
         return sizes(config["cells"])
     fields = load_fields(args.data / "pbc/train.json", args.data / "pbc/images")
@@ -302,7 +302,7 @@ def work(config: dict[str, Any], args: Any) -> dict[str, Any]:
 
 
 def table(kept: Sequence[dict[str, Any]]) -> str:
-    """Write a table of each arm."""
+    """Format a table for each arm."""
     parts = []
     groups: dict[tuple[str, float], list[dict[str, Any]]] = {}
     for row in kept:
@@ -334,17 +334,17 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
 
 
 def quick() -> int:
-    """Label the sample's cells by clusters, and sort a thousand."""
+    """Label the cells of the sample by clusters, and sort 1,000 cells."""
     fields = [field for field in sample() if any(cell.cell_class for cell in field.cells)][:4]
-    told = by_clusters(fields, 0, overlooked=OVERLOOKED, init=None, features=None)
-    rows = [{"config": {"arm": "clusters", "overlooked": OVERLOOKED}, "result": told}]
+    result = by_clusters(fields, 0, overlooked=OVERLOOKED, init=None, features=None)
+    rows = [{"config": {"arm": "clusters", "overlooked": OVERLOOKED}, "result": result}]
     rows.append({"config": {"arm": "sizes"}, "result": sizes(ON_A_FIELD, 1)})
     print(table(rows))
     return 0
 
 
 def main() -> int:
-    """Run what is not kept yet and write the tables."""
+    """Run what is not cached, and write the tables."""
     parser = arguments.parser(__doc__, ARMS)
     parser.set_defaults(subsets=SUBSETS)
     args = arguments.read(parser)

@@ -1,16 +1,16 @@
-"""How many of the errors in labels stand at the head of the list of possible label errors.
+"""Label error detection: how many true label errors rank first among the possible label errors.
 
     python examples/benchmarks/benchmark_mistakes.py --data ../shared/data
 
-``injected``: a project of fully annotated fields of ``pbc`` in the words of `lld`, in which a few labels of
-each kind were made wrong: another class, another value of an attribute, a box shifted or scaled, a cell left
-out. After ``napari-lld predict`` (``trained``: after ``napari-lld train``),
-``napari-lld rank --what label-errors --least 0`` orders what it doubts. Judged are the average precision
-of the whole list and of each kind,
-beside cleanlab's ObjectLab (Tkachenko et al. 2023, arXiv 2309.00832), which knows classes, boxes and missing
-cells, on the same predictions (``pip install cleanlab``). ``readers``: the cells that a second annotator
-read too, without any injected error: how many of those that were read differently stand in the first fifth.
-``--judge fold`` needs a model that has not seen the fixed fifth (``--init``). ``--quick`` runs on the sample.
+``injected``: a project of fully annotated fields of ``pbc`` in the schema `lld`, with a few injected label
+errors of each kind: a wrong class, a wrong attribute value, a shifted or scaled box, a missing cell. After
+``napari-lld predict`` (``trained``: after ``napari-lld train``), the possible label errors are ranked as by
+``napari-lld rank --what label-errors --least 0``. Reported is the average precision of the whole list and of
+each kind, next to that of cleanlab's ObjectLab (Tkachenko et al. 2023, arXiv 2309.00832; ``pip install
+cleanlab``) on the same predictions, which detects errors of classes, boxes and missing cells. ``readers``:
+cells read by two annotators, without injected errors; reported is how many of those that were read
+differently rank in the first fifth. ``--judge fold`` needs a model that was not trained on the fixed fifth
+(``--init``). ``--quick`` runs on the sample.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ from training.protocol import PredictRequest
 ARMS = ("injected:24", "injected:6", "injected:24 trained", "readers:lld", "readers:wbcatt")
 KINDS = ("class", "value", "box", "missing")
 OBJECTLAB = ("class", "box", "missing")
-"""What ObjectLab knows of."""
+"""The kinds of errors that ObjectLab detects."""
 
 CONFIDENT = (0.95, 0.8)
-"""From which probability ObjectLab believes a prediction: its default, and one that is kinder to ours."""
+"""Minimum probability of predictions for ObjectLab: its default, and one that suits our models better."""
 
 SHARE = 0.04
-"""Of the cells that get an error of each kind."""
+"""Share of the cells that get an error of each kind."""
 
 FIRST = 0.2
-"""Part of the cells that is looked at."""
+"""Share of the cells that is reviewed."""
 
 
 @dataclass(frozen=True)
 class Error:
-    """An injected error: of the cell that stands in a box now, or ``"missing"`` from there."""
+    """An injected error: of the cell in a box, or ``"missing"``: of a cell deleted there."""
 
     kind: str
     field: str
@@ -62,7 +62,7 @@ class Error:
 
 
 def injected(fields: Sequence[Field], seed: int) -> tuple[list[Field], list[Error]]:
-    """Make `SHARE` of the cells wrong in each way of `KINDS`, one way each."""
+    """Inject errors of each of `KINDS` into `SHARE` of the cells, at most one per cell."""
     rng = random.Random(seed)
     places = [(i, j) for i, field in enumerate(fields) for j in range(len(field.cells))]
     rng.shuffle(places)
@@ -116,7 +116,7 @@ def displaced(field: Field, box: Box, rng: random.Random) -> Box:
 
 @dataclass(frozen=True)
 class Doubt:
-    """A place that a list doubts, with a score of each kind of error, and of all together."""
+    """A possible label error, with a score per kind of error, and one of all kinds together."""
 
     field: str
     box: Box
@@ -136,9 +136,9 @@ def doubts(made: Project) -> list[Doubt]:
 
 
 def predictions(made: Project, classes: Sequence[str]) -> dict[str, list[tuple[Box, str, float]]]:
-    """Return what the trained model sees on each field: boxes, classes, and the probabilities of both.
+    """Return the predictions of the trained model per field: boxes, classes and probabilities of both.
 
-    Of a box that holds a labelled cell the class is that which models say that did not learn from it.
+    In a box with a labelled cell, the class is the out-of-fold prediction.
     """
     looks = made.embeddings.of(ranking.label_errors(made).source or "", predictions=True)
     found: dict[str, list[tuple[Box, str, float]]] = {}
@@ -163,7 +163,7 @@ def predictions(made: Project, classes: Sequence[str]) -> dict[str, list[tuple[B
 def objectlab(
     fields: Sequence[Field], found: Mapping[str, list[tuple[Box, str, float]]], confident: float
 ) -> list[Doubt]:
-    """Let ObjectLab doubt the same labels, by the same predictions; nothing if it is not installed."""
+    """Return the scores of ObjectLab for the same labels and predictions; nothing if it is not installed."""
     try:
         from cleanlab.object_detection import rank  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError:
@@ -205,14 +205,14 @@ def _corners(boxes: Sequence[Box]) -> np.ndarray:
 def judged(
     doubts: Sequence[Doubt], errors: Sequence[Error], kinds: Sequence[str], *, together: bool
 ) -> dict[str, float]:
-    """Return the average precision, and precision and recall of as many as there are errors.
+    """Return the average precision, and precision and recall at the number of errors.
 
     Parameters
     ----------
     kinds
-        Of the errors that are looked for.
+        Kinds of the errors to find.
     together
-        Whether the list is ordered by its score of all; or by the greatest of those of `kinds`.
+        Whether to order the list by the score of all kinds, or by the highest score of `kinds`.
     """
     matching = [one for one in errors if one.kind in kinds]
     order = []
@@ -246,7 +246,7 @@ def _is(doubt: Doubt, error: Error) -> bool:
 
 
 def look(made: Project, args: Any, *, trained: bool = False) -> None:
-    """Let a model look at a project: the starter or the file that is named, or one that is trained."""
+    """Predict a project with the starter, with the model of ``--init``, or with one trained on it."""
     if trained:
         options: dict[str, Any] = dict(arguments.beginning(args))
         project.train(made, **options)
@@ -257,7 +257,7 @@ def look(made: Project, args: Any, *, trained: bool = False) -> None:
 
 
 def run_injected(config: Mapping[str, Any], fields: Sequence[Field], args: Any) -> dict[str, Any]:
-    """Inject errors into some fields, let a model look, and judge both lists."""
+    """Inject errors into fields, predict, and evaluate both lists."""
     with (
         tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
         project.new(Path(place) / "project") as made,
@@ -288,7 +288,7 @@ def run_injected(config: Mapping[str, Any], fields: Sequence[Field], args: Any) 
 def run_readers(
     schema: str, fields: Sequence[Field], second: Mapping[tuple[str, Box], Mapping[str, str]], args: Any
 ) -> dict[str, Any]:
-    """Count the cells read differently among the first of those that were read twice."""
+    """Count the cells read differently among the first of those read twice."""
     with (
         tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
         project.new(Path(place) / "project", schema) as made,
@@ -314,7 +314,7 @@ def run_readers(
 
 
 def run(config: Mapping[str, Any], args: Any) -> dict[str, Any]:
-    """Do one run."""
+    """Run a configuration."""
     in_lld = config.get("schema") != "wbcatt"
     fields = taught_and_judged(args.data / "pbc", config["judge"], in_lld=in_lld)[1]
     if "schema" not in config:
@@ -324,7 +324,7 @@ def run(config: Mapping[str, Any], args: Any) -> dict[str, Any]:
 
 
 def wanted(args: Any) -> list[dict[str, Any]]:
-    """List the runs."""
+    """Return the configurations of all runs."""
     runs = []
     for arm in args.arms:
         name, _, how = arm.partition(":")
@@ -340,7 +340,7 @@ def wanted(args: Any) -> list[dict[str, Any]]:
 
 
 def table(kept: Sequence[Mapping[str, Any]]) -> str:
-    """Write a table of the injected errors, and one of the readers."""
+    """Format a table of the injected errors, and one of the readers."""
     groups: dict[tuple[int, bool], list[Any]] = {}
     readers = []
     for row in kept:
@@ -372,7 +372,7 @@ def table(kept: Sequence[Mapping[str, Any]]) -> str:
 
 
 def quick() -> int:
-    """Inject errors into the sample."""
+    """Evaluate injected errors on the sample."""
     parser = arguments.parser(__doc__)
     args = parser.parse_args([])
     fields = [field for field in sample() if any(cell.attributes for cell in field.cells)][:2]
@@ -382,7 +382,7 @@ def quick() -> int:
 
 
 def main() -> int:
-    """Run what is not kept yet and write the tables."""
+    """Run what is not cached, and write the tables."""
     parser = arguments.parser(__doc__, ARMS)
     args = arguments.read(parser)
     if args.quick:

@@ -1,13 +1,13 @@
-"""Teaching a class that the starter has never seen, as a project does, and what is forgotten meanwhile.
+"""Training on a class that is new to the starter, and forgetting of the classes that it knows.
 
     python examples/benchmarks/benchmark_new_class.py --data ../shared/data [--starters FOLDER]
 
-A project of the schema `lld` gets 20 or 100 labelled cells of each new class, a small region around each,
-is trained with the defaults of ``napari-lld train`` and looks at cells nobody learnt from, as
-``napari-lld predict --images`` does. ``pbc_ig``: myelocytes, metamyelocytes and erythroblasts (as the class
-``None``), beside ten fields of ``pbc`` with their 20% regions, from ``FOLDER/without-pbc_ig.safetensors``.
-``left-out``: each class of ``pbc`` in turn, beside five cells of each other, from a starter made without it,
-``FOLDER/without-CLASS.safetensors``. Subsets go by a hash of the file names. Runs are kept in
+A project of the schema `lld` gets 20 or 100 labelled cells of each new class, each in a small region, is
+trained with the defaults of ``napari-lld train``, and predicts cells not used for training, as by
+``napari-lld predict --images``. ``pbc_ig``: myelocytes, metamyelocytes and erythroblasts (as the class
+``None``), with ten fields of ``pbc`` with their 20% regions, from ``FOLDER/without-pbc_ig.safetensors``.
+``left-out``: each class of ``pbc``, with five cells of each other, from a starter trained without it,
+``FOLDER/without-CLASS.safetensors``. Subsets are chosen by a hash of the file names. Runs are cached in
 ``CACHE/new_class.jsonl``; ``--quick`` runs on the sample.
 """
 
@@ -28,12 +28,12 @@ from bench.scores import naming
 
 NEW = ("Myelocyte", "Metamyelocyte", "None")
 NAMES = {"Erythroblast": "None"}
-"""What the schema `lld` calls it: an artefact, of the kind nucleated red cell."""
+"""Its counterpart in the schema `lld`: an artefact, of the kind nucleated red cell."""
 
 OLD = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
 OLD_FIELDS = 10
 OLD_CELLS = 5
-"""How much of the classes that the starter knows is labelled beside: fields, or cells of each."""
+"""Labels of the classes that the starter knows: number of fields, or of cells per class."""
 
 SHOWN = 0.25
 """Confidence from which suggestions are shown."""
@@ -42,7 +42,7 @@ ARMS = ("pbc_ig:20", "pbc_ig:100", "left-out:20", "left-out:100")
 
 
 class Sets:
-    """The fields to learn from and to judge on, read when first asked for."""
+    """The training and the test fields, loaded on first use."""
 
     def __init__(self, data: Path, judge: str) -> None:
         self.data = data
@@ -54,7 +54,7 @@ class Sets:
         )
 
     def lesson(self, config: dict[str, Any]) -> list[Field]:
-        """Return what a run is taught."""
+        """Return the training fields of a run."""
         taught = studied(self.taught, config["subset"])
         if config["set"] == "pbc_ig":
             new = picked(studied(self.young, config["subset"]), dict.fromkeys(NEW, config["cells"]))
@@ -63,19 +63,19 @@ class Sets:
         return picked(taught, cells)
 
     def exam(self, name: str) -> list[Field]:
-        """Return what is judged on."""
+        """Return the test fields."""
         return [*self.judged, *(self.young_judged if name == "pbc_ig" else ())]
 
 
 def _alone(field: Field) -> Field:
-    """Describe of a photograph what is known of it: the one cell, not what lies beside."""
+    """Limit the annotated region of a field to its one cell; the surroundings are not annotated."""
     return within(field, [around(field, field.cells[0].box)])
 
 
 def run(
     lesson: Sequence[Field], exam: Sequence[Field], options: dict[str, Any], starter: Path | None
 ) -> dict[str, Any]:
-    """Teach a project and ask it; without a lesson ask the starter."""
+    """Train a project and predict the test fields; without training fields, predict with the starter."""
     device = {"device": options["device"]} if "device" in options else {}
     with (
         tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
@@ -93,14 +93,14 @@ def run(
 
 
 def wanted(args: Any) -> list[tuple[dict[str, Any], Path | None]]:
-    """List the runs, each with its starter; the untouched starters come first."""
+    """Return configuration and starter of all runs; those of untrained starters first."""
     runs: list[tuple[dict[str, Any], Path | None]] = []
     for subset in (None, *range(args.subsets)):
         for arm in args.arms:
             name, _, cells = arm.partition(":")
             for new in [None] if name == "pbc_ig" else OLD:
                 starter = without(args.starters, new or name) if new or args.init is None else args.init
-                if starter is None:  # the bundled one knows them all
+                if starter is None:  # the bundled one was trained on all classes
                     continue
                 config: dict[str, Any] = {"benchmark": "new_class", "judge": args.judge, "set": name}
                 config |= {} if new is None else {"new": new}
@@ -112,12 +112,12 @@ def wanted(args: Any) -> list[tuple[dict[str, Any], Path | None]]:
 
 
 def without(folder: Path | None, name: str) -> Path | None:
-    """Find the starter that was made without a class."""
+    """Return the starter that was trained without a class, if any."""
     return None if folder is None else folder / f"without-{name}.safetensors"
 
 
 def table(kept: Sequence[dict[str, Any]]) -> str:
-    """Write, by new class and number of cells, the recalls and what was forgotten."""
+    """Format recall and forgetting by new class and number of cells."""
     before: dict[Any, dict[str, Any]] = {}
     groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for row in kept:
@@ -146,7 +146,7 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
 
 
 def recalls(result: dict[str, Any], before: dict[str, Any], new: Sequence[str]) -> dict[str, Any]:
-    """Return the mean recalls of the new and of the old classes, and of the old ones before the lesson."""
+    """Return the mean recalls of the new and the old classes, and of the old ones before training."""
     old = [name for name in result["recall"] if name not in new]
     mean = statistics.mean(result["recall"][name] for name in old)
     first = statistics.mean(before["recall"][name] for name in old) if before else None
@@ -161,7 +161,7 @@ def recalls(result: dict[str, Any], before: dict[str, Any], new: Sequence[str]) 
 
 
 def quick() -> int:
-    """Teach a few cells of the sample's monocytes as if they were myelocytes."""
+    """Train on a few monocytes of the sample, labelled as myelocytes."""
     fields = [renamed(field, {"Monocyte": "Myelocyte"}) for field in sample()[:4]]
     options = {"epochs": 1, "size": 224, "holdout": 0.0}
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
@@ -175,7 +175,7 @@ def quick() -> int:
 
 
 def main() -> int:
-    """Run what is not kept yet and write the table."""
+    """Run what is not cached, and write the table."""
     parser = arguments.parser(__doc__, ARMS)
     parser.add_argument("--starters", type=Path, help="folder of without-WHAT.safetensors and .json")
     args = arguments.read(parser)

@@ -1,11 +1,11 @@
-"""How far a model agrees with an expert, beside how far two experts agree.
+"""Agreement of a model with an expert, compared with the agreement of two experts.
 
     python examples/benchmarks/benchmark_readers.py --data ../shared/data
 
-The cells of ``pbc`` that a second annotator read too (74 of ``val``, none of which the bundled starter has
-seen): per attribute of the schema `lld` the share on which the model and the first reader, the model and the
-second, and both readers say the same, and Cohen's kappa, with intervals from cells drawn again. Asked as
-``napari-lld predict --images`` does. ``--quick`` runs on the sample, whose second reader is the first.
+On the cells of ``pbc`` that two annotators read (74 of ``val``, none used to train the bundled starter): per
+attribute of the schema `lld`, the agreement of the model with the first reader, of the model with the second,
+and of both readers, as a share and as Cohen's kappa, with bootstrap intervals over cells. Predictions are
+those of ``napari-lld predict --images``. ``--quick`` runs on the sample, whose second reader is the first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from annotation_store.schema import load_schema
 from training.evaluation.metrics import IOU
 
 Readings = list[tuple[Mapping[str, str], Mapping[str, str], Mapping[str, str]]]
-"""Of each cell what the model, the first reader and the second said: attribute to value."""
+"""For each cell the values of the model, the first and the second reader: attribute to value."""
 
 PAIRS = {"model, first reader": (0, 1), "model, second reader": (0, 2), "the two readers": (1, 2)}
 RESAMPLES = 2000
@@ -35,7 +35,7 @@ RESAMPLES = 2000
 def ask(
     fields: Sequence[Field], second: Mapping[tuple[str, tuple[float, ...]], Mapping[str, str]]
 ) -> Readings:
-    """Ask the starter of the cells that were read twice."""
+    """Predict the cells that were read twice with the starter."""
     fields = [field for field in fields if any((field.name, tuple(c.box)) in second for c in field.cells)]
     with (
         tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
@@ -55,14 +55,14 @@ def ask(
 
 
 def kappa(one: np.ndarray, other: np.ndarray) -> float:
-    """Return Cohen's kappa (1960); 1 where both say one value throughout."""
+    """Return Cohen's kappa (1960); 1 if both always give the same single value."""
     values = np.unique(np.concatenate((one, other)))
     chance = sum(float((one == v).mean() * (other == v).mean()) for v in values)
     return 1.0 if chance == 1 else float(((one == other).mean() - chance) / (1 - chance))
 
 
 def compare(read: Readings, attribute: str) -> dict[str, Any] | None:
-    """Compare an attribute on the cells of which all three say a value; ``None`` if there is none."""
+    """Compare an attribute on the cells for which all three have a value; ``None`` if there are none."""
     rows = [[complete.get(attribute) for complete in cell] for cell in read]
     complete = np.array([row for row in rows if all(row)])
     if not len(complete):
@@ -85,19 +85,19 @@ def compare(read: Readings, attribute: str) -> dict[str, Any] | None:
 
 
 def _interval(drawn: Sequence[float] | np.ndarray) -> list[float]:
-    """Return the middle 95% of what cells drawn again said."""
+    """Return the 95% percentile interval of bootstrap values."""
     return [float(v) for v in np.quantile(drawn, [0.025, 0.975])]
 
 
 def run(fields: Sequence[Field], second: Mapping[Any, Mapping[str, str]]) -> dict[str, Any]:
-    """Ask, and compare every attribute."""
+    """Predict, and compare every attribute."""
     read = ask(fields, second)
     compared = {one.name: compare(read, one.name) for one in load_schema("lld").attributes}
     return {"cells": len(read), "attributes": {name: one for name, one in compared.items() if one}}
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Write a row for each attribute."""
+    """Format a table with a row per attribute."""
     rows = []
     for name, one in result["attributes"].items():
         low, high = one["less_than_readers"]
@@ -107,14 +107,14 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def _share(pair: Mapping[str, Any]) -> str:
-    """Write how often two say the same, and their kappa, each with its interval."""
+    """Format agreement and kappa of a pair, each with its interval."""
     text = f"{pair['same']:.3f} [{pair['interval'][0]:.2f}, {pair['interval'][1]:.2f}]"
     low, high = pair["kappa_interval"]
     return f"{text} ({pair['kappa']:.2f} [{low:.2f}, {high:.2f}])"
 
 
 def main() -> int:
-    """Ask and write the table."""
+    """Compare, and write the table."""
     parser = arguments.parser(__doc__)
     args = arguments.read(parser)
     if args.quick:

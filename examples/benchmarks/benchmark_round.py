@@ -1,13 +1,13 @@
-"""A round during annotation: from the button to suggestions, process start included.
+"""A training round during annotation: from the button to suggestions, process start included.
 
     python examples/benchmarks/benchmark_round.py --data ../shared/data [--budget 60] [--longer 300]
 
-Five annotated fields of ``pbc`` (their 20% regions) and twenty others in one project, trained as the window's
-automatic round does: with the defaults and a budget. Tells the seconds of the round and of its stages, and
-how good the suggestions on the twenty are: *cold*, with a worker that starts, and *warm*, in one that stays
-from before. With ``--longer`` a longer round follows, which becomes active only where the held-out cells do
-not show it worse. The worker takes all cores it may use: run it on a quiet machine. Each subset is measured
-anew; the table is ``CACHE/round-JUDGE.md``. ``--quick`` runs on the bundled sample.
+A project of five annotated fields of ``pbc`` (their 20% regions) and twenty unannotated ones is trained as by
+the window's automatic round: with the defaults and a budget. Reported are the seconds of the round and of its
+stages, and the quality of the suggestions on the twenty: *cold*, with a new worker, and *warm*, with a
+persistent one. With ``--longer`` a longer round follows, whose model becomes active only if it is not worse
+on held-out cells. The worker uses all available cores: run it on a quiet machine. Times are never cached; the
+table is ``CACHE/round-JUDGE.md``. ``--quick`` runs on the bundled sample.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NUMBERS = ("precision", "recall", "class_f1")
 
 
 def watch(stages: dict[str, float]) -> Callable[[Message], None]:
-    """Record how long each stage lasts."""
+    """Return a callback that records the duration of each stage."""
     last, stage = time.monotonic(), "start"
 
     def hear(message: Message) -> None:
@@ -47,7 +47,7 @@ def watch(stages: dict[str, float]) -> Callable[[Message], None]:
 
 
 def how_good(made: Project, others: Sequence[Field]) -> dict[str, Any]:
-    """Evaluate the suggestions on the fields nobody annotated."""
+    """Evaluate the suggestions on the unannotated fields."""
     truths = {Path(field.name).name: field.truth() for field in others}
     results = [
         evaluate_field(
@@ -64,7 +64,7 @@ def how_good(made: Project, others: Sequence[Field]) -> dict[str, Any]:
 def rounds(
     annotated: Sequence[Field], others: Sequence[Field], requests: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Make the project and train once for each request."""
+    """Create the project, and train once per request."""
     history = []
     with (
         tempfile.TemporaryDirectory(prefix="lld-round-") as place,
@@ -84,7 +84,7 @@ def rounds(
 
 
 def table(kept: Sequence[dict[str, Any]]) -> str:
-    """Write a row for each round."""
+    """Format a table with a row per round."""
     rows = []
     for row in kept:
         one = row["result"]
@@ -99,10 +99,10 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    """Run the rounds; a time is measured anew each time."""
+    """Run the rounds; times are never cached."""
     parser = arguments.parser(__doc__)
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds of the first round")
-    parser.add_argument("--longer", type=float, help="seconds of a second, longer round")
+    parser.add_argument("--budget", type=float, default=60.0, help="budget of the first round in seconds")
+    parser.add_argument("--longer", type=float, help="budget in seconds of a second, longer round")
     args = arguments.read(parser)
     if args.quick:
         some = sample()

@@ -1,21 +1,22 @@
-"""Whole slides: searched as fields are, and counted on a part of their pixels.
+"""Whole slides: search compared with prediction on fields, and differentials from a part of the pixels.
 
     python examples/benchmarks/build_slide.py --data ../shared/data --side 40000 --out slide
     python examples/benchmarks/benchmark_slide.py search --slide slide/slide.tif slide/slide.ome.zarr
     python examples/benchmarks/benchmark_slide.py differential --data ../shared/data [--slides 50]
 
-`search`: a slide with known cells (``truth.json`` beside it), in an empty project with the defaults, twice in
-one worker. Tells the seconds and what part of them the model takes, the most memory of the worker and all
-it starts, and, of the cells that the model finds on fields cut from the slide (``napari-lld predict
---images``), how many the search has found with the same box (intersection over union of 0.9), how many
-twice. Run it on a quiet machine.
+`search`: search a slide with known cells (``truth.json`` next to it) twice in one worker, in an empty project
+with the defaults. Reported are the duration and the share of the model in it, the peak memory of the worker
+and its child processes, and, of the cells that the model finds on fields cut from the slide (``napari-lld
+predict --images``), how many the search finds with the same box (intersection over union of 0.9), and how
+many twice. Run it on a quiet machine.
 
-`differential`: slides of 40,960 x 40,960 pixels, laid from painted blocks (`bench.blocks`), 260 white cells
-in a square millimetre of monolayer as in leukaemia, classes mixed otherwise on each slide and changing along
-it. The model learns on another slide, from other cells. Tells on how many slides the 95% interval of a
-differential to 200 holds the true share of each class: among all cells of the monolayer as this model states
-them, of which the differential is a sample, and as experts do, where the model's errors count too; and what
-part of the slide was read. ``CACHE/slides`` holds the blocks and the project.
+`differential`: slides of 40,960 x 40,960 pixels, composed of painted blocks (`bench.blocks`), with 260 white
+cells per square millimetre of monolayer as in leukaemia; the mixture of classes differs between slides and
+changes along each. The model is trained on another slide, with other cells. Reported is on how many slides
+the 95% interval of a differential to 200 contains the true share of each class: among all cells of the
+monolayer as classified by this model, of which the differential is a sample, and as classified by experts,
+which includes the model's errors; and the part of the slide that was read. ``CACHE/slides`` contains the
+blocks and the project.
 
 ``--quick`` does both on a small slide from the bundled sample.
 """
@@ -36,7 +37,7 @@ MODES = {"search": slide_search.run, "differential": slide_counts.run}
 
 
 def quickly(folder: Path) -> None:
-    """Search a slide that is small as slides go, all but one block of it glass, and count on it."""
+    """Search a small slide, all glass except for one block, and count on it."""
     side = 1024
     cells = cut_cells(SAMPLE, "truth.json", "pbc", None)
     painted = blocks.paint(
@@ -58,14 +59,14 @@ def quickly(folder: Path) -> None:
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Run the requested modes."""
     made = arguments.parser(__doc__ or "")
     made.add_argument("modes", nargs="*", default=[*MODES], metavar="MODE", help=", ".join(MODES))
     made.add_argument("--slide", type=Path, nargs="*", default=[], help="slides to search")
     made.add_argument("--fields", type=int, default=150, help="fields to compare a search with")
     made.add_argument("--slides", type=int, default=50, help="slides to count on")
-    made.add_argument("--budget", type=float, default=300.0, help="seconds of the training")
-    made.add_argument("--run", default="", help="a name, to measure again what is kept")
+    made.add_argument("--budget", type=float, default=300.0, help="budget of the training in seconds")
+    made.add_argument("--run", default="", help="a name for the run, to repeat what is cached")
     args = arguments.read(made, only_prints=lambda asked: asked.modes == ["search"])
     for mode in args.modes:
         if mode not in MODES:

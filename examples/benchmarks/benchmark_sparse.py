@@ -1,13 +1,13 @@
-"""Learning the whole field from a corner: the product against stock Ultralytics and the published rule.
+"""Sparse annotation: training on a region of each field, against stock Ultralytics and the published rule.
 
     python examples/benchmarks/benchmark_sparse.py --data ../shared/data --weights yolo26n.pt
 
-Each arm learns from the same 40 or 200 fields of ``txl``, chosen by a hash of their names: stock Ultralytics
-from the COCO weights, ours as a project that is made, imported into and trained with the defaults of
-``napari-lld train``, from the starter. *Ours* has the 20% regions; *naive labels* the same cells with each
-field called finished; *all labels* every cell; *unannotated too* as many fields besides that nobody
-annotated. Judged on fields that no arm learns from, with ``napari-lld predict --images``. ``pbc`` learns
-class and attributes as well, judged by ``napari-lld evaluate --truth``. Runs are kept in
+All arms are trained on the same 40 or 200 fields of ``txl``, chosen by a hash of their names: stock
+Ultralytics from the COCO weights, ours as a project that is created, filled by import and trained with the
+defaults of ``napari-lld train``, from the starter. *Ours* has the 20% regions; *naive labels* the same cells
+with each whole field marked finished; *all labels* every cell; *unannotated too* has as many unannotated
+fields in addition. All are evaluated on other fields, with ``napari-lld predict --images``. On ``pbc``, class
+and attributes are trained as well, evaluated by ``napari-lld evaluate --truth``. Runs are cached in
 ``CACHE/sparse.jsonl``; ``--quick`` runs on the sample.
 """
 
@@ -34,24 +34,24 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "200 fields": {"set": "txl", "fields": 200, "epochs": 15},
     "pbc": {"set": "pbc", "fields": 200},
 }
-"""How many fields there are to learn from, and how many epochs the stock arms learn."""
+"""Number of training fields, and of epochs of the stock arms."""
 
 STOCK = ("naive", "crop-to-region", "masked", "SLA-Det's rule", "full")
 OURS: dict[str, dict[str, Any]] = {
     "ours": {},
     "ours, naive labels": {},
-    "ours, masked only": {"holdout": 0.0},  # with nothing to judge by, nothing is learnt beyond the regions
+    "ours, masked only": {"holdout": 0.0},  # nothing held out: no pseudo-labels outside the regions
     "ours, all labels": {},
     "ours, unannotated too": {},
 }
-"""Arm to the options of ``napari-lld train``."""
+"""Options of ``napari-lld train`` by arm."""
 
 SIZE = 320
-"""Pixels of the longer side that the stock arms see."""
+"""Image size of the stock arms: pixels of the longer side."""
 
 
 def labels(arm: str, some: Sequence[Field], folder: Path | None) -> list[Field]:
-    """Get what an arm may learn from: everything, the regions, or the regions' cells in finished fields."""
+    """Return the labels of an arm: all, the regions, or the regions' cells in fields marked finished."""
     if arm in ("full", "ours, all labels"):
         return list(some)
     sparse = sample(sparse=True, like=some) if folder is None else sparsely(some, folder)
@@ -59,7 +59,7 @@ def labels(arm: str, some: Sequence[Field], folder: Path | None) -> list[Field]:
 
 
 def stock(arm: str, fields: Sequence[Field], judged: Sequence[Field], weights: Any, **common: Any) -> Any:
-    """Train a stock arm; give its proposals and the seconds of its training."""
+    """Train a stock arm; return its proposals and the seconds of training."""
     from bench.stock import cropped, predict_stock, train_sla, train_stock
 
     classes = common.pop("classes")
@@ -82,7 +82,7 @@ def ours(
     attributes: bool,
     others: Sequence[Field] = (),
 ) -> Any:
-    """Teach a project, with `others` in it that nobody annotated; let it look at the judged fields."""
+    """Train a project that also has the unannotated fields `others`; predict the test fields."""
     device = {"device": options["device"]} if "device" in options else {}
     with (
         tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
@@ -105,7 +105,7 @@ def run(
     weights: Path | str | None,
     options: dict[str, Any],
 ) -> dict[str, Any]:
-    """Teach one arm and judge it."""
+    """Train and evaluate one arm."""
     arm = config["arm"]
     some = studied(taught, config["subset"])
     fields = labels(arm, some[: config["fields"]], folder)
@@ -128,7 +128,7 @@ def run(
 
 
 def detection_table(kept: Sequence[dict[str, Any]]) -> str:
-    """Write mean and spread over the subsets, by number of fields and arm."""
+    """Format mean and standard deviation over the subsets, by number of fields and arm."""
     groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
     for row in kept:
         groups.setdefault((row["config"]["fields"], row["config"]["arm"]), []).append(row["result"])
@@ -155,7 +155,7 @@ def detection_table(kept: Sequence[dict[str, Any]]) -> str:
 
 
 def attribute_table(kept: Sequence[dict[str, Any]]) -> str:
-    """Write class and attributes on ``pbc``."""
+    """Format the metrics of class and attributes on ``pbc``."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in kept:
         groups.setdefault(row["config"]["arm"], []).append(row["result"])
@@ -170,7 +170,7 @@ def attribute_table(kept: Sequence[dict[str, Any]]) -> str:
 
 
 def wanted(args: Any) -> list[dict[str, Any]]:
-    """List the runs, the first subset of every arm first."""
+    """Return the configurations of all runs, the first subset of every arm first."""
     start = {} if args.init is None else {"starter": cache.file_digest(args.init)}
     configs = []
     for subset in range(args.subsets):
@@ -214,10 +214,10 @@ def quick() -> int:
 
 
 def main() -> int:
-    """Run what is not kept yet and write the tables."""
+    """Run what is not cached, and write the tables."""
     parser = arguments.parser(__doc__, [*STOCK, *OURS])
-    parser.add_argument("--weights", type=Path, help="yolo26n.pt, from which the stock arms begin")
-    parser.add_argument("--setting", choices=list(SETTINGS), help="only this one")
+    parser.add_argument("--weights", type=Path, help="yolo26n.pt, the initial weights of the stock arms")
+    parser.add_argument("--setting", choices=list(SETTINGS), help="run only this setting")
     parser.add_argument("--epochs", type=int, help="epochs of the stock arms, instead of the setting's")
     args = arguments.read(parser)
     if args.quick:

@@ -1,15 +1,15 @@
-"""Whether a cell of a class that nobody taught is told apart, and whether a cell of another film is not.
+"""Novelty detection: cells of untrained classes must be flagged, those of known classes on other films not.
 
     python examples/benchmarks/benchmark_unknown.py --data ../shared/data [--starters FOLDER]
 
-Each suggestion of ``napari-lld predict --images`` carries the p-value of being of a taught class; below 0.05
-it is shown as unknown. ``starter``: the cells of all sets, asked of the bundled starter, which has learnt all
-their classes but the promyelocyte. The others are asked of starters that ``train_starter.py`` made without
-something (``FOLDER/without-WHAT.safetensors``): ``left-out`` without each class of ``pbc`` in turn,
-``pbc_ig`` without the immature cells of the same laboratory, ``lmu`` without another laboratory, whose
-neutrophils are taught and myeloblasts are not, in a project without labels, and with 1, 3 and 10 of its
-neutrophils labelled, before a model is trained and after. In the projects of the others ten cells or more of
-taught classes are labelled of each film, without which nothing would be sure. Runs are kept in
+Each suggestion of ``napari-lld predict --images`` has the p-value of being of a trained class; below 0.05
+it is shown as unknown. ``starter``: cells of all sets with the bundled starter, which was trained on all of
+their classes except the promyelocyte. The other arms use starters that ``train_starter.py`` trained without
+some data (``FOLDER/without-WHAT.safetensors``): ``left-out`` without each class of ``pbc``, ``pbc_ig``
+without the immature cells of the same laboratory, ``lmu`` without another laboratory, whose neutrophils are a
+trained class and whose myeloblasts are not, in a project without labels, and with 1, 3 and 10 of its
+neutrophils labelled, before and after a model is trained. The projects of the other arms have ten or more
+labelled cells of trained classes per film, without which no probability would be validated. Runs are cached in
 ``CACHE/unknown.jsonl``; ``--quick`` runs on the sample.
 """
 
@@ -36,12 +36,12 @@ from training.evaluation.metrics import IOU
 
 CLASSES = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
 YOUNG = ("Myelocyte", "Metamyelocyte", "None")
-"""Classes that the bundled starter learnt from `pbc_ig`."""
+"""Classes of `pbc_ig` that the bundled starter was trained on."""
 
 ARMS = ("starter", "left-out", "pbc_ig", "lmu:0", "lmu:1", "lmu:3", "lmu:10", "lmu:10 trained")
 ORDINARY = "Neutrophil"
 LABELLED = 10
-"""Labelled cells of a film at least, from which on its probabilities count as checked."""
+"""Minimum number of labelled cells of a film for its probabilities to count as validated."""
 
 SURE = 0.95
 SHOWN = 0.25
@@ -49,7 +49,7 @@ SHOWN = 0.25
 
 
 def lmu(data: Path, split: str, made: Any, *, study: int = 0, most: int | None = None) -> list[Field]:
-    """Return crops of `lmu`; the box is that of the starter's suggestion nearest to the middle."""
+    """Return close-ups of `lmu`, with the box of the starter's suggestion nearest to the centre."""
     bare = studied(close_ups(data / "lmu", split), study)[:most]
     found = project.proposals(made, bare, model="starter", min_confidence=SHOWN)
     fields = []
@@ -72,15 +72,15 @@ def _in_the_middle(field: Field, one: Proposal) -> bool:
 
 
 def asked(made: Any, fields: Sequence[Field], taught: Sequence[str], model: Any) -> dict[str, Any]:
-    """Ask a model of fields; judge what it says of each annotated cell that it finds.
+    """Predict fields with a model, and evaluate its predictions of the annotated cells that it finds.
 
     Returns
     -------
     dict
-        Areas under the ROC of calling each class unknown that was not taught (`auroc`), shares that are
-        called unknown of the taught classes and of the others, and shares that are shown with a class of
-        `SURE` or more: of the taught (all, and wrong ones) and of the others. `taught_surer_than_right` is
-        what the probabilities of taught cells, not called unknown, exceed the share of right classes by.
+        Areas under the ROC of flagging each untrained class as unknown (`auroc`), shares flagged as unknown
+        of the trained classes and of the others, and shares with a class probability of `SURE` or more: of
+        the trained (all, and wrong ones) and of the others. `taught_surer_than_right` is the mean probability
+        of trained cells that are not flagged, less their accuracy.
     """
     found = project.proposals(made, fields, model=model, min_confidence=SHOWN)
     rows: list[tuple[str, Proposal]] = []
@@ -119,14 +119,14 @@ def _sure(one: Proposal) -> bool:
 
 
 def surer(rows: Sequence[tuple[str, Proposal]]) -> float | None:
-    """Return the mean stated probability of cells not called unknown, less the share of right classes."""
+    """Return the mean probability of cells not flagged as unknown, less their accuracy."""
     stated = [(one.class_probabilities.get(str(one.best_class), 0.0), name == one.best_class)
               for name, one in rows if not one.is_unknown]  # fmt: skip
     return statistics.mean(p - right for p, right in stated) if stated else None
 
 
 def close_ups_of(fields: Sequence[Field], like: Field, folder: Path) -> list[Field]:
-    """Cut the cells of fields out, each in a picture as large as another field."""
+    """Crop the cells of fields, each to an image as large as another field."""
     made = []
     for field in fields:
         pixels = field.pixels()
@@ -143,7 +143,7 @@ def close_ups_of(fields: Sequence[Field], like: Field, folder: Path) -> list[Fie
 
 
 def some_of_each(fields: Sequence[Field], names: Sequence[str]) -> list[Field]:
-    """Take `LABELLED` cells or a few more of some classes, as many of each."""
+    """Return at least `LABELLED` cells of some classes, the same number of each."""
     return picked(studied(fields, 0), dict.fromkeys(names, -(-LABELLED // len(names))))
 
 
@@ -153,7 +153,7 @@ def share(some: Sequence[bool]) -> float | None:
 
 
 def auroc(known: Sequence[float], other: Sequence[float]) -> float | None:
-    """Return the area under the ROC of telling `other` from `known` by small p-values; ties count half."""
+    """Return the area under the ROC of separating `other` from `known` by small p-values; ties count half."""
     if not (known and other):
         return None
     a, b = np.array(known)[:, None], np.array(other)[None]
@@ -161,7 +161,7 @@ def auroc(known: Sequence[float], other: Sequence[float]) -> float | None:
 
 
 def run(config: dict[str, Any], data: Path, starter: Path | None) -> dict[str, Any]:
-    """Make a project, label what is to be labelled, and ask."""
+    """Create a project, label cells, and evaluate."""
     name = config["set"]
     with (
         tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
@@ -197,7 +197,7 @@ def run(config: dict[str, Any], data: Path, starter: Path | None) -> dict[str, A
 
 
 def wanted(args: Any) -> list[tuple[dict[str, Any], Path | None]]:
-    """List the runs with their starters."""
+    """Return configuration and starter of all runs."""
     runs: list[tuple[dict[str, Any], Path | None]] = []
     for arm in args.arms:
         name, _, how = arm.partition(":")
@@ -223,7 +223,7 @@ def wanted(args: Any) -> list[tuple[dict[str, Any], Path | None]]:
 
 
 def table(kept: Sequence[dict[str, Any]]) -> str:
-    """Write a row for each arm."""
+    """Format a table with a row per arm."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in kept:
         config = row["config"]
@@ -250,7 +250,7 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
 
 
 def quick() -> int:
-    """Ask the bundled starter of the sample, as if it had never seen a monocyte."""
+    """Evaluate the bundled starter on the sample, with monocytes treated as untrained."""
     fields = [field for field in sample() if any(cell.cell_class for cell in field.cells)][:2]
     with (
         tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
@@ -262,7 +262,7 @@ def quick() -> int:
 
 
 def main() -> int:
-    """Run what is not kept yet and write the table."""
+    """Run what is not cached, and write the table."""
     parser = arguments.parser(__doc__, ARMS)
     parser.add_argument("--starters", type=Path, help="folder of without-WHAT.safetensors and .json")
     args = arguments.read(parser)
