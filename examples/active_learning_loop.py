@@ -2,8 +2,8 @@
 
     python examples/active_learning_loop.py [--quick]
 
-Each round asks the program which regions to look at, annotates them, and trains. The annotator here is
-simulated, from the truth of the bundled fields; put a person at the window in that place.
+Each round gets the regions to annotate from the program, annotates them, and trains. The annotator is
+simulated here, from the ground truth of the bundled fields; in practice, a person annotates in the window.
 """
 
 # %%
@@ -30,8 +30,8 @@ fields = sample.fields()
 to_annotate, to_judge = (fields[2:9:3], fields[:2]) if quick else (fields[2::3], fields[::3])
 
 # %% [markdown]
-# **Classes of your own.** The bundled model finds white cells, but knows neither of these two classes: what
-# a model predicts of them it has learnt here. A COCO file is a schema, too.
+# **Custom classes.** The bundled model finds white cells, but was trained on neither of these two classes: a
+# model learns them here. A COCO file also works as a schema.
 
 # %%
 document = json.loads(sample.truth().read_text("utf-8"))
@@ -45,7 +45,7 @@ truth = place / "truth.json"
 truth.write_text(json.dumps(document), "utf-8")
 
 # %% [markdown]
-# The simulated hematologist knows every cell of the fields: from a project into which the truth was imported.
+# The simulated hematologist knows every cell of the fields, from a project with the imported ground truth.
 
 # %%
 with Project.create(place / "truth", schema=truth) as known:
@@ -60,14 +60,14 @@ project.fields.add(to_annotate)
 person = SimulatedAnnotator(project, {field.id: cells[field.name] for field in project.fields.all()})
 
 # %% [markdown]
-# **Rank.** Before any model has looked at the fields their order comes from the stain alone; later from
-# what the model is unsure of, how unlike fields are, and how long a region takes to annotate. Some are
-# drawn at random, to measure without bias.
+# **Rank.** Before a model has predicted the fields, their order comes from the stain alone; later from the
+# uncertainty of the model, the diversity of fields, and the time that a region takes to annotate. Some fields
+# are a random sample, to measure without bias.
 
 
 # %%
 def choose() -> list[ranking.Ranked]:
-    """List the regions to annotate next, the best first."""
+    """Return the regions to annotate next, best first."""
     stain = ranking.embed_by_stain(project) if not project.models.all() else {}
     order = ranking.update(project, budget=regions, stain=stain)
     return ranking.best_regions(project, order, regions, stain=stain)
@@ -75,27 +75,27 @@ def choose() -> list[ranking.Ranked]:
 
 # %% [markdown]
 # **The loop.** `person.finish` reviews the suggestions in a region, boxes what they missed, and marks it
-# finished; it gives the seconds that this would take a person.
+# finished; it returns the seconds that this would take a person.
 
 # %%
 worker, seconds, curve = PersistentWorker(), 0.0, []
 judged = {"truth": str(truth), "images": str(fields[0].parent), "fields": [file.name for file in to_judge]}
 short = {"epochs": 1, "size": 224} if quick else {"budget": 60.0}
-for number in range(rounds + 1):  # round 0: the bundled model, before anybody has annotated
+for number in range(rounds + 1):  # round 0: the bundled model, before any annotation
     for region in choose() if number else ():
         name = project.fields.get(region.field_id).name
         print(f"round {number}: {name}, {region.seconds:.0f} s: {'; '.join(map(str, region.reasons))}")
         seconds += person.finish(region.field_id, region.box).seconds
     if number:
         worker.ask(TrainRequest(project=str(project.path), holdout=0.0, **short))
-        project.refresh()  # another process has written: models, suggestions
+        project.refresh()  # the worker process has written models and suggestions
     metrics = worker.ask(EvaluateRequest(project=str(project.path), **judged)).metrics
     scores = {"AP50": metrics["ap50"], "F1 of the classes": metrics["class_f1"] or 0.0}
     curve.append({"round": number, "minutes": seconds / 60, "cells": len(project.cells.all()), **scores})
 worker.leave()
 
 # %% [markdown]
-# What the hand's time bought, on fields that nobody annotated.
+# Model quality by annotation time, on fields that were not annotated.
 
 # %%
 table = pd.DataFrame(curve)

@@ -1,10 +1,10 @@
-"""Write a feature vector for each cell, look at the map of all cells, and group those that are alike.
+"""Export a feature vector for each cell, plot a map of all cells, and cluster similar ones.
 
     python examples/embeddings_and_clusters.py [--quick]
 
-The vectors come from the bundled model. It learnt from other fields of the same two data sets, so that
-classes lie farther apart here than on your films. AnnData is the format of single-cell analysis: scanpy reads
-it.
+The vectors come from the bundled model. It was trained on other fields of the same two data sets, so classes
+are separated better here than on your films. AnnData is the format of single-cell analysis, and can be read
+by scanpy.
 """
 
 # %%
@@ -49,8 +49,8 @@ print(cells)
 print(cells.obs.iloc[0].dropna())
 
 # %% [markdown]
-# **Do neighbours agree?** How often the most similar other cell has the same class: no class was used to
-# compare them.
+# **Do neighbours agree?** How often the most similar other cell has the same class, although classes are not
+# used to compare cells.
 
 # %%
 known = cells[cells.obs["class"].notna()].copy()
@@ -62,8 +62,8 @@ agree = pd.Series(labels == labels[nearest]).groupby(labels).agg(["mean", "size"
 print(agree.rename(columns={"mean": "neighbour agrees", "size": "cells"}).round(2))
 
 # %% [markdown]
-# **Clusters** (`napari-lld clusters PROJECT`): groups of cells that are alike, each named after its
-# labelled cells. In the window's gallery a whole group gets its class at once.
+# **Clusters** (`napari-lld clusters PROJECT`): groups of similar cells, each named after its
+# labelled cells. In the gallery of the window, you can label a whole group at once.
 
 # %%
 answer = worker.ask(LikenessRequest(project=str(project.path), what="clusters", clusters=6, model="starter"))

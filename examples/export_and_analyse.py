@@ -1,4 +1,4 @@
-"""Export a project, and answer questions of hematology from the table: differential, sizes, attributes.
+"""Export a project, and analyse the table of cells: differential, sizes, attributes.
 
     python examples/export_and_analyse.py [--quick]
 
@@ -32,9 +32,9 @@ with Project.create(place / "project", annotator="Ada") as project:
         print(f"{out}: {report.cells} cells", *report.skipped, sep="\n  ")
 
 # %% [markdown]
-# **Look before you pass it on.** With `anonymise=True` names of patients, slides and files are keyed
+# **Check before you share it.** With `anonymise=True` names of patients, slides and files are keyed
 # hashes, comments are left out, and images carry no metadata. Each export has a card that says what is
-# annotated; what stands in a picture stays.
+# annotated. Text that is visible in an image is not removed.
 
 # %%
 card = (place / "images" / "README.md").read_text("utf-8")
@@ -49,8 +49,8 @@ cells = pd.read_csv(place / "cells.csv")
 print(cells[["patient", "field", "class", "cell_size", "nuclear_chromatin"]].head())
 
 # %% [markdown]
-# **Differential**, with 95% intervals (Wilson). They hold for cells that are independent; cells of one
-# patient are alike, so with few patients the truth is wider.
+# **Differential**, with 95% intervals (Wilson). They assume independent cells; cells of one
+# patient are correlated, so with few patients the true intervals are wider.
 
 # %%
 counts = cells["class"].dropna().value_counts()
@@ -59,13 +59,13 @@ differential = pd.DataFrame({"cells": counts, "share": counts / counts.sum(), "l
 print(differential.round(3))
 
 # %% [markdown]
-# **Attributes by class**: of the cells where it was labelled, how many have coarse chromatin.
+# **Attributes by class**: the share of cells with coarse chromatin, among those where it is labelled.
 
 # %%
 print(pd.crosstab(cells["class"], cells["nuclear_chromatin"], margins=True))
 
 # %% [markdown]
-# **Size** is that of the box: in pixels here, in micrometres where the fields have a pixel size.
+# **Size** is that of the box: in pixels here, in micrometres if the fields have a pixel size.
 
 # %%
 cells["diameter"] = np.sqrt(cells["w"] * cells["h"]) * cells["pixel_size_um"].fillna(1)

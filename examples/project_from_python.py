@@ -1,9 +1,9 @@
-"""Make a project from Python: images, a finished region, cells with class and attributes.
+"""Create a project from Python: images, a finished region, cells with class and attributes.
 
     python examples/project_from_python.py [--quick]
 
-The labels come from a table, as another program or a spreadsheet gives them. What is written here is what the
-window writes: open the project with `napari-lld open FOLDER`, and everything can be undone there.
+The labels come from a table, as exported by another program or a spreadsheet. The project is the same as one
+made in the window: open it with `napari-lld open FOLDER`, and you can undo everything there.
 """
 
 # %%
@@ -20,7 +20,7 @@ from annotation_store import Project, Shape
 from napari_lld import sample
 
 count = 2 if "--quick" in sys.argv else 6
-folder = Path(tempfile.mkdtemp(prefix="lld-")) / "project"  # yours: any folder that does not exist yet
+folder = Path(tempfile.mkdtemp(prefix="lld-")) / "project"  # choose any folder that does not exist yet
 
 # %% [markdown]
 # The table has one cell per row: image, box (x, y, width, height in pixels), class, and a column for each
@@ -35,21 +35,21 @@ table = pd.DataFrame(
     | one.get("attributes", {})
     for one in truth["annotations"]
 )
-table = table.astype(object).where(table.notna(), None)  # None: not known
+table = table.astype(object).where(table.notna(), None)  # None = missing
 print(table.drop(columns="box").head().T)
 
 # %% [markdown]
-# A project is a folder with a schema, which says what classes and attributes there are (`lld`: 14
-# classes, 7 attributes). `patient_from` reads the patient from each file's name, so that a patient is
-# never in training and in a test.
+# A project is a folder with a schema, which defines the classes and attributes (`lld`: 14 classes, 7
+# attributes). `patient_from` reads the patient from each file name, so that no patient is in both training
+# and evaluation.
 
 # %%
 project = Project.create(folder, schema="lld", annotator="Ada")
 project.fields.add(sample.fields()[:count], patient_from=r"^(\w+)\.", about={"stain": "May-Grünwald-Giemsa"})
 
 # %% [markdown]
-# **Say how far you looked.** In a *finished region* every white cell has a box; outside, nothing is
-# known, and training never takes it for background. Here the left half of each image is finished.
+# **Mark what you have finished.** In a *finished region* every white cell has a box; the rest is unlabelled,
+# and training never treats it as background. Here the left half of each image is finished.
 
 # %%
 for field in project.fields.all():
@@ -61,7 +61,7 @@ for field in project.fields.all():
             project.cells.add(field.id, row["box"], cell_class=row["class"], attributes=values)
 
 # %% [markdown]
-# Every edit has its history. A box that is taken back is gone, and comes back with `redo`.
+# Every edit is in the history. `undo` removes a box, and `redo` restores it.
 
 # %%
 project.undo(field.id)
@@ -71,7 +71,7 @@ print(pd.Series([cell.cell_class or "class missing" for cell in project.cells.al
 assert not project.check(), "files and database are intact"
 
 # %% [markdown]
-# What stands in the project, drawn on the first image: the region, and the cells by class.
+# The annotations of the first image: the region, and the cells by class.
 
 # %%
 first = project.fields.all()[0]

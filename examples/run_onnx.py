@@ -1,9 +1,9 @@
-"""Run a model that ``napari-lld export-model`` has written, with ONNX Runtime, NumPy and OpenCV alone.
+"""Run a model written by ``napari-lld export-model``, with only ONNX Runtime, NumPy and OpenCV.
 
     python examples/run_onnx.py model.onnx field.png …
 
-It prints the cells of each image with their probabilities. What it does to the pixels is what ``napari-lld
-predict`` does, and is explained in docs/onnx.md; all numbers come from the file's metadata.
+It prints the cells of each image with their probabilities. The preprocessing is that of ``napari-lld
+predict``, and is explained in docs/onnx.md; all parameters come from the metadata of the file.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Model:
     def predict(
         self, images: Sequence[np.ndarray], min_confidence: float = 0.25
     ) -> list[list[dict[str, Any]]]:
-        """Find and describe the cells of images ``(H, W, 3)`` uint8 RGB that show cells at one scale."""
+        """Detect and classify the cells of images ``(H, W, 3)`` uint8 RGB of the same scale."""
         cell_side = self.seen_side(images)
         return [
             self.describe(image, *self.find(image, cell_side, min_confidence), cell_side) for image in images
@@ -101,13 +101,13 @@ class Model:
     def run(
         self, names: list[str], pixels: np.ndarray, crops: np.ndarray, sizes: np.ndarray
     ) -> list[np.ndarray]:
-        """Run the graph for some of its outputs; what they do not need may be empty or small."""
+        """Run the graph for the named outputs; inputs that they do not need may be empty or small."""
         inputs = {"pixels": pixels, "crops": crops, "sizes": sizes.astype(np.float32)}
-        wanted = {one.name for one in self._session.get_inputs()}
+        wanted = {item.name for item in self._session.get_inputs()}
         return list(self._session.run(list(names), {name: inputs[name] for name in wanted}))
 
     def working_factor(self, width: int, height: int, cell_side: float | None) -> float:
-        """Return the factor from the image's pixels to those that the detector sees."""
+        """Return the scale factor from image pixels to working pixels of the detector."""
         field, (least, greatest) = self.field, self.field["cell_sides"]
         factor = float(field["size"]) / max(width, height)
         if cell_side is None:
@@ -120,24 +120,24 @@ class Model:
         return factor * greatest / inside / shown if shown > greatest else factor
 
     def seen_side(self, images: Sequence[np.ndarray]) -> float | None:
-        """Find how large a white cell is: at half of the ordinary scale, at that, or magnified."""
-        some = images[:: max(1, len(images) // 6)][:6]
+        """Estimate the side of a white cell in pixels: at half the default scale, at that, or magnified."""
+        sample = images[:: max(1, len(images) // 6)][:6]
         least, greatest = self.field["cell_sides"]
         sides: list[float] = []
         for zoom, most in ((0.5, greatest), (1, math.inf)):
-            sides, shown = self._sides(some, zoom)
-            if len(shown) >= max(1, len(some) / 2) and least <= float(np.median(shown)) <= most:
+            sides, shown = self._sides(sample, zoom)
+            if len(shown) >= max(1, len(sample) / 2) and least <= float(np.median(shown)) <= most:
                 return float(np.median(sides))
-        first, _ = self._sides(some[:2], 1)
-        more, _ = self._sides(some[:2], 3)
+        first, _ = self._sides(sample[:2], 1)
+        more, _ = self._sides(sample[:2], 3)
         if len(more) > len(first):
-            more += self._sides(some[2:], 3)[0]
+            more += self._sides(sample[2:], 3)[0]
             if len(more) >= 3 * max(1, len(sides)):
                 sides = more
         return float(np.median(sides)) if sides else None
 
     def _sides(self, images: Sequence[np.ndarray], zoom: float) -> tuple[list[float], list[float]]:
-        """Return the sides of likely cells in pixels, and as shown so many times larger, over the size."""
+        """Return the sides of likely cells in pixels, and times `zoom` relative to the longer image side."""
         least, greatest = self.field["cell_sides"]
         inside = min(self.field["inside"], math.sqrt(greatest / least))
         at = {0.5: greatest / inside / 0.5, 3: least * inside / 3}.get(zoom)
@@ -147,11 +147,11 @@ class Model:
             found = self.find(image, None if at is None else longer * at, 0.5)[0]
             of_image = found[:, 2:].max(1, initial=0).tolist()
             sides += of_image
-            shown += [zoom * one / longer for one in of_image]
+            shown += [zoom * side / longer for side in of_image]
         return sides, shown
 
     def suppress(self, boxes: np.ndarray, confidence: np.ndarray, least: float) -> list[int]:
-        """Choose the most confident boxes that do not overlap."""
+        """Return the indices of the most confident boxes that do not overlap."""
         order = [i for i in np.argsort(-confidence, kind="stable") if confidence[i] >= least]
         order = order[: self.suppression["candidates"]]
         area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -167,13 +167,13 @@ class Model:
         return kept
 
     def cut(self, image: np.ndarray, box: np.ndarray) -> np.ndarray:
-        """Cut the square around a box out of the image itself, and bring it to one size."""
+        """Crop the square around a box from the full-resolution image, and resize it."""
         side = self.crop["side"]
         x, y, w, h = (float(v) for v in box)
         reach = max(w, h, 1.0) * self.crop["context"] / 2
         cx, cy = x + w / 2, y + h / 2
         factor = side / (2 * reach)
-        if factor < 0.5:  # a large cell: averaged
+        if factor < 0.5:  # a large cell: downsample by averaging
             n = max(1, math.ceil(2 * reach))
             rows = np.clip(np.arange(n) + math.floor(cy - reach), 0, image.shape[0] - 1)
             columns = np.clip(np.arange(n) + math.floor(cx - reach), 0, image.shape[1] - 1)
@@ -226,7 +226,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", type=Path, nargs="?", help="what export-model wrote")
+    parser.add_argument("model", type=Path, nargs="?", help="file written by export-model")
     parser.add_argument("images", type=Path, nargs="*")
     parser.add_argument("--min-confidence", type=float, default=0.25)
     parser.add_argument("--quick", action="store_true", help="try it with the starter on sample fields")

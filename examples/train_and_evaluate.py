@@ -1,9 +1,9 @@
-"""Train a model on a corner of each field, and measure what it finds in the rest.
+"""Train a model on a region of each field, and evaluate it on the rest.
 
     python examples/train_and_evaluate.py [--quick]
 
-The bundled fields come with one finished region each, about a fifth of their area, and with the truth of all
-their cells. The model learns from the regions alone; the truth outside them measures it, before and after.
+Each bundled field has one finished region, about a fifth of its area, and the ground truth of all its cells.
+The model is trained on the regions only, and evaluated outside them, before and after.
 """
 
 # %%
@@ -23,7 +23,7 @@ quick = "--quick" in sys.argv
 folder = Path(tempfile.mkdtemp(prefix="lld-")) / "project"
 
 # %% [markdown]
-# A project with fields and regions, as on the command line: `napari-lld new`, `add` and `import`.
+# Create a project with fields and regions, as the commands `napari-lld new`, `add` and `import` do.
 
 # %%
 with Project.create(folder, annotator="Ada") as project:
@@ -33,9 +33,9 @@ with Project.create(folder, annotator="Ada") as project:
     print(f"{len(names)} fields, {report.regions} regions, {report.cells} annotated cells")
 
 # %% [markdown]
-# Learning runs in a worker, a process of its own: here no torch is loaded, and what is asked next needs
-# no new start. `on_message` hears how it goes. `init="starter"` begins with the bundled model; a `budget` in
-# seconds bounds the whole task, and what there is no time for is left out.
+# Training runs in a separate worker process: torch is not imported here, and later requests use the same
+# process. `on_message` receives progress messages. `init="starter"` starts from the bundled model; `budget`
+# limits the whole task, in seconds, and steps that there is no time for are skipped.
 
 # %%
 worker = PersistentWorker()
@@ -52,7 +52,7 @@ done = worker.ask(TrainRequest(project=str(folder), init="starter", holdout=0.0,
 print(f"model {done.model_id} {'is' if done.result['active'] else 'is not'} in use")
 
 # %% [markdown]
-# The same fields, judged only outside the regions that taught it (`outside_regions`). A command does the
+# Evaluate on the same fields, only outside the training regions (`outside_regions`). A command does the
 # same: `napari-lld evaluate PROJECT --truth truth.json --images fields/`.
 
 # %%
@@ -66,9 +66,9 @@ for name, model in (("starter", "starter"), ("trained", done.model_id)):
 worker.leave()
 
 # %% [markdown]
-# AP50 and recall are of finding white cells; F1 is the mean over classes, or over the values of all
-# attributes. The bundled model learnt from other fields of the same two data sets, so that little is left to
-# gain here: it is on films of another laboratory that a corner teaches much.
+# AP50 and recall measure the detection of white cells; F1 is the mean over classes, or over the values of all
+# attributes. The bundled model was trained on other fields of the same two data sets, so the gain is small
+# here: it is larger on films of another laboratory.
 
 # %%
 keys = ["ap50", "recall", "class_f1", "attribute_f1"]

@@ -4,7 +4,7 @@
     python examples/benchmarks/benchmark_speed.py copies [--fields 1000 10000] [--place FOLDER]
     python examples/benchmarks/benchmark_speed.py predict equal parts round cluster --data DATA [--images 48]
 
-`project`: projects of many fields, with ten cells on each and five pending suggestions on every third, created
+`project`: projects of many fields, with ten cells on each and five pending suggestions on every third, made
 by the public commands (in ``CACHE/speed/N``, once: 100,000 fields take an hour and 3 GB; with ``--copied``
 only N fields are, and the others are copies of their database rows without pixels, which takes a minute or
 two). Measures opening a project, reading all fields, their states and the state of one, and labelling a cell

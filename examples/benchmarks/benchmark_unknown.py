@@ -9,8 +9,8 @@ some data (``FOLDER/without-WHAT.safetensors``): ``left-out`` without each class
 without the immature cells of the same laboratory, ``lmu`` without another laboratory, whose neutrophils are a
 trained class and whose myeloblasts are not, in a project without labels, and with 1, 3 and 10 of its
 neutrophils labelled, before and after a model is trained. The projects of the other arms have ten or more
-labelled cells of trained classes per film, without which no probability would be validated. Runs are cached in
-``CACHE/unknown.jsonl``; ``--quick`` runs on the sample.
+labelled cells of trained classes per film, without which no probability would be validated. Runs are cached
+in ``CACHE/unknown.jsonl``; ``--quick`` runs on the sample.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@
     python examples/benchmarks/build_slide.py --quick                   # a small one from the bundled sample
 
 ``OUT/slide.tif`` (pyramidal, tiles in JPEG), ``OUT/slide.ome.zarr`` (the same before JPEG, without loss),
-``OUT/truth.json`` (COCO: every white cell's box in pixels of the slide, its class, the zone it lies in and
-the field it was cut from) and ``OUT/zones.png`` (0 glass, 1 sparse, 2 monolayer, 3 thick; one pixel per 64).
-Half of the slide is glass. ``--source txl`` knows white cells only; ``pbc`` knows their classes, which are
-drawn with the shares of healthy blood. Cells come from ``val``, which no bundled weights were trained on.
-The slide is painted and written by strips: memory stays below 2 GB at any side.
+``OUT/truth.json`` (COCO: every white cell's box in pixels of the slide, its class, its zone and its source
+field) and ``OUT/zones.png`` (0 glass, 1 sparse, 2 monolayer, 3 thick; one pixel per 64).
+Half of the slide is glass. ``--source txl`` has white cells without classes; ``pbc`` has classes, sampled
+with the shares of healthy blood. Cells come from ``val``, which no bundled weights were trained on.
+The slide is painted and written in strips: memory stays below 2 GB for any side.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SAMPLE = Path(__file__).parents[2] / "napari_lld" / "sample"
 
 
 def sizes_of_levels(side: int) -> list[int]:
-    """List the sides of the levels, finest first."""
+    """Return the sides of the levels in pixels, finest first."""
     sides = [side]
     while sides[-1] > COARSEST:
         sides.append(sides[-1] // 2)
@@ -68,7 +68,7 @@ def write_zarr(film: Film, path: Path) -> zarr.Group:
             dimension_names=("c", "y", "x"),
         )
         levels.append(level)
-        # whole shards at a time: one that is written in parts is read again for each part
+        # write whole shards: a shard written in parts is read again for each part
         for top in range(0, side, SHARD):
             bottom = min(side, top + SHARD)
             if n == 0:
@@ -84,14 +84,14 @@ def write_zarr(film: Film, path: Path) -> zarr.Group:
 
 
 def halved(planes: np.ndarray) -> np.ndarray:
-    """Average two by two pixels of ``(3, height, width)``."""
+    """Return ``(3, height, width)`` downsampled by averaging blocks of 2 x 2 pixels."""
     _, height, width = planes.shape
     blocks = planes.reshape(3, height // 2, 2, width // 2, 2)
     return ((blocks.sum(axis=(2, 4), dtype=np.uint16) + 2) // 4).astype(np.uint8)
 
 
 def tiles(level: Any) -> Iterator[np.ndarray]:
-    """Yield the tiles of a level, row by row, filled up at its edges."""
+    """Yield the tiles of a level, row by row, padded at its edges."""
     side = level.shape[1]
     for top in range(0, side, TILE):
         strip = np.full((TILE, -(-side // TILE) * TILE, 3), 255, np.uint8)
@@ -172,13 +172,13 @@ def build(
     Parameters
     ----------
     data
-        The shared data; without it cells come from the bundled sample.
+        The shared data; ``None`` = the bundled sample.
     look
-        Which of the source's microscopes; without it one chosen by the seed.
+        Index of the microscope of the source; ``None`` = chosen by the seed.
     apart
-        Pixels between white cells.
+        Distance between white cells in pixels.
     kinds
-        Of files: ``tiff``, ``zarr``.
+        Kinds of files to write: ``tiff``, ``zarr``.
     """
     sizes = LOOKS[source]
     number = seed % len(sizes) if look is None else look % len(sizes)
@@ -201,13 +201,13 @@ def build(
 
 
 def main() -> None:
-    """Read the arguments and compose."""
+    """Compose a slide as the arguments say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of the shared data sets")
     parser.add_argument("--out", type=Path, default=Path("slide"))
-    parser.add_argument("--side", type=int, default=40_000, help="pixels")
+    parser.add_argument("--side", type=int, default=40_000, help="side of the slide in pixels")
     parser.add_argument("--source", choices=sorted(LOOKS), default="txl")
-    parser.add_argument("--look", type=int, help="which microscope of the source; else by the seed")
+    parser.add_argument("--look", type=int, help="microscope of the source; chosen by the seed without it")
     parser.add_argument("--split", choices=("train", "val"), default="val")
     parser.add_argument("--apart", type=float, default=600, help="pixels between white cells")
     parser.add_argument("--seed", type=int, default=0)

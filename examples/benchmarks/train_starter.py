@@ -1,21 +1,21 @@
-"""Train the starter: the weights every project begins with.
+"""Train the starter: the initial weights of every project.
 
     python examples/benchmarks/train_starter.py --data ../shared/data --weights ../shared/weights/yolo26n.pt
 
 Two stages, on ``train`` only. The *detector* learns the boxes of white cells: from fields of ``pbc`` and
 ``txl``, also with cells pasted into them until they touch, and from the boxed cells of ``pbc_ig``. The
-*describer* learns class and attributes from the cells of ``pbc`` (WBCAtt's words mapped to those of the
-schema ``lld``) and classes from ``pbc_ig`` and ``lmu``, shown as other stains and cameras would show them;
-promyelocytes, which ``lld`` lacks, are remembered as unknown. A
-sixth of the fields shows the describer nothing: their cells are those that it remembers, and on them the
-probabilities are calibrated. The result goes to ``training/models/starter/starter.safetensors``, with its
-card.
+*describer* learns class and attributes from the cells of ``pbc`` (WBCAtt's terms mapped to those of the
+schema ``lld``) and classes from ``pbc_ig`` and ``lmu``, augmented with other stains and cameras;
+promyelocytes, which ``lld`` lacks, are stored in its memory as unknown. The describer is not trained on a
+sixth of the fields: their cells form its memory, and the probabilities are calibrated on them. The result is
+written to ``training/models/starter/starter.safetensors``, with its card.
 
-``--init FILE`` goes on from a starter; ``--detector FILE`` takes a starter's detector as it is. ``--fold``
-trains on four fifths of ``train`` and reports on the other (for choosing settings); else ``val`` is reported.
-``--sets pbc txl`` leaves domains out, ``--without Monocyte`` classes, to measure how well they are told apart
-and taught (``benchmark_unknown.py --starters``, ``benchmark_new_class.py --starters``). ``--quick`` shows in
-seconds, on the bundled sample, that the script runs; it writes into a temporary folder.
+``--init FILE`` continues from a starter; ``--detector FILE`` uses a starter's detector unchanged. ``--fold``
+trains on four fifths of ``train`` and reports on the other (to choose settings); otherwise ``val`` is
+reported. ``--sets pbc txl`` excludes domains, ``--without Monocyte`` excludes classes, to measure how well
+they are recognised as unknown and learned later (``benchmark_unknown.py --starters``,
+``benchmark_new_class.py --starters``). ``--quick`` runs a few steps on the bundled sample, in seconds, and
+writes into a temporary folder.
 """
 
 from __future__ import annotations
@@ -78,22 +78,22 @@ SETS = {
         "source": "Matek et al. 2019, TCIA, doi 10.7937/tcia.2019.36f5o9ld",
     },
 }
-"""What the sets are, for the card: pictures, labels, licences, whom they are from."""
+"""The data sets as described in the card: images, labels, licences and sources."""
 CLOSE_UP = 130.0
-"""Side of a cell in the close-ups of `lmu`, in pixels, about: to find the cell by."""
+"""Approximate side of a cell in the close-ups of `lmu` in pixels, used to detect it."""
 
 LIKELY = 0.1
-"""Raw score from which the proposal in the middle of a close-up is its cell."""
+"""Minimum raw score of the proposal in the centre of a close-up to be used as its cell."""
 
 MISSING = "Promyelocyte"
-"""Class of `pbc_ig` that the words of `lld` lack."""
+"""Class of `pbc_ig` that the schema `lld` lacks."""
 
 Sets = dict[str, list[Field]]
-"""Name of a set to its fields."""
+"""Fields by name of the data set."""
 
 
 def load(args: argparse.Namespace) -> tuple[Sets, Sets]:
-    """Read what is learnt from and what is judged: white cells, in the words of `lld`."""
+    """Load the training and the test fields: white cells, in the schema `lld`."""
     taught, judged = {}, {}
     for name in args.sets:
         folder, evaluate = args.data / name, "fold" if args.fold else "val"
@@ -107,7 +107,7 @@ def load(args: argparse.Namespace) -> tuple[Sets, Sets]:
 
 
 def as_shown(field: Field, name: str, without: Collection[str]) -> Field:
-    """Return a field of a set with what is said of it here."""
+    """Return a field of a data set with the labels used here."""
     if name == "txl":  # red cells and platelets are background
         white = tuple(replace(c, cell_class=None) for c in field.cells if c.cell_class == "WBC")
         return replace(field, cells=white)
@@ -119,7 +119,7 @@ def as_shown(field: Field, name: str, without: Collection[str]) -> Field:
 
 
 def of_missing_class(args: argparse.Namespace) -> list[TrainingField]:
-    """Return the fields to learn from whose cells are of a class that the words lack."""
+    """Return the training fields whose cells are of the class that the schema lacks."""
     if args.quick or "pbc_ig" not in args.sets:
         return []
     fields, _ = taught_and_judged(args.data / "pbc_ig", "fold" if args.fold else "val")
@@ -132,7 +132,7 @@ def of_missing_class(args: argparse.Namespace) -> list[TrainingField]:
 
 
 def with_boxes(model: LearnedModel, fields: Sequence[Field]) -> list[Field]:
-    """Box the cell in the middle of each close-up by the model; what it does not find is left out."""
+    """Box the cell in the centre of each close-up with the model; drop close-ups without a detection."""
     boxed = []
     for field in fields:
         found = propose_raw(model, [field.pixels], cell_sides=[CLOSE_UP])[0]
@@ -146,7 +146,7 @@ def with_boxes(model: LearnedModel, fields: Sequence[Field]) -> list[Field]:
 
 
 def known_fields(name: str, fields: Sequence[Field]) -> list[TrainingField]:
-    """Return fields of a set as the engine takes them; close-ups' cells are measured against each other."""
+    """Return fields of a data set as training fields; the cell side of close-ups is their median."""
     sides = [max(c.box[2:]) for f in fields for c in f.cells] if name in ("pbc_ig", "lmu") else []
     side = statistics.median(sides) if sides else None
     return [
@@ -162,12 +162,12 @@ def known_fields(name: str, fields: Sequence[Field]) -> list[TrainingField]:
 
 
 def is_kept(name: str) -> bool:
-    """Return whether the describer learns nothing from a field: it is remembered, and calibrated on."""
+    """Return whether a field is for memory and calibration, and not used to train the describer."""
     return int(hashlib.sha256(f"kept:{Path(name).name}".encode()).hexdigest(), 16) % 6 == 0
 
 
 def looks(steps: int, seed: int) -> LearningConfig:
-    """Return the settings of the describer's stage: no look of a laboratory may stand for a class."""
+    """Return the settings of the describer's stage, so that no laboratory's appearance identifies a class."""
     return LearningConfig(
         epochs=steps,
         describer_rate=5e-4,
@@ -180,7 +180,7 @@ def looks(steps: int, seed: int) -> LearningConfig:
 
 
 def measure(model: LearnedModel, name: str, fields: Sequence[Field]) -> dict[str, Any]:
-    """Return the numbers of `training.evaluation.metrics.summarise`."""
+    """Return the metrics of `training.evaluation.metrics.summarise`."""
     known = known_fields(name, fields)
     raw = propose_raw(model, [f.pixels for f in known], cell_sides=[f.cell_side for f in known])
     results = evaluate(model, [f.truth() for f in fields], raw)
@@ -202,33 +202,33 @@ def parse() -> argparse.Namespace:
     """Read the arguments."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data", type=Path, help="folder of the data sets")
-    parser.add_argument("--weights", type=Path, help="yolo26n.pt; without it the start is random")
+    parser.add_argument("--weights", type=Path, help="yolo26n.pt; random initial weights without it")
     parser.add_argument("--out", type=Path, default=starter_place(), help="the .safetensors file to write")
     parser.add_argument(
         "--fold", action="store_true", help="train on four fifths of train, report on the rest"
     )
     parser.add_argument("--quick", action="store_true", help="a few steps on the bundled sample")
-    parser.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS), help="only these")
-    parser.add_argument("--without", nargs="*", default=[], metavar="CLASS", help="classes to leave out")
-    parser.add_argument("--init", type=Path, help="a starter to go on from, instead of --weights")
-    parser.add_argument("--detector", type=Path, help="a starter whose detector is taken as it is")
-    parser.add_argument("--epochs", type=int, default=20, help="of the detector")
+    parser.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS), help="data sets to use")
+    parser.add_argument("--without", nargs="*", default=[], metavar="CLASS", help="classes to exclude")
+    parser.add_argument("--init", type=Path, help="a starter to continue from, instead of --weights")
+    parser.add_argument("--detector", type=Path, help="a starter whose detector is used unchanged")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of the detector")
     parser.add_argument("--describer-steps", type=int, default=1500)
     parser.add_argument("--minutes", type=float, help="fit the detector's epochs into this time")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--state", type=Path, help="file from which an interrupted run goes on")
+    parser.add_argument("--state", type=Path, help="file to resume an interrupted run from")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the detector")
     return parser.parse_args()
 
 
 def begin(args: argparse.Namespace) -> LearnedModel:
-    """Make the model that learns."""
+    """Return the initial model."""
     vocabulary = Vocabulary.from_schema(load_schema("lld"))
     if args.init:
         parent = read_model(args.init)
         model = adapt(parent, vocabulary)
         model.card = parent.card
-        model.taught_before = {}  # by the same cells
+        model.taught_before = {}  # on the same cells
         return model
     model = new_model(vocabulary, size=448)
     if args.weights:
@@ -240,7 +240,7 @@ def begin(args: argparse.Namespace) -> LearnedModel:
 
 
 class Teller:
-    """Prints how a stage goes."""
+    """Prints the progress of a stage."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
@@ -257,7 +257,7 @@ class Teller:
 
 
 def learn_boxes(model: LearnedModel, taught: Sets, config: LearningConfig, args: argparse.Namespace) -> int:
-    """Teach the detector; give the epochs done."""
+    """Train the detector; return the number of epochs done."""
     shown = [
         *(one for field in taught.get("pbc", []) for one in (field, crowded(field))),
         *(
@@ -265,7 +265,7 @@ def learn_boxes(model: LearnedModel, taught: Sets, config: LearningConfig, args:
             for field in taught.get("txl", [])
             for one in ((field, crowded(field)) if is_kept(field.name) else (field,))
         ),
-        *taught.get("pbc_ig", [])[::3],  # one look among many
+        *taught.get("pbc_ig", [])[::3],  # one appearance among many
     ]
     ready = [prepare_field(one, model.size) for one in known_fields("fields", shown)]
     print(f"{len(ready)} fields, {config}", flush=True)
@@ -279,12 +279,12 @@ def learn_boxes(model: LearnedModel, taught: Sets, config: LearningConfig, args:
 def learn_cells(
     model: LearnedModel, taught: Sets, outside: Sequence[TrainingField], steps: int, seed: int
 ) -> int:
-    """Teach the describer, remember the cells that it did not see, calibrate; give how many taught it.
+    """Train the describer, fill its memory, calibrate; return the number of training cells.
 
     Parameters
     ----------
     outside
-        Fields of cells whose class the words lack: they are remembered as unknown.
+        Fields of cells whose class the schema lacks: stored in the memory as unknown.
     """
     known = [
         both
@@ -312,7 +312,7 @@ def learn_cells(
 
 
 def main() -> int:
-    """Train, calibrate, measure, write."""
+    """Train, calibrate, evaluate, and write the starter."""
     args = parse()
     threads = set_threads()
     if args.threads:
@@ -371,7 +371,7 @@ def main() -> int:
 
 
 def called(cell_class: str | None) -> str:
-    """Describe in the card what a cell was taught as; the artefacts of these sets are of one kind."""
+    """Return the class of a cell as named in the card; all artefacts of these data sets are of one kind."""
     return {None: "box alone", "None": "None (nucleated red cell)"}.get(cell_class, cell_class or "")
 
 
@@ -382,7 +382,7 @@ def card(
     counted: Mapping[str, dict[str, Any]],
     cells: int,
 ) -> dict[str, Any]:
-    """Write the card of the model and of its data."""
+    """Return the card of the model and of its data."""
     import torch
 
     from training.networks.ultralytics_api import VERSION

@@ -1,4 +1,4 @@
-"""The strategies that are compared: what a hematologist is shown next, and with what help."""
+"""The compared strategies: which fields and regions are annotated next, and with what help."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class Arm:
     Attributes
     ----------
     fields
-        Which fields come next: ``"random"``, ``"uncertain"`` (sum of doubt alone) or ``"ranked"``.
+        Order of the fields: ``"random"``, ``"uncertain"`` (sum of uncertainty only) or ``"ranked"``.
     place
-        What is finished of one: ``"whole"``, ``"random"`` (a region of a fifth) or ``"best"``.
+        Part of a field that is annotated: ``"whole"``, ``"random"`` (a region of a fifth) or ``"best"``.
     suggestions
-        Whether the annotator reviews suggestions, or boxes all by hand.
+        Whether the annotator reviews suggestions, or draws all boxes by hand.
     queue
-        How many suggestions of *teach me* are decided on each opened field beside the region.
+        Number of suggestions of *teach me* reviewed per field, in addition to the region.
     diverse, rare
-        Whether the ranking thins fields that are alike, and adds the bonus for rare classes and values.
+        Whether the ranking skips similar fields, and adds the bonus for rare classes and values.
     half
-        Whether it gets only `Setting.half` of a round's seconds.
+        Whether a round lasts only `Setting.half` of its seconds.
     """
 
     fields: str
@@ -67,21 +67,21 @@ ARMS: dict[str, Arm] = {
     "ours, no diversity": replace(OURS, diverse=False),
     "ours, no rare bonus": replace(OURS, rare=False),
 }
-"""Name to strategy."""
+"""Strategies by name."""
 
 MAIN = ("whole fields", "random regions", "ours", "ours, by hand")
-"""Those that are run unless others are asked for."""
+"""Arms that are run by default."""
 
 
 def without_bonus(arm: Arm) -> Any:
-    """Take the bonus for what is rare out of the ranking, where the arm has none."""
+    """Return a context without the bonus for rare classes and values, if the arm has none."""
     return nullcontext() if arm.rare else mock.patch.multiple(ranking_worth, RARE_BONUS=0.0, VALUE_BONUS=0.0)
 
 
 def work(
     project: Project, arm: Arm, person: SimulatedAnnotator, rng: np.random.Generator
 ) -> Iterator[AnnotationWork]:
-    """Annotate one field after another, each a piece of work, as long as it is asked for more."""
+    """Annotate one region after another; yield the work of each."""
     with without_bonus(arm):
         for field_id, box in _places(project, arm, rng):
             done = person.finish(field_id, box)
@@ -91,7 +91,7 @@ def work(
 
 
 def _teaching(project: Project, field_id: int, count: int) -> list[Suggestion]:
-    """Return the suggestions outside the finished regions that teach most."""
+    """Return the suggestions outside the finished regions with the highest acquisition value."""
     waiting = {one.id: one for one in _open(project, field_id)}
     words, groups = stored_words(project), groups_of(project.schema)
     ranked = rank_cells(list(waiting.values()), ranking.Queue.TEACH, words=words, groups=groups)
@@ -107,7 +107,7 @@ def _places(project: Project, arm: Arm, rng: np.random.Generator) -> Iterator[tu
         order = _by_doubt(project)
     else:
         order = [int(i) for i in rng.permutation(sorted(fields))]
-        if arm.place == "whole":  # a field once finished is done
+        if arm.place == "whole":  # a finished field is skipped
             order = [i for i in order if not project.regions.all(i)]
     for field_id in order:
         if arm.place == "whole":
@@ -126,7 +126,7 @@ def _places(project: Project, arm: Arm, rng: np.random.Generator) -> Iterator[tu
 
 
 def _open(project: Project, field_id: int) -> list[Suggestion]:
-    """Return the waiting suggestions outside the finished regions."""
+    """Return the pending suggestions outside the finished regions."""
     finished = [region.shape for region in project.regions.all(field_id)]
     return [
         one
@@ -154,7 +154,7 @@ def _doubtful_region(project: Project, field: Field) -> Box | None:
 
 
 def _region(project: Project, field: Field, centres: np.ndarray, weights: np.ndarray) -> Box | None:
-    """Return the window of a fifth of the field with the highest sum, off its regions."""
+    """Return the window of a fifth of the field with the highest sum of weights, outside its regions."""
     known = [region.shape for region in project.regions.all(field.id)]
     size, side = (field.width, field.height), SHARE**0.5
     found = best_windows(size, (side * field.width, side * field.height), centres, weights, known)

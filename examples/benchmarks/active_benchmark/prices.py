@@ -1,4 +1,4 @@
-"""What an expert did, as counts of acts, so that it can be timed at other prices than those assumed."""
+"""Convert expert work between counts of acts and seconds, for other costs per act than those assumed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from training.ranking.cost import CostModel
 
 ACTS = tuple(one.name for one in fields(CostModel) if one.name not in ("factor", "measured_fields"))
-"""The acts that have a price."""
+"""The acts that have a cost."""
 
 BY_HAND = ("box", "label_class", "attribute")
 REVIEW = ("accept", "glance", "correct_value", "correct_box", "reject")
@@ -28,34 +28,34 @@ SCENARIOS: dict[str, dict[Sequence[str], float]] = {
     "by hand × ½ and reviewing × 2": {BY_HAND: 0.5, REVIEW: 2.0},
     "by hand × 2 and reviewing × ½": {BY_HAND: 2.0, REVIEW: 0.5},
 }
-"""Which prices are multiplied by what."""
+"""Factors of costs by scenario."""
 
 
 def counting() -> CostModel:
-    """Return prices at which the seconds of a piece of work are a vector: how often each act was done."""
+    """Return unit vectors as costs, with which the seconds of work are a vector of counts per act."""
     units = np.eye(len(ACTS))
     return CostModel(**dict(zip(ACTS, units, strict=True)))  # type: ignore[arg-type]
 
 
 def counted(vector: Any) -> dict[str, float]:
-    """List the counts of such a vector; 0 where nothing was done yet."""
+    """Return the counts per act of such a vector; all 0 if no work was done."""
     each = np.broadcast_to(np.asarray(vector, float), (len(ACTS),))
     return {name: round(float(count), 4) for name, count in zip(ACTS, each, strict=True) if count}
 
 
 def vector(acts: Mapping[str, float]) -> np.ndarray:
-    """Return counts as a vector again."""
+    """Return counts per act as a vector."""
     return np.array([acts.get(name, 0.0) for name in ACTS])
 
 
 def seconds(acts: Mapping[str, float], prices: CostModel | None = None) -> float:
-    """Return the seconds of what was done."""
+    """Return the seconds of counted acts."""
     prices = prices or CostModel()
     return sum(count * float(getattr(prices, name)) for name, count in acts.items())
 
 
 def scenario(name: str) -> CostModel:
-    """Return the prices of a scenario."""
+    """Return the costs of a scenario."""
     prices = CostModel()
     for acts, factor in SCENARIOS[name].items():
         prices = replace(prices, **{act: factor * getattr(prices, act) for act in acts})
@@ -63,7 +63,7 @@ def scenario(name: str) -> CostModel:
 
 
 def repriced(result: Mapping[str, Any], prices: CostModel) -> dict[str, Any]:
-    """Return the result of a run with the seconds of its rounds at other prices; the work is the same."""
+    """Return the result of a run with the seconds of its rounds recomputed from other costs."""
     rounds = [
         one | {"seconds": seconds(one["acts"], prices), "by_hand": seconds(one["acts_by_hand"], prices)}
         for one in result["rounds"]
@@ -72,16 +72,16 @@ def repriced(result: Mapping[str, Any], prices: CostModel) -> dict[str, Any]:
 
 
 def with_acts(result: Mapping[str, Any], attributes: int) -> dict[str, Any]:
-    """Reconstruct the acts of a run of before they were kept, from its seconds and what it did in each round.
+    """Reconstruct the acts of a run from before they were stored, from seconds and counts of each round.
 
-    Two things are not kept: the share of a field that was scanned, which the seconds by hand give, and how
-    many attributes a suggestion left unsaid, which the seconds with suggestions give. A class that was
-    unsaid counts as one put right: the two have one price.
+    Two counts are not stored: the scanned share of a field, which follows from the seconds by hand, and the
+    number of attributes missing in suggestions, which follows from the seconds with suggestions. A missing
+    class counts as a corrected one, since both have the same cost.
 
     Parameters
     ----------
     attributes
-        How many each cell has.
+        Number of attributes per cell.
     """
     price = CostModel()
     acts, by_hand = dict.fromkeys(ACTS, 0.0), dict.fromkeys(ACTS, 0.0)

@@ -1,4 +1,4 @@
-"""One run: a project annotated in rounds by one strategy, its model scored after each on other fields."""
+"""One run: annotate a project in rounds with one strategy, and score its model after each on other fields."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from training.evaluation.metrics import FieldResult, acceptance_precision, evalu
 from training.simulate import Action, AnnotationWork, SimulatedAnnotator
 
 SUGGESTED = 0.25
-"""The default threshold: suggestions as sure as that are shown."""
+"""The default minimum confidence of suggestions."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a run goes; two runs of equal settings, arm and seed are the same run.
+    """The settings of a run, which settings, arm and seed determine.
 
     Attributes
     ----------
     pool, judged
-        How many fields there are to annotate, and to score on.
+        Number of fields to annotate, and to score on.
     start
-        Random regions annotated by hand at first, the same for all arms of a seed.
+        Number of random regions annotated by hand at the start, the same for all arms of a seed.
     rounds, seconds, half
-        How many rounds follow, how much of the expert's time each gets, and what share of it our arms get: so
-        much that they, the common start included, take half of what whole fields by hand do.
+        Number of rounds, expert seconds per round, and the share of them that our arms get: chosen so that
+        they, including the common start, take half the time of annotating whole fields by hand.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Data:
-    """What a run works on: fields to annotate and to score on, fully annotated, and the schema.
+    """The data of a run: fully annotated fields to annotate and to score on, and the schema.
 
     Attributes
     ----------
     options
-        Of ``napari-lld train``, where they are not its defaults: where to begin, and the device.
+        Options of ``napari-lld train`` that differ from its defaults: initial model and device.
     """
 
     schema: Schema
@@ -69,14 +69,14 @@ class Data:
 
 
 def run(config: dict[str, Any], setting: Setting, data: Data, states: Path) -> dict[str, Any]:
-    """Run an arm; what comes out goes into the cache as JSON.
+    """Run an arm; return the result for the cache, as JSON values.
 
     Parameters
     ----------
     config
-        What the run is known by: ``arm``, ``seed`` and whatever else makes it another.
+        Key of the run in the cache: ``arm``, ``seed`` and anything else that changes the result.
     states
-        Folder in which the projects are kept that have learnt from the start, which all arms of a seed share.
+        Folder to cache projects after the common start, which all arms of a seed share.
     """
     arm, seed = ARMS[config["arm"]], config["seed"]
     rng = np.random.default_rng([seed, 1])
@@ -109,9 +109,9 @@ def _person(project: Project, data: Data, *, uses_suggestions: bool) -> Simulate
 
 
 def _start(setting: Setting, seed: int, data: Data, folder: Path) -> None:
-    """Annotate the first random regions by hand and learn from them: the same for all arms of a seed."""
+    """Annotate the first random regions by hand and train on them, as shared by all arms of a seed."""
     half = folder.with_name(folder.name + ".half")
-    shutil.rmtree(half, ignore_errors=True)  # of a run that was cut off
+    shutil.rmtree(half, ignore_errors=True)  # of an interrupted run
     half.mkdir(parents=True)
     ordered = sorted(data.pool, key=lambda field: field.name)
     chosen = np.random.default_rng([seed, 0]).permutation(len(ordered))[: setting.pool]
@@ -133,7 +133,7 @@ def _start(setting: Setting, seed: int, data: Data, folder: Path) -> None:
 def _round(
     setting: Setting, arm: Arm, project: Project, person: SimulatedAnnotator, rng: np.random.Generator
 ) -> AnnotationWork:
-    """Work for the round's seconds; the last piece may pass them."""
+    """Annotate for the seconds of a round; the last region may exceed them."""
     budget = setting.seconds * (setting.half if arm.half else 1.0)
     total = AnnotationWork()
     for did in work(project, arm, person, rng):
@@ -144,7 +144,7 @@ def _round(
 
 
 def _clear(project: Project, person: SimulatedAnnotator) -> dict[str, Any]:
-    """Count which of all waiting suggestions would need no correction."""
+    """Count the pending suggestions, and those that need no correction or would be rejected."""
     counts = {"suggestions": 0, "clear": 0, "rejected": 0}
     for field in project.fields.all():
         waiting = [one for one in project.suggestions.find(field.id) if one.confidence >= SUGGESTED]
@@ -163,7 +163,7 @@ def _measure(
     did: AnnotationWork,
     clear: dict[str, Any],
 ) -> dict[str, Any]:
-    """Score the model in use on the fields kept for that, and tell what the round took."""
+    """Score the active model on the test fields, and return the scores with the work of the round."""
     device = {"device": data.options["device"]} if "device" in data.options else {}
     found = driven.proposals(project, data.judged, **device)
     results = [
@@ -191,12 +191,12 @@ def _measure(
         "before": clear,
         "bulk": _bulk(results),
         "ap50_of": numbers["ap50_of"],
-        **{key: numbers[key] or 0.0 for key in keys},  # what finds nothing describes nothing
+        **{key: numbers[key] or 0.0 for key in keys},  # ``None`` if nothing is found
     }
 
 
 def _bulk(results: Sequence[FieldResult]) -> dict[str, Any]:
-    """Let every other field measure what may be accepted many at once, and count how it goes on the rest.
+    """Fit the rule of bulk acceptance on every other field, and count its results on the rest.
 
     The rule is that of the window (`training.evaluation.bulk_accept`).
     """

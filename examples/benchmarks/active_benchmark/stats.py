@@ -1,4 +1,4 @@
-"""Learning curves over the expert's seconds, and how far apart two strategies are."""
+"""Learning curves over expert seconds, and the comparison of two strategies."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from scipy.stats import permutation_test, t
 
 Curves = Mapping[int, Sequence[tuple[float, float]]]
-"""Seed to points (expert's seconds, score), in the order of the rounds."""
+"""Points (expert seconds, score) by seed, in the order of the rounds."""
 
 
 def curves(results: Mapping[int, Mapping[str, Any]], metric: str, clock: str) -> Curves:
-    """Take the curves of one arm out of its results.
+    """Return the curves of one arm from its results.
 
     Parameters
     ----------
     results
-        Seed to what `active_benchmark.run.run` gave.
+        Results of `active_benchmark.run.run` by seed.
     metric
-        Such as ``"map50"``.
+        A metric such as ``"map50"``.
     clock
         ``"seconds"`` (with suggestions) or ``"by_hand"``.
     """
@@ -31,13 +31,13 @@ def curves(results: Mapping[int, Mapping[str, Any]], metric: str, clock: str) ->
 
 
 def at(points: Sequence[tuple[float, float]], seconds: np.ndarray) -> np.ndarray:
-    """Read a curve at some times: straight lines between the rounds, level after the last."""
+    """Interpolate a curve linearly between the rounds; it is constant after the last."""
     x, y = np.array(points).T
     return np.asarray(np.interp(seconds, x, y))
 
 
 def seconds_to(mean: np.ndarray, grid: np.ndarray, level: float) -> float:
-    """Return the first time at which a curve reaches a level; infinite where it does not."""
+    """Return the first time at which a curve reaches a level; infinity if it does not."""
     reached = np.flatnonzero(mean >= level)
     if not len(reached):
         return float("inf")
@@ -55,15 +55,15 @@ def area(points: Sequence[tuple[float, float]], start: float, end: float) -> flo
 
 
 def end_of(some: Curves) -> float:
-    """Return the time to which all curves reach."""
+    """Return the latest time that all curves cover."""
     return min(points[-1][0] for points in some.values())
 
 
 def ratio(ours: Curves, other: Curves, seeds: Sequence[int]) -> float:
-    """Return our seconds over the other's until our mean curve is as high as the other's at its end.
+    """Return the ratio of our seconds to the other's until the mean curves reach the other's final score.
 
-    Both count from the first second, the start that they share included. The other's seconds are those at
-    which its mean curve first reaches the same, so a curve that falls at the end does not favour us.
+    Both include the common start. The other's seconds are those at which its mean curve first reaches its
+    final score, so that a curve that falls at the end does not favour us.
     """
     end = end_of({s: other[s] for s in seeds})
     start = max(ours[s][0][0] for s in seeds)
@@ -81,10 +81,10 @@ def compare(ours: Curves, other: Curves, *, resamples: int = 1000) -> dict[str, 
     Returns
     -------
     dict
-        ``seeds``; ``time``: our seconds over theirs at the ends; ``final`` and ``area``: our score at the
-        end less theirs, and the height of our curve less that of theirs over the time that both cover, each
-        with its mean, spread (standard deviation over seeds) and p (sign-flip permutation test, two-sided,
-        exact); ``least``: the lower end of the one-sided 95% interval of the final difference; ``ratio`` (see
+        ``seeds``; ``time``: ratio of our final seconds to theirs; ``final`` and ``area``: differences of the
+        final scores, and of the mean heights of the curves over the time that both cover, each with mean,
+        spread (standard deviation over seeds) and p (sign-flip permutation test, two-sided, exact);
+        ``least``: the lower end of the one-sided 95% interval of the final difference; ``ratio`` (see
         `ratio`) with its 95% bootstrap interval over seeds, ``low`` and ``high``.
     """
     seeds = sorted(set(ours) & set(other))
@@ -113,7 +113,7 @@ def compare(ours: Curves, other: Curves, *, resamples: int = 1000) -> dict[str, 
 
 
 def least(differences: Sequence[float]) -> float:
-    """Return the lower end of the one-sided 95% interval of a mean difference (Student's t); NaN of one."""
+    """Return the lower end of the one-sided 95% interval of a mean difference (Student's t); NaN for one."""
     if len(differences) < 2:
         return float("nan")
     error = float(np.std(differences, ddof=1)) / len(differences) ** 0.5
@@ -121,7 +121,7 @@ def least(differences: Sequence[float]) -> float:
 
 
 def _paired(differences: Sequence[float]) -> tuple[float, float, float]:
-    """Return mean, standard deviation and p of paired differences; NaN where one is too few."""
+    """Return mean, standard deviation and p of paired differences; NaN for one difference."""
     if len(differences) < 2:
         return float(np.mean(differences)), float("nan"), float("nan")
     test = permutation_test(

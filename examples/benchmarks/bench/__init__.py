@@ -1,5 +1,5 @@
-"""What the benchmarks share: fields, projects driven as a user drives them, scores, kept runs, tables.
+"""Shared code of the benchmarks: fields, projects used through public requests, scores, cache, tables.
 
-A project is made, taught and asked through `annotation_store` and the worker's public requests
+Projects are created, trained and queried through `annotation_store` and the worker's public requests
 (`training.client`, `training.protocol`), with their defaults; ``tests/test_benchmarks.py`` holds that.
 """

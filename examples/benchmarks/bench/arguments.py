@@ -1,4 +1,4 @@
-"""The arguments that the benchmarks have in common."""
+"""The common arguments of the benchmarks."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ SUBSETS = 5
 
 
 def parser(text: str, arms: Sequence[str] = (), *, default: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """Make a parser; `arms` are those that ``--arms`` may name, by default all or `default`."""
+    """Return a parser; ``--arms`` chooses among `arms`, by default all of them or `default`."""
     made = argparse.ArgumentParser(description=text.split("\n\n")[0])
     made.add_argument("--data", type=Path, help="folder of the data sets")
     made.add_argument(
-        "--cache", type=Path, default=Path("benchmarks"), help="folder of what is done, and of the tables"
+        "--cache", type=Path, default=Path("benchmarks"), help="folder of cached runs and of the tables"
     )
     made.add_argument(
         "--judge", choices=("fold", "val"), default="fold",
-        help="judge on the fixed fifth of train, to choose by, or on val, to report",
+        help="evaluate on the fixed fifth of train, to choose settings, or on val, to report",
     )  # fmt: skip
-    made.add_argument("--subsets", type=int, default=SUBSETS, help="how many subsets, by a hash of the names")
+    made.add_argument("--subsets", type=int, default=SUBSETS, help="number of subsets, by hash of the names")
     made.add_argument("--device", default="auto", help="auto, cpu, cuda:N or mps")
     made.add_argument(
-        "--init", type=Path, help="a file to begin from instead of the bundled starter, such as one that "
-        "`train_starter.py --fold` made, which has not seen the fixed fifth",
+        "--init", type=Path, help="model file to start from instead of the bundled starter, such as one of "
+        "`train_starter.py --fold`, which was not trained on the fixed fifth",
     )  # fmt: skip
-    made.add_argument("--table", action="store_true", help="only print what is there")
-    made.add_argument("--quick", action="store_true", help="show on the bundled sample that it runs")
+    made.add_argument("--table", action="store_true", help="only print the cached results")
+    made.add_argument("--quick", action="store_true", help="run briefly on the bundled sample")
     if arms:
         made.add_argument(
-            "--arms", nargs="*", choices=arms, default=list(default or arms), metavar="ARM", help="only these"
+            "--arms", nargs="*", choices=arms, default=list(default or arms), metavar="ARM", help="which arms"
         )
     return made
 
@@ -39,9 +39,9 @@ def parser(text: str, arms: Sequence[str] = (), *, default: Sequence[str] = ()) 
 def read(
     made: argparse.ArgumentParser, *, only_prints: Callable[[argparse.Namespace], bool] = lambda _: False
 ) -> argparse.Namespace:
-    """Read the arguments; refuse to run on nothing, save where they only ask for what is kept."""
+    """Parse the arguments; exit without a data folder, unless they only print cached results."""
     args = made.parse_args()
-    if args.quick:  # one thread: on a busy machine several wait for each other at every layer
+    if args.quick:  # one thread: on a busy machine, threads wait for each other at every layer
         os.environ["NAPARI_LLD_WINDOW"] = "1"
     if args.data is None and not (args.quick or args.table or only_prints(args)):
         made.error("Give --data DIR, or --quick, or --table.")
@@ -49,6 +49,6 @@ def read(
 
 
 def beginning(args: argparse.Namespace) -> dict[str, str]:
-    """Return the options of training that the arguments ask for: none, unless they do."""
+    """Return the options of training that the arguments name, if any."""
     asked_for = {} if args.init is None else {"init": str(args.init.absolute())}
     return asked_for | ({} if args.device == "auto" else {"device": args.device})

@@ -1,4 +1,4 @@
-"""Projects of many fields: made by the public commands, opened, listed and labelled."""
+"""Measure projects of many fields: creating them by public commands, opening, listing and labelling."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _REPEATS = 5
 
 
 def add_arguments(made: argparse.ArgumentParser) -> None:
-    """Add what this mode asks for."""
-    made.add_argument("--fields", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="how many")
+    """Add the arguments of this mode."""
+    made.add_argument("--fields", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="field counts")
     made.add_argument(
         "--copied", type=int, metavar="N",
-        help="make N fields by the public commands, and copy their rows until there are as many as asked for",
+        help="create N fields by the public commands, and copy their rows to reach the number of fields",
     )  # fmt: skip
     made.add_argument("--window", action="store_true", help="measure in a real window too")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make the projects that are not there yet, and measure each."""
+    """Create the projects that do not exist yet, and measure each."""
     rows = []
     for count in [12] if args.quick else args.fields:
         cache = args.cache.absolute() / "speed"
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def made(folder: Path, count: int) -> Path:
-    """Return a project of so many fields; it is made where it is not there."""
+    """Return a project with a number of fields; create it if it does not exist."""
     project = folder / "project"
     done = folder / "done"
     if not done.is_file():
@@ -77,10 +77,10 @@ def made(folder: Path, count: int) -> Path:
 
 
 def copied(first: Path, folder: Path, count: int) -> Path:
-    """Return a project of so many fields, of which all but those of `first` are copied rows.
+    """Return a project with a number of fields, of which all but those of `first` are copied rows.
 
-    The copies have cells, suggestions and history of their own, but no pixels: they can be listed, filtered
-    and sorted, and the fields that come first can be shown.
+    The copies have separate cells, suggestions and history, but no pixels: they can be listed, filtered and
+    sorted, and only the original fields can be displayed.
     """
     project = folder / "project"
     done = folder / "done"
@@ -127,11 +127,11 @@ _COPIED = (
         },
     ),
 )
-"""Tables, and what their columns hold in the copy; the others are the same."""
+"""Changed columns of each table in the copy; the other columns are the same."""
 
 
 def _drawn(folder: Path, count: int) -> dict[str, Any]:
-    """Draw the pictures, each another one; return the COCO document of their cells."""
+    """Draw the images, all different; return the COCO document of their cells."""
     rng = np.random.default_rng(0)
     images, cells = [], []
     for i in range(count):
@@ -161,7 +161,7 @@ def _command(*words: object) -> None:
 
 
 def _best(work: Callable[[], object], repeats: int = _REPEATS) -> float:
-    """Return the least seconds that work took: what else runs on the machine only adds to it."""
+    """Return the minimum time of work in seconds, which other load on the machine affects least."""
     took = []
     for _ in range(repeats):
         begun = time.perf_counter()
@@ -171,7 +171,7 @@ def _best(work: Callable[[], object], repeats: int = _REPEATS) -> float:
 
 
 def in_the_store(folder: Path) -> dict[str, str]:
-    """Measure what the store takes, in seconds."""
+    """Measure the times of the store."""
     found = {"open": f"{_best(lambda: Project.open(folder).close()):.2f} s"}
     with Project.open(folder) as project:
         field = project.fields.all()[-1]
@@ -189,7 +189,7 @@ def in_the_store(folder: Path) -> dict[str, str]:
 
 
 def in_the_window(folder: Path) -> dict[str, str]:
-    """Measure what a real window takes, in a separate process."""
+    """Measure the times of a real window, in a separate process."""
     asked = [sys.executable, str(Path(__file__).with_name("big_window.py")), str(folder)]
     done = subprocess.run(asked, check=True, capture_output=True, text=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))

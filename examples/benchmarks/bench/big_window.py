@@ -1,4 +1,4 @@
-"""What a real window takes on a project, as one JSON line: ``python big_window.py PROJECT``."""
+"""Measure a real window on a project, as one JSON line: ``python big_window.py PROJECT``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from napari_lld.window import build_window
 
 
 def measure(folder: Path) -> dict[str, str]:
-    """Open a project, and once more, go on, filter and sort."""
+    """Measure opening a project, reopening it, going to the next field, filtering and sorting."""
     _viewer, dock = build_window()
     app = QApplication.instance()
     assert app is not None
@@ -55,4 +55,4 @@ def measure(folder: Path) -> dict[str, str]:
 
 if __name__ == "__main__":
     print(json.dumps(measure(Path(sys.argv[1]))), flush=True)
-    os._exit(0)  # with the window open, Python takes Qt's objects apart in an order that crashes
+    os._exit(0)  # with the window open, Python would destroy Qt's objects in an order that crashes

@@ -1,8 +1,8 @@
-"""Many large slides with known cells, laid from a library of painted blocks.
+"""Compose many large slides with known cells from a library of painted blocks.
 
 Painting 40,000 x 40,000 pixels takes half an hour. A block of 2,048 is painted once, as a pyramidal TIFF;
-a slide is then laid from the compressed tiles of blocks, which takes seconds. Cells do not cross the borders
-of blocks.
+a slide is then composed of the compressed tiles of blocks, which takes seconds. Cells do not cross block
+borders.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bench.film import BLOCK, GLASS, MONOLAYER, SPARSE, THICK, Cells, Film, tong
 
 SIDE = 2048
 _LEVELS = (512, 512, 512, 256)
-"""Tile sizes of the levels that are shared; the coarser ones are made for each slide."""
+"""Tile sizes of the shared levels; coarser levels are computed for each slide."""
 _COARSER = 3
 _COARSE_TILE = 256
 _LIKE_JPEG: dict[str, Any] = {"photometric": "rgb", "compression": "jpeg", "compressionargs": {"level": 90}}
@@ -36,7 +36,7 @@ KINDS: dict[str, dict[str, float]] = {
         "monocytes": (0.35, 0.2, 0.4, 0.03, 0.02),
     }.items()
 }
-"""Shares of the classes in blocks of one kind; slides mix them."""
+"""Shares of the classes in the blocks of each kind; slides mix the kinds."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Block:
         return self._tiles
 
     def coarse(self) -> np.ndarray:
-        """Return it at a sixteenth of its side."""
+        """Return the block downsampled to a sixteenth of its side."""
         if self._coarse is None:
             with tifffile.TiffFile(self.file) as tiff:
                 self._coarse = _halved(tiff.series[0].levels[-1].asarray())
@@ -88,14 +88,14 @@ def paint(
     side: int = SIDE,
     seed: int = 0,
 ) -> list[Block]:
-    """Paint a library, or read it where it is there.
+    """Paint a library, or load it if it exists.
 
     Parameters
     ----------
     many
-        Blocks of each kind, by zone; glass has no kinds.
+        Number of blocks of each kind, by zone; glass has no kinds.
     apart
-        Pixels between white cells.
+        Distance between white cells in pixels.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [
@@ -137,7 +137,7 @@ def _painted(
 
 @dataclass(frozen=True)
 class Laid:
-    """A slide: which block lies where, ``(rows, columns)``."""
+    """A slide as a grid ``(rows, columns)`` of blocks."""
 
     blocks: Sequence[Block]
     places: np.ndarray
@@ -145,7 +145,7 @@ class Laid:
     pixel_size_um: float
 
     def cells(self, zone: int | None = None) -> list[dict[str, Any]]:
-        """List the white cells in pixels of the slide, of one zone or of all."""
+        """Return the white cells of one zone or of all, in pixels of the slide."""
         found = []
         for row, column in np.ndindex(*self.places.shape):
             block = self.blocks[self.places[row, column]]
@@ -155,7 +155,7 @@ class Laid:
         return found
 
     def coco(self, file_name: str, regions: Sequence[Sequence[float]] = ()) -> dict[str, Any]:
-        """Write what is known of regions as COCO; see ``docs/formats.md``."""
+        """Return the truth of regions as COCO; see ``docs/formats.md``."""
         rows, columns = self.places.shape
         image = {
             "id": 1, "file_name": file_name, "width": columns * self.side, "height": rows * self.side,
@@ -178,7 +178,7 @@ class Laid:
         return {"images": [image], "categories": categories, "annotations": annotations}
 
     def write(self, file: Path) -> None:
-        """Write it as a pyramidal TIFF."""
+        """Write the slide as a pyramidal TIFF."""
         rows, columns = self.places.shape
         with tifffile.TiffWriter(file, bigtiff=True) as tiff:
             for n, tile in enumerate(_LEVELS):
@@ -218,12 +218,12 @@ def _centred(box: Sequence[float], region: Sequence[float]) -> bool:
 
 
 def lay(blocks: Sequence[Block], across: int, pixel_size_um: float, seed: int, *, side: int = SIDE) -> Laid:
-    """Lay a slide: a tongue of blood on glass whose mixture of classes changes along it.
+    """Compose a slide: a tongue of blood on glass whose mixture of classes changes along it.
 
     Parameters
     ----------
     across
-        Blocks along a side.
+        Number of blocks along a side.
     """
     rng = np.random.default_rng((7, seed))
     waves = rng.uniform(0, 2 * np.pi, (3, 6))
@@ -250,7 +250,7 @@ def lay(blocks: Sequence[Block], across: int, pixel_size_um: float, seed: int, *
 
 
 def sheet(blocks: Sequence[Block], across: int, pixel_size_um: float, *, side: int = SIDE) -> Laid:
-    """Lay each monolayer block once, on a sheet of blocks in which glass fills the rest."""
+    """Compose a slide of each monolayer block once, with glass in the rest."""
     single = [n for n, block in enumerate(blocks) if block.zone == MONOLAYER]
     glass = next(n for n, block in enumerate(blocks) if block.zone == GLASS)
     rows = max(across, -(-len(single) // across))

@@ -1,4 +1,4 @@
-"""Runs of a benchmark, kept so that it can be stopped and goes on where it was."""
+"""Cache of the runs of a benchmark, so that it can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @cache
 def sources() -> str:
-    """Hash what decides what a project learns: the code of the store and the trainer, and the starter."""
+    """Return the hash of what determines training results: the code of store and trainer, and the starter."""
     content = hashlib.sha256()
     for package in ("annotation_store", "training"):
         for file in sorted((ROOT / package).rglob("*")):
@@ -28,22 +28,22 @@ def sources() -> str:
 
 @cache
 def stock() -> str:
-    """List what decides what stock Ultralytics learns."""
+    """Return what determines the results of stock Ultralytics: its version."""
     return "ultralytics " + importlib.metadata.version("ultralytics-opencv-headless")
 
 
 def file_digest(file: Path) -> str:
-    """Hash a file."""
+    """Return the hash of a file."""
     return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
 
 
 def digest(config: dict[str, Any]) -> str:
-    """Hash a configuration."""
+    """Return the hash of a configuration."""
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Cache:
-    """Runs that are done, one JSON object a line: what was asked, by which sources, and what came out."""
+    """Completed runs, one JSON object per line: configuration, hash of the sources, and result."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -54,23 +54,23 @@ class Cache:
                 self._rows[digest(row["config"]), row.get("sources", "")] = row
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return everything that is kept, the oldest first."""
+        """Return all rows, oldest first."""
         return list(self._rows.values())
 
     def latest(self, config: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the newest row of a configuration, whatever sources made it."""
+        """Return the newest row of a configuration, for any sources."""
         key = digest(config)
         return next((row for (one, _), row in reversed(self._rows.items()) if one == key), None)
 
     def kept(
         self, config: dict[str, Any], work: Callable[[], dict[str, Any]], made_by: str | None = None
     ) -> dict[str, Any]:
-        """Return the result of a configuration by these sources; work if there is none yet, and keep it.
+        """Return the cached result of a configuration for these sources, or compute and store it.
 
         Parameters
         ----------
         made_by
-            What decides the result beside the configuration; ``None`` = `sources`.
+            What determines the result besides the configuration; ``None`` = `sources`.
         """
         made_by = made_by or sources()
         key = digest(config), made_by

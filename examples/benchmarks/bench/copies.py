@@ -1,4 +1,4 @@
-"""A big project split for three readers and brought together again: seconds, and memory."""
+"""Measure time and memory of splitting a big project for three readers and merging it again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EVERY, _POLL = 4, 0.05
 
 
 class _Took(NamedTuple):
-    """What a command took: seconds of the clock and of the processor, and the most memory, in GB."""
+    """Resources of a command: wall and processor time in seconds, and peak memory in GB."""
 
     wall: float
     processor: float
@@ -32,12 +32,12 @@ class _Took(NamedTuple):
 
 
 def add_arguments(made: argparse.ArgumentParser) -> None:
-    """Add what this mode asks for."""
-    made.add_argument("--place", type=Path, help="folder for the copies: on a disk that is not busy")
+    """Add the arguments of this mode."""
+    made.add_argument("--place", type=Path, help="folder for the copies, on an idle disk")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Split projects of so many fields, have readers do something on every fourth, and merge; not quickly."""
+    """Split projects, edit every fourth field of each copy, and merge; skipped with ``--quick``."""
     if args.quick:
         return
     rows = []
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def measure(source: Path, folder: Path) -> Iterator[str]:
-    """Measure in a folder of its own, which is deleted; yield what each step took."""
+    """Measure in a separate folder, which is deleted; yield the resources of each step."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -75,7 +75,7 @@ def measure(source: Path, folder: Path) -> Iterator[str]:
 
 
 def _work(folder: Path, number: int) -> None:
-    """Box a cell on every fourth field, and give another class to one that was there."""
+    """Box a cell on every fourth field, and change the class of an existing one."""
     with Project.open(folder) as opened:
         for field in opened.fields.all()[::_EVERY]:
             opened.cells.add(field.id, (4 + 12 * number, 82, 9, 9), cell_class=big_project.CLASSES[number])
@@ -84,7 +84,7 @@ def _work(folder: Path, number: int) -> None:
 
 
 def _command(*words: object) -> _Took:
-    """Run a command, and watch what it takes."""
+    """Run a command, and measure its resources."""
     asked = [sys.executable, "-c", "from napari_lld.cli import run; run()", *map(str, words)]
     begun = time.perf_counter()
     memory, processor = 0, 0.0

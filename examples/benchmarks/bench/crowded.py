@@ -1,4 +1,4 @@
-"""Fields in which cells touch: copies of their own cells, pasted beside others."""
+"""Augment fields with touching cells: copies of their own cells, pasted next to others."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _SHARE = 0.4
 """Share of the cells that get a neighbour."""
 
 _FEATHER = 3.0
-"""Width in pixels over which a pasted cell fades into what it covers."""
+"""Width in pixels over which the edge of a pasted cell is blended."""
 
 _MOST_COVERED = 0.3
-"""Overlap (IoU) with any cell up to which a cell may be pasted."""
+"""Maximum overlap (IoU) of a pasted cell with any other."""
 
 
 def crowded(field: Field) -> Field:
     """Return a fully annotated field with cells pasted so that they touch or overlap a little.
 
-    A copy is a cell of the field, turned by quarters and flipped, within the ellipse that fills its box.
+    A copy is a cell of the field, rotated by multiples of 90° and flipped, cut to the ellipse in its box.
     """
     seed = int(hashlib.sha256(field.name.encode()).hexdigest()[:8], 16)
     rng = np.random.default_rng(seed)
@@ -59,7 +59,7 @@ def _turned(copy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _beside(host: Box, width: int, height: int, rng: np.random.Generator) -> Box:
-    """Place a box so that the ellipses of both touch, or overlap by up to a quarter of their reach."""
+    """Return a box whose ellipse touches that of another, or overlaps it by up to a quarter."""
     x, y, w, h = host
     angle = rng.uniform(0, 2 * np.pi)
     along = rng.uniform(0.75, 1.02)
@@ -69,7 +69,7 @@ def _beside(host: Box, width: int, height: int, rng: np.random.Generator) -> Box
 
 
 def _ellipse(width: int, height: int) -> np.ndarray:
-    """Draw ``(height, width)``: 1 within the ellipse that fills the box, falling to 0 at its rim."""
+    """Return a mask ``(height, width)``: 1 inside the ellipse in the box, falling to 0 at its edge."""
     y, x = np.mgrid[0:height, 0:width] + 0.5
     reach = np.hypot((x - width / 2) / (width / 2), (y - height / 2) / (height / 2))
     return np.asarray(((1 - reach) * min(width, height) / 2 / _FEATHER).clip(0, 1))

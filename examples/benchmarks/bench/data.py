@@ -1,4 +1,4 @@
-"""The shared data sets as fields, and the subsets and folds that the benchmarks use."""
+"""Load the shared data sets as fields; choose subsets and folds."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Field:
     Attributes
     ----------
     name
-        Its file's name in the data set.
+        File name in the data set.
     regions
         Rectangles in which every cell is annotated.
     drawn
-        Its pixels, where they are not those of the file.
+        The pixels, if they differ from those of the file.
     """
 
     name: str
@@ -47,22 +47,22 @@ class Field:
     drawn: np.ndarray | None = None
 
     def pixels(self) -> np.ndarray:
-        """Read it as ``(H, W, 3)`` uint8."""
+        """Return the pixels as ``(H, W, 3)`` uint8."""
         return read_pixels(self.file) if self.drawn is None else self.drawn
 
     def truth(self) -> FieldTruth:
-        """Return it as truth."""
+        """Return the ground truth for evaluation."""
         regions = tuple(Shape.rectangle(*one) for one in self.regions)
         return FieldTruth(self.name, self.width, self.height, self.cells, regions)
 
 
 def load_fields(annotations: Path, images: Path, *, in_lld: bool = False) -> list[Field]:
-    """Read a COCO file in the dialect of docs/formats.md: no ``annotated_regions`` = the whole field.
+    """Load a COCO file as in docs/formats.md; without ``annotated_regions`` the whole field is annotated.
 
     Parameters
     ----------
     in_lld
-        Whether the attributes are WBCAtt's and are to be said in the words of the schema `lld`.
+        Whether to map the attributes from WBCAtt's terms to the schema `lld`.
     """
     content = json.loads(annotations.read_text(encoding="utf-8"))
     names = {category["id"]: category["name"] for category in content["categories"]}
@@ -85,7 +85,7 @@ def load_fields(annotations: Path, images: Path, *, in_lld: bool = False) -> lis
 
 
 def second_readings(data: Path, split: str, *, in_lld: bool) -> dict[tuple[str, Box], dict[str, str]]:
-    """Read what a second annotator said of cells of `pbc`, by file and box, in WBCAtt's words or `lld`'s."""
+    """Load a second annotator's attributes of cells of `pbc` by file and box, in terms of WBCAtt or `lld`."""
     content = json.loads((data / f"pbc/{split}.json").read_text(encoding="utf-8"))
     readings = json.loads((data / f"pbc/reannotations_{split}.json").read_text(encoding="utf-8"))
     files = {image["id"]: image["file_name"] for image in content["images"]}
@@ -97,7 +97,7 @@ def second_readings(data: Path, split: str, *, in_lld: bool) -> dict[tuple[str, 
 
 
 def write_coco(fields: Sequence[Field], file: Path) -> Path:
-    """Write fields as a COCO file that states its regions; `import` reads it with the images' folder."""
+    """Write fields as a COCO file with ``annotated_regions``, which `import` can read."""
     classes = sorted({cell.cell_class for field in fields for cell in field.cells if cell.cell_class})
     images, annotations = [], []
     for number, field in enumerate(fields, 1):
@@ -127,24 +127,24 @@ def in_fold(name: str) -> bool:
 
 
 def studied(fields: Iterable[Field], study: int) -> list[Field]:
-    """Put fields in the order of a study, a hash of their names; its first n are the subset of n."""
+    """Shuffle fields by a hash of their names and the study; the first n are the subset of size n."""
     return sorted(fields, key=lambda field: _hash(field.name, f"study{study}:"))
 
 
 def taught_and_judged(folder: Path, judge: str, **options: Any) -> tuple[list[Field], list[Field]]:
-    """Return the fields of ``train`` that may be learnt from, and those that are judged on.
+    """Return the training fields of ``train``, and the test fields.
 
     Parameters
     ----------
     judge
-        ``"fold"``: on the fixed fifth of ``train``, which is then not learnt from, to choose by;
-        ``"val"``: on ``val``, to report.
+        ``"fold"``: test on the fixed fifth of ``train``, which is then not trained on, to choose settings;
+        ``"val"``: test on ``val``, to report.
     """
     return parted(lambda split: load_fields(folder / f"{split}.json", folder / "images", **options), judge)
 
 
 def parted(load: Callable[[str], list[Field]], judge: str) -> tuple[list[Field], list[Field]]:
-    """Do as `taught_and_judged` does with what `load` gives of ``train`` and ``val``."""
+    """Split fields like `taught_and_judged`; `load` returns those of ``train`` and ``val``."""
     train = load("train")
     if judge == "val":
         return train, load("val")
@@ -152,7 +152,7 @@ def parted(load: Callable[[str], list[Field]], judge: str) -> tuple[list[Field],
 
 
 def close_ups(folder: Path, split: str) -> list[Field]:
-    """Read a set of close-ups (`lmu`), whose one cell is in the middle and has no box: it is the picture."""
+    """Load a data set of close-ups (`lmu`) of one cell in the centre; without a box, the image is the box."""
     fields = []
     with (folder / f"{split}.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -165,21 +165,21 @@ def close_ups(folder: Path, split: str) -> list[Field]:
 
 
 def sparsely(fields: Iterable[Field], folder: Path) -> list[Field]:
-    """Keep of fields of ``train`` what their 20% region holds."""
+    """Restrict fields of ``train`` to their 20% regions."""
     content = json.loads((folder / "train_sparse20.json").read_text(encoding="utf-8"))
     regions = {image["file_name"]: image["annotated_regions"] for image in content["images"]}
     return [within(field, [tuple(one) for one in regions[field.name]]) for field in fields]
 
 
 def within(field: Field, regions: Sequence[Box]) -> Field:
-    """Keep of a field what some rectangles hold."""
+    """Restrict the annotations of a field to rectangles."""
     shapes = [Shape.rectangle(*one) for one in regions]
     cells = tuple(cell for cell in field.cells if any(s.contains_centre(cell.box) for s in shapes))
     return replace(field, cells=cells, regions=tuple(regions))
 
 
 def picked(fields: Iterable[Field], cells: Mapping[str, int]) -> list[Field]:
-    """Take so many cells of each class from fields, in their order, each in a small region of its own."""
+    """Return fields with a number of cells per class, in order, each cell in a separate small region."""
     left = dict(cells)
     taken = []
     for field in fields:
@@ -196,7 +196,7 @@ def picked(fields: Iterable[Field], cells: Mapping[str, int]) -> list[Field]:
 
 
 def around(field: Field, box: Box, margin: float = 0.1) -> Box:
-    """Return a box and a narrow rim around it, inside the field."""
+    """Return a box enlarged by a narrow margin, inside the field."""
     x, y, w, h = box
     x1, y1 = max(0.0, x - margin * w), max(0.0, y - margin * h)
     x2, y2 = min(field.width, x + (1 + margin) * w), min(field.height, y + (1 + margin) * h)
@@ -204,18 +204,18 @@ def around(field: Field, box: Box, margin: float = 0.1) -> Box:
 
 
 def whole(field: Field) -> Field:
-    """Return the name of a field finished, whatever is annotated of it: what a tool without regions does."""
+    """Mark a whole field as annotated, whatever its regions, as a tool without regions does."""
     return replace(field, regions=((0, 0, field.width, field.height),))
 
 
 def renamed(field: Field, names: Mapping[str, str | None]) -> Field:
-    """Return a field whose classes have other names."""
+    """Return a field with renamed classes."""
     cells = (replace(c, cell_class=names.get(c.cell_class or "", c.cell_class)) for c in field.cells)
     return replace(field, cells=tuple(cells))
 
 
 def sample(*, sparse: bool = False, like: Sequence[Field] = ()) -> list[Field]:
-    """Return the bundled fields, all or those that are named `like` some, to show that a benchmark runs."""
+    """Return the bundled fields, all or those with the names of `like`, for quick runs."""
     from napari_lld import sample
 
     file, names = sample.sparse() if sparse else sample.truth(), {field.name for field in like}

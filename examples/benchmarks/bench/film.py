@@ -1,8 +1,8 @@
-"""A blood film of any size with known truth: cells cut from real fields, laid on glass.
+"""Compose a blood film of any size with known truth: cells cut from real fields, placed on glass.
 
-A cell absorbs light, so it is kept as its transmittance (its pixels over the empty film round it), and cells
-that overlap multiply: no seams, and thick areas get dark as they do on film. A film of one seed is the same
-on every machine.
+A cell absorbs light, so it is stored as its transmittance (its pixels divided by the empty film around it),
+and overlapping cells multiply: there are no seams, and thick areas are dark as on a real film. A film is
+determined by its seed, on any machine.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ ZONES = ("glass", "sparse", "monolayer", "thick")
 GLASS, SPARSE, MONOLAYER, THICK = range(4)
 
 RED_UM = 7.2
-"""Diameter of a red cell, which gives the size of a pixel: the fields do not state one."""
+"""Diameter of a red cell in µm, from which pixel sizes are computed: the fields have none."""
 MARGIN = 8
-"""Pixels round a cell over which its transmittance goes to 1."""
+"""Margin of a cell in pixels over which its transmittance increases to 1."""
 
 LOOKS = {"txl": ((360, 363), (416, 416), (575, 575), (640, 480)), "pbc": ((800, 600),)}
-"""Fields of one size come from one microscope."""
+"""Field sizes by source: each size comes from a different microscope."""
 RED_PIXELS = {"txl": 75.0, "pbc": 50.0}
-"""Diameter of red cells on the composed film: about what it is in the smallest fields."""
+"""Diameter of red cells on the composed film, about that in the smallest fields."""
 SHARES = {"Neutrophil": 0.6, "Lymphocyte": 0.28, "Monocyte": 0.07, "Eosinophil": 0.04, "Basophil": 0.01}
-"""Of white cells in healthy blood."""
+"""Shares of white cells in healthy blood."""
 
 TILES = {"pbc": 200}
-"""Side of the photographs that a field was composed of: what their edges cut is not a whole cell."""
+"""Side of the photographs that a field was composed of: cells at their edges may be cut off."""
 
 _PITCH = {SPARSE: 2.4, MONOLAYER: 1.12, THICK: 0.62}
-"""Distance of red cells in diameters."""
+"""Distance between red cells in diameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sprite:
-    """A cell as transmittance ``(height, width, 3)``, its box within it, its class, its field."""
+    """A cell: its transmittance ``(height, width, 3)``, its box in it, its class and its source field."""
 
     light: np.ndarray
     box: tuple[float, float, float, float]
@@ -55,7 +55,7 @@ class Sprite:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """What a film is composed of: white and red cells of one microscope, and the colour of its glass."""
+    """The components of a film: white and red cells of one microscope, and the colour of its glass."""
 
     white: list[Sprite]
     red: list[Sprite]
@@ -64,7 +64,7 @@ class Cells:
 
 
 def _empty(around: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
-    """Return the colour of the empty film round a cell, where a lamp may be darker than elsewhere."""
+    """Return the colour of the empty film around a cell, since illumination is uneven."""
     return np.maximum(np.percentile(around.reshape(-1, 3), 92, axis=0), 0.85 * everywhere)
 
 
@@ -74,7 +74,7 @@ def _light(pixels: np.ndarray, empty: np.ndarray, round_: bool) -> np.ndarray:
     height, width = light.shape[:2]
     y, x = (np.abs(np.linspace(-1, 1, n)) for n in (height, width))
     if round_:
-        # cells fill an ellipse, and what stands in the corners of their boxes belongs to others
+        # cells fill an ellipse; the corners of their boxes belong to other cells
         far = np.hypot(y[:, None], x[None]) * min(height, width) / 2
         inside = np.clip((min(height, width) / 2 - far) / MARGIN, 0, 1)
     else:
@@ -89,7 +89,7 @@ def _light(pixels: np.ndarray, empty: np.ndarray, round_: bool) -> np.ndarray:
 def _red_cells(
     pixels: np.ndarray, white: list[list[float]], tile: int | None
 ) -> Iterator[tuple[int, int, int, int]]:
-    """Yield boxes (y0, x0, y1, x1) of red cells that stand alone."""
+    """Yield boxes (y0, x0, y1, x1) of isolated red cells."""
     dark = 255 - pixels[..., 1].astype(np.float32)
     mask = ndimage.binary_fill_holes(ndimage.binary_opening(dark > threshold_otsu(dark), iterations=2))
     for x, y, w, h in white:
@@ -124,13 +124,13 @@ def cut_cells(folder: Path, file: str, source: str, size: tuple[int, int] | None
     Parameters
     ----------
     folder
-        Where the COCO file and, in ``images`` or ``fields``, the pictures are.
+        Folder of the COCO file and, in ``images`` or ``fields``, of the images.
     source
         ``txl`` or ``pbc``.
     size
-        Width and height of the fields; ``None`` takes all whose name has the source in it.
+        Width and height of the fields; ``None`` = all whose name contains the source.
     most
-        Fields read.
+        Maximum number of fields to read.
     """
     images, cells = _read(folder, file)
     pictures = folder / ("images" if (folder / "images").is_dir() else "fields")
@@ -182,7 +182,7 @@ def _scaled(crop: np.ndarray, scale: float) -> np.ndarray:
 
 
 def tongue(u: np.ndarray, v: np.ndarray, waves: np.ndarray) -> np.ndarray:
-    """Return the zones at points of a film, 0 to 1 across and down; ``(3, 6)`` phases make its outline."""
+    """Return the zones at points of a film, in 0 to 1 across and down; `waves` are ``(3, 6)`` phases."""
 
     def wave(row: int, along: np.ndarray) -> np.ndarray:
         return sum(0.012 / k * np.sin(2 * np.pi * (k + 1) * along + waves[row][k]) for k in range(1, 6))
@@ -198,20 +198,20 @@ def tongue(u: np.ndarray, v: np.ndarray, waves: np.ndarray) -> np.ndarray:
 
 
 class Film:
-    """A square film of `side` pixels: a tongue of blood on glass, thick at its left, thin at its right end.
+    """A square film of `side` pixels: a tongue of blood on glass, thick at the left, thin at the right.
 
     Attributes
     ----------
     placed
-        One row per cell: x and y of the upper left corner, number of its sprite (white cells first, then red
-        ones), which of eight ways it is turned.
+        One row per cell: x and y of the upper left corner, index of its sprite (white cells first, then red
+        ones), and index of its orientation (one of eight).
 
     Parameters
     ----------
     shares
-        Of the classes; without it `SHARES`.
+        Shares of the classes; ``None`` = `SHARES`.
     all_of
-        One zone that it is everywhere.
+        A zone that fills the whole film.
     """
 
     def __init__(
@@ -267,7 +267,7 @@ class Film:
         for zone, pitch in _PITCH.items():
             points = self._grid(rng, pitch * diameter, 0.32)
             found.append(points[self.zone(*points.T) == zone])
-        # clumps: cells drawn together in the thick area
+        # clumps: cells moved together in the thick area
         centres = self._grid(rng, 7 * diameter, 0.5)
         centres = centres[self.zone(*centres.T) == THICK]
         found.append(np.repeat(centres, 9, 0) + rng.normal(0, 0.9 * diameter, (9 * len(centres), 2)))
@@ -304,7 +304,7 @@ class Film:
         return x + left, y + top, w, h
 
     def truth(self) -> list[dict[str, Any]]:
-        """List the white cells: box, class, zone."""
+        """Return the white cells: box, class, zone."""
         listed = []
         for row in self.placed[: self.n_white]:
             x, y, w, h = self._box(row)
@@ -353,4 +353,4 @@ class Film:
 
 
 BLOCK = 512
-"""Side of what is painted at once."""
+"""Side of a block, the unit of painting, in pixels."""

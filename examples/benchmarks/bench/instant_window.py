@@ -1,8 +1,10 @@
-"""From the key to the screen, as one JSON line: ``python instant_window.py PROJECT LABELS PACE``.
+"""Measure the latency from key press to screen, as one JSON line.
 
-Each label is a press of A on the selected suggestion, in a real window. Timed are: until the suggestions of
-the field on the screen are as that label teaches, and are drawn; until all others are too; and for how long
-the window's thread did not come round.
+    python instant_window.py PROJECT LABELS PACE
+
+Each label is a press of A on the selected suggestion, in a real window. Measured are the time until the
+updated suggestions of the current field are drawn, the time until all others are updated, and how long the
+window's thread was blocked.
 """
 
 from __future__ import annotations
@@ -23,22 +25,22 @@ from napari_lld.window import build_window
 _BEAT = 0.005
 _STALL = 0.05
 _DRAWN_WITHIN = 0.25
-"""A window that draws nothing for so long after an answer had nothing to draw."""
+"""Seconds without a frame after a result, from which on there was nothing to draw."""
 _PATIENCE = 120.0
 
 
 class Heard:
-    """Passes requests on to the window's assistant, and notes when its answers were taken in."""
+    """Forwards requests to the window's worker process, and records when its results were processed."""
 
     def __init__(self, process: Any) -> None:
         self._process = process
         self.shown: dict[int, float] = {}
-        """When what is on the screen was taken in, by the number of the renewal."""
+        """Time at which the current field's update was processed, by number of the update."""
         self.done: dict[int, float] = {}
         self.renewals = 0
 
     def ask(self, request: Any, answered: Any, heard: Any = None, *, kind: str = "") -> None:
-        """Pass a request on."""
+        """Forward a request, and record its results."""
         if request.task != "renew":
             self._process.ask(request, answered, heard, kind=kind)
             return
@@ -60,12 +62,12 @@ class Heard:
         self._process.ask(request, on_answer, on_message, kind=kind)
 
     def forget(self) -> None:
-        """Pass it on."""
+        """Forward the call."""
         self._process.forget()
 
 
 class Beats:
-    """Notes when the window's thread did not come round."""
+    """Records when the window's thread was blocked."""
 
     def __init__(self) -> None:
         self.stalls: list[float] = []
@@ -82,13 +84,13 @@ class Beats:
         self._last = now
 
     def take(self) -> list[float]:
-        """Return the stalls since this was asked last."""
+        """Return the stalls since the last call."""
         found, self.stalls = self.stalls, []
         return found
 
 
 class Desk:
-    """A window on the project."""
+    """A real window with the project open."""
 
     def __init__(self, folder: Path) -> None:
         _viewer, dock = build_window()
@@ -106,7 +108,7 @@ class Desk:
         self.drawn = time.perf_counter()
 
     def wait(self, until: Any, patience: float = _PATIENCE) -> bool:
-        """Let the window work until something is so."""
+        """Process events until a condition holds; return whether it does."""
         end = time.perf_counter() + patience
         while not until():
             if time.perf_counter() > end:
@@ -115,11 +117,11 @@ class Desk:
         return True
 
     def learnt(self, number: int) -> bool:
-        """Return whether the others were predicted anew too."""
+        """Return whether an update has finished for all fields."""
         return number in self.heard.done
 
     def to_a_field_with(self, suggestions: int) -> None:
-        """Go on until so many suggestions wait on the field."""
+        """Go to the next field with at least a number of pending suggestions."""
         for _ in range(1000):
             if len(self.session.suggestions.shown) >= suggestions:
                 return
@@ -128,10 +130,10 @@ class Desk:
 
 
 def measure(folder: Path, labels: int, pace: float) -> dict[str, Any]:
-    """Label so many suggestions; with a pace the next one is labelled so many seconds after."""
+    """Label a number of suggestions, with `pace` seconds between labels; 0 = after each update."""
     desk, beats = Desk(folder), Beats()
     desk.to_a_field_with(4)
-    desk.session.instant_learning.learn()  # starts the process, computes the features that are not known
+    desk.session.instant_learning.learn()  # starts the process, and computes missing features
     if not desk.wait(lambda: desk.learnt(1), 1800):
         raise RuntimeError("The first renewal did not end.")
     seen: list[float] = []
@@ -141,7 +143,7 @@ def measure(folder: Path, labels: int, pace: float) -> dict[str, Any]:
     for _ in range(labels):
         desk.to_a_field_with(2)
         desk.session.selection.select("suggestion", desk.session.suggestions.shown[0].id)
-        desk.wait(lambda: False, 0.5)  # what the step before set off is done
+        desk.wait(lambda: False, 0.5)  # let pending events of the last step finish
         beats.take()
         number = desk.heard.renewals + 1
         begun = time.perf_counter()
@@ -165,4 +167,4 @@ def measure(folder: Path, labels: int, pace: float) -> dict[str, Any]:
 if __name__ == "__main__":
     found = measure(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
     print(json.dumps(found), flush=True)
-    os._exit(0)  # with the window open, Python takes Qt's objects apart in an order that crashes
+    os._exit(0)  # with the window open, Python would destroy Qt's objects in an order that crashes

@@ -1,4 +1,4 @@
-"""Two workers of a cluster against one, and one of two killed midway."""
+"""Measure two workers of a cluster against one, and two of which one is killed midway."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from training.cluster.connection import QUIET
 from training.protocol import Message, PredictRequest, Progress, Started
 
 _GRAPHS = 5
-"""Runs in which graphs are waited for."""
+"""Warm-up runs, in which the engine's graphs are built."""
 
 
 @dataclass
 class _Task:
-    """A prediction that is followed: when it began, and what happens when half of it is done."""
+    """A running prediction: its start time, and a callback for when half of it is done."""
 
     half: Callable[[], None] | None = None
     begun: float = 0.0
     heard: list[int] = field(default_factory=list)
 
     def hear(self, message: Message) -> None:
-        """Take a message."""
+        """Process a message."""
         if isinstance(message, Started):
             self.begun = time.perf_counter()
         elif isinstance(message, Progress) and message.stage == "suggest":
@@ -51,19 +51,20 @@ class _Task:
 
 
 def _suggested(folder: Path) -> Counter[tuple[int, tuple[int, ...]]]:
-    """Return the pending suggestions of a project: field and box, to the pixel."""
+    """Return the pending suggestions of a project: field, and box rounded to pixels."""
     with Project.open(folder, read_only=True) as opened:
         found = opened.suggestions.find(states=(SuggestionState.PENDING,))
     return Counter((one.field_id, tuple(round(v) for v in one.proposal.box)) for one in found)
 
 
 def measure(files: Sequence[Path], *, repeats: int) -> list[dict[str, Any]]:
-    """Predict the same project by one worker and by two, in turn, and by two of which one is killed.
+    """Predict the same project with one worker, with two, and with two of which one is killed.
 
     Returns
     -------
     list
-        Per arm its name, the seconds of each run, ``lost`` and ``doubled`` suggestions against the first run.
+        Per arm its name, the seconds of each run, and ``lost`` and ``doubled`` suggestions compared with the
+        first run.
     """
     counts = (1, 2)
     with ExitStack() as kept, tempfile.TemporaryDirectory(prefix="lld-machines-") as place:
@@ -80,7 +81,7 @@ def measure(files: Sequence[Path], *, repeats: int) -> list[dict[str, Any]]:
             client.ask(request, on_message=task.hear)
             return time.perf_counter() - task.begun
 
-        for _ in range(_GRAPHS):  # the first runs import, read the model, and have graphs made
+        for _ in range(_GRAPHS):  # the first runs import, load the model, and build graphs
             for n in counts:
                 predict(n)
             if list((folder / ENGINE).glob("*.graphs")):
@@ -111,7 +112,7 @@ def measure(files: Sequence[Path], *, repeats: int) -> list[dict[str, Any]]:
 
 
 def _workers(count: int) -> Any:
-    """Start workers with the settings that ``--workers`` has."""
+    """Start workers with the settings of ``--workers``."""
     with dask.config.set(QUIET):
         return distributed.LocalCluster(
             n_workers=count,
@@ -130,7 +131,7 @@ def _kill_one(cluster: Any) -> None:
 
 
 def table(kept: Sequence[dict[str, Any]]) -> str:
-    """Write a row for each arm."""
+    """Format a table with a row per arm."""
     alone = statistics.median(kept[0]["seconds"])
     head = ["", "seconds, median", "least", "ms per field", "× one worker", "lost", "doubled"]
     rows = []
@@ -143,7 +144,7 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure one worker against two; not quickly, since workers take seconds to start."""
+    """Measure one worker against two; skipped with ``--quick``, since workers take seconds to start."""
     if args.quick:
         return
     folder = args.data / "txl"

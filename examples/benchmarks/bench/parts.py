@@ -1,4 +1,4 @@
-"""What each part of a prediction costs in one thread, by calling the parts themselves."""
+"""Measure the time of each part of a prediction in one thread, by calling the parts directly."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from training.networks.describer import cut_crop
 from training.networks.detector import choose, letterbox
 
 CELLS = 8
-"""Crops that are looked at together."""
+"""Batch size of crops."""
 
 
 def measure(fields: Sequence[Field], *, repeats: int) -> dict[str, float]:
-    """Return the least processor time of each part, in seconds a field; of the trunk a cell."""
+    """Return the minimum processor time of each part in seconds per field; of the trunk per cell."""
     model, files = read_model(starter_place()), [field.file for field in fields]
     with tempfile.TemporaryDirectory(prefix="lld-parts-") as place:
         folder, digest = Path(place) / "graphs", digest_of(model)
@@ -67,12 +67,12 @@ def measure(fields: Sequence[Field], *, repeats: int) -> dict[str, float]:
 
 
 def table(kept: dict[str, float]) -> str:
-    """Write a row for each part."""
+    """Format a table with a row per part."""
     return tables.markdown(["part", "ms"], [[name, f"{1000 * value:.1f}"] for name, value in kept.items()])
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure the parts; not quickly, since graphs take seconds to make."""
+    """Measure the parts; skipped with ``--quick``, since building graphs takes seconds."""
     if args.quick:
         return
     folder = args.data / "txl"

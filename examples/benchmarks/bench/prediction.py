@@ -1,4 +1,4 @@
-"""Fields a second: ours with its two engines, stock Ultralytics, and its network in ONNX Runtime."""
+"""Measure the throughput of our two engines, of stock Ultralytics, and of its network in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from training.protocol import Message, PredictRequest, Started
 
 SIZE = 448
 SHOWN = 0.25
-"""Confidence from which proposals are compared one by one."""
+"""Minimum confidence of proposals that are compared one by one."""
 CELL = "WBC"
-"""The one class of `txl`'s truth that is kept."""
+"""The only class of `txl` in the ground truth."""
 _PATIENCE = 300.0
-"""Seconds for the graphs to be made, on a busy machine."""
+"""Seconds to wait for the graphs, on a busy machine."""
 
 
 class Ours:
-    """Predicts files as ``napari-lld predict --images --out`` does, in a worker that stays.
+    """Predicts files as by ``napari-lld predict --images --out``, in a persistent worker.
 
     Parameters
     ----------
     with_torch
-        Whether to turn the engine off.
+        Whether to disable the engine.
     """
 
     def __init__(self, folder: Path, *, with_torch: bool) -> None:
@@ -50,7 +50,7 @@ class Ours:
         self._process: psutil.Process | None = None
 
     def __call__(self, files: Sequence[Path]) -> tuple[float, float]:
-        """Return the seconds from the start of the task to its end, and those of the processor."""
+        """Predict files; return the wall time and the processor time of the task in seconds."""
         begun: list[tuple[float, float]] = []
 
         def hear(message: Message) -> None:
@@ -70,7 +70,7 @@ class Ours:
         return end[0] - wall, end[1] - cpu
 
     def ask(self, request: Any, **options: Any) -> Any:
-        """Ask its worker, as `bench.worker.ask` does."""
+        """Send a request to its worker, like `bench.worker.ask`."""
         os.environ["NAPARI_LLD_ENGINE"] = "torch" if self._with_torch else ""
         return self._worker.ask(request, **options)
 
@@ -78,7 +78,7 @@ class Ours:
         self, before: set[psutil.Process], hear: Callable[[Message], None]
     ) -> Callable[[Message], None]:
         def heard(message: Message) -> None:
-            # a worker that a test shares has started before: its processor time is not measured
+            # a worker shared by tests is already running: its processor time is not measured
             if self._process is None and (new := set(psutil.Process().children()) - before):
                 (self._process,) = new
             hear(message)
@@ -92,7 +92,7 @@ class Ours:
         return float(times.user + times.system)
 
     def warm_up(self, files: Sequence[Path]) -> None:
-        """Predict until the graphs are made and used."""
+        """Predict until the graphs are built and used."""
         end = time.monotonic() + _PATIENCE
         self(files)
         while not self._with_torch and not list((self.folder / "project" / ENGINE).glob("*.graphs")):
@@ -119,19 +119,19 @@ def _timed(predict: Callable[[Sequence[Path]], Any]) -> Callable[[Sequence[Path]
 def measure(
     fields: Sequence[Field], weights: Path | None, *, repeats: int, quick: bool = False
 ) -> list[dict[str, Any]]:
-    """Time all arms in turn, again and again, in one run.
+    """Measure all arms in turn, repeatedly, in one run.
 
     Parameters
     ----------
     weights
-        Of a stock YOLO26n; ``None`` = random ones, which take as long.
+        Weights of a stock YOLO26n; ``None`` = random weights, which take the same time.
     quick
-        Only show that it runs: graphs are not waited for, and stock runs in torch only.
+        Run briefly: do not wait for graphs, and run stock in torch only.
 
     Returns
     -------
     list
-        Per arm its name, and per repeat the seconds a field took, of the clock and of the processor.
+        Per arm its name, and wall and processor time in seconds per field, for each repeat.
     """
     files = [field.file for field in fields]
     with ExitStack() as kept, tempfile.TemporaryDirectory(prefix="lld-speed-") as place:
@@ -167,7 +167,7 @@ def measure(
 
 
 def table(kept: Sequence[dict[str, Any]]) -> str:
-    """Write a row for each arm: times in ms per field, and the throughput relative to each stock arm."""
+    """Format a table with a row per arm: ms per field, and the throughput relative to each stock arm."""
     times = {one["arm"]: statistics.median(one["wall"]) for one in kept}
     stocks = [name for name in times if name.startswith("stock")]
     head = ["", "ms per field, median", "least", "of the processor, least", *(f"× {name}" for name in stocks)]
@@ -183,13 +183,13 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
 
 
 def equality(sets: Mapping[str, Sequence[Field]]) -> list[dict[str, Any]]:
-    """Compare what the engine and torch predict on sets of fields, at the confidence shown and in precision.
+    """Compare the predictions of the engine and of torch on sets of fields: those shown, and their precision.
 
     Returns
     -------
     list
-        Per set its name, the number of ``fields`` and of ``cells`` compared, how far apart ``boxes`` (pixels)
-        and ``probabilities`` are at most, and ``map50`` and ``map`` of both.
+        Per set its name, the number of ``fields`` and of ``cells`` compared, the maximum differences of
+        ``boxes`` (pixels) and of ``probabilities``, and ``map50`` and ``map`` of both.
     """
     kept = []
     with tempfile.TemporaryDirectory(prefix="lld-equal-") as place:
@@ -241,7 +241,7 @@ def _compared(
 
 
 def equality_table(kept: Sequence[dict[str, Any]]) -> str:
-    """Write a row for each set."""
+    """Format a table with a row per set."""
     head = ["", "fields", "cells", "boxes, px", "probabilities", "mAP50, engine / torch", "mAP50-95"]
     rows = [
         [one["set"], one["fields"], one["cells"], f"{one['boxes']:.4f}", f"{one['probabilities']:.1e}",
@@ -253,12 +253,12 @@ def equality_table(kept: Sequence[dict[str, Any]]) -> str:
 
 def add_arguments(made: argparse.ArgumentParser) -> None:
     """Add the arguments of the modes that predict."""
-    made.add_argument("--images", type=int, default=48, help="how many fields are predicted, of each set")
-    made.add_argument("--repeats", type=int, default=5, help="how often each way of predicting has its turn")
+    made.add_argument("--images", type=int, default=48, help="number of fields to predict, of each set")
+    made.add_argument("--repeats", type=int, default=5, help="number of repeats of each arm")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure the throughput."""
+    """Measure the throughput of all arms."""
     if args.quick:
         print(table(measure(sample()[:2], None, repeats=1, quick=True)))
         return
@@ -270,7 +270,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Compare the engine with torch; not quickly, since graphs take seconds to make."""
+    """Compare the engine with torch; skipped with ``--quick``, since building graphs takes seconds."""
     if args.quick:
         return
     sets = {}

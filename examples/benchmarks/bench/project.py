@@ -1,7 +1,7 @@
-"""A project, made, taught and asked as a user does, with the defaults of the product.
+"""Create, train and query a project as a user does, with the defaults of the product.
 
-Nothing here chooses how a model learns: a benchmark says where to start and how long, as the options of
-``napari-lld train`` do, or says nothing.
+Nothing here sets how a model is trained: a benchmark may only choose the start and the duration, by the
+options of ``napari-lld train``.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from bench.worker import ask
 from training.protocol import EvaluateRequest, Message, PredictRequest, TrainRequest
 
 LEAST = 0.001
-"""Confidence from which average precision is computed."""
+"""Minimum confidence of proposals for average precision."""
 
 
 def new(folder: Path, schema: Any = "lld") -> Project:
-    """Make an empty project, as ``napari-lld new`` does."""
+    """Create an empty project, like ``napari-lld new``."""
     return Project.create(folder, schema=schema, annotator="benchmark")
 
 
 def annotate(project: Project, fields: Sequence[Field]) -> None:
-    """Import annotated fields, as ``napari-lld import --format coco`` does."""
+    """Import annotated fields, like ``napari-lld import --format coco``."""
     of_folder: dict[Path, list[Field]] = defaultdict(list)
     for field in fields:
         of_folder[Path(str(field.file).removesuffix(field.name))].append(field)
@@ -51,18 +51,18 @@ def annotate(project: Project, fields: Sequence[Field]) -> None:
 def train(
     project: Project, *, on_message: Callable[[Message], None] | None = None, **options: Any
 ) -> dict[str, Any]:
-    """Train, as ``napari-lld train`` does.
+    """Train, like ``napari-lld train``.
 
     Parameters
     ----------
     options
-        Of the command, where a benchmark departs from its defaults.
+        Options of the command that differ from its defaults.
 
     Returns
     -------
     dict
-        ``model``, ``active``, ``epochs`` and ``seconds``: suggestions included, and the worker's start where
-        none stays from before.
+        ``model``, ``active``, ``epochs`` and ``seconds``, which include the suggestions, and the start of the
+        worker unless it is running.
     """
     begun = time.monotonic()
     done = ask(TrainRequest(project=str(project.path), **options), on_message=on_message)
@@ -73,16 +73,16 @@ def train(
 
 
 def later(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of later rounds: where a start was named, they go on from the model in use."""
+    """Return the options of later rounds, which always continue from the active model."""
     return options | ({"init": "active"} if "init" in options else {})
 
 
 def proposals(
     project: Project, fields: Sequence[Field], *, worker: Callable[..., Any] = ask, **options: Any
 ) -> list[list[Proposal]]:
-    """Let the project's model look at fields, as ``napari-lld predict --images … --out …`` does."""
+    """Predict fields with the project's model, like ``napari-lld predict --images … --out …``."""
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
-        # by number: data sets may have files of equal names
+        # numbered: data sets may have files with the same name
         files = []
         for number, field in enumerate(fields):
             files.append(put(field, Path(place), number))
@@ -111,7 +111,7 @@ def proposals(
 
 
 def measured(project: Project, fields: Sequence[Field], **options: Any) -> dict[str, Any]:
-    """Measure the project's model, as ``napari-lld evaluate --truth … --json`` does."""
+    """Evaluate the project's model, like ``napari-lld evaluate --truth … --json``."""
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place:
         (Path(place) / "images").mkdir()
         named = []
@@ -128,7 +128,7 @@ def measured(project: Project, fields: Sequence[Field], **options: Any) -> dict[
 
 
 def adopt(project: Project, file: Path) -> int:
-    """Take over a model that was trained elsewhere, not active, to measure it; give its number."""
+    """Import a model that was trained elsewhere, without activating it; return its id."""
     number = project.models.reserve_id()
     folder = project.models.folder(number)
     folder.mkdir(parents=True)
@@ -140,17 +140,17 @@ def adopt(project: Project, file: Path) -> int:
 
 
 def put(field: Field, folder: Path, number: int) -> Path:
-    """Put a field's image into a folder, under a number."""
+    """Write a field's image to a folder, named by a number; return its path."""
     to = folder / f"{number:05}{field.file.suffix if field.drawn is None else '.png'}"
     if field.drawn is None:
-        shutil.copyfile(field.file, to)  # a link is not followed out of the folder
+        shutil.copyfile(field.file, to)  # a copy, since links out of the folder are not followed
     else:
         Image.fromarray(field.drawn).save(to, compress_level=1)
     return to
 
 
 def machine() -> str:
-    """Describe what a time was measured on."""
+    """Describe the machine that times were measured on."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return f"{cores} cores{load}"

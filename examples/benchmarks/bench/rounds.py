@@ -1,4 +1,4 @@
-"""Where the time of a round goes, by the stages that the worker tells, and how it grows with the fields."""
+"""Measure the time of each stage of a training round, and how it scales with the number of fields."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from bench.worker import ask
 from training.protocol import Message, PredictRequest, Progress, Started
 
 SIZES = (12, 48, 192)
-"""Fields of the projects."""
+"""Numbers of fields of the projects."""
 BATCH, WINDOW = 8, 320
-"""Of a step from the starter: see ``training/engine/presets.py``."""
+"""Batch and window size of a training step from the starter: see ``training/engine/presets.py``."""
 WORDS = {
     "start": "read model, project and split",
     "prepare": "read the fields, look at the labelled cells",
@@ -32,7 +32,7 @@ WORDS = {
 
 
 class Stages:
-    """The seconds of each stage, of the clock and of the worker's processor time."""
+    """Records the wall time and the worker's processor time of each stage in seconds."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = {}
@@ -40,7 +40,7 @@ class Stages:
         self._stage, self._begun = "", (0.0, 0.0)
 
     def hear(self, message: Message) -> None:
-        """Note when a stage begins."""
+        """Record when a stage begins."""
         if isinstance(message, Started):
             self._next("start")
         elif isinstance(message, Progress):
@@ -63,7 +63,7 @@ class Stages:
 
 
 def _processor() -> float:
-    """Return the processor time of the worker that stays, and of what it started."""
+    """Return the processor time of the persistent worker and its child processes in seconds."""
     total = 0.0
     for child in psutil.Process().children(recursive=True):
         try:
@@ -75,13 +75,13 @@ def _processor() -> float:
 
 
 def measure(fields: Sequence[Field], **options: Any) -> dict[str, Any]:
-    """Make a project, let it be trained by a worker that stays, and note where the time went."""
+    """Train a project with a persistent worker, and return the time of each stage."""
     with (
         tempfile.TemporaryDirectory(prefix="lld-round-") as place,
         project.new(Path(place) / "project") as made,
     ):
         project.annotate(made, fields)
-        # the worker has started, and read what it imports
+        # the worker has started, and has imported its modules
         ask(PredictRequest(project=str(made.path), fields=[made.fields.all()[0].id]))
         stages = Stages()
         outcome = project.train(made, on_message=stages.hear, **options)
@@ -90,7 +90,7 @@ def measure(fields: Sequence[Field], **options: Any) -> dict[str, Any]:
 
 
 def table(kept: Sequence[dict[str, Any]], bare: dict[str, float]) -> str:
-    """Write a row for each stage: seconds of the clock and of the processor, by number of fields."""
+    """Format a table with a row per stage: wall and processor time in seconds, by number of fields."""
     stages = sorted({stage for one in kept for stage in one["stages"]}, key=[*WORDS].index)
     rows = [
         [

@@ -1,4 +1,4 @@
-"""Scores that are the same for every arm: COCO's average precision, best F1, cells named rightly."""
+"""Scores common to all arms: COCO's average precision, best F1, correctly classified cells."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from training.evaluation.metrics import FieldTruth, evaluate_field, macro_f1, me
 def score_classes(
     truths: Sequence[FieldTruth], proposals: Sequence[Sequence[Proposal]], classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Score class-wise detections against full truth.
+    """Score detections per class against full ground truth.
 
     Returns
     -------
     dict
         ``map50``, ``map`` (0.5 to 0.95), ``ap50_of`` (class to number), and ``precision`` and ``recall``,
-        means over classes, at the one ``confidence`` where the mean F1 is highest.
+        means over classes, at the single ``confidence`` with the highest mean F1.
     """
     images, annotations, results = [], [], []
     for number, (truth, found) in enumerate(zip(truths, proposals, strict=True), 1):
@@ -85,13 +85,14 @@ def score_classes(
 
 
 def naming(truths: Sequence[FieldTruth], proposals: Sequence[Sequence[Proposal]]) -> dict[str, Any]:
-    """Return how many cells of each class were found and named rightly.
+    """Return the share of cells of each class that were detected and classified correctly.
 
     Returns
     -------
     dict
-        ``found`` (share of all cells), ``cells`` (class to number), ``recall`` (class to share that was found
-        *and* named rightly) and ``macro_f1`` over the classes, a cell that was not found counting as wrong.
+        ``found`` (share of all cells), ``cells`` (class to number), ``recall`` (class to share that was
+        detected *and* classified correctly) and ``macro_f1`` over the classes, where a missed cell counts as
+        an error.
     """
     results = [evaluate_field(truth, found) for truth, found in zip(truths, proposals, strict=True)]
     pairs = [(c.cell_class, p.best_class) for r in results for c, p in r.matched]

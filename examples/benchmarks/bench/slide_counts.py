@@ -1,4 +1,4 @@
-"""Differentials to 200 cells on many slides: how often the true share lies in the interval, what is read."""
+"""Differentials to 200 cells on many slides: coverage of the intervals, and the part of the slide read."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from bench.worker import ask
 from training.protocol import DifferentialRequest, PredictRequest
 
 ACROSS = 20
-"""Blocks along a side: 40,960 pixels."""
+"""Number of blocks along a side: 40,960 pixels."""
 APART = SIDE / 5
-"""Pixels between white cells: 260 in a square millimetre of monolayer, as in leukaemia."""
+"""Pixels between white cells: 260 per square millimetre of monolayer, as in leukaemia."""
 MANY = {GLASS: 2, SPARSE: 2, MONOLAYER: 12, THICK: 2}
-"""Blocks painted of each kind, by zone."""
+"""Number of painted blocks of each kind, by zone."""
 TAUGHT = {GLASS: 1, SPARSE: 1, MONOLAYER: 4, THICK: 1}
 _REGION = 0.8
-"""Part of a monolayer block's side that is annotated on the slide that teaches."""
+"""Fraction of a monolayer block's side that is annotated on the training slide."""
 _LIKELY = 0.5
 TO = 200
 
 
 class Study:
-    """One project: a slide that teaches, and slides that are counted one after the other.
+    """A project with a training slide, and slides that are counted one after the other.
 
     Parameters
     ----------
     folder
-        Where blocks and the project are kept, so that a study that was stopped goes on.
+        Folder of the blocks and the project, so that an interrupted study can be resumed.
     """
 
     def __init__(self, folder: Path, taught: Cells, counted: Cells, *, budget: float) -> None:
@@ -51,7 +51,7 @@ class Study:
         self.project = folder / "project"
 
     def open(self) -> Project:
-        """Open the project; where there is none, make one and teach it."""
+        """Open the project; create and train it if it does not exist."""
         if not (self.folder / "taught.json").is_file():
             shutil.rmtree(self.project, ignore_errors=True)
             with project.new(self.project) as made:
@@ -76,7 +76,7 @@ class Study:
         print("taught:", project.train(made, budget=self.budget), flush=True)
 
     def seen(self, made: Project) -> list[Counter[str]]:
-        """Return what the model states of each block's cells, from a sheet with each block once."""
+        """Return the model's count by class in each block, from a slide with each block once."""
         kept = self.folder / "seen.json"
         if not kept.is_file():
             laid = sheet(self.blocks, ACROSS, self.um)
@@ -96,7 +96,7 @@ class Study:
         return [Counter(one) for one in json.loads(kept.read_text(encoding="utf-8"))]
 
     def count(self, made: Project, seen: Sequence[Counter[str]], number: int) -> dict[str, Any]:
-        """Lay a slide, count on it as ``napari-lld differential`` does, and judge the intervals."""
+        """Compose a slide, count on it like ``napari-lld differential``, and evaluate the intervals."""
         laid = lay(self.blocks, ACROSS, self.um, number)
         file = self.folder / f"slide-{number}.tif"
         laid.write(file)
@@ -116,7 +116,7 @@ def by_experts(laid: Laid) -> Counter[str]:
 
 
 def by_model(laid: Laid, seen: Sequence[Counter[str]]) -> Counter[str]:
-    """Count them by what the model states of each block."""
+    """Count the cells of a slide's monolayer by their predicted class."""
     found: Counter[str] = Counter()
     for n in laid.places.ravel().tolist():
         if laid.blocks[n].zone == MONOLAYER:
@@ -125,7 +125,7 @@ def by_model(laid: Laid, seen: Sequence[Counter[str]]) -> Counter[str]:
 
 
 def judged(result: Mapping[str, Any], *truths: Mapping[str, int]) -> dict[str, Any]:
-    """Return, of each class, whether its share among experts' and model's cells lies in the interval."""
+    """Return for each class whether its share by experts and by the model is in the interval."""
     intervals: Mapping[str, Sequence[float]] = result["intervals"]
     inside: list[dict[str, bool]] = []
     for truth in truths:
@@ -142,7 +142,7 @@ def judged(result: Mapping[str, Any], *truths: Mapping[str, int]) -> dict[str, A
 
 
 def run(args: argparse.Namespace) -> None:
-    """Count on as many slides as are asked for; a study that was stopped goes on."""
+    """Count on the requested number of slides; resume an interrupted study."""
     cache = Cache(args.cache / "slide-differential.jsonl")
     if not args.table:
         cells = [cut_cells(args.data / "pbc", f"{one}.json", "pbc", (800, 600)) for one in ("train", "val")]
@@ -156,7 +156,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write how often the intervals of each class hold its share, and what was read."""
+    """Format the coverage of the intervals per class, and the part of the slide read."""
     found = [row["result"] for row in rows]
     if not found:
         return ""

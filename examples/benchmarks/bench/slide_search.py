@@ -1,4 +1,4 @@
-"""A whole slide searched: where the time goes, memory, and each cell once as on ordinary fields."""
+"""Measure the search of a whole slide: time, memory, and agreement with prediction on ordinary fields."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from training.client import PersistentWorker
 from training.protocol import PredictRequest
 
 _FIELD_UM = 104.0
-"""Side of the fields that are cut from the slide: eight white cells of 13 µm, an ordinary field of view."""
+"""Side in µm of the fields cut from the slide: eight white cells of 13 µm, an ordinary field of view."""
 _EDGE = 0.125
-"""Part of a field at its edge in which cells are not compared: the field shows them in part."""
+"""Fraction of a field at each edge in which cells are not compared, since they may be cut off."""
 _LIKELY = 0.5
 _SAME_BOX = 0.9
 _POLL = 0.1
 _CLOSELY = 5
-"""Each so many looks, it is asked which pages are shared, which takes the process watched a little time."""
+"""Shared pages are queried once per this number of polls, since it slows the watched process slightly."""
 
 
 class Watched:
-    """Watches the processes that this one starts: the most memory they and one of them held, and their time.
+    """Measures the child processes: peak memory of all and of the largest one, and their processor time.
 
-    In `memory` what processes share, code of libraries, counts for each of them; in `once` it counts once,
-    where the system tells (Linux).
+    `memory` counts memory that processes share, such as code of libraries, once per process; `once` counts
+    it once, if the system reports it (Linux).
     """
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class Watched:
 
 
 def search(made: Project, slide: int, ask: Callable[..., Any]) -> dict[str, Any]:
-    """Search a slide as ``napari-lld predict --field SLIDE`` does; tell seconds, memory and share."""
+    """Search a slide like ``napari-lld predict --field SLIDE``; return time, memory and the model's share."""
     begun = time.monotonic()
     with Watched() as watched:
         done = ask(PredictRequest(project=str(made.path), fields=[slide], device="cpu"))
@@ -111,14 +111,14 @@ def search(made: Project, slide: int, ask: Callable[..., Any]) -> dict[str, Any]
 def compared(
     made: Project, slide: int, truth: Sequence[Any], many: int, ask: Callable[..., Any], seed: int = 0
 ) -> dict[str, Any]:
-    """Compare what a search has found with what the model finds on fields cut from the slide.
+    """Compare the suggestions of a search with predictions on fields cut from the slide.
 
     Parameters
     ----------
     truth
         Boxes of white cells, ``(n, 4)``.
     many
-        Fields, each laid at random around one of the cells.
+        Number of fields, each placed at random around one of the cells.
     """
     found = np.array([one.box for one in made.suggestions.find(slide)]).reshape(-1, 4)
     boxes = np.asarray(truth, float).reshape(-1, 4)
@@ -173,7 +173,7 @@ def _inside(box: Sequence[float], side: int) -> bool:
 def _cut(
     opened: Any, boxes: np.ndarray, side: int, many: int, folder: Path, seed: int
 ) -> tuple[list[Field], list[tuple[int, int]]]:
-    """Cut fields around cells of the slide; return them, and where they lie."""
+    """Cut fields around cells of the slide; return them and their positions."""
     rng = np.random.default_rng(seed)
     fields, corners = [], []
     for n in rng.permutation(len(boxes))[:many]:
@@ -188,14 +188,14 @@ def _cut(
 
 
 def measure(file: Path, truth: Sequence[Any], *, runs: int, many: int) -> dict[str, Any]:
-    """Make a project of a slide, search it, and compare.
+    """Create a project of a slide, search it, and compare.
 
     Parameters
     ----------
     runs
-        Searches in one worker: in the first the prediction engine's graphs are made, if they are at all.
+        Number of searches in one worker; the first builds the graphs of the prediction engine, if any.
     many
-        Fields to compare with.
+        Number of fields to compare with.
     """
     with tempfile.TemporaryDirectory(prefix="lld-slide-") as place, PersistentWorker() as worker:
         made = project.new(Path(place) / "project")
@@ -206,13 +206,13 @@ def measure(file: Path, truth: Sequence[Any], *, runs: int, many: int) -> dict[s
 
 
 def boxes_of(file: Path) -> list[Any]:
-    """Return the boxes of a composed slide: its truth lies beside it."""
+    """Return the true boxes of a composed slide, from the truth file next to it."""
     content = json.loads((file.parent / "truth.json").read_text(encoding="utf-8"))
     return [one["bbox"] for one in content["annotations"]]
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure each slide that is given; times are measured anew each time, the comparison is kept."""
+    """Measure each given slide that is not cached under the name of the run, and write the table."""
     cache = Cache(args.cache / "slide-search.jsonl")
     for file in args.slide:
         config = {"benchmark": "slide-search", "slide": file.name, "fields": args.fields, "run": args.run}
@@ -221,7 +221,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Write a row for each search."""
+    """Format a table with a row per search."""
     written = []
     for row in rows:
         result = row["result"]

@@ -1,7 +1,7 @@
-"""Stock Ultralytics on a set of fields, and what others add to it: crops, a masked loss, SLA-Det's rule.
+"""Train stock Ultralytics on fields, and published variants: crops, a masked loss, SLA-Det's rule.
 
-Everything that learns is Ultralytics' own trainer with its own settings (mosaic and all); only validation and
-saving between epochs are left out, and the threads are those of the benchmark.
+All training uses Ultralytics' own trainer with its own settings (including mosaic); only validation and
+saving between epochs are omitted, and the number of threads is that of the benchmark.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from annotation_store.records import Proposal
 from bench.data import Field, whole
 from training.evaluation.metrics import TrueCell
 
-# off line and quiet, its settings in a folder of this process: read when it is imported
+# offline and quiet, with its settings in a folder of this process: read at import
 os.environ.update(
     dict.fromkeys(("YOLO_CONFIG_DIR", "MPLCONFIGDIR"), str(keep_until_exit("stock"))),
     YOLO_OFFLINE="true",
@@ -47,14 +47,14 @@ from ultralytics.utils.loss import E2ELoss, v8DetectionLoss  # noqa: E402
 from ultralytics.utils.nms import non_max_suppression  # noqa: E402
 
 if not _threads_asked_for:
-    # it asks for one thread, which the workers that a benchmark starts would heed
+    # it sets one thread in the environment, which workers started by a benchmark would inherit
     os.environ.pop("OMP_NUM_THREADS", None)
 LOGGER.setLevel(logging.ERROR)
 for _name, _value in dict(SETTINGS).items():
     if isinstance(_value, bool) and _value:  # sync and every integration
         dict.__setitem__(SETTINGS, _name, False)
 
-# its trainer looks for a font, and would fetch one from a network
+# its trainer looks for a font, and would download one
 shutil.copy(matplotlib.get_data_path() + "/fonts/ttf/DejaVuSans.ttf", USER_CONFIG_DIR / "Arial.ttf")
 
 UNKNOWN = 255
@@ -111,7 +111,7 @@ class _MaskedFields(YOLODataset):
 
 
 class _Trainer(DetectionTrainer):
-    """Ultralytics' trainer, told to learn only."""
+    """Ultralytics' trainer without validation and saving."""
 
     known: dict[str, np.ndarray] | None = None
 
@@ -172,14 +172,14 @@ def train_stock(
     device: str = "cpu",
     **settings: Any,
 ) -> torch.nn.Module:
-    """Train a stock YOLO26n with K classes and give its averaged weights.
+    """Train a stock YOLO26n with K classes; return it with its averaged weights.
 
     Parameters
     ----------
     masked
-        Leave what the fields' regions do not cover out of the loss; otherwise it is background.
+        Exclude the area outside the fields' regions from the loss; otherwise it is background.
     settings
-        Of Ultralytics, beside batch 8 and AdamW at 1e-3.
+        Settings of Ultralytics, besides batch 8 and AdamW at 1e-3.
     """
     with tempfile.TemporaryDirectory(prefix="lld-stock-") as place:
         data = _write(Path(place) / "set", fields, classes)
@@ -215,7 +215,7 @@ def train_stock(
 
 
 def known_area(field: Field) -> np.ndarray:
-    """Draw a field's regions: ``(h, w)`` uint8, 1 inside."""
+    """Return a mask ``(h, w)`` uint8 of a field's regions: 1 inside."""
     known = np.zeros((field.height, field.width), np.uint8)
     for x, y, w, h in field.regions:
         x1, y1, x2, y2 = (max(0, int(np.ceil(v - 0.5))) for v in (x, y, x + w, y + h))
@@ -224,7 +224,7 @@ def known_area(field: Field) -> np.ndarray:
 
 
 def letterbox(pixels: np.ndarray, size: int) -> tuple[np.ndarray, float]:
-    """Scale a field to `size` pixels of its longer side and pad it to multiples of the stride."""
+    """Scale a field to `size` pixels on its longer side, and pad it to multiples of the stride."""
     scale = size / max(pixels.shape[:2])
     height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
     scaled = cv2.resize(
@@ -239,7 +239,7 @@ def letterbox(pixels: np.ndarray, size: int) -> tuple[np.ndarray, float]:
 def predict_stock(
     model: torch.nn.Module, fields: Sequence[Field], classes: Sequence[str], *, size: int
 ) -> list[list[Proposal]]:
-    """Let a stock model look at fields, as its own validator does: one-to-many head, suppression at 0.7."""
+    """Predict fields with a stock model, like its own validator: one-to-many head, suppression at 0.7."""
     found = []
     for field in fields:
         pixels = field.pixels()
@@ -263,18 +263,18 @@ def predict_stock(
 def as_installed(
     weights: Path | None, size: int, *, onnx_in: Path | None = None
 ) -> Callable[[Sequence[Path]], object]:
-    """Return Ultralytics' own prediction of files, with its defaults but for the size.
+    """Return Ultralytics' own prediction function for files, with its defaults except for the size.
 
     Parameters
     ----------
     weights
         ``None`` = a YOLO26n with random weights.
     onnx_in
-        A folder: the network is exported to ONNX there first, by Ultralytics with its defaults.
+        Folder to which Ultralytics first exports the network as ONNX, with its defaults.
     """
     model = YOLO("yolo26n.yaml" if weights is None else str(weights))
     if onnx_in is not None:
-        file = onnx_in / "stock.pt"  # the export lies beside it
+        file = onnx_in / "stock.pt"  # the export is written next to it
         if weights is None:
             model.save(file)
         else:
@@ -284,7 +284,7 @@ def as_installed(
 
 
 def bare(batch: int, side: int, *, repeats: int) -> dict[str, float]:
-    """Return the least seconds a YOLO26n takes for a batch: ``forward`` alone, a ``step`` with gradients."""
+    """Return the minimum seconds per batch of a YOLO26n: ``forward`` alone, a ``step`` with gradients."""
     network = YOLO("yolo26n.yaml").model.train()
     pixels = torch.rand(batch, 3, side, side)
     times: dict[str, list[float]] = {"forward": [], "step": []}
@@ -308,7 +308,7 @@ def _tensors(found: Any) -> list[torch.Tensor]:
 
 
 def cropped(fields: Sequence[Field]) -> list[Field]:
-    """Cut the regions out, at the fields' own scale on a grey canvas: nothing outside is ever seen."""
+    """Crop the regions, at the fields' scale on a grey canvas, without anything outside."""
     pieces = []
     for field in fields:
         pixels = field.pixels()
@@ -331,11 +331,11 @@ def train_sla(
     device: str = "cpu",
     threshold: float = 0.5,
 ) -> torch.nn.Module:
-    """SLA-Det's rule from its description: loss inside the patch only, then labels of its own for the field.
+    """Train with SLA-Det's rule: first with the loss inside the patch only, then with pseudo-labels.
 
-    The first half of the epochs learns inside the regions; then detections above `threshold` that overlap no
-    label become labels (inside the regions too, as its public code has it), the whole field counts, and the
-    second half goes on from there. No augmentation, as in its code.
+    The first half of the epochs trains inside the regions. Then detections above `threshold` that overlap no
+    label become labels (also inside the regions, as in its public code), and the second half continues with
+    the loss on the whole field. No augmentation, as in its code.
     """
     off = ("mosaic", "hsv_h", "hsv_s", "hsv_v", "translate", "scale", "fliplr", "erasing")
     plain: dict[str, Any] = {**dict.fromkeys(off, 0.0), "auto_augment": None}
@@ -352,7 +352,7 @@ def train_sla(
 
 
 def own_labels(field: Field, proposals: Sequence[Proposal], threshold: float) -> Field:
-    """Add confident proposals that overlap no label as labels, and take the whole field for known."""
+    """Add confident proposals that overlap no label as labels, and mark the whole field as annotated."""
     cells = list(field.cells)
     for one in proposals:
         overlap = iou_matrix(np.array([one.box]), np.array([c.box for c in cells]))

@@ -1,4 +1,4 @@
-"""Tables of the benchmarks: means with their spread, as Markdown, and the numbers beside it as JSON."""
+"""Tables of the benchmarks: mean ± standard deviation as Markdown, with the numbers as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def spread(values: Sequence[float | None], digits: int = 3) -> str:
-    """Write mean ± standard deviation of what was measured; – where nothing was."""
+    """Format mean ± standard deviation of the values that are not ``None``; – if there are none."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return "–"
@@ -20,18 +20,18 @@ def spread(values: Sequence[float | None], digits: int = 3) -> str:
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Write a Markdown table."""
+    """Return a Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows])
 
 
 def made_by(kept: Sequence[Mapping[str, Any]]) -> str:
-    """Return which sources made the runs of a table: more than one where it is not yet made anew."""
+    """Return the hashes of the sources of a table's runs; several if some runs are outdated."""
     return "Made by " + ", ".join(sorted({row["sources"] for row in kept})) + "."
 
 
 def publish(folder: Path, name: str, text: str, kept: Sequence[Mapping[str, Any]]) -> None:
-    """Print a table, and write it as ``NAME.md`` beside its runs as ``NAME.json``."""
+    """Print a table, and write it to ``NAME.md``, and its runs to ``NAME.json``."""
     if kept:
         text = f"{text}\n\n{made_by(kept)}"
         folder.mkdir(parents=True, exist_ok=True)

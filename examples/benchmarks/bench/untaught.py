@@ -1,8 +1,8 @@
-"""A project whose model was never taught a white cell: what suggestions are worth before each round.
+"""Quality of suggestions before each round, with a model that was never trained on white cells.
 
-The model has the COCO weights of a YOLO26n and nothing else. The simulated annotator works as the program
-proposes: boxes come from the stain, some clusters of them are labelled before anything else, then fields are
-gone through in the order of the ranking, and each answer renews what is pending.
+The model has only the COCO weights of a YOLO26n. The simulated annotator follows the program: boxes are stain
+proposals, the largest clusters of them are labelled first, then fields are reviewed in the order of the
+ranking, and pending suggestions are updated after each answer.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from training.evaluation.metrics import TrueCell
 from training.protocol import LikenessRequest, PredictRequest, RenewRequest, TrainRequest
 
 FIELDS = 60
-"""Fields of the project."""
+"""Number of fields of the project."""
 
 CLUSTERS = 8
-"""Clusters that are labelled before anything else, the largest."""
+"""Number of clusters that are labelled first, the largest."""
 
 MAJORITY = 0.6
-"""Share of a cluster that must be of one class, or it is left."""
+"""Minimum share of the majority class in a cluster that is labelled."""
 
 REVIEWED = 72
-"""Suggestions that are gone through before each round."""
+"""Number of suggestions reviewed before each round."""
 
 ROUNDS = 3
 RENEWED_EACH = 6
-"""Answers after which what is pending is renewed; the window does so after each."""
+"""Answers between updates of pending suggestions; the window updates after each."""
 
 SAME = 0.5
-"""Overlap with a true cell from which on a box needs no correction."""
+"""Minimum overlap (IoU) with a true cell for a box to need no correction."""
 
 
 def never_taught(weights: Path, folder: Path) -> Path:
-    """Write a model that has the COCO weights of ``yolo26n.pt`` and was taught nothing."""
+    """Write a model with the COCO weights of ``yolo26n.pt``, without training."""
     from training.models.model import new_model, write_model
     from training.models.pretrained import with_coco_weights
     from training.networks.vocabulary import Vocabulary
@@ -59,16 +59,16 @@ def never_taught(weights: Path, folder: Path) -> Path:
 def work(
     fields: Sequence[Field], weights: Path, *, budget: float, clusters: int = CLUSTERS, rounds: int = ROUNDS
 ) -> dict[str, Any]:
-    """Work on fields from no label on; return what the suggestions were worth before each round.
+    """Annotate unlabelled fields in rounds; return the quality of the suggestions before each round.
 
     Parameters
     ----------
     clusters
-        How many are labelled first; 0 = none.
+        Number of clusters to label first.
     budget
-        Seconds of each training.
+        Budget of each training in seconds.
     """
-    # graphs may still be written for the last model, by a process that gives way to all others
+    # a low-priority process may still be writing graphs of the last model
     with tempfile.TemporaryDirectory(prefix="lld-benchmark-", ignore_cleanup_errors=True) as place:
         folder = Path(place)
         start = never_taught(weights, folder)
@@ -97,7 +97,7 @@ def work(
 
 
 class Person:
-    """Knows the cells; reviews suggestions, and counts those that are right as they stand."""
+    """Simulates an annotator who reviews suggestions; counts those that are correct."""
 
     def __init__(self, made: Project, fields: Sequence[Field]) -> None:
         self.made = made
@@ -105,14 +105,14 @@ class Person:
         self.sizes = {field.id: (field.width, field.height) for field in made.fields.all()}
 
     def boxes(self) -> dict[str, float]:
-        """Return how many of the boxes that wait frame a cell, and how many of the cells have one."""
+        """Return precision and recall of the pending boxes."""
         waiting = self.made.suggestions.find()
         right = [one for one in waiting if self._cell(one) is not None]
         cells = sum(map(len, self.truth.values()))
         return {"precision": len(right) / max(1, len(waiting)), "recall": len(right) / cells}
 
     def label_clusters(self, most: int) -> dict[str, int]:
-        """Label the largest clusters of what waits; what is odd in one is left."""
+        """Label the largest clusters of pending suggestions, except for their outliers."""
         path = str(self.made.path)
         done = ask(LikenessRequest(project=path, what="clusters", most=most, annotator="benchmark"))
         counts = Counter[str]()
@@ -130,7 +130,7 @@ class Person:
         return dict(counts)
 
     def review(self, most: int) -> dict[str, Any]:
-        """Go through the suggestions of fields in the order of the ranking, each field to its end."""
+        """Review the suggestions of fields in the order of the ranking, each field completely."""
         right = Counter[str]()
         shown = answered = 0
         while shown < most:
@@ -152,7 +152,7 @@ class Person:
         return {"suggestions": shown, **_shares(right, shown)}
 
     def waiting(self) -> dict[str, Any]:
-        """Judge all that waits on fields that nobody has finished."""
+        """Evaluate all pending suggestions on unfinished fields."""
         right = Counter[str]()
         waiting = self.made.suggestions.find()
         for one in waiting:
@@ -180,7 +180,7 @@ class Person:
             self.made.suggestions.correct(one.id, **given)
 
     def _finish(self, field_id: int) -> None:
-        """Box what no suggestion framed, give the cells of clusters their values, and finish the field."""
+        """Box missed cells, set attributes of cells labelled in clusters, and finish the field."""
         for one in self.truth[field_id]:
             same = [c for c in self.made.cells.all(field_id) if iou(c.box, one.box) >= SAME]
             given = {"cell_class": one.cell_class, "attributes": dict(one.attributes)}
@@ -201,7 +201,7 @@ class Person:
         return None if cell is None else cell.cell_class
 
     def _cell(self, one: Suggestion) -> TrueCell | None:
-        """Return the true cell that a suggestion frames."""
+        """Return the true cell in the box of a suggestion, if any."""
         cells: list[TrueCell] = self.truth[one.field_id]
         best = max(cells, key=lambda cell: iou(cell.box, one.box), default=None)
         return best if best is not None and iou(best.box, one.box) >= SAME else None

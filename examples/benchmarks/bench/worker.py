@@ -1,8 +1,8 @@
-"""The worker that stays, as while a window is open: one start for all requests of a benchmark."""
+"""A persistent worker, as used by an open window: started once for all requests of a benchmark."""
 
 from __future__ import annotations
 
 from training.client import PersistentWorker
 
-_worker = PersistentWorker()  # it ends when this process has gone, and its input with it
+_worker = PersistentWorker()  # it exits when this process does, which closes its input
 ask, leave = _worker.ask, _worker.leave
