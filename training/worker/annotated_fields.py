@@ -46,9 +46,9 @@ class AnnotatedField:
     cell_side
         Median side of a white cell in the field's pixels, if known.
     votes
-        By the cell's id, of those that several readings have boxed.
+        Votes by cell id, for cells boxed in several readings.
     window
-        The part of the slide that is read; ``None`` = the whole field.
+        The window of the slide; ``None`` = the whole field.
     """
 
     field: Field
@@ -63,22 +63,22 @@ class AnnotatedField:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of what is read."""
+        """Width and height of the field or window."""
         if self.window is None:
             return self.field.width, self.field.height
         return int(self.window[2]), int(self.window[3])
 
     @property
     def origin(self) -> tuple[float, float]:
-        """Where what is read begins, in pixels of the field."""
+        """Upper left corner of the window, in pixels of the field."""
         return (0.0, 0.0) if self.window is None else self.window[:2]
 
     def on_field(self, box: Box) -> Box:
-        """Return a box of what is read in pixels of the field."""
+        """Convert a box from pixels of the window to pixels of the field."""
         return _shift_box(box, *self.origin)
 
     def pixels(self, project: Project) -> Callable[[], np.ndarray]:
-        """Return what reads the pixels, ``(height, width, 3)`` uint8."""
+        """Return a function that reads the pixels, ``(height, width, 3)`` uint8."""
         if self.window is None:
             return StoredField(project.path, self.field.id)
         return partial(project.pixels.read_area, self.field.id, self.window)
@@ -94,7 +94,7 @@ class AnnotatedField:
 
     def training_field(self, project: Project) -> TrainingField:
         """Return the field as the engine reads it."""
-        from training.engine.data import LabelledCell, TrainingField  # torch: not before it is needed
+        from training.engine.data import LabelledCell, TrainingField  # imports torch
 
         return TrainingField(
             name=self.field.name,
@@ -113,7 +113,7 @@ class AnnotatedField:
         )
 
     def truth(self) -> FieldTruth:
-        """Return the finished regions as truth."""
+        """Return the ground truth in the finished regions."""
         cells = [true_cell(cell, self.votes.get(cell.id)) for cell in self.cells]
         return FieldTruth(
             self.field.name,
@@ -212,9 +212,9 @@ def slide_sides(project: Project) -> dict[int, float]:
 
 
 def cells_seen(project: Project, slide: Field) -> tuple[float | None, float]:
-    """Return the median side of a white cell on a slide, if anything shows it, and that of its largest cells.
+    """Return the median side of a white cell on a slide, if known, and that of its largest cells.
 
-    The latter is 0 where no cell is boxed.
+    The latter is 0 if no cell is boxed.
     """
     cell_sides_of: dict[int, list[float]] = defaultdict(list)
     for cell in project.cells.all():
@@ -230,15 +230,15 @@ def cells_seen(project: Project, slide: Field) -> tuple[float | None, float]:
 def readable(
     project: Project, known: Sequence[AnnotatedField]
 ) -> tuple[list[AnnotatedField], dict[int, str]]:
-    """Remove what cannot be read.
+    """Remove fields that cannot be read.
 
-    Those are the windows of slides that cannot be opened, e.g. on a disconnected drive, and fields whose
+    These are the windows of slides that cannot be opened, e.g. on a disconnected drive, and fields whose
     stored image is damaged. Annotated fields are read to check them.
 
     Returns
     -------
     tuple
-        The others, and the error of each removed field or slide, by its id.
+        The readable fields, and the errors by id of the removed field or slide.
     """
     lost: dict[int, str] = {}
     for item in known:
@@ -255,7 +255,7 @@ def readable(
 
 
 def not_read(project: Project, lost: Collection[int]) -> list[Reason]:
-    """Explain what was left out since it could not be read, and what to do."""
+    """Explain which fields could not be read and were skipped, and what to do."""
     unread = [project.fields.get(field_id) for field_id in lost]
     slides = [field.name for field in unread if field.is_slide]
     fields = [field.name for field in unread if not field.is_slide]
@@ -268,7 +268,7 @@ def not_read(project: Project, lost: Collection[int]) -> list[Reason]:
 
 
 def damaged(project: Project, names: Iterable[str]) -> Reason:
-    """Explain that fields were left out whose image is damaged, and what to do."""
+    """Explain that fields with a damaged image were skipped, and what to do."""
     return Reason(
         "Fields whose image is damaged were left out: {names}. Repair them with: "
         "napari-lld check {project} --repair",
@@ -296,7 +296,7 @@ def fields_by_unit(known: Iterable[AnnotatedField]) -> dict[str, list[Field]]:
 
 
 def held_before(project: Project, known: Sequence[AnnotatedField]) -> tuple[set[str], int]:
-    """Find the units that earlier models held out, and count those gone; see `still_held_out`."""
+    """Return the units held out by earlier models, and the number of those gone; see `still_held_out`."""
     annotated = {item.field.id for item in known if item.cells_in_regions()}
     return still_held_out(project, fields_by_unit(known), annotated, [m.card for m in project.models.all()])
 
@@ -304,7 +304,7 @@ def held_before(project: Project, known: Sequence[AnnotatedField]) -> tuple[set[
 def unannotated(
     known: Sequence[AnnotatedField], held_out: Collection[str], *, most: int, seed: int
 ) -> list[AnnotatedField]:
-    """Choose fields without annotations to train on: none skipped, none of a held-out patient.
+    """Sample fields without annotations to train on: none skipped, none of a held-out patient.
 
     Parameters
     ----------
@@ -320,7 +320,7 @@ def unannotated(
 
 
 def refuse_without_labels(known: list[AnnotatedField]) -> None:
-    """Raise `NothingToLearnError` with the cure if there is nothing to learn from."""
+    """Raise `NothingToLearnError` with the cure if there is nothing to train on."""
     if not known:
         raise NothingToLearnError(
             "The project has no fields to learn from. Add some, or draw a region on a whole slide, box every "

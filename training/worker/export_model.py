@@ -1,4 +1,4 @@
-"""The task of writing a model as ONNX."""
+"""The task of exporting a model as ONNX."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGES = ("onnx", "onnxruntime")
 
 
 def check_export(request: ExportModelRequest) -> None:
-    """Reject what cannot be written, before torch is loaded."""
+    """Reject requests that cannot be fulfilled, before torch is imported."""
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
         raise LLDError(
@@ -25,7 +25,7 @@ def check_export(request: ExportModelRequest) -> None:
 
 
 def export_model(request: ExportModelRequest, channel: Channel) -> Done:
-    """Write a model as ONNX; see `ExportModelRequest`."""
+    """Export a model as ONNX; see `ExportModelRequest`."""
     from training.inference.onnx_export import describe_export, export_onnx
     from training.worker.models import resolve
 

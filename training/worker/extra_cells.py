@@ -1,4 +1,4 @@
-"""What is measured beside the held-out cells: the random ones among them, and some that were learnt from."""
+"""Additional metrics: on the random sample of held-out fields, and on some training fields."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEFT_OUT = ("calibration", "confusion", "domains")
 
 
 def compact(results: Sequence[FieldResult], words: Vocabulary) -> dict[str, Any] | None:
-    """Return `evaluation.extra_metrics.describe` without its largest parts; ``None`` if there is no cell."""
+    """Return `evaluation.extra_metrics.describe` without its largest parts; ``None`` without cells."""
     if not sum(result.found.truths for result in results):
         return None
     numbers = describe(results, classes=words.classes, attributes=words.attributes, ordered=words.ordered)
@@ -28,14 +28,14 @@ def drawn_at_random(
     random_sample: Collection[int],
     words: Vocabulary,
 ) -> dict[str, Any] | None:
-    """Measure on those held-out fields that chance chose, not the ranking; ``None`` if there are none.
+    """Evaluate on the held-out fields of the random sample, not the ranking; ``None`` if there are none.
 
     Parameters
     ----------
     testing, results
-        The held-out fields and what the model did on each.
+        The held-out fields, and the results of the model on each.
     random_sample
-        Ids of the fields that were drawn (`Project.random_sample.fields`).
+        Ids of the sampled fields (`Project.random_sample.fields`).
     """
     chosen = [r for field, r in zip(testing, results, strict=True) if field.field.id in random_sample]
     return compact(chosen, words)
@@ -44,7 +44,7 @@ def drawn_at_random(
 def of_single_cells(
     fields: Sequence[AnnotatedField], results: Sequence[FieldResult], words: Vocabulary
 ) -> list[dict[str, Any]]:
-    """Return the outcomes that are kept for pictures; see `training.evaluation.cell_outcomes.outcomes`."""
+    """Return the outcomes that are stored to show crops; see `training.evaluation.cell_outcomes.outcomes`."""
     return outcomes(
         results,
         [field.field.id for field in fields],

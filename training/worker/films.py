@@ -77,7 +77,7 @@ class Films:
         return self._count_labelled(film) < MIN_CHECKED_CELLS
 
     def trust(self) -> dict[str, Any]:
-        """Return what `training.evaluation.unchecked_films.trust_reasons` takes."""
+        """Return the arguments of `training.evaluation.unchecked_films.trust_reasons`."""
         unchecked = sorted(film for film in self._seen if self.is_unchecked(film))
         labelled = {film: self._count_labelled(film) for film in unchecked}
         return {"unlike": self.unlike(), "unchecked": unchecked, "labelled": labelled}
@@ -108,7 +108,7 @@ class Films:
             self._transformed[film].append(raw.places[likely])
 
     def unlike(self) -> list[str]:
-        """List the films with a domain shift from the training films."""
+        """Return the films with a domain shift from the training films."""
         if self._novelty is None:
             return []
         return sorted(

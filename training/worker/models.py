@@ -44,7 +44,7 @@ class DamagedModelError(ModelError):
 
 @dataclass
 class Kept:
-    """The model with which this process predicted last, and of what it was made."""
+    """The model that this process predicted with last, and the inputs that it was made from."""
 
     of: tuple[object, ...] = ()
     model: LearnedModel | None = None
@@ -54,15 +54,15 @@ kept = Kept()
 
 
 def resolve(project: Project, choice: str | int, *, keep: bool = False) -> tuple[LearnedModel, int | None]:
-    """Return the model that a request names, speaking the project's words, and its number.
+    """Return the model that a request names, with the project's vocabulary, and its id.
 
     Parameters
     ----------
     choice
-        ``"active"`` (the starter where the project has none), ``"starter"``, or a number.
+        ``"active"`` (the starter if the project has no model), ``"starter"``, or an id.
     keep
-        Whether it is only predicted with: a process that stays keeps it for its next task, with what was
-        worked out of it (`Novelty.from_memory`), as long as its files and the project's words stay the same.
+        Whether the model is used for prediction only: a persistent process then caches it for its next task,
+        with what is derived from it (`Novelty.from_memory`), until its files or the vocabulary change.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def resolve(project: Project, choice: str | int, *, keep: bool = False) -> tuple
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:
-    """Return what tells whether a file was written to; ``None`` if it cannot be told."""
+    """Return a stamp that changes when a file is written to; ``None`` if the file has none."""
     try:
         status = file.stat()
     except OSError:
@@ -116,12 +116,12 @@ def _stamp(file: Path) -> tuple[int, ...] | None:
 def initial_model(
     project: Project, init: str | int, *, detector: Size | None = None, size: int, seed: int
 ) -> tuple[LearnedModel, str]:
-    """Return the model to start learning from, and what it is called in the card.
+    """Return the initial model of a training, and its name in the card.
 
     Raises
     ------
     ModelError
-        If `init` names nothing that can be read, or holds another detector than that asked for.
+        If `init` cannot be read, or has another detector than the requested one.
     """
     check_start(project, init, detector)
     vocabulary = Vocabulary.from_schema(project.schema)
@@ -137,23 +137,23 @@ def initial_model(
         if init == "active" and parent_number is not None and parent.was_taught and not len(parent.memory):
             parent, parent_number = resolve(
                 project, "starter"
-            )  # made before models had a memory: it would forget
+            )  # from before models had a memory: training would forget
         name = "starter" if parent_number is None else str(parent_number)
     else:
-        parent, name = read_model(Path(str(init))), "file"  # its path may contain a person's name
+        parent, name = read_model(Path(str(init))), "file"  # not its path, which may contain a person's name
     if parent.never_taught:
-        describe_by_appearance(parent)  # its trunk has never seen a white cell, and no round teaches a trunk
+        describe_by_appearance(parent)  # its trunk was never trained on white cells, nor will be
     child = adapt(parent, vocabulary, source_of(project.uid))
     child.size = size
     return child, name
 
 
 def classes_without_cells(model: LearnedModel, annotated: Collection[str | None]) -> list[str]:
-    """Return the classes that a start without a memory was taught, of which the project shows no cell.
+    """Return the classes of an initial model without a memory that the project has no cells of.
 
     Parameters
     ----------
-    shown
+    annotated
         The classes of the project's cells.
     """
     if len(model.memory) or not model.vocabulary.classes:
@@ -165,15 +165,15 @@ def classes_without_cells(model: LearnedModel, annotated: Collection[str | None]
 def _with_detector_of(
     file: Path, vocabulary: Vocabulary, source: int, *, size: int, seed: int
 ) -> tuple[LearnedModel, str]:
-    """Return the starter with the detector of a file of Ultralytics."""
+    """Return the starter with the detector of an Ultralytics checkpoint."""
     checkpoint = read_checkpoint(file)
     architecture = checkpoint.architecture.name
     model = adapt(read_model(starter_place()), vocabulary, source)
     model.detector = new_model(vocabulary, seed=seed, architecture=architecture).detector
     load_weights(model.detector, checkpoint)
     model.architecture, model.untaught, model.size = architecture, True, size
-    model.calibration = Calibration(temperatures=model.calibration.temperatures)  # the scores are others
-    return model.eval(), checkpoint.architecture.file_name  # its own may contain a person's name
+    model.calibration = Calibration(temperatures=model.calibration.temperatures)  # its scores differ
+    return model.eval(), checkpoint.architecture.file_name  # its own file name may contain a person's name
 
 
 def _number(choice: str | int) -> int | None:

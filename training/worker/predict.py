@@ -1,4 +1,4 @@
-"""The prediction task: suggestions into the project, or a COCO file for other images."""
+"""The prediction task: suggestions in the project, or a COCO file for other images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from training.worker.suggest import rank_again, suggest_on
 
 
 def predict(request: PredictRequest, channel: Channel, device: torch.device) -> Done:
-    """Propose cells; see `PredictRequest`."""
+    """Predict cells; see `PredictRequest`."""
     if (request.images is None) != (request.out is None):
         raise LLDError("Give both the images and the file to write (--images and --out), or neither.")
     with (
@@ -72,7 +72,7 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
             raise LLDError("The project has no fields yet. Add some first.")
         channel.send(Started(task="predict", device=str(device), fields=len(fields) + len(slides)))
         checked = None
-        if all_fields:  # of a few fields what was found before is kept
+        if all_fields:  # with a selection of fields, keep earlier results
             readable_ones, _ = readable(project, known)
             trunk = trunk_for(project, model, number)
             checked = check_labels(project, trunk, readable_ones, channel, predictor=elsewhere(predictor))
@@ -113,7 +113,7 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
 
 
 def _search(searcher: Searcher, slides: Sequence[Field], request: PredictRequest) -> dict[str, Any]:
-    """Search slides one after the other; one that cannot be opened is named, and the others are searched."""
+    """Search slides one after the other; report and skip slides that cannot be opened."""
     channel = searcher.channel
     area = None if request.area is None else Shape.rectangle(*request.area)
     lost = 0
@@ -146,12 +146,12 @@ def _search(searcher: Searcher, slides: Sequence[Field], request: PredictRequest
 
 
 def image_files(paths: Sequence[str]) -> list[Path]:
-    """List the images among files and, recursively, in folders; an OME-Zarr folder is one.
+    """Return the images among files and, recursively, in folders; an OME-Zarr folder is one image.
 
     Raises
     ------
     LLDError
-        If a place is not there, or there is no image in it.
+        If a path does not exist, or has no images.
     """
     files = find_images(paths)
     if not files:
@@ -185,7 +185,7 @@ def _to_file(
     from_stain: list[Path] = []
     skipped: list[dict[str, str]] = []
     least = max(0.001, model.calibration.raw(request.min_confidence))
-    sides: dict[str, float] = {}  # of images of one size: what was seen on the first that show a cell
+    sides: dict[str, float] = {}  # by image size: estimated on the first images with cells
     few = predictor.batch
     parts = [files[start : start + few] for start in range(0, len(files), few)]
 
@@ -205,11 +205,11 @@ def _to_file(
     for (batch, images, domains), raws in predictor.propose(model, batches(), min_score=least):
         channel.check()
         for file, image, film, raw in zip(batch, images, domains, raws, strict=True):
-            assert raw is not None  # its pixels are at hand
+            assert raw is not None  # its pixels were read
             films.note(film, raw)
             proposals = calibrated(model, raw, min_confidence=request.min_confidence)
             if not proposals and request.min_confidence <= STAIN_CONFIDENCE:
-                from training.inference.stain import propose_if_nuclei  # scikit-image takes a second
+                from training.inference.stain import propose_if_nuclei  # importing it takes a second
 
                 proposals = propose_if_nuclei(image)
                 from_stain += [file] if proposals else []
@@ -258,11 +258,11 @@ def _to_file(
 
 
 _Read = tuple[list[Path], list[np.ndarray], list[str]]
-"""Files, their pixels, and the film that each is taken to be of."""
+"""Files, their pixels, and the assumed film of each."""
 
 
 def _read(files: Sequence[Path], skipped: list[dict[str, str]]) -> tuple[list[Path], list[np.ndarray]]:
-    """Read the images that can be read; what cannot is added to `skipped`, with why."""
+    """Read images; add those that cannot be read to `skipped`, with the reason."""
     read: list[Path] = []
     images: list[np.ndarray] = []
     for file in files:
@@ -281,7 +281,7 @@ class OfImage(NamedTuple):
     Attributes
     ----------
     unchecked
-        Whether its film is one where nothing was checked, also if there is no proposal.
+        Whether predictions on its film were not validated, even if there are no proposals.
     """
 
     file: Path
@@ -304,12 +304,12 @@ def coco_object(
     predicted_images: Sequence[OfImage],
     from_stain: Collection[Path] = (),
 ) -> dict[str, Any]:
-    """Write proposals as a whole COCO object: see ``docs/formats.md``.
+    """Return proposals as a COCO object: see ``docs/formats.md``.
 
     Parameters
     ----------
     from_stain
-        Images where the model found nothing: their proposals are marked ``"source": "stain"``.
+        Images on which the model found nothing: their proposals are marked ``"source": "stain"``.
     """
     content: dict[str, Any] = json.loads("".join(coco_chunks(schema, predicted_images, from_stain)))
     return content
@@ -318,7 +318,7 @@ def coco_object(
 def coco_chunks(
     schema: Schema, predicted_images: Sequence[OfImage], from_stain: Collection[Path] = ()
 ) -> Iterator[str]:
-    """Yield the text of a COCO object, proposal by proposal: those of a slide are not held at once."""
+    """Yield the text of a COCO object, proposal by proposal, so that those of a slide need no memory."""
     images = [
         {
             "id": number,

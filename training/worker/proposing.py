@@ -62,7 +62,7 @@ class Proposer:
         sides
             Cell sides, if they are known already.
         films
-            Domain shifts of the films; without them, all are taken for unshifted.
+            Domain shifts of the films; ``None`` = no shifts.
         """
         raws: list[RawProposals] = []
         sides = sides or Sides(self.project, model, fields)
@@ -79,7 +79,7 @@ class Proposer:
                 for film, proposals in zip(film_names, raws[-len(batch) :], strict=True):
                     films.note(film, proposals)
             self.channel.check()
-            if tell:  # not before the run has started
+            if tell:  # only after the run has started
                 progress = Progress(stage="evaluate", done=len(raws), total=len(fields))
                 self.channel.send(progress)
         if keep:

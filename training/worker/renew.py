@@ -57,13 +57,13 @@ def renew(request: RenewRequest, channel: Channel, device: torch.device) -> Done
         predicting = BoxPredictor(project, heads.model, known, channel)
         first = set(request.first)
         starter_fields = set(project.embeddings.fields(ranking.STARTER)) if heads.number is None else set()
-        # these are on the screen: update them first
+        # update the current field first
         on_screen = [
             suggestion for field_id in sorted(first) for suggestion in project.suggestions.find(field_id)
         ]
         count = _renew(project, heads, predicting, on_screen, starter_fields, channel)
         if first and not count:
-            channel.send(Renewed(field_ids=[], count=0))  # what is on the screen is up to date
+            channel.send(Renewed(field_ids=[], count=0))  # the current field is up to date
         channel.check()
         all_suggestions = project.suggestions.find()
         others = sum(not heads.predicted(suggestion, starter_fields) for suggestion in all_suggestions)
@@ -233,7 +233,7 @@ def _heads_of(project: Project, choice: str | int, device: torch.device) -> _Hea
     return _cached[1]
 
 
-# --- what is pending -------------------------------------------------------------------------------------
+# --- pending suggestions ---------------------------------------------------------------------------------
 
 
 def _renew(

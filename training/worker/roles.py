@@ -42,12 +42,12 @@ class Roles:
 def roles(
     project: Project, request: TrainRequest, known: Sequence[AnnotatedField], lineage: Lineage
 ) -> Roles:
-    """Split the fields.
+    """Split the fields of a training.
 
     Parameters
     ----------
     lineage
-        Of the initial model.
+        Lineage of the initial model.
     """
     before, lost = held_before(project, known)
     if request.held_out is not None:

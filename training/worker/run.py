@@ -1,4 +1,4 @@
-"""From a request to its task."""
+"""Run the task of a request."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _run(request: Request, channel: Channel, begun: float) -> Done:
     make_deterministic()
     if isinstance(request, ExportModelRequest):
         return export_model(request, channel)
-    away = isinstance(request, TrainRequest) and request.scheduler is not None  # the device is the worker's
+    away = isinstance(request, TrainRequest) and request.scheduler is not None  # on a remote device
     device = choose_device("auto" if away else request.device)
     match request:
         case TrainRequest():
@@ -106,7 +106,7 @@ def _run(request: Request, channel: Channel, begun: float) -> Done:
 
 
 def _check(request: Request) -> None:
-    """Reject what cannot be done before torch is loaded, which takes seconds."""
+    """Reject requests that cannot be fulfilled, before torch is imported, which takes seconds."""
     if isinstance(request, TrainRequest):
         with Project.open(request.project, annotator=request.annotator, reading=request.reading) as project:
             refuse_without_labels(annotated_fields(project))
@@ -116,5 +116,5 @@ def _check(request: Request) -> None:
         Project.open(request.project, read_only=True).close()
     elif isinstance(request, EmbeddingsRequest):
         check_output(Path(request.out), overwrite=request.overwrite)
-    elif not isinstance(request, RenewRequest | DescribeRequest | LikenessRequest):  # these open it at once
+    elif not isinstance(request, RenewRequest | DescribeRequest | LikenessRequest):  # these open it anyway
         Project.open(request.project, reading=request.reading, read_only=True).close()

@@ -1,6 +1,6 @@
-"""Whole slides that belong to no project: searched into projects of their own, which are thrown away.
+"""Search whole slides that are not in a project, each in a temporary project.
 
-So a slide is searched as in a project, each cell once, and what is found lies on the disk, not in memory.
+So a slide is searched as in a project, with each cell found once, and results are on disk, not in memory.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _AT_ONCE = 2000
 
 @dataclass(frozen=True)
 class Found:
-    """What was found on a slide, read from the disk whenever it is gone through.
+    """The proposals on a slide, read from disk on each iteration.
 
     Attributes
     ----------
     sets
-        Whether to claim sets of values (`Proposal.sets`).
+        Whether to include prediction sets (`Proposal.sets`).
     """
 
     project: Project
@@ -49,7 +49,7 @@ class Found:
 
 @dataclass(frozen=True)
 class SearchedSlide:
-    """A slide that was searched."""
+    """The result of the search of a slide."""
 
     path: Path
     width: int
@@ -59,12 +59,12 @@ class SearchedSlide:
 
 
 class SlideFiles:
-    """Searches slides one after the other; what was found is there until it is closed.
+    """Searches slides one after the other; the results exist until it is closed.
 
     Attributes
     ----------
     predictor
-        Who runs the model; ``None`` = this process.
+        Runs the model; ``None`` = this process.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class SlideFiles:
         Raises
         ------
         ImageError
-            It cannot be read.
+            The slide cannot be read.
         """
         folder = self._held.enter_context(temporary_folder("slide"))
         project = self._held.enter_context(Project.create(folder / "project", self._schema))
@@ -111,12 +111,12 @@ class SlideFiles:
         return SearchedSlide(path, field.width, field.height, film, Found(project, field.id))
 
     def result(self) -> dict[str, Any]:
-        """Return what a search of slides in a project returns too."""
+        """Return the same totals as a search of slides in a project."""
         return {"slides": self._searched, **self._outcome.counts()}
 
 
 def is_slide(path: Path) -> bool:
-    """Return whether a file is a whole slide; one of a kind that is not read is none."""
+    """Return whether a file is a whole slide of a supported format."""
     try:
         opened = find_slide(path)
     except ImageError:

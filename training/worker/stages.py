@@ -1,12 +1,10 @@
-"""The stages of learning: the regions, then what lies beyond them, then the regions again.
+"""The stages of training: finished regions, then also pseudo-labels outside of them, then regions again.
 
-The first stage learns with the unknown area masked, and takes all the epochs. Where enough cells are held out
-to judge by, and time allows, a second goes over the fields with pseudo-cells
-(`training.inference.pseudo_labels`), fields without annotations among them, and a third, short, without
-them.
-The result is kept only where the held-out score does not fall. Each stage is a `Loop` whose state carries its
-own name, and the results of the first two are kept beside it, so that a run that was cut off goes on in the
-stage it was in.
+The first stage trains with the unlabelled area masked, for all requested epochs. If enough cells are held out
+to evaluate on, and time allows, a second stage adds pseudo-labels (`training.inference.pseudo_labels`), also
+on fields without annotations, and a third, short stage trains without them again. Their result is kept only
+if the held-out score does not fall. Each stage is a `Loop` with a separate checkpoint, and the weights after
+the first two are stored too, so that an interrupted run resumes in its stage.
 """
 
 from __future__ import annotations
@@ -30,15 +28,15 @@ from training.worker.resume import stage_done, stage_file, state_identity
 
 PSEUDO_SHARE = 0.35
 LAST_SHARE = 0.1
-"""Epochs with pseudo-cells, and after them, over those of the first stage."""
+"""Epochs of the second and of the third stage, as fractions of those of the first."""
 
 LEAST_EPOCHS = 20
 LEAST_BUDGET = 240.0
 LEAST_TO_JUDGE = 8
-"""With fewer epochs, seconds or held-out cells there is one stage: nothing could be gained, or judged."""
+"""With fewer epochs, seconds or held-out cells there is only one stage."""
 
 LEAST_HELD_OUT = 20
-"""Fewer held-out cells than this calibrate nothing."""
+"""Minimum number of held-out cells to calibrate on."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Plan:
 
 
 def plan(epochs: int, *, held_out_cells: int, budget: float | None) -> Plan:
-    """Return how many epochs each stage takes."""
+    """Return the epochs of each stage."""
     if (
         epochs < LEAST_EPOCHS
         or held_out_cells < LEAST_TO_JUDGE
@@ -64,18 +62,18 @@ def plan(epochs: int, *, held_out_cells: int, budget: float | None) -> Plan:
 
 @dataclass
 class Stages:
-    """The learning of one run over a model, which is changed in place.
+    """The training of a model in one run; the model is changed in place.
 
     Attributes
     ----------
     fields, patches
-        What to learn from.
+        The training data.
     others
-        Fields without any annotation, which teach where the model is sure of what it finds there.
+        Fields without annotations, which are used where the model is confident.
     mark
         The run's identity (`training.worker.resume.identity`).
     judge
-        Calibrates a model on the held-out fields and gives its results there.
+        Calibrates a model on the held-out fields, and returns its results on them.
     tell
         Called after each step, with all stages counted together.
     """
@@ -96,12 +94,12 @@ class Stages:
     _steps_before: int = 0
 
     def run(self) -> tuple[int, dict[str, Any] | None]:
-        """Learn.
+        """Run the stages.
 
         Returns
         -------
         tuple
-            Epochs done, and what is to be told of the pseudo-cells: ``None`` if there was one stage.
+            Epochs done, and the report on pseudo-labels: ``None`` if there was one stage.
         """
         if not self.config.epochs:
             return 0, None
@@ -135,7 +133,7 @@ class Stages:
         if not cells:
             return done, {**outcome, "kept": False}
         with_them = [prepare_field(field, self.model.size, self.model.sides) for field in (*own, *others)]
-        # as many steps, whether there are other fields or not
+        # the same number of steps with and without other fields
         epochs = max(1, round(self.plan.pseudo * len(own) / len(with_them)))
         try:
             more = self._stage("pseudo", with_them, epochs, 0.5, self._share(0.8), keep=True)
@@ -150,7 +148,7 @@ class Stages:
         return done + more, {**outcome, "score_after": after, "kept": is_better}
 
     def _share(self, share: float) -> float | None:
-        """Return the time by which a stage must end: a share of what is left."""
+        """Return the deadline of a stage: a share of the remaining time."""
         if self.deadline is None:
             return None
         now = time.monotonic()
@@ -166,7 +164,7 @@ class Stages:
         *,
         keep: bool = False,
     ) -> int:
-        """Run one stage, or take over its result where a run of the same has done it; `keep` the result."""
+        """Run one stage, or load its result if an identical run has done it; store it with `keep`."""
         done = stage_done(self.state, self.mark, name)
         if done:
             self.model.load_tensors(load_file(str(stage_file(self.state, name))))

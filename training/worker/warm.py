@@ -1,8 +1,8 @@
-"""A worker that stays for several tasks, so that a round does not pay for imports.
+"""A persistent worker that runs several tasks, so that a training round does not pay for imports.
 
-It imports everything first, then does what comes over its standard input, one request after the other. It
-ends by itself after some idle time, when its input ends, when it holds too much memory after a task, and
-after an unexpected failure, which may have left anything behind (a graphics card that hangs).
+It imports everything first, then runs the requests from its standard input, one after the other. It exits
+after some idle time, when its input ends, when it holds too much memory after a task, and after an unexpected
+failure, which may have left it in an undefined state (such as a graphics card that hangs).
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _PARTS = (
 )
 
 _QUICK = 15.0
-"""Seconds up to which a task is an answer that another may follow at once."""
+"""Maximum duration of a short task, after which the next one may follow immediately."""
 
 _SOON = 3.0
-"""Seconds without a request after which the memory of such tasks is given back."""
+"""Seconds without a request after which the memory of short tasks is released."""
 
 
 def stay(channel: Channel, answer: Callable[[Task], bool], *, idle: float) -> None:
-    """Run tasks until there is a reason to end.
+    """Run tasks until there is a reason to exit.
 
     Parameters
     ----------
     answer
-        Does a task to its last message, and says whether the process is as good as new.
+        Runs a task to its last message, and returns whether the process may run another.
     idle
-        Seconds without a request after which the process ends.
+        Seconds without a request after which the process exits.
     """
     _import_all()
     pass_over_modules()
@@ -57,7 +57,7 @@ def stay(channel: Channel, answer: Callable[[Task], bool], *, idle: float) -> No
             return
         del task
         done += 1
-        # Somebody who labels asks again at once, and would wait for the memory to be given back.
+        # while the user labels, the next request comes at once, and would wait for the release
         untidy = time.monotonic() - begun < _QUICK
         if not untidy or memory() > most_memory():
             give_back_memory()
