@@ -225,11 +225,11 @@ def suggestion_table(results: dict[int, Any]) -> str:
     for number in range(1, count + 1):
         before = [r["rounds"][number]["before"] if number < count else r["after"] for r in results.values()]
         total, clear, rejected = (
-            sum(one[key] for one in before) for key in ("suggestions", "clear", "rejected")
+            sum(item[key] for item in before) for key in ("suggestions", "clear", "rejected")
         )
         shares = [f"{some / total:.0%}" if total else "–" for some in (clear, rejected)]
         bulk = [result["rounds"][number - 1]["bulk"] for result in results.values()]
-        taken, wrong, allowed = (sum(one[key] for one in bulk) for key in ("taken", "wrong", "allowed"))
+        taken, wrong, allowed = (sum(item[key] for item in bulk) for key in ("taken", "wrong", "allowed"))
         shares += [f"{some:.0f} ({some / taken:.1%})" if taken else "–" for some in (wrong, allowed)]
         rows.append([number, len(before), total or "–", *shares[:2], taken, *shares[2:]])
     head = ["suggestions waiting before round", "runs", "above 25%", "need no correction", "rejected",

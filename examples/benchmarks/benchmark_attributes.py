@@ -44,11 +44,11 @@ def run(fields: Sequence[Field], judged: Sequence[Field], **options: Any) -> dic
             project.annotate(made, fields)
             project.train(made, **options)
         numbers = project.measured(made, judged, **({} if fields else {"model": "starter"}))
-    some = {name: one for name, one in numbers["attributes"].items() if one["n"]}
+    some = {name: item for name, item in numbers["attributes"].items() if item["n"]}
     return {
         **{key: numbers[key] for key in ("class_f1", "attribute_f1")},
         "calibration": {name: numbers["calibration"]["attributes"][name]["after"] for name in some},
-        "attributes": {name: {key: one.get(key) for key in NUMBERS} for name, one in some.items()},
+        "attributes": {name: {key: item.get(key) for key in NUMBERS} for name, item in some.items()},
     }
 
 
@@ -58,7 +58,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     for arm in ARMS:
         results = [row["result"] for row in rows if row["config"]["arm"] == arm]
         for name in results[0]["attributes"] if results else ():
-            found = [one["attributes"][name] for one in results]
+            found = [item["attributes"][name] for item in results]
             lines.append([arm, name.replace("_", " "), len(found), *(_spread(found, key) for key in NUMBERS)])
         for name in ("attribute_f1", "class_f1") if results else ():
             lines.append(
@@ -68,7 +68,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _spread(found: Sequence[Mapping[str, Any]], key: str) -> str:
-    values = [one[key] for one in found if one[key] is not None]
+    values = [item[key] for item in found if item[key] is not None]
     return tables.spread(values) if values else ""
 
 
@@ -91,10 +91,10 @@ def main() -> int:
     if not args.table:
         taught, judged = taught_and_judged(args.data / "pbc", args.judge, in_lld=True)
         new = [field for field in taught if is_new(field)]
-        for one in configs:
-            fields = studied(new, one["subset"])[:FIELDS] if one["arm"] == "taught" else []
-            kept.kept(one, lambda fields=fields: run(fields, judged, budget=BUDGET, suggest=False, **options))  # type: ignore[misc]
-    rows = [row for one in configs if (row := kept.latest(one)) is not None]
+        for item in configs:
+            fields = studied(new, item["subset"])[:FIELDS] if item["arm"] == "taught" else []
+            kept.kept(item, lambda fields=fields: run(fields, judged, budget=BUDGET, suggest=False, **options))  # type: ignore[misc]
+    rows = [row for item in configs if (row := kept.latest(item)) is not None]
     tables.publish(args.cache, f"attributes-{args.judge}", table(rows) if rows else "", rows)
     return 0
 

@@ -146,8 +146,8 @@ class Bench:
                 taught, judged = taught_and_judged(args.data / name, args.judge, in_lld=name == "pbc")
                 for fields, into in ((taught, self.taught), (judged, self.judged)):
                     for field in fields:
-                        one = white(field) if name == "txl" else field
-                        into.setdefault(domain_of(name, field), []).append(one)
+                        item = white(field) if name == "txl" else field
+                        into.setdefault(domain_of(name, field), []).append(item)
 
     def run(self, config: dict[str, Any], work: Callable[[], dict[str, Any]]) -> None:
         """Run a configuration unless it is cached."""
@@ -275,7 +275,7 @@ def _numbers(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cells(some: Sequence[dict[str, Any]], names: Sequence[str] = NUMBERS) -> list[str]:
-    return [tables.spread([one[name] for one in some]) for name in names]
+    return [tables.spread([item[name] for item in some]) for name in names]
 
 
 def text_of(kept: Sequence[dict[str, Any]]) -> str:
@@ -300,9 +300,9 @@ def text_of(kept: Sequence[dict[str, Any]]) -> str:
     taught: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for row in kept:
         history = row["result"].get("rounds", [])
-        for number, one in enumerate(history):
-            falls = [history[0][key] - one[key] for key in OWN if None not in (history[0][key], one[key])]
-            entry = {**one, "fall": max(falls, default=0.0), "learnt": one["cells"]}
+        for number, item in enumerate(history):
+            falls = [history[0][key] - item[key] for key in OWN if None not in (history[0][key], item[key])]
+            entry = {**item, "fall": max(falls, default=0.0), "learnt": item["cells"]}
             taught.setdefault((row["config"]["taught"], number), []).append(entry)
     if taught:
         rows = [

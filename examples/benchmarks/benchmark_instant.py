@@ -78,7 +78,7 @@ def teach(template: Path, exam: Sequence[Field], lesson: Sequence[Field]) -> dic
             seconds = time.monotonic() - begun
             by_name = {field.name: field.id for field in made.fields.all()}
             found = [
-                [one.proposal for one in made.suggestions.find(by_name[_number(i, field)])]
+                [item.proposal for item in made.suggestions.find(by_name[_number(i, field)])]
                 for i, field in enumerate(exam)
             ]
     outcome = {"seconds": round(seconds, 2), "cells": done.result["cells"]}
@@ -98,20 +98,20 @@ def review(fields: Sequence[Field], *, learns: bool, schema: Any = "lld") -> dic
             for number, field in enumerate(fields):
                 field_id = next(f.id for f in made.fields.all() if f.name == _number(number, field))
                 while len(right) < REVIEWED and (waiting := made.suggestions.find(field_id)):
-                    one = waiting[0]
-                    cell = _truth_of(one, field)
+                    item = waiting[0]
+                    cell = _truth_of(item, field)
                     if cell is None:
-                        made.suggestions.reject(one.id)
+                        made.suggestions.reject(item.id)
                         right.append(False)
                         named.append(False)
                     else:
-                        is_named = one.stated_class == cell.cell_class
-                        values = one.proposal.best_attributes
+                        is_named = item.stated_class == cell.cell_class
+                        values = item.proposal.best_attributes
                         same = all(values.get(name) == value for name, value in cell.attributes.items())
                         named.append(is_named)
                         right.append(is_named and same)
                         made.suggestions.correct(
-                            one.id, cell_class=cell.cell_class, attributes=dict(cell.attributes)
+                            item.id, cell_class=cell.cell_class, attributes=dict(cell.attributes)
                         )
                     if learns:
                         times = _renew(folder, field_id)
@@ -131,15 +131,15 @@ def review(fields: Sequence[Field], *, learns: bool, schema: Any = "lld") -> dic
 def _renew(folder: Path, field_id: int) -> tuple[float, float]:
     """Update suggestions; return the seconds until those of the current field are done, and until all are."""
     begun = time.monotonic()
-    told: list[float] = []
+    reported: list[float] = []
 
     def hear(message: Any) -> None:
         if isinstance(message, Renewed):
-            told.append(time.monotonic() - begun)
+            reported.append(time.monotonic() - begun)
 
     ask(RenewRequest(project=str(folder), annotator="benchmark", first=[field_id]), on_message=hear)
     everything = time.monotonic() - begun
-    return (told[0] if told else everything), everything
+    return (reported[0] if reported else everything), everything
 
 
 def _truth_of(suggestion: Suggestion, field: Field) -> Cell | Any | None:
@@ -168,9 +168,9 @@ def prepare(
 def own_schema() -> Schema:
     """Return a schema of five classes with custom names, and the attributes of `lld`."""
     lld = load_schema("lld")
-    classes = [one for one in lld.classes if one.name in OWN_WORDS]
+    classes = [item for item in lld.classes if item.name in OWN_WORDS]
     renamed_ = [
-        one.model_copy(update={"name": OWN_WORDS[one.name], "title": "", "spellings": ()}) for one in classes
+        item.model_copy(update={"name": OWN_WORDS[item.name], "title": "", "spellings": ()}) for item in classes
     ]
     return Schema.model_validate(
         lld.model_copy(update={"name": "own", "classes": tuple(renamed_), "groups": ()}).model_dump()
@@ -324,9 +324,9 @@ def from_coco_table(kept: Sequence[dict[str, Any]]) -> str:
     lines = []
     for number in range(1, untaught.ROUNDS + 1):
         for what in ("shown", "waiting"):
-            parts = [one[f"before round {number}"][what] for one in runs]
-            counts = tables.spread([one["suggestions"] for one in parts], 0)
-            shares = [tables.spread([one[k] for one in parts]) for k in ("box", "class", "class and values")]
+            parts = [item[f"before round {number}"][what] for item in runs]
+            counts = tables.spread([item["suggestions"] for item in parts], 0)
+            shares = [tables.spread([item[k] for item in parts]) for k in ("box", "class", "class and values")]
             lines.append([number, what, len(runs), counts, *shares])
     head = ["before round", "suggestions", "runs", "how many", "box right", "box and class", "all values too"]
     return tables.markdown(head, lines)
@@ -338,14 +338,14 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
     for row in kept:
         config = row["config"]
         if config["arm"] == "new-class":
-            one = row["result"]
-            of = {"new": one["recall"].get(config["new"]), "seconds": one["seconds"]}
-            of["others"] = statistics.mean(v for n, v in one["recall"].items() if n != config["new"])
+            item = row["result"]
+            of = {"new": item["recall"].get(config["new"]), "seconds": item["seconds"]}
+            of["others"] = statistics.mean(v for n, v in item["recall"].items() if n != config["new"])
             for name in (config["new"], "each"):
                 groups.setdefault((f"new class, {config['cells']} cells", name), []).append(of)
     keys: list[str] = ["new", "others", "seconds"]
     rows = [
-        [what, name, len(some), *(tables.spread([one[key] for one in some]) for key in keys)]
+        [what, name, len(some), *(tables.spread([item[key] for item in some]) for key in keys)]
         for (what, name), some in groups.items()
     ]
     head = ["arm", "class", "runs", "recall of it", "of the others", "seconds"]
@@ -358,7 +358,7 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
         keys = [key for key in next(iter(reviewed.values()))[0] if key.startswith(("class right", "right"))]
         keys += ["seconds to the screen", "seconds to all"]
         lines = [
-            [arm, len(some), *(tables.spread([one.get(key) for one in some]) for key in keys)]
+            [arm, len(some), *(tables.spread([item.get(key) for item in some]) for key in keys)]
             for arm, some in reviewed.items()
         ]
         text += "\n\n" + tables.markdown(["arm", "runs", *keys], lines)

@@ -81,18 +81,18 @@ class Annotator:
         for group in groups:
             self.acts["open"] += 1
             self.acts["glance"] += len(group)
-            (name, count) = Counter(self.truth[one] for one in group).most_common(1)[0]
+            (name, count) = Counter(self.truth[item] for item in group).most_common(1)[0]
             if count < MAJORITY * len(group):
                 continue
-            odd = {one for one in group if self.truth[one] != name and not self._overlooks()}
+            odd = {item for item in group if self.truth[item] != name and not self._overlooks()}
             self.acts["take out"] += len(odd)
-            self._label([one for one in group if one not in odd], name)
+            self._label([item for item in group if item not in odd], name)
             self.acts["label"] += 1
 
     def one_by_one(self, cells: Sequence[int]) -> None:
         """Label cells one by one."""
-        for name in sorted({self.truth[one] for one in cells}):
-            self._label([one for one in cells if self.truth[one] == name], name)
+        for name in sorted({self.truth[item] for item in cells}):
+            self._label([item for item in cells if self.truth[item] == name], name)
         self.acts["label"] += len(cells)
 
     def seconds(self, prices: CostModel) -> float:
@@ -161,7 +161,7 @@ def by_clusters(
 
 
 def _purity(groups: Sequence[Sequence[int]], truth: Mapping[int, str]) -> float:
-    most = [Counter(truth[one] for one in group).most_common(1)[0][1] for group in groups]
+    most = [Counter(truth[item] for item in group).most_common(1)[0][1] for group in groups]
     return sum(most) / sum(map(len, groups))
 
 
@@ -196,8 +196,8 @@ def unlabelled_clusters(made: Project, left: set[int], known: dict[str, int]) ->
     """
     done = ask(LikenessRequest(project=str(made.path), what="clusters", annotator="benchmark", **known))
     groups = [
-        [number for kind, number in one["keys"] if kind == "cell" and number in left]
-        for one in done.result["clusters"]
+        [number for kind, number in item["keys"] if kind == "cell" and number in left]
+        for item in done.result["clusters"]
     ]
     return [group for group in groups if len(group) > FEW]
 
@@ -247,7 +247,7 @@ def _trunk(folder: Path) -> tuple[str, int]:
     import anndata
 
     with project.new(folder / "one") as made:
-        project.annotate(made, [replace(one, cells=one.cells[:1]) for one in [_blank(folder, 9999)]])
+        project.annotate(made, [replace(item, cells=item.cells[:1]) for item in [_blank(folder, 9999)]])
         out = folder / "one.h5ad"
         ask(EmbeddingsRequest(project=str(made.path), out=str(out), annotator="benchmark"))
     table = anndata.read_h5ad(out)
@@ -314,10 +314,10 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
                 "s one by one", "times as fast", "right"]  # fmt: skip
         rows = [
             [begun, f"{missed:.0%}", len(some), some[0]["cells"],
-             tables.spread([one["purity"] for one in some]),
-             *(tables.spread([one[key] for one in some], 0) for key in ("seconds", "one_by_one")),
-             tables.spread([one["times"] for one in some], 2),
-             tables.spread([one["right"] for one in some], 4)]
+             tables.spread([item["purity"] for item in some]),
+             *(tables.spread([item[key] for item in some], 0) for key in ("seconds", "one_by_one")),
+             tables.spread([item["times"] for item in some], 2),
+             tables.spread([item["right"] for item in some], 4)]
             for (begun, missed), some in groups.items()
         ]  # fmt: skip
         parts.append(tables.markdown(head, rows))
@@ -326,8 +326,8 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
         head = ["cells", "MB of features", "s to sort by likeness", "just after a label", "s for outliers",
                 "s for clusters", "on"]  # fmt: skip
         rows = [
-            [f"{one['cells']:,}", one["megabytes"], one["similar"], one["similar after a label"],
-             one["outliers"], one["clusters"], one["machine"]] for one in measured
+            [f"{item['cells']:,}", item["megabytes"], item["similar"], item["similar after a label"],
+             item["outliers"], item["clusters"], item["machine"]] for item in measured
         ]  # fmt: skip
         parts.append(tables.markdown(head, rows))
     return "\n\n".join(parts)

@@ -129,9 +129,9 @@ def doubts(made: Project) -> list[Doubt]:
     """List the possible label errors of a project, as ``napari-lld rank --what label-errors`` does."""
     names = {field.id: field.name for field in made.fields.all()}
     return [
-        Doubt(names[one.field_id], one.box, one.id is None, one.errors, one.score)
-        for one in ranking.label_errors(made, min_probability=0.0).items
-        if one.box is not None
+        Doubt(names[item.field_id], item.box, item.id is None, item.errors, item.score)
+        for item in ranking.label_errors(made, min_probability=0.0).items
+        if item.box is not None
     ]
 
 
@@ -145,17 +145,17 @@ def predictions(made: Project, classes: Sequence[str]) -> dict[str, list[tuple[B
     for field in made.fields.all():
         look = looks[field.id]
         cells = list(look.cells.values())
-        some = [*look.predictions, *(one.proposal for one in made.suggestions.find(field.id))]
-        overlaps = iou_matrix([one.box for one in some], [one.box for one in cells])
+        some = [*look.predictions, *(item.proposal for item in made.suggestions.find(field.id))]
+        overlaps = iou_matrix([item.box for item in some], [item.box for item in cells])
         rows = []
-        for one, row in zip(some, overlaps, strict=True):
-            predicted = one.class_probabilities
+        for item, row in zip(some, overlaps, strict=True):
+            predicted = item.class_probabilities
             if len(row) and row.max() >= IOU:
                 predicted = cells[int(row.argmax())].class_probabilities or predicted
             if predicted:
                 best = max(sorted(predicted), key=predicted.__getitem__)
                 if best in classes:
-                    rows.append((one.box, best, one.confidence * predicted[best]))
+                    rows.append((item.box, best, item.confidence * predicted[best]))
         found[field.name] = rows
     return found
 
@@ -175,7 +175,7 @@ def objectlab(
     for field in fields:
         names = np.array([classes.index(str(cell.cell_class)) for cell in field.cells], int)
         labels.append({"bboxes": _corners([cell.box for cell in field.cells]), "labels": names})
-        of_class = [[one for one in found[field.name] if one[1] == name] for name in classes]
+        of_class = [[item for item in found[field.name] if item[1] == name] for name in classes]
         boxes.append([box for some in of_class for box, _, _ in some])
         rows = np.empty(len(classes), object)
         for k, some in enumerate(of_class):
@@ -214,17 +214,17 @@ def judged(
     together
         Whether to order the list by the score of all kinds, or by the highest score of `kinds`.
     """
-    matching = [one for one in errors if one.kind in kinds]
+    matching = [item for item in errors if item.kind in kinds]
     order = []
-    for one in doubts:
-        score = one.score if together else max((one.scores.get(kind, 0.0) for kind in kinds), default=0.0)
+    for item in doubts:
+        score = item.score if together else max((item.scores.get(kind, 0.0) for kind in kinds), default=0.0)
         if score > 0:
-            order.append((score, one))
+            order.append((score, item))
     order.sort(key=lambda pair: -pair[0])
     taken: set[Error] = set()
     hits = []
-    for _, one in order:
-        hit = next((e for e in matching if e not in taken and _is(one, e)), None)
+    for _, item in order:
+        hit = next((e for e in matching if e not in taken and _is(item, e)), None)
         taken |= {hit} if hit is not None else set()
         hits.append(hit is not None)
     right = np.cumsum(hits)
@@ -295,7 +295,7 @@ def run_readers(
     ):
         project.annotate(made, fields)
         look(made, args)
-        scores = {(one.field, tuple(one.box)): one.score for one in doubts(made) if not one.missing}
+        scores = {(item.field, tuple(item.box)): item.score for item in doubts(made) if not item.missing}
     read = [(field.name, cell) for field in fields for cell in field.cells]
     rows = []
     for name, cell in read:
@@ -353,14 +353,14 @@ def table(kept: Sequence[Mapping[str, Any]]) -> str:
     head = ["fields", "runs", "list", "all errors", "precision", "recall", "without values", *KINDS]
     rows = []
     for (fields, trained), some in groups.items():
-        cells = [tables.spread([one[key]["ap"] for one in some]) for key in ("three", *KINDS)]
-        first = [tables.spread([one["all"][key] for one in some]) for key in ("ap", "precision", "recall")]
+        cells = [tables.spread([item[key]["ap"] for item in some]) for key in ("three", *KINDS)]
+        first = [tables.spread([item["all"][key] for item in some]) for key in ("ap", "precision", "recall")]
         name = f"{fields}, trained" if trained else str(fields)
         rows.append([name, len(some), "ours", *first, *cells])
-        for confident in sorted({key for one in some for key in one["objectlab"]}, reverse=True):
-            theirs = [one["objectlab"][confident] for one in some if confident in one["objectlab"]]
+        for confident in sorted({key for item in some for key in item["objectlab"]}, reverse=True):
+            theirs = [item["objectlab"][confident] for item in some if confident in item["objectlab"]]
             cells = [
-                tables.spread([one[key]["ap"] for one in theirs]) if key in theirs[0] else "–"
+                tables.spread([item[key]["ap"] for item in theirs]) if key in theirs[0] else "–"
                 for key in ("three", *KINDS)
             ]
             rows.append([name, len(theirs), f"ObjectLab, from {confident}", "–", "–", "–", *cells])

@@ -126,21 +126,21 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
         if "subset" not in config:
             before[config["set"], new] = row["result"]
             continue
-        one = recalls(row["result"], before.get((config["set"], new), {}), new.split(" + "))
-        groups.setdefault((config["set"], new, config["cells"]), []).append(one)
+        item = recalls(row["result"], before.get((config["set"], new), {}), new.split(" + "))
+        groups.setdefault((config["set"], new, config["cells"]), []).append(item)
         if "new" in config:
-            groups.setdefault((config["set"], "each", config["cells"]), []).append(one)
+            groups.setdefault((config["set"], "each", config["cells"]), []).append(item)
     head = ["set", "new", "cells of each", "runs", "recall of the new", "each of them", "recall of the old",
             "the starter's", "difference", "macro F1", "found", "seconds of training"]  # fmt: skip
     rows = []
     for (name, new, cells), some in groups.items():
         each = [] if new == "each" else list(some[0]["each"])
-        recalled = " / ".join(tables.spread([one["each"][name] for one in some], 2) for name in each)
+        recalled = " / ".join(tables.spread([item["each"][name] for item in some], 2) for name in each)
         keys = ("old", "before", "change", "macro_f1", "found")
         rows.append(
-            [name, new, cells, len(some), tables.spread([one["new"] for one in some]),
-             recalled, *(tables.spread([one[key] for one in some]) for key in keys),
-             tables.spread([one["seconds"] for one in some], 0)]
+            [name, new, cells, len(some), tables.spread([item["new"] for item in some]),
+             recalled, *(tables.spread([item[key] for item in some]) for key in keys),
+             tables.spread([item["seconds"] for item in some], 0)]
         )  # fmt: skip
     return tables.markdown(head, rows)
 

@@ -47,18 +47,18 @@ def ask(
         for cell in field.cells:
             other = second.get((field.name, tuple(cell.box)))
             overlaps = (
-                iou_matrix(np.array([cell.box]), np.array([one.box for one in some]))[0] if some else []
+                iou_matrix(np.array([cell.box]), np.array([item.box for item in some]))[0] if some else []
             )
             if other is not None and len(overlaps) and max(overlaps) >= IOU:
                 read.append((some[int(np.argmax(overlaps))].best_attributes, cell.attributes, other))
     return read
 
 
-def kappa(one: np.ndarray, other: np.ndarray) -> float:
+def kappa(item: np.ndarray, other: np.ndarray) -> float:
     """Return Cohen's kappa (1960); 1 if both always give the same single value."""
-    values = np.unique(np.concatenate((one, other)))
-    chance = sum(float((one == v).mean() * (other == v).mean()) for v in values)
-    return 1.0 if chance == 1 else float(((one == other).mean() - chance) / (1 - chance))
+    values = np.unique(np.concatenate((item, other)))
+    chance = sum(float((item == v).mean() * (other == v).mean()) for v in values)
+    return 1.0 if chance == 1 else float(((item == other).mean() - chance) / (1 - chance))
 
 
 def compare(read: Readings, attribute: str) -> dict[str, Any] | None:
@@ -92,17 +92,17 @@ def _interval(drawn: Sequence[float] | np.ndarray) -> list[float]:
 def run(fields: Sequence[Field], second: Mapping[Any, Mapping[str, str]]) -> dict[str, Any]:
     """Predict, and compare every attribute."""
     read = ask(fields, second)
-    compared = {one.name: compare(read, one.name) for one in load_schema("lld").attributes}
-    return {"cells": len(read), "attributes": {name: one for name, one in compared.items() if one}}
+    compared = {item.name: compare(read, item.name) for item in load_schema("lld").attributes}
+    return {"cells": len(read), "attributes": {name: item for name, item in compared.items() if item}}
 
 
 def table(result: Mapping[str, Any]) -> str:
     """Format a table with a row per attribute."""
     rows = []
-    for name, one in result["attributes"].items():
-        low, high = one["less_than_readers"]
-        both = (_share(one[pair]) for pair in PAIRS)
-        rows.append([name, one["cells"], *both, f"{low:+.3f} to {high:+.3f}"])
+    for name, item in result["attributes"].items():
+        low, high = item["less_than_readers"]
+        both = (_share(item[pair]) for pair in PAIRS)
+        rows.append([name, item["cells"], *both, f"{low:+.3f} to {high:+.3f}"])
     return tables.markdown(["attribute", "cells", *PAIRS, "the readers' less the model's, 95%"], rows)
 
 

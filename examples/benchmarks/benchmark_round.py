@@ -52,7 +52,7 @@ def how_good(made: Project, others: Sequence[Field]) -> dict[str, Any]:
     results = [
         evaluate_field(
             truths[field.name],
-            [one.proposal for one in made.suggestions.find(field.id)],
+            [item.proposal for item in made.suggestions.find(field.id)],
             classes=made.schema.class_names,
         )
         for field in made.fields.all()
@@ -87,12 +87,12 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
     """Format a table with a row per round."""
     rows = []
     for row in kept:
-        one = row["result"]
-        stages = ", ".join(f"{name} {value:.1f}" for name, value in one["stages"].items())
-        active = "yes" if one["active"] else "no"
+        item = row["result"]
+        stages = ", ".join(f"{name} {value:.1f}" for name, value in item["stages"].items())
+        active = "yes" if item["active"] else "no"
         rows.append(
-            [row["config"]["worker"], one["machine"], one["budget"], f"{one['seconds']:.1f} ({stages})",
-             one["epochs"], active, *(tables.spread([one[name]]) for name in NUMBERS)]
+            [row["config"]["worker"], item["machine"], item["budget"], f"{item['seconds']:.1f} ({stages})",
+             item["epochs"], active, *(tables.spread([item[name]]) for name in NUMBERS)]
         )  # fmt: skip
     head = ["worker", "machine", "budget", "seconds", "epochs", "active", *NUMBERS]
     return tables.markdown(head, rows)
@@ -109,7 +109,7 @@ def main() -> int:
         history = rounds(
             sample(sparse=True, like=some[:3]), some[3:5], [{"epochs": 1, "size": 224, "holdout": 0.0}]
         )
-        print(table([{"config": {"worker": "cold"}, "result": one} for one in history]))
+        print(table([{"config": {"worker": "cold"}, "result": item} for item in history]))
         return 0
     taught, judged = taught_and_judged(args.data / "pbc", args.judge, in_lld=True)
     requests = [arguments.beginning(args) | {"budget": args.budget}]
@@ -120,9 +120,9 @@ def main() -> int:
         annotated = sparsely(studied(taught, subset)[:ANNOTATED], args.data / "pbc")
         worker.leave()
         for how in ("cold", "warm"):
-            for one in rounds(annotated, studied(judged, subset)[:OTHERS], requests):
+            for item in rounds(annotated, studied(judged, subset)[:OTHERS], requests):
                 config = {"benchmark": "round", "judge": args.judge, "subset": subset, "worker": how}
-                kept.append({"config": config, "sources": sources(), "result": one})
+                kept.append({"config": config, "sources": sources(), "result": item})
     tables.publish(args.cache, f"round-{args.judge}", table(kept), kept)
     return 0
 

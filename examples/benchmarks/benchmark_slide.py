@@ -48,7 +48,7 @@ def quickly(folder: Path) -> None:
     laid = blocks.Laid(painted, places, side, cells.pixel_size_um)
     file = folder / "slide.tif"
     laid.write(file)
-    truth = [one["bbox"] for one in laid.cells()]
+    truth = [item["bbox"] for item in laid.cells()]
     with project.new(folder / "project") as made:
         (slide,) = made.fields.add([file]).added
         searched = slide_search.search(made, slide, worker.ask)

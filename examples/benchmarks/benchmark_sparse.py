@@ -55,7 +55,7 @@ def labels(arm: str, some: Sequence[Field], folder: Path | None) -> list[Field]:
     if arm in ("full", "ours, all labels"):
         return list(some)
     sparse = sample(sparse=True, like=some) if folder is None else sparsely(some, folder)
-    return [whole(one) for one in sparse] if arm in ("naive", "ours, naive labels") else sparse
+    return [whole(item) for item in sparse] if arm in ("naive", "ours, naive labels") else sparse
 
 
 def stock(arm: str, fields: Sequence[Field], judged: Sequence[Field], weights: Any, **common: Any) -> Any:
@@ -135,7 +135,7 @@ def detection_table(kept: Sequence[dict[str, Any]]) -> str:
     rows = []
     for (fields, arm), some in groups.items():
         per_class = " / ".join(
-            tables.spread([one["ap50_of"][name] for one in some], 2) for name in some[0]["ap50_of"]
+            tables.spread([item["ap50_of"][name] for item in some], 2) for name in some[0]["ap50_of"]
         )
         naive, full = (groups.get((fields, other)) for other in ("naive", "full"))
         closed = ""
@@ -143,11 +143,11 @@ def detection_table(kept: Sequence[dict[str, Any]]) -> str:
             low, high, own = (statistics.mean(r["map50"] for r in part) for part in (naive, full, some))
             closed = f"{(own - low) / (high - low):.0%}" if high != low else ""
         rows.append(
-            [fields, arm, len(some), round(statistics.mean(one["boxes"] for one in some)),
-             *(tables.spread([one[key] for one in some]) for key in ("map50", "map")), per_class,
-             " / ".join(tables.spread([one[key] for one in some], 2) for key in ("precision", "recall")),
-             tables.spread([one["confidence"] for one in some], 2),
-             tables.spread([one["seconds"] / 60 for one in some], 1), closed]
+            [fields, arm, len(some), round(statistics.mean(item["boxes"] for item in some)),
+             *(tables.spread([item[key] for item in some]) for key in ("map50", "map")), per_class,
+             " / ".join(tables.spread([item[key] for item in some], 2) for key in ("precision", "recall")),
+             tables.spread([item["confidence"] for item in some], 2),
+             tables.spread([item["seconds"] / 60 for item in some], 1), closed]
         )  # fmt: skip
     names = " / ".join(next(iter(groups.values()))[0]["ap50_of"])
     head = ["fields", "arm", "subsets", "boxes", "mAP50", "mAP50-95", f"AP50 {names}", "P / R", "at"]
@@ -161,9 +161,9 @@ def attribute_table(kept: Sequence[dict[str, Any]]) -> str:
         groups.setdefault(row["config"]["arm"], []).append(row["result"])
     keys = ("ap50", "precision", "recall", "class_f1", "attribute_f1", "ece")
     rows = [
-        [arm, len(some), round(statistics.mean(one["boxes"] for one in some)),
-         *(tables.spread([one[key] for one in some]) for key in keys),
-         tables.spread([one["seconds"] / 60 for one in some], 1)]
+        [arm, len(some), round(statistics.mean(item["boxes"] for item in some)),
+         *(tables.spread([item[key] for item in some]) for key in keys),
+         tables.spread([item["seconds"] / 60 for item in some], 1)]
         for arm, some in groups.items()
     ]  # fmt: skip
     return tables.markdown(["arm", "subsets", "boxes", *keys, "minutes of training"], rows)

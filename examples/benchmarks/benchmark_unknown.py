@@ -54,9 +54,9 @@ def lmu(data: Path, split: str, made: Any, *, study: int = 0, most: int | None =
     found = project.proposals(made, bare, model="starter", min_confidence=SHOWN)
     fields = []
     for field, some in zip(bare, found, strict=True):
-        boxes = [one.box for one in some if _in_the_middle(field, one)]
+        boxes = [item.box for item in some if _in_the_middle(field, item)]
         if boxes:
-            box = min(boxes, key=lambda one: _off(field, one))
+            box = min(boxes, key=lambda item: _off(field, item))
             shown = replace(field, cells=(replace(field.cells[0], box=box),))
             fields.append(within(shown, [around(field, box)]))
     return fields
@@ -67,8 +67,8 @@ def _off(field: Field, box: Sequence[float]) -> float:
     return max(abs(x + w / 2 - field.width / 2), abs(y + h / 2 - field.height / 2))
 
 
-def _in_the_middle(field: Field, one: Proposal) -> bool:
-    return _off(field, one.box) < 0.15 * max(field.width, field.height)
+def _in_the_middle(field: Field, item: Proposal) -> bool:
+    return _off(field, item.box) < 0.15 * max(field.width, field.height)
 
 
 def asked(made: Any, fields: Sequence[Field], taught: Sequence[str], model: Any) -> dict[str, Any]:
@@ -91,37 +91,37 @@ def asked(made: Any, fields: Sequence[Field], taught: Sequence[str], model: Any)
         for cell, row in zip(field.cells, overlaps, strict=True):
             if row.max() >= IOU and some[int(row.argmax())].novelty is not None:
                 rows.append((str(cell.cell_class), some[int(row.argmax())]))
-    known = [one for name, one in rows if name in taught]
-    others = [(name, one) for name, one in rows if name not in taught]
+    known = [item for name, item in rows if name in taught]
+    others = [(name, item) for name, item in rows if name not in taught]
     outcome: dict[str, Any] = {
         "cells": len(rows),
-        "taught_flagged": share([one.is_unknown for one in known]),
-        "taught_sure": share([_sure(one) for one in known]),
-        "taught_surer_than_right": surer([(n, one) for n, one in rows if n in taught]),
+        "taught_flagged": share([item.is_unknown for item in known]),
+        "taught_sure": share([_sure(item) for item in known]),
+        "taught_surer_than_right": surer([(n, item) for n, item in rows if n in taught]),
         "taught_sure_and_wrong": share(
-            [_sure(one) and one.best_class != n for n, one in rows if n in taught]
+            [_sure(item) and item.best_class != n for n, item in rows if n in taught]
         ),
-        "others_flagged": share([one.is_unknown for _, one in others]),
-        "others_sure": share([_sure(one) for _, one in others]),
+        "others_flagged": share([item.is_unknown for _, item in others]),
+        "others_sure": share([_sure(item) for _, item in others]),
     }
     outcome["auroc"] = {
-        name: auroc([one.novelty or 0.0 for one in known], [p.novelty or 0.0 for n, p in others if n == name])
+        name: auroc([item.novelty or 0.0 for item in known], [p.novelty or 0.0 for n, p in others if n == name])
         for name in sorted({name for name, _ in others})
     }
     outcome["flagged"] = {
-        name: share([one.is_unknown for n, one in rows if n == name]) for name in sorted({n for n, _ in rows})
+        name: share([item.is_unknown for n, item in rows if n == name]) for name in sorted({n for n, _ in rows})
     }
     return outcome
 
 
-def _sure(one: Proposal) -> bool:
-    return not one.is_unknown and max(one.class_probabilities.values(), default=0.0) >= SURE
+def _sure(item: Proposal) -> bool:
+    return not item.is_unknown and max(item.class_probabilities.values(), default=0.0) >= SURE
 
 
 def surer(rows: Sequence[tuple[str, Proposal]]) -> float | None:
     """Return the mean probability of cells not flagged as unknown, less their accuracy."""
-    stated = [(one.class_probabilities.get(str(one.best_class), 0.0), name == one.best_class)
-              for name, one in rows if not one.is_unknown]  # fmt: skip
+    stated = [(item.class_probabilities.get(str(item.best_class), 0.0), name == item.best_class)
+              for name, item in rows if not item.is_unknown]  # fmt: skip
     return statistics.mean(p - right for p, right in stated) if stated else None
 
 
@@ -137,8 +137,8 @@ def close_ups_of(fields: Sequence[Field], like: Field, folder: Path) -> list[Fie
             file = folder / f"{len(made)}-{Path(field.name).stem}.png"
             Image.fromarray(pixels[top : top + like.height, left : left + like.width]).save(file)
             shown = replace(cell, box=(x - left, y - top, w, h))
-            one = Field(file.name, file, like.width, like.height, (shown,), ())
-            made.append(within(one, [around(one, shown.box)]))
+            item = Field(file.name, file, like.width, like.height, (shown,), ())
+            made.append(within(item, [around(item, shown.box)]))
     return made
 
 
@@ -170,7 +170,7 @@ def run(config: dict[str, Any], data: Path, starter: Path | None) -> dict[str, A
         to_label, pbc = taught_and_judged(data / "pbc", config["judge"], in_lld=True)
         model: Any = "starter" if starter is None else project.adopt(made, starter)
         if name != "lmu":
-            taught = [one for one in CLASSES if one != config.get("new")]
+            taught = [item for item in CLASSES if item != config.get("new")]
             project.annotate(made, ordinary := some_of_each(to_label, taught))
         if name == "left-out":
             return asked(made, pbc, taught, model)
@@ -211,14 +211,14 @@ def wanted(args: Any) -> list[tuple[dict[str, Any], Path | None]]:
             file = args.starters / f"without-{left_out}.safetensors"
             if not file.is_file():
                 continue
-            one = config | {"new": left_out, "starter": file_digest(file)}
+            item = config | {"new": left_out, "starter": file_digest(file)}
             if name == "lmu":
                 labelled = int(how.split()[0])
-                one |= {"labelled": labelled, "trained": "trained" in how}
+                item |= {"labelled": labelled, "trained": "trained" in how}
                 some = range(args.subsets if labelled else 1)
-                runs += [(one | {"subset": subset}, file) for subset in some]
+                runs += [(item | {"subset": subset}, file) for subset in some]
             else:
-                runs.append((one, file))
+                runs.append((item, file))
     return runs
 
 
@@ -238,13 +238,13 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
             f"taught shown at ≥ {SURE:.0%}", "taught: certainty over accuracy"]  # fmt: skip
     rows = []
     for arm, some in groups.items():
-        of = {name: [one["auroc"][name] for one in some] for name in some[0]["auroc"]}
+        of = {name: [item["auroc"][name] for item in some] for name in some[0]["auroc"]}
         keys = ("taught_flagged", "others_flagged", "others_sure", "taught_sure_and_wrong", "taught_sure",
                 "taught_surer_than_right")  # fmt: skip
         rows.append(
             [arm, len(some), some[0]["cells"],
              ", ".join(f"{name} {tables.spread(values)}" for name, values in of.items()),
-             *(tables.spread([one.get(key) for one in some]) for key in keys)]
+             *(tables.spread([item.get(key) for item in some]) for key in keys)]
         )  # fmt: skip
     return tables.markdown(head, rows)
 

@@ -125,8 +125,8 @@ def of_missing_class(args: argparse.Namespace) -> list[TrainingField]:
     fields, _ = taught_and_judged(args.data / "pbc_ig", "fold" if args.fold else "val")
     known = known_fields("pbc_ig", fields)
     return [
-        one
-        for field, one in zip(fields, known, strict=True)
+        item
+        for field, item in zip(fields, known, strict=True)
         if any(c.cell_class == MISSING for c in field.cells)
     ]
 
@@ -187,13 +187,13 @@ def measure(model: LearnedModel, name: str, fields: Sequence[Field]) -> dict[str
     numbers = summarise(results, attributes=list(model.vocabulary.attributes))
     taught = [name for name, cells in model.taught.get("class", {}).items() if cells]
     met = [
-        (cell.cell_class in taught, one)
+        (cell.cell_class in taught, item)
         for result in results
-        for cell, one in result.matched
+        for cell, item in result.matched
         if cell.cell_class
     ]
     for key, of in (("taught_called_unknown", True), ("others_called_unknown", False)):
-        some = [one.is_unknown for known, one in met if known is of]
+        some = [item.is_unknown for known, item in met if known is of]
         numbers[key] = round(statistics.mean(some), 4) if some else None
     return numbers
 
@@ -259,15 +259,15 @@ class Teller:
 def learn_boxes(model: LearnedModel, taught: Sets, config: LearningConfig, args: argparse.Namespace) -> int:
     """Train the detector; return the number of epochs done."""
     shown = [
-        *(one for field in taught.get("pbc", []) for one in (field, crowded(field))),
+        *(item for field in taught.get("pbc", []) for item in (field, crowded(field))),
         *(
-            one
+            item
             for field in taught.get("txl", [])
-            for one in ((field, crowded(field)) if is_kept(field.name) else (field,))
+            for item in ((field, crowded(field)) if is_kept(field.name) else (field,))
         ),
         *taught.get("pbc_ig", [])[::3],  # one appearance among many
     ]
-    ready = [prepare_field(one, model.size) for one in known_fields("fields", shown)]
+    ready = [prepare_field(item, model.size) for item in known_fields("fields", shown)]
     print(f"{len(ready)} fields, {config}", flush=True)
     deadline = time.monotonic() + 60 * args.minutes if args.minutes else None
     loop = Loop(model, ready, cut_patches([], model.vocabulary), config, state=args.state, deadline=deadline)
@@ -291,17 +291,17 @@ def learn_cells(
         for name, fields in taught.items()
         for both in zip(fields, known_fields(name, fields), strict=True)
     ]
-    patches = cut_patches([one for field, one in known if not is_kept(field.name)], model.vocabulary)
+    patches = cut_patches([item for field, item in known if not is_kept(field.name)], model.vocabulary)
     print(f"{len(patches)} cells with labels", flush=True)
     if steps:
         Loop(model, [], patches, looks(steps, seed)).run(on_step=Teller())
     model.record_training(patches.labels.allowed)
-    kept = [(field, one) for field, one in known if is_kept(field.name)]
-    remember(model, embed_cells(model, [one for _, one in kept], seed=seed), seed=seed)
-    estimate_domain_shifts(model, [one for _, one in kept], seed=seed)
+    kept = [(field, item) for field, item in known if is_kept(field.name)]
+    remember(model, embed_cells(model, [item for _, item in kept], seed=seed), seed=seed)
+    estimate_domain_shifts(model, [item for _, item in kept], seed=seed)
     remember_untaught(model, outside, seed=seed)
     print(f"{len(model.memory)} cells remembered, {len(model.memory.outside)} as unknown", flush=True)
-    raw = propose_raw(model, [one.pixels for _, one in kept], cell_sides=[one.cell_side for _, one in kept])
+    raw = propose_raw(model, [item.pixels for _, item in kept], cell_sides=[item.cell_side for _, item in kept])
     model.calibration = fit_calibration(
         model,
         [field.truth() for field, _ in kept],

@@ -48,7 +48,7 @@ from training.worker.suggest import suggest_on
 if TYPE_CHECKING:
     import torch
 
-_TOLD = ("last_cell", "learnt_fields", "held_fields", "chosen", "detector")
+_CARD_KEYS = ("last_cell", "learnt_fields", "held_fields", "chosen", "detector")
 """Entries of model cards that the copy contains: which cells the models have seen."""
 _TRAINING = 0.7
 """Fraction of the remaining time for the remote worker if suggestions follow."""
@@ -152,7 +152,7 @@ class TrainingElsewhere:
                 self._translate(copy, theirs, keys, {item.id: units[item.id] for item in all_fields})
             listed = value.get("held_out") if isinstance(value, Mapping) else None
             held_out = [theirs.get(str(item), keys.in_copy(str(item))) for item in listed or ()]
-            return {name: value[name] for name in _TOLD if name in value} | {"held_out": sorted(held_out)}
+            return {name: value[name] for name in _CARD_KEYS if name in value} | {"held_out": sorted(held_out)}
 
         keys = copy_to_teach(project.path, folder, card)
         if not theirs:

@@ -92,17 +92,17 @@ def work(
 
 def _teaching(project: Project, field_id: int, count: int) -> list[Suggestion]:
     """Return the suggestions outside the finished regions with the highest acquisition value."""
-    waiting = {one.id: one for one in _open(project, field_id)}
+    waiting = {item.id: item for item in _open(project, field_id)}
     words, groups = stored_words(project), groups_of(project.schema)
     ranked = rank_cells(list(waiting.values()), ranking.Queue.TEACH, words=words, groups=groups)
-    return [waiting[one.id] for one in ranked[:count] if one.id is not None]
+    return [waiting[item.id] for item in ranked[:count] if item.id is not None]
 
 
 def _places(project: Project, arm: Arm, rng: np.random.Generator) -> Iterator[tuple[int, Box | None]]:
     fields = {field.id: field for field in project.fields.all()}
     if arm.fields == "ranked":
         ranked = ranking.update(project, budget=BUDGET if arm.diverse else 0)
-        order = [one.field_id for one in ranked]
+        order = [item.field_id for item in ranked]
     elif arm.fields == "uncertain":
         order = _by_doubt(project)
     else:
@@ -121,23 +121,23 @@ def _places(project: Project, arm: Arm, rng: np.random.Generator) -> Iterator[tu
             if box is not None:
                 yield field_id, box
         else:
-            for one in ranking.regions(project, field_id):
-                yield field_id, one.box
+            for item in ranking.regions(project, field_id):
+                yield field_id, item.box
 
 
 def _open(project: Project, field_id: int) -> list[Suggestion]:
     """Return the pending suggestions outside the finished regions."""
     finished = [region.shape for region in project.regions.all(field_id)]
     return [
-        one
-        for one in project.suggestions.find(field_id)
-        if not any(shape.contains_centre(one.box) for shape in finished)
+        item
+        for item in project.suggestions.find(field_id)
+        if not any(shape.contains_centre(item.box) for shape in finished)
     ]
 
 
 def _by_doubt(project: Project) -> list[int]:
     sums = {
-        field.id: sum(uncertainty(one.proposal) for one in _open(project, field.id))
+        field.id: sum(uncertainty(item.proposal) for item in _open(project, field.id))
         for field in project.fields.all()
     }
     return sorted(sums, key=lambda field_id: (-sums[field_id], field_id))
@@ -148,7 +148,7 @@ def _random_region(project: Project, field: Field, rng: np.random.Generator) -> 
 
 
 def _doubtful_region(project: Project, field: Field) -> Box | None:
-    some = [one.proposal for one in _open(project, field.id)]
+    some = [item.proposal for item in _open(project, field.id)]
     centres = np.array([(p.box[0] + p.box[2] / 2, p.box[1] + p.box[3] / 2) for p in some]).reshape(-1, 2)
     return _region(project, field, centres, np.array([uncertainty(p) for p in some]))
 

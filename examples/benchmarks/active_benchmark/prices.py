@@ -10,7 +10,7 @@ import numpy as np
 
 from training.ranking.cost import CostModel
 
-ACTS = tuple(one.name for one in fields(CostModel) if one.name not in ("factor", "measured_fields"))
+ACTS = tuple(item.name for item in fields(CostModel) if item.name not in ("factor", "measured_fields"))
 """The acts that have a cost."""
 
 BY_HAND = ("box", "label_class", "attribute")
@@ -65,8 +65,8 @@ def scenario(name: str) -> CostModel:
 def repriced(result: Mapping[str, Any], prices: CostModel) -> dict[str, Any]:
     """Return the result of a run with the seconds of its rounds recomputed from other costs."""
     rounds = [
-        one | {"seconds": seconds(one["acts"], prices), "by_hand": seconds(one["acts_by_hand"], prices)}
-        for one in result["rounds"]
+        item | {"seconds": seconds(item["acts"], prices), "by_hand": seconds(item["acts_by_hand"], prices)}
+        for item in result["rounds"]
     ]
     return {**result, "rounds": rounds}
 
@@ -86,13 +86,13 @@ def with_acts(result: Mapping[str, Any], attributes: int) -> dict[str, Any]:
     price = CostModel()
     acts, by_hand = dict.fromkeys(ACTS, 0.0), dict.fromkeys(ACTS, 0.0)
     rounds, before = [], (0.0, 0.0)
-    for one in result["rounds"]:
-        did = one["did"]
+    for item in result["rounds"]:
+        did = item["did"]
         reviewed = did["accepted"] + did["corrected"]
         cells = did["drawn"] + reviewed
         new = {"open_field": did["regions"], "region": did["regions"]}
         hand = new | {"box": cells, "label_class": cells, "attribute": attributes * cells}
-        hand["scan"] = (one["by_hand"] - before[1] - seconds(hand)) / price.scan
+        hand["scan"] = (item["by_hand"] - before[1] - seconds(hand)) / price.scan
         drawn = did["drawn"]
         wrong = sum(count for part, count in did["parts"].items() if part != "box")
         helped = new | {
@@ -103,14 +103,14 @@ def with_acts(result: Mapping[str, Any], attributes: int) -> dict[str, Any]:
         }
         helped |= {"accept": reviewed, "glance": attributes * reviewed, "correct_value": wrong,
                    "correct_box": did["parts"].get("box", 0), "reject": did["rejected"]}  # fmt: skip
-        saved = seconds(helped) - (one["seconds"] - before[0])
+        saved = seconds(helped) - (item["seconds"] - before[0])
         unsaid = saved / (price.glance + price.correct_value - price.attribute) if attributes else 0.0
         helped["glance"] -= unsaid
         helped["correct_value"] -= unsaid
         helped["attribute"] += unsaid
-        before = (one["seconds"], one["by_hand"])
+        before = (item["seconds"], item["by_hand"])
         for total, part in ((acts, helped), (by_hand, hand)):
             for name, count in part.items():
                 total[name] += count
-        rounds.append({**one, "acts": dict(acts), "acts_by_hand": dict(by_hand)})
+        rounds.append({**item, "acts": dict(acts), "acts_by_hand": dict(by_hand)})
     return {**result, "rounds": rounds}

@@ -147,7 +147,7 @@ def _clear(project: Project, person: SimulatedAnnotator) -> dict[str, Any]:
     """Count the pending suggestions, and those that need no correction or would be rejected."""
     counts = {"suggestions": 0, "clear": 0, "rejected": 0}
     for field in project.fields.all():
-        waiting = [one for one in project.suggestions.find(field.id) if one.confidence >= SUGGESTED]
+        waiting = [item for item in project.suggestions.find(field.id) if item.confidence >= SUGGESTED]
         verdicts = person.verdicts(field.id, waiting)
         counts["suggestions"] += len(verdicts)
         counts["clear"] += sum(v.action is Action.ACCEPT for v in verdicts)

@@ -25,7 +25,7 @@ def curves(results: Mapping[int, Mapping[str, Any]], metric: str, clock: str) ->
         ``"seconds"`` (with suggestions) or ``"by_hand"``.
     """
     return {
-        seed: [(float(one[clock]), float(one[metric])) for one in result["rounds"]]
+        seed: [(float(item[clock]), float(item[metric])) for item in result["rounds"]]
         for seed, result in results.items()
     }
 

@@ -142,8 +142,8 @@ def _drawn(folder: Path, count: int) -> dict[str, Any]:
         images.append({"id": i + 1, "file_name": name, "width": SIDE, "height": SIDE})
         for j in range(CELLS):
             box = [4 + 8 * j, 4 + 16 * (j % 5), 10, 10]
-            one = {"id": len(cells) + 1, "image_id": i + 1, "category_id": 1 + (i + j) % len(CLASSES)}
-            cells.append({**one, "bbox": box, "area": 100, "iscrowd": 0})
+            item = {"id": len(cells) + 1, "image_id": i + 1, "category_id": 1 + (i + j) % len(CLASSES)}
+            cells.append({**item, "bbox": box, "area": 100, "iscrowd": 0})
     categories = [{"id": n, "name": name} for n, name in enumerate(CLASSES, 1)]
     return {"images": images, "annotations": cells, "categories": categories}
 

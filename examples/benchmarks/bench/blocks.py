@@ -149,9 +149,9 @@ class Laid:
         found = []
         for row, column in np.ndindex(*self.places.shape):
             block = self.blocks[self.places[row, column]]
-            for one in block.cells if zone in (None, block.zone) else ():
-                x, y, w, h = one["bbox"]
-                found.append({**one, "bbox": [x + column * self.side, y + row * self.side, w, h]})
+            for item in block.cells if zone in (None, block.zone) else ():
+                x, y, w, h = item["bbox"]
+                found.append({**item, "bbox": [x + column * self.side, y + row * self.side, w, h]})
         return found
 
     def coco(self, file_name: str, regions: Sequence[Sequence[float]] = ()) -> dict[str, Any]:
@@ -159,20 +159,20 @@ class Laid:
         rows, columns = self.places.shape
         image = {
             "id": 1, "file_name": file_name, "width": columns * self.side, "height": rows * self.side,
-            "annotated_regions": [list(one) for one in regions],
+            "annotated_regions": [list(item) for item in regions],
         }  # fmt: skip
-        names = sorted({one["name"] for one in self.cells()})
+        names = sorted({item["name"] for item in self.cells()})
         annotations = [
             {
                 "id": n + 1,
                 "image_id": 1,
-                "category_id": names.index(one["name"]) + 1,
-                "bbox": one["bbox"],
-                "area": one["bbox"][2] * one["bbox"][3],
+                "category_id": names.index(item["name"]) + 1,
+                "bbox": item["bbox"],
+                "area": item["bbox"][2] * item["bbox"][3],
                 "iscrowd": 0,
             }
-            for n, one in enumerate(self.cells())
-            if any(_centred(one["bbox"], region) for region in regions)
+            for n, item in enumerate(self.cells())
+            if any(_centred(item["bbox"], region) for region in regions)
         ]
         categories = [{"id": n + 1, "name": name} for n, name in enumerate(names)]
         return {"images": [image], "categories": categories, "annotations": annotations}

@@ -60,7 +60,7 @@ class Cache:
     def latest(self, config: dict[str, Any]) -> dict[str, Any] | None:
         """Return the newest row of a configuration, for any sources."""
         key = digest(config)
-        return next((row for (one, _), row in reversed(self._rows.items()) if one == key), None)
+        return next((row for (item, _), row in reversed(self._rows.items()) if item == key), None)
 
     def kept(
         self, config: dict[str, Any], work: Callable[[], dict[str, Any]], made_by: str | None = None
@@ -87,6 +87,6 @@ class Cache:
             with self.file.open("a", encoding="utf-8") as out:
                 out.write(json.dumps(row) + "\n")
             self._rows[key] = row
-            shown = {name: one for name, one in result.items() if not isinstance(one, list | dict)}
+            shown = {name: item for name, item in result.items() if not isinstance(item, list | dict)}
             print(json.dumps(config), json.dumps(shown), flush=True)
         return dict(self._rows[key]["result"])

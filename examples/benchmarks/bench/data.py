@@ -52,7 +52,7 @@ class Field:
 
     def truth(self) -> FieldTruth:
         """Return the ground truth for evaluation."""
-        regions = tuple(Shape.rectangle(*one) for one in self.regions)
+        regions = tuple(Shape.rectangle(*item) for item in self.regions)
         return FieldTruth(self.name, self.width, self.height, self.cells, regions)
 
 
@@ -67,10 +67,10 @@ def load_fields(annotations: Path, images: Path, *, in_lld: bool = False) -> lis
     content = json.loads(annotations.read_text(encoding="utf-8"))
     names = {category["id"]: category["name"] for category in content["categories"]}
     cells: dict[int, list[TrueCell]] = {image["id"]: [] for image in content["images"]}
-    for one in content["annotations"]:
-        given = one.get("attributes") or {}
+    for item in content["annotations"]:
+        given = item.get("attributes") or {}
         given = {k: v for k, v in (wbcatt_to_lld(given) if in_lld else given).items() if v is not None}
-        cells[one["image_id"]].append(TrueCell(tuple(one["bbox"]), names.get(one["category_id"]), given))
+        cells[item["image_id"]].append(TrueCell(tuple(item["bbox"]), names.get(item["category_id"]), given))
     return [
         Field(
             image["file_name"],
@@ -90,9 +90,9 @@ def second_readings(data: Path, split: str, *, in_lld: bool) -> dict[tuple[str, 
     readings = json.loads((data / f"pbc/reannotations_{split}.json").read_text(encoding="utf-8"))
     files = {image["id"]: image["file_name"] for image in content["images"]}
     return {
-        (files[one["image_id"]], tuple(one["bbox"])): wbcatt_to_lld(other) if in_lld else dict(other)
-        for one in content["annotations"]
-        if (other := readings.get(str(one["id"]))) is not None
+        (files[item["image_id"]], tuple(item["bbox"])): wbcatt_to_lld(other) if in_lld else dict(other)
+        for item in content["annotations"]
+        if (other := readings.get(str(item["id"]))) is not None
     }
 
 
@@ -103,7 +103,7 @@ def write_coco(fields: Sequence[Field], file: Path) -> Path:
     for number, field in enumerate(fields, 1):
         images.append(
             {"id": number, "file_name": field.name, "width": field.width, "height": field.height,
-             "annotated_regions": [list(one) for one in field.regions]}
+             "annotated_regions": [list(item) for item in field.regions]}
         )  # fmt: skip
         for cell in field.cells:
             annotations.append(
@@ -168,12 +168,12 @@ def sparsely(fields: Iterable[Field], folder: Path) -> list[Field]:
     """Restrict fields of ``train`` to their 20% regions."""
     content = json.loads((folder / "train_sparse20.json").read_text(encoding="utf-8"))
     regions = {image["file_name"]: image["annotated_regions"] for image in content["images"]}
-    return [within(field, [tuple(one) for one in regions[field.name]]) for field in fields]
+    return [within(field, [tuple(item) for item in regions[field.name]]) for field in fields]
 
 
 def within(field: Field, regions: Sequence[Box]) -> Field:
     """Restrict the annotations of a field to rectangles."""
-    shapes = [Shape.rectangle(*one) for one in regions]
+    shapes = [Shape.rectangle(*item) for item in regions]
     cells = tuple(cell for cell in field.cells if any(s.contains_centre(cell.box) for s in shapes))
     return replace(field, cells=cells, regions=tuple(regions))
 

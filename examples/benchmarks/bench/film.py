@@ -109,12 +109,12 @@ def _red_cells(
 
 def _read(folder: Path, file: str) -> tuple[list[dict[str, Any]], dict[int, list[dict[str, Any]]]]:
     coco = json.loads((folder / file).read_text(encoding="utf-8"))
-    names = {one["id"]: one["name"] for one in coco["categories"]}
+    names = {item["id"]: item["name"] for item in coco["categories"]}
     cells: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for one in coco["annotations"]:
-        name = names.get(one["category_id"])
+    for item in coco["annotations"]:
+        name = names.get(item["category_id"])
         if name not in (None, "RBC", "Platelets"):
-            cells[one["image_id"]].append({"box": one["bbox"], "name": name})
+            cells[item["image_id"]].append({"box": item["bbox"], "name": name})
     return coco["images"], cells
 
 
@@ -141,7 +141,7 @@ def cut_cells(folder: Path, file: str, source: str, size: tuple[int, int] | None
         with Image.open(pictures / image["file_name"]) as picture:
             pixels = np.asarray(picture.convert("RGB"))
         empty = np.percentile(pixels.reshape(-1, 3), 90, axis=0)
-        white = [one["box"] for one in cells[image["id"]]]
+        white = [item["box"] for item in cells[image["id"]]]
         found.append((pixels, empty, image, list(_red_cells(pixels, white, TILES.get(source)))))
         if len(found) == most:
             break
@@ -254,8 +254,8 @@ class Film:
         zones = self.zone(*points.T)
         kept = rng.random(len(points)) < np.array([0, 0.5, 0.9, 1.0])[zones]
         points = points[kept]
-        names = sorted({one.name for one in self.cells.white})
-        of = {name: [n for n, one in enumerate(self.cells.white) if one.name == name] for name in names}
+        names = sorted({item.name for item in self.cells.white})
+        of = {name: [n for n, item in enumerate(self.cells.white) if item.name == name] for name in names}
         shares = np.array([self._shares.get(name, 0.02) if source == "pbc" else 1.0 for name in names])
         drawn = rng.choice(len(names), len(points), p=shares / shares.sum())
         number = np.array([of[names[k]][rng.integers(len(of[names[k]]))] for k in drawn], np.int64)
@@ -282,7 +282,7 @@ class Film:
 
     def _rows(self, rng: np.random.Generator, centres: np.ndarray, sprites: np.ndarray) -> np.ndarray:
         turns = rng.integers(8, size=len(centres))
-        shapes = np.array([one.light.shape[:2] for one in self._sprites])[sprites].reshape(-1, 2)
+        shapes = np.array([item.light.shape[:2] for item in self._sprites])[sprites].reshape(-1, 2)
         shapes = np.where((turns & 1)[:, None] == 1, shapes[:, ::-1], shapes)
         corner = np.rint(centres.reshape(-1, 2) - shapes[:, ::-1] / 2).astype(np.int64)
         rows = np.column_stack([corner, sprites, turns])

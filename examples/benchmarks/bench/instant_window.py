@@ -100,7 +100,7 @@ class Desk:
             raise RuntimeError(f"{folder} was not opened")
         self.heard = Heard(self.session.assistant.process)
         self.session.assistant.process = self.heard
-        self.canvas = next(one for one in QApplication.allWidgets() if isinstance(one, QOpenGLWidget))
+        self.canvas = next(item for item in QApplication.allWidgets() if isinstance(item, QOpenGLWidget))
         self.drawn = 0.0
         self.canvas.frameSwapped.connect(self._on_drawn)
 
@@ -121,7 +121,7 @@ class Desk:
         return number in self.heard.done
 
     def to_a_field_with(self, suggestions: int) -> None:
-        """Go to the next field with at least a number of pending suggestions."""
+        """Go on to a field with at least a number of pending suggestions."""
         for _ in range(1000):
             if len(self.session.suggestions.shown) >= suggestions:
                 return

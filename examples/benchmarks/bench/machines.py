@@ -54,7 +54,7 @@ def _suggested(folder: Path) -> Counter[tuple[int, tuple[int, ...]]]:
     """Return the pending suggestions of a project: field, and box rounded to pixels."""
     with Project.open(folder, read_only=True) as opened:
         found = opened.suggestions.find(states=(SuggestionState.PENDING,))
-    return Counter((one.field_id, tuple(round(v) for v in one.proposal.box)) for one in found)
+    return Counter((item.field_id, tuple(round(v) for v in item.proposal.box)) for item in found)
 
 
 def measure(files: Sequence[Path], *, repeats: int) -> list[dict[str, Any]]:
@@ -135,10 +135,10 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
     alone = statistics.median(kept[0]["seconds"])
     head = ["", "seconds, median", "least", "ms per field", "× one worker", "lost", "doubled"]
     rows = []
-    for one in kept:
-        median = statistics.median(one["seconds"])
-        times = f"{median:.2f}", f"{min(one['seconds']):.2f}", f"{1000 * median / one['fields']:.1f}"
-        rows.append([one["arm"], *times, f"{alone / median:.2f}", str(one["lost"]), str(one["doubled"])])
+    for item in kept:
+        median = statistics.median(item["seconds"])
+        times = f"{median:.2f}", f"{min(item['seconds']):.2f}", f"{1000 * median / item['fields']:.1f}"
+        rows.append([item["arm"], *times, f"{alone / median:.2f}", str(item["lost"]), str(item["doubled"])])
     about = f"{kept[0]['fields']} fields, {kept[0]['suggestions']} suggestions; {project.machine()}."
     return tables.markdown(head, rows) + f"\n\n{about}"
 
@@ -149,6 +149,6 @@ def run(args: argparse.Namespace) -> None:
         return
     folder = args.data / "txl"
     fields = studied(load_fields(folder / "val.json", folder / "images"), 0)[: args.images]
-    kept = measure([one.file for one in fields], repeats=args.repeats)
-    rows = [{"config": {"benchmark": "cluster"}, "sources": sources(), "result": one} for one in kept]
+    kept = measure([item.file for item in fields], repeats=args.repeats)
+    rows = [{"config": {"benchmark": "cluster"}, "sources": sources(), "result": item} for item in kept]
     tables.publish(args.cache, "speed-cluster", table(kept), rows)

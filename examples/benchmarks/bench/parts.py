@@ -54,7 +54,7 @@ def measure(fields: Sequence[Field], *, repeats: int) -> dict[str, float]:
         "decode a file": least(lambda: [read_image(file) for file in files], len(files)),
         "bring to 448 px": least(lambda: [letterbox(image, model.size) for image in images], len(files)),
         "detector": least(lambda: [engine.decode(canvas) for canvas in canvases], len(files)),
-        "choose boxes": least(lambda: [choose(one, min_score=0.3) for one in decoded], len(files)),
+        "choose boxes": least(lambda: [choose(item, min_score=0.3) for item in decoded], len(files)),
         "cut a crop": least(lambda: [cut_crop(images[0], box) for box in boxes], CELLS),
         "trunk, eight sides, of a cell": least(
             lambda: engine.features(crops, [0.5] * CELLS, once=False), CELLS

@@ -137,11 +137,11 @@ def measure(
     with ExitStack() as kept, tempfile.TemporaryDirectory(prefix="lld-speed-") as place:
         arms: dict[str, Callable[[Sequence[Path]], tuple[float, float]]] = {}
         for name, with_torch in (("ours", False), ("ours, torch", True)):
-            one = Ours(Path(place) / name, with_torch=with_torch)
-            kept.callback(one.leave)
+            item = Ours(Path(place) / name, with_torch=with_torch)
+            kept.callback(item.leave)
             if not quick:
-                one.warm_up(files)
-            arms[name] = one
+                item.warm_up(files)
+            arms[name] = item
             if quick:
                 break
         of_torch = stock.as_installed(weights, SIZE)
@@ -168,16 +168,16 @@ def measure(
 
 def table(kept: Sequence[dict[str, Any]]) -> str:
     """Format a table with a row per arm: ms per field, and the throughput relative to each stock arm."""
-    times = {one["arm"]: statistics.median(one["wall"]) for one in kept}
+    times = {item["arm"]: statistics.median(item["wall"]) for item in kept}
     stocks = [name for name in times if name.startswith("stock")]
     head = ["", "ms per field, median", "least", "of the processor, least", *(f"× {name}" for name in stocks)]
     rows = [
         [
-            one["arm"],
-            *(f"{1000 * value:.1f}" for value in (times[one["arm"]], min(one["wall"]), min(one["cpu"]))),
-            *(f"{times[name] / times[one['arm']]:.2f}" for name in stocks),
+            item["arm"],
+            *(f"{1000 * value:.1f}" for value in (times[item["arm"]], min(item["wall"]), min(item["cpu"]))),
+            *(f"{times[name] / times[item['arm']]:.2f}" for name in stocks),
         ]
-        for one in kept
+        for item in kept
     ]
     return tables.markdown(head, rows) + f"\n\n{kept[0]['fields']} fields; {project.machine()}."
 
@@ -198,12 +198,12 @@ def equality(sets: Mapping[str, Sequence[Field]]) -> list[dict[str, Any]]:
             ours["engine"].warm_up([field.file for fields in sets.values() for field in fields[:8]])
             for name, fields in sets.items():
                 found = {
-                    arm: project.proposals(one.project, fields, worker=one.ask) for arm, one in ours.items()
+                    arm: project.proposals(item.project, fields, worker=item.ask) for arm, item in ours.items()
                 }
                 kept.append({"set": name, "fields": len(fields), **_compared(fields, **found)})
         finally:
-            for one in ours.values():
-                one.leave()
+            for item in ours.values():
+                item.leave()
     return kept
 
 
@@ -212,23 +212,23 @@ def _compared(
 ) -> dict[str, Any]:
     boxes, probabilities, cells = [0.0], [0.0], 0
     for given, expected in zip(engine, torch, strict=True):
-        shown = [one for one in expected if one.confidence >= SHOWN]
-        for one in shown:
-            nearest = min(given, key=lambda other, one=one: np.abs(np.subtract(one.box, other.box)).max())
+        shown = [item for item in expected if item.confidence >= SHOWN]
+        for item in shown:
+            nearest = min(given, key=lambda other, item=item: np.abs(np.subtract(item.box, other.box)).max())
             cells += 1
-            boxes.append(float(np.abs(np.subtract(one.box, nearest.box)).max()))
+            boxes.append(float(np.abs(np.subtract(item.box, nearest.box)).max()))
             for a, b in (
-                (one.class_probabilities, nearest.class_probabilities),
-                *((one.attribute_probabilities[k], nearest.attribute_probabilities.get(k, {}))
-                  for k in one.attribute_probabilities),
-                ({"": one.confidence}, {"": nearest.confidence}),
+                (item.class_probabilities, nearest.class_probabilities),
+                *((item.attribute_probabilities[k], nearest.attribute_probabilities.get(k, {}))
+                  for k in item.attribute_probabilities),
+                ({"": item.confidence}, {"": nearest.confidence}),
             ):  # fmt: skip
                 probabilities += [abs(p - b.get(value, 0.0)) for value, p in a.items()]
     classes = sorted({cell.cell_class for field in fields for cell in field.cells if cell.cell_class})
     truths = [field.truth() for field in fields]
     if classes == [CELL]:
         engine, torch = (
-            [[replace(one, class_probabilities={CELL: 1.0}) for one in of] for of in arm]
+            [[replace(item, class_probabilities={CELL: 1.0}) for item in of] for of in arm]
             for arm in (engine, torch)
         )
     scores = [score_classes(truths, arm, classes) for arm in (engine, torch)]
@@ -236,7 +236,7 @@ def _compared(
         "cells": cells,
         "boxes": max(boxes),
         "probabilities": max(probabilities),
-        **{number: [one[number] for one in scores] for number in ("map50", "map")},
+        **{number: [item[number] for item in scores] for number in ("map50", "map")},
     }
 
 
@@ -244,9 +244,9 @@ def equality_table(kept: Sequence[dict[str, Any]]) -> str:
     """Format a table with a row per set."""
     head = ["", "fields", "cells", "boxes, px", "probabilities", "mAP50, engine / torch", "mAP50-95"]
     rows = [
-        [one["set"], one["fields"], one["cells"], f"{one['boxes']:.4f}", f"{one['probabilities']:.1e}",
-         *(" / ".join(f"{value:.4f}" for value in one[number]) for number in ("map50", "map"))]
-        for one in kept
+        [item["set"], item["fields"], item["cells"], f"{item['boxes']:.4f}", f"{item['probabilities']:.1e}",
+         *(" / ".join(f"{value:.4f}" for value in item[number]) for number in ("map50", "map"))]
+        for item in kept
     ]  # fmt: skip
     return tables.markdown(head, rows)
 
@@ -284,5 +284,5 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def _publish(args: argparse.Namespace, mode: str, text: str, kept: Sequence[dict[str, Any]]) -> None:
-    rows = [{"config": {"benchmark": mode}, "sources": sources(), "result": one} for one in kept]
+    rows = [{"config": {"benchmark": mode}, "sources": sources(), "result": item} for item in kept]
     tables.publish(args.cache, f"speed-{mode}", text, rows)

@@ -97,14 +97,14 @@ def proposals(
         content = json.loads(out.read_text(encoding="utf-8"))
     number_of = {image["id"]: int(Path(image["file_name"]).stem) for image in content["images"]}
     found: list[list[Proposal]] = [[] for _ in fields]
-    for one in content["annotations"]:
-        found[number_of[one["image_id"]]].append(
+    for item in content["annotations"]:
+        found[number_of[item["image_id"]]].append(
             Proposal(
-                tuple(one["bbox"]),
-                one["score"],
-                one["class_probabilities"],
-                one["attribute_probabilities"],
-                one.get("novelty"),
+                tuple(item["bbox"]),
+                item["score"],
+                item["class_probabilities"],
+                item["attribute_probabilities"],
+                item.get("novelty"),
             )
         )
     return found

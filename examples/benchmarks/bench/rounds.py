@@ -91,21 +91,21 @@ def measure(fields: Sequence[Field], **options: Any) -> dict[str, Any]:
 
 def table(kept: Sequence[dict[str, Any]], bare: dict[str, float]) -> str:
     """Format a table with a row per stage: wall and processor time in seconds, by number of fields."""
-    stages = sorted({stage for one in kept for stage in one["stages"]}, key=[*WORDS].index)
+    stages = sorted({stage for item in kept for stage in item["stages"]}, key=[*WORDS].index)
     rows = [
         [
             WORDS[stage],
             *(
-                "{:.1f} ({:.1f})".format(*one["stages"][stage]) if stage in one["stages"] else "–"
-                for one in kept
+                "{:.1f} ({:.1f})".format(*item["stages"][stage]) if stage in item["stages"] else "–"
+                for item in kept
             ),
         ]
         for stage in stages
     ]
-    rows.append(["**all**", *(f"{sum(wall for wall, _ in one['stages'].values()):.1f}" for one in kept)])
-    rows.append(["steps of the detector", *(one["steps"] for one in kept)])
-    rows.append(["the floor of these steps", *(f"{one['steps'] * bare['step']:.1f}" for one in kept)])
-    head = ["seconds (of the processor)", *(f"{one['fields']} fields" for one in kept)]
+    rows.append(["**all**", *(f"{sum(wall for wall, _ in item['stages'].values()):.1f}" for item in kept)])
+    rows.append(["steps of the detector", *(item["steps"] for item in kept)])
+    rows.append(["the floor of these steps", *(f"{item['steps'] * bare['step']:.1f}" for item in kept)])
+    head = ["seconds (of the processor)", *(f"{item['fields']} fields" for item in kept)]
     forward, step = (f"{1000 * bare[name]:.1f} ms" for name in ("forward", "step"))
     said = f"The bare network on {BATCH} × {WINDOW} × {WINDOW} pixels: {forward}, with gradients {step}."
     return f"{tables.markdown(head, rows)}\n\n{said} {project.machine()}."
@@ -120,5 +120,5 @@ def run(args: argparse.Namespace) -> None:
     fields = sparsely(studied(load_fields(folder / "train.json", folder / "images", in_lld=True), 0), folder)
     kept = [measure(fields[:size]) for size in SIZES]
     bare = stock.bare(BATCH, WINDOW, repeats=args.repeats)
-    rows = [{"config": {"benchmark": "round"}, "sources": sources(), "result": one} for one in (*kept, bare)]
+    rows = [{"config": {"benchmark": "round"}, "sources": sources(), "result": item} for item in (*kept, bare)]
     tables.publish(args.cache, "speed-round", table(kept, bare), rows)

@@ -43,12 +43,12 @@ def score_classes(
                     "iscrowd": 0,
                 }
             )
-        for one in found:
-            for name, p in one.class_probabilities.items():
-                if name in classes and one.confidence * p >= 1e-3:
+        for item in found:
+            for name, p in item.class_probabilities.items():
+                if name in classes and item.confidence * p >= 1e-3:
                     results.append(
-                        {"image_id": number, "category_id": classes.index(name) + 1, "bbox": list(one.box),
-                         "score": one.confidence * p}
+                        {"image_id": number, "category_id": classes.index(name) + 1, "bbox": list(item.box),
+                         "score": item.confidence * p}
                     )  # fmt: skip
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(
@@ -65,7 +65,7 @@ def score_classes(
     per_field = [
         evaluate_field(truth, found, classes=classes) for truth, found in zip(truths, proposals, strict=True)
     ]
-    rankings = [merged(one.classes[name] for one in per_field) for name in classes]
+    rankings = [merged(item.classes[name] for item in per_field) for name in classes]
     best = (-1.0, 0.0, 0.0, 0.0)
     for confidence in np.linspace(0.01, 0.99, 99):
         pairs = [

@@ -87,13 +87,13 @@ class Study:
             ask(PredictRequest(project=str(made.path), fields=[slide], device="cpu"))
             made.refresh()
             of_block: list[Counter[str]] = [Counter() for _ in self.blocks]
-            for one in made.suggestions.find(slide):
-                name = one.stated_class
-                if one.confidence >= _LIKELY and name is not None:
-                    x, y = one.box[0] + one.box[2] / 2, one.box[1] + one.box[3] / 2
+            for item in made.suggestions.find(slide):
+                name = item.stated_class
+                if item.confidence >= _LIKELY and name is not None:
+                    x, y = item.box[0] + item.box[2] / 2, item.box[1] + item.box[3] / 2
                     of_block[laid.places[int(y // SIDE), int(x // SIDE)]][name] += 1
             kept.write_text(json.dumps(of_block), encoding="utf-8")
-        return [Counter(one) for one in json.loads(kept.read_text(encoding="utf-8"))]
+        return [Counter(item) for item in json.loads(kept.read_text(encoding="utf-8"))]
 
     def count(self, made: Project, seen: Sequence[Counter[str]], number: int) -> dict[str, Any]:
         """Compose a slide, count on it like ``napari-lld differential``, and evaluate the intervals."""
@@ -112,7 +112,7 @@ class Study:
 
 def by_experts(laid: Laid) -> Counter[str]:
     """Count the cells of a slide's monolayer by their true class."""
-    return Counter(one["name"] for one in laid.cells(MONOLAYER))
+    return Counter(item["name"] for item in laid.cells(MONOLAYER))
 
 
 def by_model(laid: Laid, seen: Sequence[Counter[str]]) -> Counter[str]:
@@ -131,7 +131,7 @@ def judged(result: Mapping[str, Any], *truths: Mapping[str, int]) -> dict[str, A
     for truth in truths:
         total = sum(truth.values())
         shares = {name: truth.get(name, 0) / total for name in intervals if truth.get(name)}
-        inside.append({name: intervals[name][0] <= one <= intervals[name][1] for name, one in shares.items()})
+        inside.append({name: intervals[name][0] <= item <= intervals[name][1] for name, item in shares.items()})
     return {
         **{name: result[name] for name in ("counted", "tiles", "share_read", "map_share_read", "counts")},
         "monolayer_cells": [sum(truth.values()) for truth in truths],
@@ -145,7 +145,7 @@ def run(args: argparse.Namespace) -> None:
     """Count on the requested number of slides; resume an interrupted study."""
     cache = Cache(args.cache / "slide-differential.jsonl")
     if not args.table:
-        cells = [cut_cells(args.data / "pbc", f"{one}.json", "pbc", (800, 600)) for one in ("train", "val")]
+        cells = [cut_cells(args.data / "pbc", f"{item}.json", "pbc", (800, 600)) for item in ("train", "val")]
         study = Study(args.cache / "slides", *cells, budget=args.budget)
         with study.open() as made:
             seen = study.seen(made)
@@ -160,17 +160,17 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     found = [row["result"] for row in rows]
     if not found:
         return ""
-    names = sorted({name for one in found for name in one["inside_experts"]})
+    names = sorted({name for item in found for name in item["inside_experts"]})
     written = []
     for name in names:
         cells = [name]
         for truth in ("inside_model", "inside_experts"):
-            here = [one[truth][name] for one in found if name in one[truth]]
+            here = [item[truth][name] for item in found if name in item[truth]]
             cells.append(f"{sum(here)} of {len(here)} ({100 * np.mean(here):.0f}%)" if here else "–")
-        wide = [one["intervals"][name][1] - one["intervals"][name][0] for one in found]
+        wide = [item["intervals"][name][1] - item["intervals"][name][0] for item in found]
         written.append([*cells, f"{100 * np.mean(wide):.1f}"])
-    read = [100 * (one["share_read"] + one["map_share_read"]) for one in found]
-    counted = [one["counted"] for one in found]
+    read = [100 * (item["share_read"] + item["map_share_read"]) for item in found]
+    counted = [item["counted"] for item in found]
     head = ["class", "true share as the model sees it inside", "as experts see it", "width, points"]
     return (
         tables.markdown(head, written)

@@ -71,18 +71,18 @@ class Watched:
         memory, alone, shared = 0, 0, Counter[str]()
         closely = sys.platform == "linux" and self._looks % _CLOSELY == 0
         self._looks += 1
-        for one in psutil.Process().children(recursive=True):
+        for item in psutil.Process().children(recursive=True):
             try:
-                own = one.memory_info().rss
-                times = one.cpu_times()
-                for part in one.memory_maps() if closely else ():
+                own = item.memory_info().rss
+                times = item.cpu_times()
+                for part in item.memory_maps() if closely else ():
                     alone += part.anonymous
                     shared |= Counter({part.path: part.rss - part.anonymous})
             except psutil.Error:  # it has ended
                 continue
             memory += own
             self.largest = max(self.largest, own)
-            self._times[one.pid] = times.user + times.system
+            self._times[item.pid] = times.user + times.system
         self.memory = max(self.memory, memory)
         self.once = max(self.once, alone + shared.total())
 
@@ -120,7 +120,7 @@ def compared(
     many
         Number of fields, each placed at random around one of the cells.
     """
-    found = np.array([one.box for one in made.suggestions.find(slide)]).reshape(-1, 4)
+    found = np.array([item.box for item in made.suggestions.find(slide)]).reshape(-1, 4)
     boxes = np.asarray(truth, float).reshape(-1, 4)
     with tempfile.TemporaryDirectory(prefix="lld-slide-") as place:
         opened = made.slides.open(slide)
@@ -132,13 +132,13 @@ def compared(
     total = {"fields": len(fields), "field_finds": 0, "again": 0, "field_cells": 0, "cells_again": 0}
     total |= {"likely_cells": 0, "likely_again": 0}
     for (x, y), some in zip(corners, proposals, strict=True):
-        judged = [one for one in some if _inside(one.box, side)]
+        judged = [item for item in some if _inside(item.box, side)]
         if not judged:
             continue
-        here = np.array([one.box for one in judged]) + np.array([x, y, 0, 0])
+        here = np.array([item.box for item in judged]) + np.array([x, y, 0, 0])
         again = _best(here, found) >= _SAME_BOX
         real = _best(here, boxes) >= SAME_CELL
-        likely = real & np.array([one.confidence >= _LIKELY for one in judged])
+        likely = real & np.array([item.confidence >= _LIKELY for item in judged])
         total["field_finds"] += len(judged)
         total["again"] += int(again.sum())
         total["field_cells"] += int(real.sum())
@@ -208,7 +208,7 @@ def measure(file: Path, truth: Sequence[Any], *, runs: int, many: int) -> dict[s
 def boxes_of(file: Path) -> list[Any]:
     """Return the true boxes of a composed slide, from the truth file next to it."""
     content = json.loads((file.parent / "truth.json").read_text(encoding="utf-8"))
-    return [one["bbox"] for one in content["annotations"]]
+    return [item["bbox"] for item in content["annotations"]]
 
 
 def run(args: argparse.Namespace) -> None:
@@ -225,12 +225,12 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     written = []
     for row in rows:
         result = row["result"]
-        for n, one in enumerate(result["searches"]):
-            memory = f"{one['memory_gb']:.2f} ({one.get('once_gb', 0):.2f}, {one['largest_gb']:.2f})"
+        for n, item in enumerate(result["searches"]):
+            memory = f"{item['memory_gb']:.2f} ({item.get('once_gb', 0):.2f}, {item['largest_gb']:.2f})"
             written.append(
-                [row["config"]["slide"], n + 1, one["machine"], one["tiles"], f"{one['seconds']:.0f}",
-                 f"{one['seconds_preparing']:.1f}", f"{one['processor_seconds']:.0f}",
-                 f"{100 * one['in_network']:.1f}%", memory, one["suggestions"],
+                [row["config"]["slide"], n + 1, item["machine"], item["tiles"], f"{item['seconds']:.0f}",
+                 f"{item['seconds_preparing']:.1f}", f"{item['processor_seconds']:.0f}",
+                 f"{100 * item['in_network']:.1f}%", memory, item["suggestions"],
                  f"{result['share_cells_again']:.4f}", f"{result['cells_found']} of {result['cells']}",
                  result["cells_twice"], result["suggested_twice"]]
             )  # fmt: skip

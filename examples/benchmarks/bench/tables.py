@@ -26,7 +26,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def made_by(kept: Sequence[Mapping[str, Any]]) -> str:
-    """Return the hashes of the sources of a table's runs; several if some runs are outdated."""
+    """Return a line with the hashes of the sources of the runs; several if some runs are outdated."""
     return "Made by " + ", ".join(sorted({row["sources"] for row in kept})) + "."
 
 

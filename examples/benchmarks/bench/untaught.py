@@ -107,7 +107,7 @@ class Person:
     def boxes(self) -> dict[str, float]:
         """Return precision and recall of the pending boxes."""
         waiting = self.made.suggestions.find()
-        right = [one for one in waiting if self._cell(one) is not None]
+        right = [item for item in waiting if self._cell(item) is not None]
         cells = sum(map(len, self.truth.values()))
         return {"precision": len(right) / max(1, len(waiting)), "recall": len(right) / cells}
 
@@ -116,8 +116,8 @@ class Person:
         path = str(self.made.path)
         done = ask(LikenessRequest(project=path, what="clusters", most=most, annotator="benchmark"))
         counts = Counter[str]()
-        for one in done.result["clusters"]:
-            pairs = [(number, self._class_of(number)) for _, number in one["keys"]]
+        for item in done.result["clusters"]:
+            pairs = [(number, self._class_of(number)) for _, number in item["keys"]]
             name, count = Counter(given for _, given in pairs).most_common(1)[0]
             counts["glances"] += len(pairs)
             if name is None or count < MAJORITY * len(pairs):
@@ -140,10 +140,10 @@ class Person:
             field_id = order[0].field_id
             assert field_id is not None
             while waiting := self.made.suggestions.find(field_id):
-                one = waiting[0]
+                item = waiting[0]
                 shown += 1
-                right.update(self._judged(one))
-                self._answer(one)
+                right.update(self._judged(item))
+                self._answer(item)
                 answered += 1
                 if answered % RENEWED_EACH == 0:
                     self._renew(field_id)
@@ -155,39 +155,39 @@ class Person:
         """Evaluate all pending suggestions on unfinished fields."""
         right = Counter[str]()
         waiting = self.made.suggestions.find()
-        for one in waiting:
-            right.update(self._judged(one))
+        for item in waiting:
+            right.update(self._judged(item))
         return {"suggestions": len(waiting), **_shares(right, len(waiting))}
 
-    def _judged(self, one: Suggestion) -> list[str]:
-        cell = self._cell(one)
+    def _judged(self, item: Suggestion) -> list[str]:
+        cell = self._cell(item)
         if cell is None:
             return []
         right = ["box"]
-        if one.stated_class == cell.cell_class:
-            values = one.proposal.best_attributes
+        if item.stated_class == cell.cell_class:
+            values = item.proposal.best_attributes
             right.append("class")
             if all(values.get(name) == value for name, value in cell.attributes.items()):
                 right.append("class and values")
         return right
 
-    def _answer(self, one: Suggestion) -> None:
-        cell = self._cell(one)
+    def _answer(self, item: Suggestion) -> None:
+        cell = self._cell(item)
         if cell is None:
-            self.made.suggestions.reject(one.id)
+            self.made.suggestions.reject(item.id)
         else:
             given = {"cell_class": cell.cell_class, "attributes": dict(cell.attributes)}
-            self.made.suggestions.correct(one.id, **given)
+            self.made.suggestions.correct(item.id, **given)
 
     def _finish(self, field_id: int) -> None:
         """Box missed cells, set attributes of cells labelled in clusters, and finish the field."""
-        for one in self.truth[field_id]:
-            same = [c for c in self.made.cells.all(field_id) if iou(c.box, one.box) >= SAME]
-            given = {"cell_class": one.cell_class, "attributes": dict(one.attributes)}
+        for item in self.truth[field_id]:
+            same = [c for c in self.made.cells.all(field_id) if iou(c.box, item.box) >= SAME]
+            given = {"cell_class": item.cell_class, "attributes": dict(item.attributes)}
             if same:
                 self.made.cells.change(same[0].id, **given)
             else:
-                self.made.cells.add(field_id, one.box, **given)
+                self.made.cells.add(field_id, item.box, **given)
         width, height = self.sizes[field_id]
         self.made.regions.add(field_id, Shape.rectangle(0, 0, width, height))
 
@@ -200,11 +200,11 @@ class Person:
         cell = self._cell(self.made.suggestions.get(suggestion_id))
         return None if cell is None else cell.cell_class
 
-    def _cell(self, one: Suggestion) -> TrueCell | None:
+    def _cell(self, item: Suggestion) -> TrueCell | None:
         """Return the true cell in the box of a suggestion, if any."""
-        cells: list[TrueCell] = self.truth[one.field_id]
-        best = max(cells, key=lambda cell: iou(cell.box, one.box), default=None)
-        return best if best is not None and iou(best.box, one.box) >= SAME else None
+        cells: list[TrueCell] = self.truth[item.field_id]
+        best = max(cells, key=lambda cell: iou(cell.box, item.box), default=None)
+        return best if best is not None and iou(best.box, item.box) >= SAME else None
 
 
 def _shares(right: Mapping[str, int], of: int) -> dict[str, float]:
