@@ -93,7 +93,9 @@ def main() -> int:
         new = [field for field in taught if is_new(field)]
         for item in configs:
             fields = studied(new, item["subset"])[:FIELDS] if item["arm"] == "taught" else []
-            kept.kept(item, lambda fields=fields: run(fields, judged, budget=BUDGET, suggest=False, **options))  # type: ignore[misc]
+            kept.kept(
+                item, lambda fields=fields: run(fields, judged, budget=BUDGET, suggest=False, **options)
+            )  # type: ignore[misc]
     rows = [row for item in configs if (row := kept.latest(item)) is not None]
     tables.publish(args.cache, f"attributes-{args.judge}", table(rows) if rows else "", rows)
     return 0

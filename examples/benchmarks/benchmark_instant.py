@@ -170,7 +170,8 @@ def own_schema() -> Schema:
     lld = load_schema("lld")
     classes = [item for item in lld.classes if item.name in OWN_WORDS]
     renamed_ = [
-        item.model_copy(update={"name": OWN_WORDS[item.name], "title": "", "spellings": ()}) for item in classes
+        item.model_copy(update={"name": OWN_WORDS[item.name], "title": "", "spellings": ()})
+        for item in classes
     ]
     return Schema.model_validate(
         lld.model_copy(update={"name": "own", "classes": tuple(renamed_), "groups": ()}).model_dump()
@@ -326,7 +327,9 @@ def from_coco_table(kept: Sequence[dict[str, Any]]) -> str:
         for what in ("shown", "waiting"):
             parts = [item[f"before round {number}"][what] for item in runs]
             counts = tables.spread([item["suggestions"] for item in parts], 0)
-            shares = [tables.spread([item[k] for item in parts]) for k in ("box", "class", "class and values")]
+            shares = [
+                tables.spread([item[k] for item in parts]) for k in ("box", "class", "class and values")
+            ]
             lines.append([number, what, len(runs), counts, *shares])
     head = ["before round", "suggestions", "runs", "how many", "box right", "box and class", "all values too"]
     return tables.markdown(head, lines)

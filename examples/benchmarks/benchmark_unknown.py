@@ -105,11 +105,14 @@ def asked(made: Any, fields: Sequence[Field], taught: Sequence[str], model: Any)
         "others_sure": share([_sure(item) for _, item in others]),
     }
     outcome["auroc"] = {
-        name: auroc([item.novelty or 0.0 for item in known], [p.novelty or 0.0 for n, p in others if n == name])
+        name: auroc(
+            [item.novelty or 0.0 for item in known], [p.novelty or 0.0 for n, p in others if n == name]
+        )
         for name in sorted({name for name, _ in others})
     }
     outcome["flagged"] = {
-        name: share([item.is_unknown for n, item in rows if n == name]) for name in sorted({n for n, _ in rows})
+        name: share([item.is_unknown for n, item in rows if n == name])
+        for name in sorted({n for n, _ in rows})
     }
     return outcome
 

@@ -301,7 +301,9 @@ def learn_cells(
     estimate_domain_shifts(model, [item for _, item in kept], seed=seed)
     remember_untaught(model, outside, seed=seed)
     print(f"{len(model.memory)} cells remembered, {len(model.memory.outside)} as unknown", flush=True)
-    raw = propose_raw(model, [item.pixels for _, item in kept], cell_sides=[item.cell_side for _, item in kept])
+    raw = propose_raw(
+        model, [item.pixels for _, item in kept], cell_sides=[item.cell_side for _, item in kept]
+    )
     model.calibration = fit_calibration(
         model,
         [field.truth() for field, _ in kept],

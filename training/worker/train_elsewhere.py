@@ -152,7 +152,9 @@ class TrainingElsewhere:
                 self._translate(copy, theirs, keys, {item.id: units[item.id] for item in all_fields})
             listed = value.get("held_out") if isinstance(value, Mapping) else None
             held_out = [theirs.get(str(item), keys.in_copy(str(item))) for item in listed or ()]
-            return {name: value[name] for name in _CARD_KEYS if name in value} | {"held_out": sorted(held_out)}
+            return {name: value[name] for name in _CARD_KEYS if name in value} | {
+                "held_out": sorted(held_out)
+            }
 
         keys = copy_to_teach(project.path, folder, card)
         if not theirs:

@@ -198,7 +198,8 @@ def equality(sets: Mapping[str, Sequence[Field]]) -> list[dict[str, Any]]:
             ours["engine"].warm_up([field.file for fields in sets.values() for field in fields[:8]])
             for name, fields in sets.items():
                 found = {
-                    arm: project.proposals(item.project, fields, worker=item.ask) for arm, item in ours.items()
+                    arm: project.proposals(item.project, fields, worker=item.ask)
+                    for arm, item in ours.items()
                 }
                 kept.append({"set": name, "fields": len(fields), **_compared(fields, **found)})
         finally:

@@ -120,5 +120,7 @@ def run(args: argparse.Namespace) -> None:
     fields = sparsely(studied(load_fields(folder / "train.json", folder / "images", in_lld=True), 0), folder)
     kept = [measure(fields[:size]) for size in SIZES]
     bare = stock.bare(BATCH, WINDOW, repeats=args.repeats)
-    rows = [{"config": {"benchmark": "round"}, "sources": sources(), "result": item} for item in (*kept, bare)]
+    rows = [
+        {"config": {"benchmark": "round"}, "sources": sources(), "result": item} for item in (*kept, bare)
+    ]
     tables.publish(args.cache, "speed-round", table(kept, bare), rows)

@@ -131,7 +131,9 @@ def judged(result: Mapping[str, Any], *truths: Mapping[str, int]) -> dict[str, A
     for truth in truths:
         total = sum(truth.values())
         shares = {name: truth.get(name, 0) / total for name in intervals if truth.get(name)}
-        inside.append({name: intervals[name][0] <= item <= intervals[name][1] for name, item in shares.items()})
+        inside.append(
+            {name: intervals[name][0] <= item <= intervals[name][1] for name, item in shares.items()}
+        )
     return {
         **{name: result[name] for name in ("counted", "tiles", "share_read", "map_share_read", "counts")},
         "monolayer_cells": [sum(truth.values()) for truth in truths],
