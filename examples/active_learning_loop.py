@@ -25,7 +25,7 @@ from training.simulate import SimulatedAnnotator
 
 quick = "--quick" in sys.argv
 rounds, regions = (1, 2) if quick else (4, 2)
-place = Path(tempfile.mkdtemp(prefix="lld-"))
+folder = Path(tempfile.mkdtemp(prefix="lld-"))
 fields = sample.fields()
 to_annotate, to_judge = (fields[2:9:3], fields[:2]) if quick else (fields[2::3], fields[::3])
 
@@ -41,21 +41,21 @@ for one in document["annotations"]:
     one.pop("attributes", None)
     one["category_id"] = own.get(known_as.get(one["category_id"]))
 document["categories"] = [{"id": 1, "name": "Granulocyte"}, {"id": 2, "name": "Mononuclear cell"}]
-truth = place / "truth.json"
+truth = folder / "truth.json"
 truth.write_text(json.dumps(document), "utf-8")
 
 # %% [markdown]
 # The simulated hematologist knows every cell of the fields, from a project with the imported ground truth.
 
 # %%
-with Project.create(place / "truth", schema=truth) as known:
+with Project.create(folder / "truth", schema=truth) as known:
     known.fields.add(to_annotate)
     formats.read("coco", known, truth)
     cells = {
         field.name: [TrueCell(cell.box, cell.cell_class) for cell in known.cells.all(field.id)]
         for field in known.fields.all()
     }
-project = Project.create(place / "project", schema=truth, annotator="simulated")
+project = Project.create(folder / "project", schema=truth, annotator="simulated")
 project.fields.add(to_annotate)
 person = SimulatedAnnotator(project, {field.id: cells[field.name] for field in project.fields.all()})
 
@@ -103,5 +103,5 @@ print(table.round(2).to_string(index=False))
 figure, axes = plt.subplots(figsize=(7, 4))
 table.plot("minutes", ["AP50", "F1 of the classes"], marker="o", ylim=(0, 1.05), ax=axes)
 axes.set(xlabel="minutes of annotating", ylabel="score on other fields")
-figure.savefig(place / "curve.png")
+figure.savefig(folder / "curve.png")
 project.close()

@@ -25,13 +25,13 @@ from training.client import PersistentWorker
 from training.protocol import EmbeddingsRequest, LikenessRequest
 
 quick = "--quick" in sys.argv
-place = Path(tempfile.mkdtemp(prefix="lld-"))
+folder = Path(tempfile.mkdtemp(prefix="lld-"))
 
 # %% [markdown]
 # A project in which every cell has a box, and most have a class and attributes.
 
 # %%
-project = Project.create(place / "project", annotator="Ada")
+project = Project.create(folder / "project", annotator="Ada")
 project.fields.add(sample.fields()[: 6 if quick else None])
 formats.read("coco", project, sample.truth())
 print(f"{len(project.cells.all())} cells")
@@ -43,8 +43,8 @@ print(f"{len(project.cells.all())} cells")
 
 # %%
 worker = PersistentWorker()
-worker.ask(EmbeddingsRequest(project=str(project.path), out=str(place / "cells.h5ad"), model="starter"))
-cells = anndata.read_h5ad(place / "cells.h5ad")
+worker.ask(EmbeddingsRequest(project=str(project.path), out=str(folder / "cells.h5ad"), model="starter"))
+cells = anndata.read_h5ad(folder / "cells.h5ad")
 print(cells)
 print(cells.obs.iloc[0].dropna())
 
@@ -90,5 +90,5 @@ for column, (_, cell_id) in enumerate(largest["keys"][:6], 1):
     cell = project.cells.get(cell_id)
     crop = figure.add_subplot(4, 6, 18 + column, xticks=[], yticks=[], title=cell.cell_class or "missing")
     crop.imshow(project.pixels.read_area(cell.field_id, cell.box))
-figure.savefig(place / "map.png")
+figure.savefig(folder / "map.png")
 project.close()

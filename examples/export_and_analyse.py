@@ -18,17 +18,17 @@ from statsmodels.stats.proportion import proportion_confint
 from annotation_store import Project, formats
 from napari_lld import sample
 
-place = Path(tempfile.mkdtemp(prefix="lld-"))
+folder = Path(tempfile.mkdtemp(prefix="lld-"))
 
 # %% [markdown]
 # A project as it is after annotating: all cells of the bundled fields.
 
 # %%
-with Project.create(place / "project", annotator="Ada") as project:
+with Project.create(folder / "project", annotator="Ada") as project:
     project.fields.add(sample.fields()[: 6 if "--quick" in sys.argv else None], patient_from=r"^(\w+)\.")
     formats.read("coco", project, sample.truth())
     for name, out in (("csv", "cells.csv"), ("coco", "cells.json"), ("huggingface", "images")):
-        report = formats.write(name, project, place / out, anonymise=True)
+        report = formats.write(name, project, folder / out, anonymise=True)
         print(f"{out}: {report.cells} cells", *report.skipped, sep="\n  ")
 
 # %% [markdown]
@@ -37,7 +37,7 @@ with Project.create(place / "project", annotator="Ada") as project:
 # annotated. Text that is visible in an image is not removed.
 
 # %%
-card = (place / "images" / "README.md").read_text("utf-8")
+card = (folder / "images" / "README.md").read_text("utf-8")
 print(card[card.index("# images") : card.index("## Classes")])
 
 # %% [markdown]
@@ -45,7 +45,7 @@ print(card[card.index("# images") : card.index("## Classes")])
 # absent.
 
 # %%
-cells = pd.read_csv(place / "cells.csv")
+cells = pd.read_csv(folder / "cells.csv")
 print(cells[["patient", "field", "class", "cell_size", "nuclear_chromatin"]].head())
 
 # %% [markdown]
@@ -77,5 +77,5 @@ sizes = [cells.loc[cells["class"] == name, "diameter"] for name in counts.index]
 right.boxplot(sizes, tick_labels=counts.index)
 right.set(ylabel="diameter of the box, pixels")
 right.tick_params(axis="x", rotation=30)
-figure.savefig(place / "differential.png")
-print(f"Table and figure are in {place}")
+figure.savefig(folder / "differential.png")
+print(f"Table and figure are in {folder}")

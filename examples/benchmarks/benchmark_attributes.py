@@ -37,8 +37,8 @@ def is_new(field: Field) -> bool:
 def run(fields: Sequence[Field], judged: Sequence[Field], **options: Any) -> dict[str, Any]:
     """Train a project on fields, or use the starter if there are none, and evaluate all attributes."""
     with (
-        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
-        project.new(Path(place) / "project") as made,
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as folder,
+        project.new(Path(folder) / "project") as made,
     ):
         if fields:
             project.annotate(made, fields)

@@ -177,8 +177,8 @@ def hard(bench: Bench) -> None:
 
 def _measure_starter(fields: list[Field], bench: Bench) -> dict[str, Any]:
     with (
-        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
-        project.new(Path(place) / "project") as made,
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as folder,
+        project.new(Path(folder) / "project") as made,
     ):
         model: str | int = "starter"
         if bench.args.init is not None:
@@ -208,8 +208,8 @@ def _teach_others(bench: Bench, domain: str, subset: int) -> dict[str, Any]:
     others = of_txl(bench, besides=domain)
     lesson = sparsely(studied(others, subset)[: bench.args.fields], bench.args.data / "txl")
     with (
-        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
-        project.new(Path(place) / "project") as made,
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as folder,
+        project.new(Path(folder) / "project") as made,
     ):
         project.annotate(made, lesson)
         outcome = project.train(made, **bench.options)
@@ -239,8 +239,8 @@ def teach_in_rounds(
     """Evaluate on the starter's own domain before training, and after training on each lesson."""
     device = {"device": options["device"]} if "device" in options else {}
     with (
-        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
-        project.new(Path(place) / "project") as made,
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as folder,
+        project.new(Path(folder) / "project") as made,
     ):
         first: str | int = "starter" if starter is None else project.adopt(made, starter)
         history = [{"cells": 0, **_numbers(project.measured(made, own, model=first, **device))}]

@@ -259,8 +259,8 @@ def look(made: Project, args: Any, *, trained: bool = False) -> None:
 def run_injected(config: Mapping[str, Any], fields: Sequence[Field], args: Any) -> dict[str, Any]:
     """Inject errors into fields, predict, and evaluate both lists."""
     with (
-        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
-        project.new(Path(place) / "project") as made,
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as folder,
+        project.new(Path(folder) / "project") as made,
     ):
         wrong, errors = injected(studied(fields, config["subset"])[: config["fields"]], config["subset"])
         project.annotate(made, wrong)
@@ -290,8 +290,8 @@ def run_readers(
 ) -> dict[str, Any]:
     """Count the cells read differently among the first of those read twice."""
     with (
-        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
-        project.new(Path(place) / "project", schema) as made,
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as folder,
+        project.new(Path(folder) / "project", schema) as made,
     ):
         project.annotate(made, fields)
         look(made, args)

@@ -38,8 +38,8 @@ def ask(
     """Predict the cells that were read twice with the starter."""
     fields = [field for field in fields if any((field.name, tuple(c.box)) in second for c in field.cells)]
     with (
-        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as place,
-        project.new(Path(place) / "project") as made,
+        tempfile.TemporaryDirectory(prefix="lld-benchmark-") as folder,
+        project.new(Path(folder) / "project") as made,
     ):
         found = project.proposals(made, fields, model="starter", min_confidence=0.25)
     read: Readings = []

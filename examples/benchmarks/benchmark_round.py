@@ -67,8 +67,8 @@ def rounds(
     """Create the project, and train once per request."""
     history = []
     with (
-        tempfile.TemporaryDirectory(prefix="lld-round-") as place,
-        project.new(Path(place) / "project") as made,
+        tempfile.TemporaryDirectory(prefix="lld-round-") as folder,
+        project.new(Path(folder) / "project") as made,
     ):
         project.annotate(made, annotated)
         made.fields.add([field.file for field in others])

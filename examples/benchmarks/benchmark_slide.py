@@ -60,17 +60,17 @@ def quickly(folder: Path) -> None:
 
 def main() -> None:
     """Run the requested modes."""
-    made = arguments.parser(__doc__ or "")
-    made.add_argument("modes", nargs="*", default=[*MODES], metavar="MODE", help=", ".join(MODES))
-    made.add_argument("--slide", type=Path, nargs="*", default=[], help="slides to search")
-    made.add_argument("--fields", type=int, default=150, help="fields to compare a search with")
-    made.add_argument("--slides", type=int, default=50, help="slides to count on")
-    made.add_argument("--budget", type=float, default=300.0, help="budget of the training in seconds")
-    made.add_argument("--run", default="", help="a name for the run, to repeat what is cached")
-    args = arguments.read(made, only_prints=lambda asked: asked.modes == ["search"])
+    parser = arguments.parser(__doc__ or "")
+    parser.add_argument("modes", nargs="*", default=[*MODES], metavar="MODE", help=", ".join(MODES))
+    parser.add_argument("--slide", type=Path, nargs="*", default=[], help="slides to search")
+    parser.add_argument("--fields", type=int, default=150, help="fields to compare a search with")
+    parser.add_argument("--slides", type=int, default=50, help="slides to count on")
+    parser.add_argument("--budget", type=float, default=300.0, help="budget of the training in seconds")
+    parser.add_argument("--run", default="", help="a name for the run, to repeat what is cached")
+    args = arguments.read(parser, only_prints=lambda asked: asked.modes == ["search"])
     for mode in args.modes:
         if mode not in MODES:
-            made.error(f"There is no mode {mode}: choose among {', '.join(MODES)}.")
+            parser.error(f"There is no mode {mode}: choose among {', '.join(MODES)}.")
     if args.quick:
         with tempfile.TemporaryDirectory(prefix="lld-slide-") as place:
             quickly(Path(place))

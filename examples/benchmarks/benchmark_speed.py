@@ -44,15 +44,15 @@ MODES: dict[str, Callable[[argparse.Namespace], None]] = {
 
 def main() -> None:
     """Run the requested modes."""
-    made = arguments.parser(__doc__ or "")
-    made.add_argument("modes", nargs="*", default=[*MODES], metavar="MODE", help=", ".join(MODES))
-    big_project.add_arguments(made)
-    copies.add_arguments(made)
-    prediction.add_arguments(made)
-    args = arguments.read(made, only_prints=lambda asked: set(asked.modes) <= {"project", "copies"})
+    parser = arguments.parser(__doc__ or "")
+    parser.add_argument("modes", nargs="*", default=[*MODES], metavar="MODE", help=", ".join(MODES))
+    big_project.add_arguments(parser)
+    copies.add_arguments(parser)
+    prediction.add_arguments(parser)
+    args = arguments.read(parser, only_prints=lambda asked: set(asked.modes) <= {"project", "copies"})
     for mode in args.modes:
         if mode not in MODES:
-            made.error(f"There is no mode {mode}: choose among {', '.join(MODES)}.")
+            parser.error(f"There is no mode {mode}: choose among {', '.join(MODES)}.")
         MODES[mode](args)
 
 

@@ -186,8 +186,8 @@ def _to_file(
     skipped: list[dict[str, str]] = []
     least = max(0.001, model.calibration.raw(request.min_confidence))
     sides: dict[str, float] = {}  # by image size: estimated on the first images with cells
-    few = predictor.batch
-    parts = [files[start : start + few] for start in range(0, len(files), few)]
+    batch_size = predictor.batch
+    parts = [files[start : start + batch_size] for start in range(0, len(files), batch_size)]
 
     def batches() -> Iterator[tuple[_Read, list[View]]]:
         for batch, images in ahead(parts, lambda part: _read(part, skipped)):

@@ -27,14 +27,16 @@ SIDE, CELLS, SUGGESTIONS = 96, 10, 5
 _REPEATS = 5
 
 
-def add_arguments(made: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this mode."""
-    made.add_argument("--fields", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="field counts")
-    made.add_argument(
+    parser.add_argument(
+        "--fields", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="field counts"
+    )
+    parser.add_argument(
         "--copied", type=int, metavar="N",
         help="create N fields by the public commands, and copy their rows to reach the number of fields",
     )  # fmt: skip
-    made.add_argument("--window", action="store_true", help="measure in a real window too")
+    parser.add_argument("--window", action="store_true", help="measure in a real window too")
 
 
 def run(args: argparse.Namespace) -> None:

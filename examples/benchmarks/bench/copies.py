@@ -31,9 +31,9 @@ class _Took(NamedTuple):
         return f"{self.wall:.0f} s ({self.processor:.0f}), {self.memory:.2f} GB"
 
 
-def add_arguments(made: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this mode."""
-    made.add_argument("--place", type=Path, help="folder for the copies, on an idle disk")
+    parser.add_argument("--place", type=Path, help="folder for the copies, on an idle disk")
 
 
 def run(args: argparse.Namespace) -> None:

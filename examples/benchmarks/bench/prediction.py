@@ -252,10 +252,10 @@ def equality_table(kept: Sequence[dict[str, Any]]) -> str:
     return tables.markdown(head, rows)
 
 
-def add_arguments(made: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the modes that predict."""
-    made.add_argument("--images", type=int, default=48, help="number of fields to predict, of each set")
-    made.add_argument("--repeats", type=int, default=5, help="number of repeats of each arm")
+    parser.add_argument("--images", type=int, default=48, help="number of fields to predict, of each set")
+    parser.add_argument("--repeats", type=int, default=5, help="number of repeats of each arm")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -107,8 +107,8 @@ def table(kept: Sequence[dict[str, Any]], bare: dict[str, float]) -> str:
     rows.append(["the floor of these steps", *(f"{item['steps'] * bare['step']:.1f}" for item in kept)])
     head = ["seconds (of the processor)", *(f"{item['fields']} fields" for item in kept)]
     forward, step = (f"{1000 * bare[name]:.1f} ms" for name in ("forward", "step"))
-    said = f"The bare network on {BATCH} × {WINDOW} × {WINDOW} pixels: {forward}, with gradients {step}."
-    return f"{tables.markdown(head, rows)}\n\n{said} {project.machine()}."
+    note = f"The bare network on {BATCH} × {WINDOW} × {WINDOW} pixels: {forward}, with gradients {step}."
+    return f"{tables.markdown(head, rows)}\n\n{note} {project.machine()}."
 
 
 def run(args: argparse.Namespace) -> None:
