@@ -57,7 +57,7 @@ def test_an_unforeseen_error_is_a_sentence_a_log_entry_and_a_file(
     for _ in range(2):
         sys.excepthook(*caught("the same"))  # type: ignore[arg-type]
     assert len(told) == 1
-    assert told[0].startswith("error: Something went wrong")
+    assert told[0].startswith("error: An unexpected error occurred")
     assert "Traceback" not in told[0]
     assert "Traceback" in desk.services.log.text()
     project = desk.session.project
