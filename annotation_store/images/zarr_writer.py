@@ -188,6 +188,19 @@ def read_pixels(folder: Path) -> Pixels:
     return _read(folder, "0")
 
 
+def stamps(folder: Path) -> tuple[tuple[int, int], ...]:
+    """Return when the files that `read_pixels` reads were last modified, in nanoseconds, and their sizes.
+
+    Raises
+    ------
+    OSError
+        A file is missing.
+    """
+    level = folder / "0"
+    files = [path.stat() for path in (level / "zarr.json", level.joinpath(*_SHARD))]
+    return tuple((file.st_mtime_ns, file.st_size) for file in files)
+
+
 def read_every_level(folder: Path) -> Pixels:
     """Read all levels of an image, and so every chunk and its checksum; gives the finest."""
     finest = read_pixels(folder)

@@ -104,6 +104,28 @@ def test_an_annotated_field_whose_image_is_damaged_is_left_out_of_learning_by_it
             readable(project, annotated_fields(project))
 
 
+def test_a_field_is_read_to_check_it_once_until_its_file_changes(
+    small_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.inference import sources
+
+    reads: list[Path] = []
+    real = sources.read_pixels
+    monkeypatch.setattr(sources, "read_pixels", lambda folder: reads.append(folder) or real(folder))
+    pixels = sources.StoredField(small_project, 1)
+    shard = pixels.folder / "0/c/0/0/0"
+    content = shard.read_bytes()
+    assert [sources.is_readable(pixels) for _ in range(3)] == [True] * 3
+    assert len(reads) == 1
+    shard.write_bytes(content[:-9])
+    assert not sources.is_readable(pixels)
+    shard.unlink()
+    assert not sources.is_readable(pixels), "a file that has gone"
+    assert len(reads) == 2
+    shard.write_bytes(content)
+    assert sources.is_readable(pixels), "a repair"
+
+
 def test_a_damaged_image_does_not_hide_the_scale_that_the_others_show(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

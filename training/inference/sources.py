@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from annotation_store.errors import ImageError, ProjectError
 from annotation_store.files.layout import PIXELS, inside
 from annotation_store.images import Slide, read_image, read_pixels
+from annotation_store.images.zarr_writer import stamps
 
 
 @dataclass(frozen=True)
@@ -74,3 +76,21 @@ def read(pixels: Callable[[], np.ndarray]) -> np.ndarray | None:
         return pixels()
     except (ProjectError, ImageError):
         return None
+
+
+def is_readable(pixels: Callable[[], np.ndarray]) -> bool:
+    """Return whether pixels can be read.
+
+    Those of a stored field are read once per process, and again when a file of theirs has changed.
+    """
+    if not isinstance(pixels, StoredField):
+        return read(pixels) is not None
+    try:
+        return _is_readable(pixels, stamps(pixels.folder))
+    except (OSError, ProjectError):
+        return False
+
+
+@lru_cache(maxsize=100_000)
+def _is_readable(pixels: StoredField, _stamps: tuple[tuple[int, int], ...]) -> bool:
+    return read(pixels) is not None

@@ -17,7 +17,7 @@ from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, Shape
 from annotation_store.splits import units_of_fields
 from training.agreement.votes import Votes, true_cell, votes
 from training.evaluation.metrics import FieldTruth
-from training.inference.sources import StoredField, read
+from training.inference.sources import StoredField, is_readable
 from training.models.lineage import still_held_out
 from training.networks.scale import CellSides, domain_of
 from training.reasons import Reason
@@ -233,7 +233,7 @@ def readable(
     """Remove fields that cannot be read.
 
     These are the windows of slides that cannot be opened, e.g. on a disconnected drive, and fields whose
-    stored image is damaged. Annotated fields are read to check them.
+    stored image is damaged. Annotated fields are read to check them, once per process.
 
     Returns
     -------
@@ -243,7 +243,7 @@ def readable(
     lost: dict[int, str] = {}
     for item in known:
         if item.window is None:
-            if item.teaches and read(item.pixels(project)) is None:
+            if item.teaches and not is_readable(item.pixels(project)):
                 project.check_present()  # raises if the whole project is gone
                 lost[item.field.id] = str(damaged(project, [item.field.name]))
         elif item.field.id not in lost:

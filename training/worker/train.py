@@ -42,7 +42,7 @@ from training.inference.measure import (
     measure,
 )
 from training.inference.predict import RawProposals
-from training.inference.sources import read
+from training.inference.sources import is_readable
 from training.models.calibration import Calibration
 from training.models.lineage import Lineage
 from training.models.model import CARD, WEIGHTS, LearnedModel, write_model
@@ -159,7 +159,7 @@ class _Training:
         held, self.lost = chosen.held, chosen.lost
         training, testing = chosen.training, chosen.testing
         # unreadable fields are reported later
-        others = [k for k in chosen.others if read(k.pixels(project)) is not None]
+        others = [k for k in chosen.others if is_readable(k.pixels(project))]
         cells = sum(len(k.cells) for k in training)
         config = settings(
             fields=len(training),
