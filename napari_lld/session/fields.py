@@ -15,7 +15,7 @@ from psygnal import Signal
 
 from annotation_store import Project
 from annotation_store.errors import ProjectError
-from annotation_store.records import Edit, Field, FieldSummary
+from annotation_store.records import Edit, Field, FieldState, FieldSummary
 from napari_lld.i18n.reasons import in_words
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.field_order import (
@@ -51,7 +51,7 @@ class Fields:
         self._current_id: int | None = None
         self._by_id: dict[int, FieldSummary] | None = None
         self._outdated: set[int] = set()  # whose summary is to be read again
-        self._annotated = 0
+        self._annotated = self._pending = self._complete = 0
         self._texts = FieldTexts()
         self._listed: list[int] = []
         self._places: dict[int, int] = {}
@@ -96,7 +96,7 @@ class Fields:
         if project is None:
             return {}
         if self._by_id is None:
-            self._by_id, self._annotated = {}, 0
+            self._by_id, self._annotated, self._pending, self._complete = {}, 0, 0, 0
             self._take(project.fields.summaries())
         elif self._outdated:
             self._take(project.fields.summaries(self._outdated))
@@ -109,12 +109,24 @@ class Fields:
         for summary in read:
             before = by_id.get(summary.field.id)
             self._annotated += bool(summary.finished_regions) - bool(before and before.finished_regions)
+            self._pending += bool(summary.pending_suggestions) - bool(before and before.pending_suggestions)
+            self._complete += _is_complete(summary) - (before is not None and _is_complete(before))
             by_id[summary.field.id] = summary
 
     @property
     def annotated(self) -> int:
         """How many fields have a finished region."""
         return self._annotated if self.by_id else 0
+
+    @property
+    def pending(self) -> int:
+        """How many fields have pending suggestions."""
+        return self._pending if self.by_id else 0
+
+    @property
+    def all_complete(self) -> bool:
+        """Whether every field is reviewed or skipped."""
+        return len(self.by_id) == self._complete
 
     def summaries(self) -> list[FieldSummary]:
         """Summaries of all fields, in the order in which they were added."""
@@ -408,3 +420,8 @@ class Fields:
             self._step_field(1)
         else:
             self._fetch_neighbours()
+
+
+def _is_complete(summary: FieldSummary) -> bool:
+    """Return whether nothing is left to do on a field."""
+    return summary.state == FieldState.REVIEWED or summary.field.skipped

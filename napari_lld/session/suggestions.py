@@ -157,20 +157,19 @@ class Suggestions:
         """Describe what leads to suggestions where none is pending on the current field; keys in brackets."""
         if self._marks.blind:
             return self.why_none
-        summaries = self._fields.by_id
-        if any(one.pending_suggestions for one in summaries.values()):
+        if self._fields.pending:
             return tr(
                 "Nothing to review on this field: [suggestion.next] goes to the next one with suggestions."
             )
-        if not summaries:
+        if not self._fields.by_id:
             return tr("Add fields first: suggestions are made on them.")
         if not self._fields.annotated:
             return tr(
                 "Nothing to review yet: run the model on all fields (Model), or finish a region and train."
             )
-        if all(one.state == FieldState.REVIEWED or one.field.skipped for one in summaries.values()):
+        if self._fields.all_complete:
             return tr("Every field is annotated completely: nothing is left to suggest.")
-        here = summaries.get(self._fields.current_id or 0)
+        here = self._fields.by_id.get(self._fields.current_id or 0)
         if here is not None and here.state == FieldState.REVIEWED:
             return tr("This field is annotated completely: nothing is suggested on it.")
         return tr("Train a model, or run the active one on all fields (Model).")
