@@ -293,10 +293,11 @@ class GalleryWindow(Part):
         if schema is not None:
             for attribute in schema.attributes:
                 self._attribute.addItem(attribute.title, attribute.name)
+        has_attributes = schema is not None and bool(schema.attributes)
         for box in (self._attribute, self._value, self._set_value):
-            box.setVisible(bool(schema is not None and schema.attributes))
+            box.setVisible(has_attributes)
         if (values := self._set_value.menu()) is not None:
-            values.menuAction().setVisible(bool(schema is not None and schema.attributes))
+            values.menuAction().setVisible(has_attributes)
 
     def _fill_values(self) -> None:
         """Fill the choice and the menu of values of the attribute."""
