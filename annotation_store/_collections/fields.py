@@ -60,6 +60,14 @@ class Fields:
         self._db.cached_fields = {field.id: field for field in result}
         return result
 
+    def count(self) -> int:
+        """Count the fields."""
+        return int(self._db.rows(sa.select(sa.func.count()).select_from(fields))[0][0])
+
+    def ids(self) -> list[int]:
+        """List the ids of the fields, in the order in which they were added."""
+        return [row[0] for row in self._db.rows(sa.select(fields.c.id).order_by(fields.c.id))]
+
     def get(self, field_id: int) -> Field:
         """Return one field.
 

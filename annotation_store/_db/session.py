@@ -166,7 +166,7 @@ class DatabaseSession:
                     self.connection.exec_driver_sql("COMMIT")
 
     def rows(self, query: Any) -> Sequence[Any]:
-        with plain_errors(self.path):
+        with plain_errors(self.path), row_mappers.many_records():
             return self.connection.execute(query).all()
 
     @cached_property

@@ -35,8 +35,10 @@ from napari_lld.session.session import Session
 from napari_lld.session.subscriptions import Subscriptions
 from napari_lld.session.tool import Tool
 from napari_lld.tasks.assistant_process import AssistantProcess
+from napari_lld.tasks.import_ahead import import_ahead
 from napari_lld.tasks.jobs import Jobs
 from napari_lld.tasks.label_error_reader import LabelErrorThread
+from napari_lld.tasks.latest_task import LatestTask
 from napari_lld.tasks.training_process import TrainingProcess
 
 if TYPE_CHECKING:
@@ -108,6 +110,8 @@ class Desk(QObject):
         self.session.assistant.process = self.assistant
         self.label_errors = LabelErrorThread(self)
         self.session.label_errors.reader = self.label_errors
+        self._summaries = LatestTask("summaries", self)
+        self.session.fields.read_in(self._summaries)
         self.layers = DeskLayers(self.session, viewer)
         self.pointer = Pointer(self.session, viewer, self.layers)
         self.projects = ProjectController(self)
@@ -133,6 +137,7 @@ class Desk(QObject):
         self.jobs.stopped.connect(self._on_stopped)
         self._listening.add(self.session.project_changed, self._on_project)
         self._listening.add(self.session.notice, self._on_notice)
+        QTimer.singleShot(0, import_ahead)  # once the window is there
 
     # ------------------------------------------------------------------ life
 
@@ -205,6 +210,7 @@ class Desk(QObject):
         self.session.assistant.process = None
         self.session.training.process = self.session.label_errors.reader = None
         self.label_errors.close()
+        self._summaries.close()
 
     def _on_project(self) -> None:
         self.commands.use_schema(self.session.schema)

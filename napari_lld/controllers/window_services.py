@@ -107,7 +107,8 @@ class WindowServices(QObject):
 
     def _look(self) -> None:
         self.session.training.rounds.look()
-        if self.session.fields.annotated:
+        fields = self.session.fields
+        if not fields.being_read and fields.annotated:
             self.warm_up()
 
     def warm_up(self) -> None:

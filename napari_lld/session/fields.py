@@ -1,8 +1,4 @@
-"""The fields of the project: the filtered and ordered list, the chosen fields and the current one.
-
-Summaries are kept and re-read for the fields that an event names only, so that a project of ten thousand
-fields costs a label no more than one of ten.
-"""
+"""The fields of the project: the filtered and ordered list, the chosen fields and the current one."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from psygnal import Signal
 
 from annotation_store import Project
 from annotation_store.errors import ProjectError
-from annotation_store.records import Edit, Field, FieldState, FieldSummary
+from annotation_store.records import Edit, Field, FieldSummary
 from napari_lld.i18n.reasons import in_words
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.field_order import (
@@ -26,6 +22,7 @@ from napari_lld.session.field_order import (
     arrange,
     find_fields,
 )
+from napari_lld.session.field_summaries import FieldSummaries, SummaryReader
 from napari_lld.session.open_project import OpenProject
 from napari_lld.session.prefetch import PixelCache
 from training.reasons import Reason
@@ -49,9 +46,8 @@ class Fields:
     def __init__(self, opened: OpenProject) -> None:
         self._opened = opened
         self._current_id: int | None = None
-        self._by_id: dict[int, FieldSummary] | None = None
-        self._outdated: set[int] = set()  # whose summary is to be read again
-        self._annotated = self._pending = self._complete = 0
+        self._summaries = FieldSummaries(opened)
+        self._summaries.arrived.connect(self._on_summaries)
         self._texts = FieldTexts()
         self._listed: list[int] = []
         self._places: dict[int, int] = {}
@@ -69,13 +65,20 @@ class Fields:
         """List the fields of a project that was just opened, in the order remembered of it."""
         self._cache = PixelCache(project)
         self._order = FieldOrder(str(order)) if order in list(FieldOrder) else FieldOrder.ADDED
-        self._arrange()
+        self._summaries.open(project)
+        if not self.being_read:
+            self._arrange()
+
+    def read_in(self, reader: SummaryReader) -> None:
+        """Read the summaries of large projects in a thread."""
+        self._summaries.reader = reader
 
     def close(self) -> None:
         """Forget the project; the signals follow with `go_to`."""
-        self._current_id = self._by_id = None
+        self._current_id = None
+        self._summaries.forget()
         self._texts = FieldTexts()
-        self._outdated, self._listed, self._places, self._chosen = set(), [], {}, set()
+        self._listed, self._places, self._chosen = [], {}, set()
         self._filter, self._order = NO_FILTER, FieldOrder.ADDED
         if self._cache is not None:
             self._cache.close()
@@ -83,50 +86,49 @@ class Fields:
 
     def read_again(self) -> None:
         """Read all summaries anew: another reading, or a project that was gone."""
-        self._by_id = None
-        self._outdated.clear()
+        self._summaries.forget()
         self._arrange()
 
     # ------------------------------------------------------------------ summaries, filter and order
 
     @property
+    def being_read(self) -> bool:
+        """Whether a thread is reading the summaries of a large project, which `listed_changed` follows.
+
+        Nothing is listed until then. What can be shown later should not ask for summaries now: who asks
+        reads them all at once.
+        """
+        return bool(self._summaries.awaited)
+
+    @property
     def by_id(self) -> Mapping[int, FieldSummary]:
         """The summaries of all fields by their ids, in the order in which they were added."""
-        project = self._opened.project
-        if project is None:
-            return {}
-        if self._by_id is None:
-            self._by_id, self._annotated, self._pending, self._complete = {}, 0, 0, 0
-            self._take(project.fields.summaries())
-        elif self._outdated:
-            self._take(project.fields.summaries(self._outdated))
-        self._outdated.clear()
-        return self._by_id
-
-    def _take(self, read: Iterable[FieldSummary]) -> None:
-        by_id = self._by_id
-        assert by_id is not None
-        for summary in read:
-            before = by_id.get(summary.field.id)
-            self._annotated += bool(summary.finished_regions) - bool(before and before.finished_regions)
-            self._pending += bool(summary.pending_suggestions) - bool(before and before.pending_suggestions)
-            self._complete += _is_complete(summary) - (before is not None and _is_complete(before))
-            by_id[summary.field.id] = summary
+        return self._summaries.by_id
 
     @property
     def annotated(self) -> int:
         """How many fields have a finished region."""
-        return self._annotated if self.by_id else 0
+        return self._summaries.annotated
 
     @property
     def pending(self) -> int:
         """How many fields have pending suggestions."""
-        return self._pending if self.by_id else 0
+        return self._summaries.pending
 
     @property
     def all_complete(self) -> bool:
         """Whether every field is reviewed or skipped."""
-        return len(self.by_id) == self._complete
+        return self._summaries.all_complete
+
+    def _on_summaries(self) -> None:
+        """List the fields of a large project, whose current field is shown since it was opened."""
+        self._arrange()
+        self.listed_changed.emit()
+        self.summaries_changed.emit()
+        if self._current_id is None:
+            self.go_to(self.first)
+        else:
+            self._fetch_neighbours()
 
     def summaries(self) -> list[FieldSummary]:
         """Summaries of all fields, in the order in which they were added."""
@@ -146,6 +148,12 @@ class Fields:
         It is taken when the project is opened and when the user filters or sorts: never under the hand.
         """
         return self._listed
+
+    @property
+    def first(self) -> int | None:
+        """The first field of the list; while the summaries are being read, if it is known by then."""
+        is_known = self.being_read and self._order is FieldOrder.ADDED
+        return next(iter(self._summaries.awaited if is_known else self._listed), None)
 
     def place_of(self, field_id: int | None) -> int:
         """Return a field's place in the list, or -1."""
@@ -289,6 +297,10 @@ class Fields:
         if self._opened.project and field_id != self._current_id:
             self.go_to(field_id)
 
+    def has(self, field_id: object) -> bool:
+        """Return whether the project has a field of that id."""
+        return field_id in (self._summaries.awaited or self.by_id)
+
     def go_to(self, field_id: int | None) -> bool:
         """Make a field the current one, also the one that is; ``None`` = none.
 
@@ -297,7 +309,7 @@ class Fields:
         bool
             False (and a notice) if the project has no such field: the current one stays.
         """
-        if field_id is not None and field_id not in self.by_id:
+        if field_id is not None and not self.has(field_id):
             self._opened.notify("warning", tr("There is no field {id} in this project.", id=field_id))
             return False
         self._current_id = field_id
@@ -309,7 +321,7 @@ class Fields:
 
     def _fetch_neighbours(self) -> None:
         cache, shown = self._cache, self._current_id
-        if cache is not None and shown is not None:
+        if cache is not None and shown is not None and not self.being_read:
             neighbours = (self._neighbour(1), self._neighbour(-1))
             cache.keep(shown, [field_id for field_id in neighbours if field_id is not None])
 
@@ -382,9 +394,9 @@ class Fields:
     def on_edited(self, edit: Edit) -> None:
         """Read the summary of an edited field again when it is asked for."""
         if edit.field_id is None:
-            self._by_id = None
+            self._summaries.note_all_changed()
         else:
-            self._outdated.add(edit.field_id)
+            self._summaries.note_changed([edit.field_id])
         self.summaries_changed.emit()
 
     def on_searched(self) -> None:
@@ -394,7 +406,7 @@ class Fields:
 
     def on_suggestions_changed(self, field_ids: list[int]) -> None:
         """Read the summaries of fields again when they are asked for."""
-        self._outdated.update(field_ids)
+        self._summaries.note_changed(field_ids)
         self.summaries_changed.emit()
 
     def on_ranking_changed(self) -> None:
@@ -408,7 +420,7 @@ class Fields:
 
     def on_fields_added(self, ids: list[int]) -> None:
         """List new fields at the end."""
-        self._outdated.update(ids)
+        self._summaries.note_changed(ids)
         summaries = self.by_id
         new = [
             i for i in ids if i not in self._places and self._filter.lets_through(summaries[i], self._texts)
@@ -420,8 +432,3 @@ class Fields:
             self._step_field(1)
         else:
             self._fetch_neighbours()
-
-
-def _is_complete(summary: FieldSummary) -> bool:
-    """Return whether nothing is left to do on a field."""
-    return summary.state == FieldState.REVIEWED or summary.field.skipped

@@ -118,7 +118,7 @@ class Session(OpenProject):
         self.history = History(*on_field)
         self.readings = Readings(self, self.fields, self.label_errors)
         self.display = FieldDisplay(self, self.fields)
-        self.training = Training(self, self.preferences)
+        self.training = Training(self, self.fields, self.preferences)
         self.training.state.received.connect(self._on_worker_message)
         for signal in (self.project_changed, self.models.changed):
             signal.connect(self.training.embed_slides_by_stain)
@@ -200,8 +200,7 @@ class Session(OpenProject):
         self.instant_learning.on_project()
         self.project_changed.emit()
         last = remembered.get("field")
-        is_listed = isinstance(last, int) and last in self.fields.by_id
-        self.fields.go_to(last if is_listed else next(iter(self.fields.listed), None))
+        self.fields.go_to(last if self.fields.has(last) else self.fields.first)
         return True
 
     def _settle_reading(self, project: Project) -> bool:
@@ -337,9 +336,7 @@ class Session(OpenProject):
         self.project_changed.emit()
         self.fields.listed_changed.emit()
         current_id = self.fields.current_id
-        self.fields.go_to(
-            current_id if current_id in self.fields.by_id else next(iter(self.fields.listed), None)
-        )
+        self.fields.go_to(current_id if self.fields.has(current_id) else self.fields.first)
 
     # ------------------------------------------------------------------ what happens
 

@@ -155,7 +155,7 @@ class Suggestions:
     @property
     def what_next(self) -> str:
         """Describe what leads to suggestions where none is pending on the current field; keys in brackets."""
-        if self._marks.blind:
+        if self._marks.blind or self._fields.being_read:
             return self.why_none
         if self._fields.pending:
             return tr(

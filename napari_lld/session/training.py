@@ -10,6 +10,7 @@ from psygnal import Signal
 from annotation_store.records import Field
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.cluster import Cluster
+from napari_lld.session.fields import Fields
 from napari_lld.session.open_project import OpenProject
 from napari_lld.session.preferences import Preferences
 from napari_lld.session.project_log import log_error
@@ -28,8 +29,8 @@ class Training:
 
     slides_changed = Signal()
 
-    def __init__(self, opened: OpenProject, preferences: Preferences) -> None:
-        self._opened = opened
+    def __init__(self, opened: OpenProject, fields: Fields, preferences: Preferences) -> None:
+        self._opened, self._fields = opened, fields
         self._preferences = preferences
         self.process: Trainer | None = None
         self.state = TrainingState()
@@ -46,7 +47,7 @@ class Training:
         if self.process is None:
             self._opened.notify("error", tr("This window has no training process."))
             return False
-        if not any(summary.finished_regions for summary in project.fields.summaries()):
+        if not self._fields.annotated:
             self._opened.notify(
                 "warning",
                 tr(

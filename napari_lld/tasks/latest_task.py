@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from annotation_store.errors import LLDError
 from napari_lld.i18n.translate import tr
 from napari_lld.i18n.worker_texts import in_the_window
+
+_PAINTED_MS = 50
+"""Milliseconds of the window's loop in which it begins to paint; what is due meanwhile follows."""
 
 
 class LatestTask(QObject):
@@ -40,14 +44,30 @@ class LatestTask(QObject):
         failed: Callable[[str], None],
         *,
         name: str = "",
+        after_painting: bool = False,
     ) -> None:
-        """Start work; in the window's thread, call `on_result` with its result or `failed` with a message."""
+        """Start work; in the window's thread, call `on_result` with its result or `failed` with a message.
+
+        Parameters
+        ----------
+        after_painting
+            Whether to start only once the window has shown what is being prepared now: two threads that
+            compute in Python at the same time take longer than one after the other.
+        """
         self._number += 1
         self._then, self._failed = on_result, failed
+        launch = partial(self._launch, self._number, work, name or self._name)
+        if after_painting:
+            # the time that passes until the window's loop goes on does not count
+            QTimer.singleShot(0, lambda: QTimer.singleShot(_PAINTED_MS, launch))
+        else:
+            launch()
+
+    def _launch(self, number: int, work: Callable[[], Any], name: str) -> None:
+        if number != self._number:
+            return
         self._threads = [running for running in self._threads if running.is_alive()]
-        thread = threading.Thread(
-            target=self._work, args=(self._number, work), name=name or self._name, daemon=True
-        )
+        thread = threading.Thread(target=self._work, args=(number, work), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 

@@ -190,7 +190,7 @@ def test_ten_thousand_fields_are_one_model_of_which_only_the_seen_are_painted(
     session.close()
     more_fields(small_project, [f"slide_{n}.png" for n in range(9_990)])
     session.open(small_project)
-    qtbot.wait(100)
+    qtbot.waitUntil(lambda: not session.fields.being_read)
     assert view(dock).model().rowCount() == 10_000
     seen: list[int] = []
     dock._fields.model._thumbnails.get = seen.append  # type: ignore[method-assign, assignment]

@@ -158,6 +158,10 @@ class FieldList(Part):
 
     def _show_title(self) -> None:
         session = self.session
+        if session.fields.being_read:
+            self._title.setText(tr("Reading the fields …"))
+            self._title.setToolTip("")
+            return
         summaries = session.fields.by_id
         if self._show_filtered():
             title = tr("Fields · {shown} of {count}", shown=len(session.fields.listed), count=len(summaries))

@@ -122,10 +122,11 @@ class FieldsModel(QAbstractListModel):
     def refresh(self) -> None:
         """Show the current list; as long as it is the same, the views keep place and selection."""
         fields = self._session.fields
-        self._summaries = fields.by_id
+        self._summaries = {} if fields.being_read else fields.by_id
         if list(fields.listed) == self._rows:
             # any of them may have changed: the views paint those in sight, which costs less than to compare
-            self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))
+            if self._rows:
+                self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))
             return
         self.beginResetModel()
         self._rows = list(fields.listed)

@@ -1,0 +1,191 @@
+"""Projects of many fields: the field is shown at once, and the list once a thread has read their states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QLabel
+
+from annotation_store import Project, Shape
+from annotation_store.records import Edit, Proposal
+from napari_lld.controllers.dock import AnnotateDock
+from napari_lld.session import field_summaries
+from napari_lld.session.field_order import FieldFilter, FieldOrder, Standing
+from napari_lld.session.session import Session
+from napari_lld.widgets.base.row_list import RowList
+
+
+class Reader:
+    """A thread of which a test says when it has read."""
+
+    def __init__(self) -> None:
+        self.work: Callable[[], Any] | None = None
+
+    def start(
+        self,
+        work: Callable[[], Any],
+        on_result: Callable[[Any], None],
+        failed: Callable[[str], None],
+        *,
+        after_painting: bool,
+    ) -> None:
+        self.work, self._on_result, self._failed = work, on_result, failed
+
+    def drop(self) -> None:
+        self.work = None
+
+    def read(self) -> Any:
+        assert self.work is not None
+        return self.work()
+
+    def deliver(self, result: Any) -> None:
+        if self.work is not None:
+            self.work = None
+            self._on_result(result)
+
+    def fail(self) -> None:
+        self.work = None
+        self._failed("The disk is gone.")
+
+
+@pytest.fixture
+def many(
+    small_project: Path, more_fields: Callable[[Path, list[str]], None], monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    monkeypatch.setattr(field_summaries, "AT_ONCE", 2)
+    more_fields(small_project, ["a.png", "b.png", "c.png"])
+    with Project.open(small_project, annotator="Ada") as project:
+        project.regions.add_whole_field(2)
+        project.suggestions.replace(3, [Proposal((5, 5, 20, 20), 0.9)], model_id=None)
+    return small_project
+
+
+@pytest.fixture
+def reader() -> Reader:
+    return Reader()
+
+
+@pytest.fixture
+def session(many: Path, reader: Reader) -> Iterator[Session]:
+    session = Session()
+    session.fields.read_in(reader)
+    assert session.open(many, annotator="Ada")
+    yield session
+    session.close()
+
+
+def test_the_field_is_shown_before_the_states_of_all_are_read(session: Session, reader: Reader) -> None:
+    fields = session.fields
+    listed: list[int] = []
+    fields.listed_changed.connect(lambda: listed.append(len(fields.listed)))
+    assert fields.current_id == 1
+    assert fields.being_read
+    assert not fields.listed
+    fields.show(4)
+    assert fields.current_id == 4, "any field can be shown meanwhile"
+    reader.deliver(reader.read())
+    assert not fields.being_read
+    assert listed == [5]
+    assert (fields.annotated, fields.pending, fields.all_complete) == (1, 1, False)
+    assert fields.current_id == 4
+    fields.next()
+    assert fields.current_id == 5
+
+
+def test_opening_reads_no_states_beside_the_thread(
+    many: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    with Project.open(many, read_only=True) as project:
+        store = type(project.fields)
+    read = store.summaries
+    monkeypatch.setattr(store, "summaries", lambda self, ids=None: asked.append(ids) or read(self, ids))
+    session = Session()
+    session.fields.read_in(reader)
+    assert session.open(many, annotator="Ada")
+    assert session.suggestions.what_next
+    assert asked == []
+    reader.deliver(reader.read())
+    assert asked == [None]
+    session.close()
+
+
+def test_what_is_edited_meanwhile_is_counted(session: Session, reader: Reader) -> None:
+    project = session.project
+    assert project is not None
+    read = reader.read()
+    project.regions.add(5, Shape.rectangle(0, 0, 20, 20))
+    project.suggestions.replace(1, [Proposal((5, 5, 20, 20), 0.9)], model_id=None)
+    reader.deliver(read)
+    assert (session.fields.annotated, session.fields.pending) == (2, 2)
+
+
+def test_who_cannot_wait_reads_at_once_and_the_thread_is_not_heard(session: Session, reader: Reader) -> None:
+    listed: list[int] = []
+    session.fields.listed_changed.connect(lambda: listed.append(len(session.fields.listed)))
+    late = reader.read()
+    session.fields.filter = FieldFilter(frozenset({Standing.WAITING}))
+    assert list(session.fields.listed) == [3]
+    assert listed[-1] == 1
+    reader.deliver(late)
+    assert list(session.fields.listed) == [3]
+
+
+def test_an_edit_of_the_whole_project_has_the_thread_read_again(session: Session, reader: Reader) -> None:
+    project = session.project
+    assert project is not None
+    first = reader.work
+    project.events.edited.emit(Edit(1, None, "Change the schema", {}))
+    assert reader.work is not first
+    assert session.fields.being_read
+    reader.deliver(reader.read())
+    assert len(session.fields.listed) == 5
+
+
+def test_where_the_thread_fails_the_list_is_read_by_who_shows_it(session: Session, reader: Reader) -> None:
+    reader.fail()
+    assert len(session.fields.listed) == 5
+
+
+def test_another_project_is_not_given_the_states_of_the_last(session: Session, reader: Reader) -> None:
+    late = reader.read()
+    session.close()
+    reader.deliver(late)
+    assert not session.fields.being_read
+    assert not session.fields.by_id
+
+
+def test_a_remembered_order_is_kept(many: Path, reader: Reader) -> None:
+    session = Session()
+    assert session.open(many, annotator="Ada")
+    session.fields.order = FieldOrder.WAITING
+    session.fields.go_to(None)
+    session.close()
+    session.fields.read_in(reader)
+    assert session.open(many, annotator="Ada")
+    assert session.fields.current_id is None, "the first is known only once all are read"
+    reader.deliver(reader.read())
+    assert session.fields.current_id == 3
+    assert session.fields.listed[0] == 3
+    session.close()
+
+
+def test_the_dock_lists_a_large_project_once_its_thread_has_read(
+    many: Path, viewer: ViewerModel, dock: AnnotateDock, qtbot: QtBot
+) -> None:
+    session = dock.desk.session
+    assert session.open(many, annotator="Ada")
+    assert session.fields.being_read
+    listed = dock.findChild(RowList, "lld_field_view")
+    titles = [text.text() for text in dock.findChildren(QLabel)]
+    assert "Reading the fields …" in titles
+    assert [layer.name for layer in viewer.layers], "the field is there"
+    qtbot.waitUntil(lambda: not session.fields.being_read)
+    titles = [text.text() for text in dock.findChildren(QLabel)]
+    assert "Fields · 5" in titles
+    assert listed.model().rowCount() == 5
