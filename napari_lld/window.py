@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +39,10 @@ def build_window(project_path: Path | None = None, *, show: bool = True) -> tupl
         with suppress(NotWritableError), Project.open(project_path):
             pass
     import napari
+    import napari.qt
 
+    if not gc.get_freeze_count():
+        gc.freeze()  # modules, mostly: each full collection would go through them, a fifth of a second
     viewer = napari.Viewer(title="napari-lld", show=False)
     if not can_draw():
         viewer.close()
