@@ -6,8 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from training.engine.data import Labels
 from training.engine.new_attribute import fit_logistic
-from training.networks.describer import NEVER
+from training.engine.recipe import Cells, fit_heads
+from training.models.memory import source_of
+from training.models.model import adapt, new_model
+from training.networks.describer import NEVER, Discriminant
+from training.networks.vocabulary import Vocabulary
 from training.similarity.space import Space
 
 FEATURES = 40
@@ -61,3 +66,65 @@ def test_cells_of_no_class_and_a_single_value_are_taken_as_they_are() -> None:
     alone = fit_logistic(**known, weights=np.ones(120), n_values=2, n_classes=0)
     assert alone.present.tolist() == [False, True]
     assert (alone.scores(known["features"], known["classes"])[:, 0] == NEVER).all()
+
+
+def ordered_cells(n: int, seed: int = 5) -> dict[str, Any]:
+    """Three values along one direction, with wide overlaps; no class."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(0, 1, (n, FEATURES))
+    labels = np.digitize(features[:, 0] + 0.3 * rng.normal(0, 1, n), (-0.4, 0.4))
+    return {"features": features, "labels": labels, "classes": np.full(n, -1)}
+
+
+def test_the_order_of_values_is_learnt_from_fewer_cells() -> None:
+    known, new = ordered_cells(45), ordered_cells(2000, seed=6)
+    errors = {}
+    for ordered in (False, True):
+        lines = fit_logistic(**known, weights=np.ones(45), n_values=3, n_classes=0, ordered=ordered)
+        given = lines.scores(new["features"], new["classes"]).argmax(1)
+        errors[ordered] = np.abs(given - new["labels"]).mean()
+    assert errors[True] < errors[False] - 0.05
+
+
+def test_the_middle_value_is_most_probable_between_the_others() -> None:
+    known = ordered_cells(300)
+    lines = fit_logistic(**known, weights=np.ones(300), n_values=3, n_classes=0, ordered=True)
+    along = np.zeros((3, FEATURES))
+    along[:, 0] = -2, 0, 2
+    assert lines.scores(along, np.full(3, -1)).argmax(1).tolist() == [0, 1, 2]
+    slopes = np.diff(lines.weight, axis=0)
+    assert np.allclose(slopes[0], slopes[1]), "the same direction separates each value from the one before it"
+
+
+def test_a_value_without_cells_is_left_out_of_the_order() -> None:
+    known = ordered_cells(300)
+    two = known | {"labels": np.where(known["labels"] == 2, 3, np.where(known["labels"] == 0, 0, -1))}
+    kinds = [
+        fit_logistic(**two, weights=np.ones(300), n_values=4, n_classes=0, ordered=ordered)
+        for ordered in (True, False)
+    ]
+    assert kinds[0].present.tolist() == [True, False, False, True]
+    scores = [lines.scores(two["features"], two["classes"])[:, [0, 3]] for lines in kinds]
+    odds = [s[:, 1] - s[:, 0] for s in scores]
+    # scikit-learn stops earlier
+    assert np.abs(odds[0] - odds[1]).mean() < 0.1, "two values have no order to use"
+    assert np.corrcoef(odds)[0, 1] > 0.999
+
+
+def test_a_project_fits_the_order_that_its_schema_gives() -> None:
+    known = ordered_cells(60)
+    directions = {}
+    for ordered in ((), ("size",)):
+        words = Vocabulary((), {}, {"size": ("small", "medium", "large")}, ordered=ordered)
+        model = adapt(new_model(words), words, source_of("a project"))
+        features = np.zeros((60, model.describer.features), np.float32)
+        features[:, :FEATURES] = known["features"]
+        labels = Labels.single([np.eye(3, dtype=bool)[known["labels"]]])
+        units = np.array([str(i % 12) for i in range(60)])
+        fit_heads(model, Cells(features, labels, units, [(0, i) for i in range(60)]))
+        lines = model.describer.lines[0]
+        assert isinstance(lines, Discriminant)
+        steps = np.diff(lines.weight.numpy(), axis=0)
+        directions[bool(ordered)] = float(np.corrcoef(steps)[0, 1])
+    assert directions[True] > 0.999, "one direction"
+    assert directions[False] < 0.9

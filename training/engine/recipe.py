@@ -399,6 +399,7 @@ def _fit_new_attribute(training_rows: _TrainingRows, head: int, vocabulary: Voca
         training_rows.weights[:, head],
         n_values=len(vocabulary.heads[head]),
         n_classes=len(vocabulary.classes),
+        ordered=vocabulary.head_names[head] in vocabulary.ordered,
     )
 
 
