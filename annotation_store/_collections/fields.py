@@ -66,7 +66,7 @@ class Fields:
 
     def ids(self) -> list[int]:
         """List the ids of the fields, in the order in which they were added."""
-        return [row[0] for row in self._db.rows(sa.select(fields.c.id).order_by(fields.c.id))]
+        return self._db.field_ids()
 
     def get(self, field_id: int) -> Field:
         """Return one field.

@@ -352,7 +352,7 @@ class Ingest:
     def _strays(self) -> list[Path]:
         folder = inside(self._db.path, PIXELS)
         with suppress(OSError):
-            field_ids = {str(row.id) for row in self._db.rows(sa.select(fields.c.id))}
+            field_ids = set(map(str, self._db.field_ids()))
             return [p for p in folder.iterdir() if p.name.isdigit() and p.name not in field_ids]
         return []
 

@@ -226,6 +226,11 @@ class DatabaseSession:
         if touched:
             self.events.suggestions_changed.emit(list(touched))
 
+    def field_ids(self) -> list[int]:
+        """List the ids of all fields in order, read as one text: as rows they take ten times as long."""
+        joined = self.rows(sa.select(sa.func.group_concat(fields.c.id)))[0][0]
+        return sorted(map(int, joined.split(","))) if joined else []
+
     def field(self, field_id: int) -> Field:
         """Return one field.
 
