@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _SETTLED_MS = 120
 """Milliseconds that the camera rests before the marks of a slide are read for what it shows."""
 
+_QUIET_MS = 300
+"""Milliseconds after the first field in which it is drawn."""
+
 
 class DeskLayers:
     """Shows a session in a viewer; switching the field replaces data, never layers."""
@@ -153,7 +156,14 @@ class DeskLayers:
         self._on_marks(frozenset({"region", "suggestion", "cell"}))
         self._layers.laid_out = True
         self._layers.activate_field()  # once for all layers: each time napari exchanges its controls
+        if CURRENT not in self._layers:
+            QTimer.singleShot(_QUIET_MS, self._prepare)
         return True
+
+    def _prepare(self) -> None:
+        """Create, in a quiet moment, what the first click would have to wait for."""
+        if not self._closed and self._session.fields.current is not None:
+            self._marks.prepare_current()
 
     def _on_marks(self, kinds: frozenset[str]) -> None:
         if self._session.fields.current_id is None:

@@ -232,10 +232,16 @@ class MarkDrawing:
             boxes = [(x, y, 0.0, 0.0) for x, y in places]
             self._letters.draw(SIZES, boxes, texts)
         segments = np.concatenate([*parts, lines])
+        if not len(segments) and CURRENT not in self._layers:
+            return
         layer = self._layers.vectors(CURRENT)
         if not np.array_equal(layer.data, segments):
             shades = np.tile(palette.rgba(palette.CURRENT), (len(segments), 1))
             self._layers.draw_lines(CURRENT, segments, shades)
+
+    def prepare_current(self) -> None:
+        """Create the layer of what is current, on which nothing was drawn yet."""
+        self._layers.vectors(CURRENT)
 
     def _grown(self, box: Box) -> Box:
         pad = 2.5 / self._layers.zoom  # beside the class-coloured outline, not over it

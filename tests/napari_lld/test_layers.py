@@ -210,12 +210,21 @@ def test_all_layers_go_at_once(
 def test_the_next_field_replaces_data_and_no_layer(
     layers: DeskLayers, viewer: ViewerModel, session: Session
 ) -> None:
-    before = list(viewer.layers)
     session.boxes.add((10, 10, 20, 20))
+    before = list(viewer.layers)
     session.fields.next()
     assert list(viewer.layers) == before
     assert viewer.layers["Field"].data[0, 0, 0] == 190
     assert len(viewer.layers["Cells"].data) == 0
+
+
+def test_what_the_first_click_needs_is_created_in_a_quiet_moment(
+    layers: DeskLayers, viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    """It takes napari a tenth of a second: neither the opening of a project nor the click waits for it."""
+    assert "Current" not in viewer.layers
+    qtbot.waitUntil(lambda: "Current" in viewer.layers)
+    assert viewer.layers.selection.active is viewer.layers["Field"]
 
 
 def test_an_edit_comes_to_the_layers(layers: DeskLayers, viewer: ViewerModel, session: Session) -> None:
