@@ -37,11 +37,17 @@ class SuggestionRows:
         model_id: int | None,
         first: int,
     ) -> list[int]:
+        """Write pending suggestions of a field, numbered from `first` on; return their ids."""
+        place = {"field_id": field_id, "model_id": model_id}
+        return self.insert_many(connection, [place | row for row in rows], first)
+
+    def insert_many(self, connection: sa.Connection, rows: Sequence[dict[str, Any]], first: int) -> list[int]:
+        """Write pending suggestions of several fields, whose rows name field and model, as `insert` does."""
         if not rows:
             return []
-        shared = {"field_id": field_id, "model_id": model_id, "created": history.now(), **OPEN}
+        shared = {"created": history.now(), **OPEN}
         numbered = [{"id": first + i, **shared, **row} for i, row in enumerate(rows)]
-        connection.execute(suggestions.insert(), numbered)
+        history.insert_many(connection, suggestions, numbered)
         return [row["id"] for row in numbered]
 
     def renew(self, connection: sa.Connection, predicted: Mapping[int, Proposal]) -> list[int]:

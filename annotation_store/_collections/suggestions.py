@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,10 +14,10 @@ from annotation_store import validation
 from annotation_store._collections.marks import CellRows, pick_rows
 from annotation_store._collections.regions import Regions
 from annotation_store._collections.suggestion_rows import OPEN, SuggestionRows
-from annotation_store._db import row_mappers
+from annotation_store._db import history, row_mappers
 from annotation_store._db.history import Change
 from annotation_store._db.session import DatabaseSession
-from annotation_store._db.tables import suggestions
+from annotation_store._db.tables import edits, suggestions
 from annotation_store.errors import EditError
 from annotation_store.records import (
     KEEP,
@@ -52,29 +54,56 @@ class Suggestions:
         EditError
             A proposal's box lies outside the field, or names something the schema lacks.
         """
-        field = self._db.field(field_id)
-        rows = [validation.proposal(self._db.schema, field, proposal) for proposal in proposals]
+        return self.replace_many({field_id: proposals}, {field_id: model_id})[field_id]
+
+    def replace_many(
+        self, proposals: Mapping[int, Sequence[Proposal]], model_ids: Mapping[int, int | None]
+    ) -> dict[int, list[int]]:
+        """Store proposals for a batch of fields, as `replace` does for one; return their ids by field.
+
+        One transaction, with as many statements as for one field.
+
+        Parameters
+        ----------
+        model_ids
+            Field id to the model that made its proposals.
+        """
+        fields = self._db.fields_of(proposals)
+        rows = [
+            {"field_id": field_id, "model_id": model_ids[field_id]}
+            | validation.proposal(self._db.schema, fields[field_id], proposal)
+            for field_id, of_field in proposals.items()
+            for proposal in of_field
+        ]
         with self._db.writing() as connection:
-            # what waits, and the last id given, in one statement
-            waiting = sa.select(suggestions.c.id, sa.literal(True).label("waits")).where(
-                suggestions.c.field_id == field_id, suggestions.c.state == "pending"
+            # what waits on which field, and the last ids given of suggestions and edits, in one statement
+            s = suggestions.c
+            waiting = sa.select(s.id, s.field_id, sa.literal(True).label("waits")).where(
+                s.field_id.in_(list(proposals)), s.state == SuggestionState.PENDING.value
             )
-            last = sa.select(sa.func.coalesce(sa.func.max(suggestions.c.id), 0), sa.literal(False))
-            pending = connection.execute(sa.union_all(waiting, last)).all()
-            old = sorted(row.id for row in pending if row.waits)
-            first = 1 + next(row.id for row in pending if not row.waits)
+            last_edit = sa.select(sa.func.coalesce(sa.func.max(edits.c.id), 0)).scalar_subquery()
+            last = sa.select(sa.func.coalesce(sa.func.max(s.id), 0), last_edit, sa.literal(False))
+            pending: dict[int, list[int]] = defaultdict(list)
+            for row in connection.execute(sa.union_all(waiting, last)):
+                if row.waits:
+                    pending[row.field_id].append(row.id)
+                else:
+                    first, first_edit = row.id + 1, row.field_id + 1
             after = {**OPEN, "state": SuggestionState.SUPERSEDED.value}
-            edit = None
-            if old:
-                changes = [Change("suggestion", i, OPEN, after) for i in old]
-                edit = self._db.write_edit(connection, field_id, "New suggestions", changes, system=True)
-            ids = self._pending.insert(connection, field_id, rows, model_id, first)
-        self._db.own["suggestions"].update(ids)
-        if edit is not None:
-            self._db.own["edits"].add(edit.id)
+            changes = {
+                self._db.scope(field_id): [Change("suggestion", i, OPEN, after) for i in sorted(old)]
+                for field_id in proposals
+                if (old := pending.get(field_id))
+            }
+            superseded = history.write_each(connection, changes, command="New suggestions", first=first_edit)
+            new = iter(self._pending.insert_many(connection, rows, first))
+        ids = {field_id: list(islice(new, len(of_field))) for field_id, of_field in proposals.items()}
+        self._db.own["suggestions"].update(*ids.values())
+        self._db.own["edits"].update(edit.id for edit in superseded)
+        for edit in superseded:
             self._db.events.edited.emit(edit)
-        if edit is not None or ids:
-            self._db.events.suggestions_changed.emit([field_id])
+        if changed := [i for i in proposals if ids[i] or i in pending]:
+            self._db.events.suggestions_changed.emit(changed)
         return ids
 
     def renew(self, predicted: Mapping[int, Proposal]) -> list[int]:

@@ -90,6 +90,27 @@ def write(
     )
 
 
+def write_each(
+    connection: sa.Connection, changes: Mapping[Scope, Sequence[Change]], *, command: str, first: int
+) -> list[Edit]:
+    """Apply changes of rows that exist, one new ``system`` edit per scope, in as many statements as for one.
+
+    Parameters
+    ----------
+    first
+        The next free number of an edit, read in the same transaction.
+    """
+    if not changes:
+        return []
+    _apply(connection, [change for group in changes.values() for change in group])
+    numbered = list(enumerate(changes.items(), first))
+    rows = [{"id": edit_id, **_edit_row(scope, command, "system")} for edit_id, (scope, _) in numbered]
+    insert_many(connection, edits, rows)
+    of_edits = [row for edit_id, (_, group) in numbered for row in _history_rows(edit_id, group)]
+    insert_many(connection, history, of_edits)
+    return [_edit(edit_id, scope, command, group) for edit_id, (scope, group) in numbered]
+
+
 def undo(connection: sa.Connection, scope: Scope) -> Edit | None:
     """Undo the annotator's latest edit on the field; ``None`` if there is none."""
     last = _last(scope)
@@ -378,18 +399,26 @@ def _record(
     kind: str,
     **stack: Any,
 ) -> Edit:
-    at = now()
-    row = {
-        "at": at,
+    stack = {name: value for name, value in stack.items() if value is not None}
+    row = _edit_row(scope, command, kind) | stack
+    edit_id = int(connection.execute(edits.insert().inline().values(**row)).lastrowid)
+    insert_many(connection, history, _history_rows(edit_id, changes))
+    return _edit(edit_id, scope, command, changes)
+
+
+def _edit_row(scope: Scope, command: str, kind: str) -> dict[str, Any]:
+    return {
+        "at": now(),
         "annotator": scope.annotator,
         "reading_id": scope.reading_id,
         "field_id": scope.field_id,
         "command": command,
         "kind": kind,
     }
-    stack = {name: value for name, value in stack.items() if value is not None}
-    edit_id = int(connection.execute(edits.insert().inline().values(**row, **stack)).lastrowid)
-    rows = [
+
+
+def _history_rows(edit_id: int, changes: Sequence[Change]) -> list[dict[str, Any]]:
+    return [
         {
             "edit_id": edit_id,
             "entity": change.entity,
@@ -400,7 +429,9 @@ def _record(
         }
         for change in changes
     ]
-    insert_many(connection, history, rows)
+
+
+def _edit(edit_id: int, scope: Scope, command: str, changes: Sequence[Change]) -> Edit:
     touched: dict[str, list[int]] = defaultdict(list)
     for change in changes:
         assert change.id is not None

@@ -60,6 +60,17 @@ def test_every_edit_is_one_transaction_of_six_statements_at_most(
         assert len({row.edit_id for row in project.history.rows()}) == before + 1, name
 
 
+def test_suggestions_of_many_fields_take_the_statements_of_one(
+    project: Project, statements: Statements
+) -> None:
+    proposals = [Proposal((i, 1, 20, 20), 0.5) for i in range(30)]
+    project.suggestions.replace_many({1: proposals, 2: proposals}, {1: None, 2: None})
+    with statements(project) as seen:
+        project.suggestions.replace_many({1: proposals, 2: proposals}, {1: None, 2: None})
+    assert len(seen) <= 6, seen
+    assert seen.count("BEGIN IMMEDIATE") == 1
+
+
 def test_an_accept_is_undone_in_six_statements_too(project: Project, statements: Statements) -> None:
     ids = project.suggestions.replace(1, [Proposal((1, 1, 20, 20), 0.5)] * 3, model_id=None)
     project.suggestions.accept_many(ids)

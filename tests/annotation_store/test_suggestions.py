@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -139,6 +141,45 @@ def test_a_newer_model_supersedes_what_waits_and_nothing_else(project: Project) 
         new: SuggestionState.PENDING,
         elsewhere[0]: SuggestionState.PENDING,
     }
+
+
+def test_of_many_fields_the_same_is_written_as_of_one_after_the_other(fresh: Callable[[], Project]) -> None:
+    def told(project: Project, write: Callable[[Project], None]) -> Any:
+        project.suggestions.replace(2, [a_proposal(70)], model_id=None)
+        project.suggestions.replace(1, [a_proposal(0), a_proposal(30)], model_id=None)
+        edits: list[Any] = []
+        fields: list[int] = []
+        project.events.edited.connect(edits.append)
+        project.events.suggestions_changed.connect(fields.extend)
+        write(project)
+        found = project.suggestions.find(states=tuple(SuggestionState))
+        rows = [replace(row, at=None) for row in project.history.rows()]  # type: ignore[type-var]
+        return edits, fields, sorted((s.id, s.field_id, s.state, s.proposal) for s in found), rows
+
+    new = {2: [a_proposal(5), a_proposal(60)], 1: []}
+
+    def one_by_one(project: Project) -> None:
+        for field_id, proposals in new.items():
+            project.suggestions.replace(field_id, proposals, model_id=None)
+
+    def together(project: Project) -> None:
+        ids = project.suggestions.replace_many(new, {1: None, 2: None})
+        assert ids == {2: [4, 5], 1: []}
+
+    expected = told(fresh(), one_by_one)
+    assert expected[1] == [2, 1]
+    assert told(fresh(), together) == expected
+
+
+def test_a_broken_proposal_of_one_field_supersedes_nothing_on_any(project: Project) -> None:
+    before = project.suggestions.replace(2, [a_proposal()], model_id=None)
+    with pytest.raises(EditError):
+        project.suggestions.replace_many(
+            {2: [a_proposal(50)], 1: [a_proposal(confidence=2)]}, {1: None, 2: None}
+        )
+    with pytest.raises(EditError, match="no field 99"):
+        project.suggestions.replace_many({2: [], 99: []}, {2: None, 99: None})
+    assert [s.id for s in project.suggestions.find()] == before
 
 
 @pytest.mark.parametrize(
