@@ -199,7 +199,7 @@ def test_with_an_engine_and_on_a_cluster_cells_are_seen_by_the_stain_too(
     monkeypatch.setattr(remote, "read_pixels_of", lambda _: np.asarray(read_image(sample.fields()[0])))
     weights = (saved / "model.safetensors").read_bytes()
     asked = [{"sent": {}, "side": None, "move": 0.0}]
-    options = {"min_score": 0.05, "describe": True}
+    options = {"min_score": 0.05, "describe": True, "stain_below": None}
     (there,) = remote.compute("propose", own_versions(), described, weights, asked, options)["results"]
     for boxes, logits in ((by_engine.boxes, by_engine.logits), (there["boxes"], there["logits"])):
         assert np.abs(boxes - expected.boxes).max() < 0.5

@@ -31,7 +31,7 @@ from training.cluster.results import read_proposals
 from training.cluster.sending import Sender, proof_in, samples_of
 from training.cluster.stain import look_on
 from training.cluster.units import Cluster, on_cluster
-from training.inference.predictor import ThisProcess, View
+from training.inference.predictor import ThisProcess, View, parts
 from training.inference.sources import ImageFile, StoredField
 from training.protocol import EmbeddingsRequest, EvaluateRequest, PredictRequest, Progress
 from training.worker.channel import CancelledError
@@ -40,7 +40,7 @@ from training.worker.evaluate import evaluate
 from training.worker.models import resolve
 from training.worker.predict import predict
 
-from .conftest import Heard
+from .conftest import Heard, draw
 
 distributed = pytest.importorskip("distributed")
 CPU = torch.device("cpu")
@@ -169,6 +169,53 @@ def test_pixels_are_sent_where_workers_do_not_see_the_files(project: Path, clust
         assert one.boxes == pytest.approx(other.boxes, abs=0.01)
     assert given[3] is None
     assert here[3] is None
+
+
+def test_where_the_model_finds_nothing_a_worker_analyses_the_stain_and_the_result_is_the_same(
+    tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, side in enumerate((250, 240)):
+        disc = draw(300, 300, [(10, 10, side, side)], seed=number)
+        Image.fromarray(disc).save(tmp_path / f"{number}.png")
+    found, files = [], []
+    for name, address in (("alone", None), ("together", cluster.scheduler_address)):
+        if address is not None:
+            monkeypatch.setattr("training.inference.stain.propose_if_nuclei", None)  # not in this process
+        with Project.create(tmp_path / name, annotator="Ada") as opened:
+            opened.fields.add([sample.fields()[0], tmp_path / "0.png", tmp_path / "1.png"])
+        request = PredictRequest(project=str(tmp_path / name), device="cpu", scheduler=address)
+        done = predict(request, Heard(), CPU)  # type: ignore[arg-type]
+        assert done.result["from_stain"] == 2
+        found.append(pending(tmp_path / name))
+        out = tmp_path / f"{name}.json"
+        images = [str(tmp_path / f"{number}.png") for number in range(2)]
+        predict(request.model_copy(update={"images": images, "out": str(out)}), Heard(), CPU)  # type: ignore[arg-type]
+        files.append(out.read_bytes())
+    same(found[1], found[0])
+    assert found[1][2] == found[0][2]
+    assert found[1][3] == found[0][3]
+    assert files[1] == files[0]
+
+
+def test_a_unit_is_stored_at_once_and_units_become_smaller_towards_the_end(
+    project: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored: list[int] = []
+    with Project.open(project, read_only=True) as opened:
+        collection = type(opened.suggestions)
+    write = collection.replace_many
+
+    def noting(self: Any, proposals: Any, model_ids: Any) -> Any:
+        stored.append(len(proposals))
+        return write(self, proposals, model_ids)
+
+    monkeypatch.setattr(collection, "replace_many", noting)
+    ask(project, cluster)
+    assert stored == [2, 2, 2]
+    assert sum(stored) == FIELDS
+    with distributed.Client(cluster, set_as_default=False) as client:
+        there = ClusterPredictor(Cluster(client, Sender(), lambda: None, "here"))
+        assert [len(part) for part in parts(range(40), there.batch)] == [8, 8, 6, 5, 4, 3, 2, 2, 2]
 
 
 def _age(version: str) -> None:
@@ -334,8 +381,9 @@ def test_a_scheduler_that_goes_away_ends_the_task_and_what_was_done_is_kept(
     assert 0 < len(pending(project)) < FIELDS
 
 
-def _garbage(*_: Any) -> dict[str, Any]:
-    return {"results": [{"boxes": "many"}] * 4}
+def _garbage(*given: Any) -> dict[str, Any]:
+    items = given[4]
+    return {"results": [{"boxes": "many"}] * len(items)}
 
 
 def test_garbage_from_a_worker_is_refused_before_it_is_written(
@@ -375,6 +423,8 @@ def test_what_a_worker_gives_back_is_checked(project: Path) -> None:
         good | {"features": np.zeros((1, 3), np.float16)},
         good | {"vector": np.array([object()])},
         good | {"novelty": np.full(len(raw.boxes), -1.0)},
+        good | {"nuclei": np.array([[1990.0, 10.0, 20.0, 20.0]])},
+        good | {"nuclei": [[10.0, 10.0, 20.0, 20.0]]},
     ):
         with pytest.raises(GarbageError):
             read_proposals(bad, model)

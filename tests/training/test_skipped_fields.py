@@ -25,7 +25,8 @@ def one_cell_each(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Any, Told]
     from training.worker import suggest
 
     def propose(_model: object, pixels: Any, **_: object) -> list[Any]:
-        return [SimpleNamespace(vector=None, features=None) for load in pixels if load() is not None]
+        found = SimpleNamespace(vector=None, features=None, scores=np.array([0.9]))
+        return [found for load in pixels if load() is not None]
 
     monkeypatch.setattr(predictor, "seen_side", lambda *_: None)
     monkeypatch.setattr(predictor, "propose_raw", propose)
@@ -34,7 +35,8 @@ def one_cell_each(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Any, Told]
         suggest, "calibrated", lambda *_args, **_more: [Proposal((5.0, 5.0, 20.0, 20.0), 0.9)]
     )
     model: Any = SimpleNamespace(
-        calibration=SimpleNamespace(raw=lambda value: value), trunk_digest=lambda: "trunk"
+        calibration=SimpleNamespace(raw=lambda value: value, confidence=lambda scores: scores),
+        trunk_digest=lambda: "trunk",
     )
     films: Any = SimpleNamespace(
         move=lambda _film: 0.0,

@@ -100,6 +100,7 @@ def _propose(
     options: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     from training.inference.predict import in_memory, propose_raw
+    from training.inference.predictor import add_nuclei
     from training.networks.scale import zooming_side
 
     sides = [item["side"] for item in items]
@@ -113,6 +114,7 @@ def _propose(
         min_score=float(options["min_score"]),
         describe=bool(options["describe"]),
     )
+    add_nuclei(model, images, raws, below=options["stain_below"])
     return [
         {
             "size": [image.shape[1], image.shape[0]],
@@ -123,6 +125,7 @@ def _propose(
             "places": raw.places,
             "novelty": raw.novelty,
             "features": raw.features,
+            "nuclei": raw.nuclei,
         }
         for image, raw in zip(images, raws, strict=True)
     ]

@@ -31,11 +31,9 @@ def read_proposals(content: Any, model: LearnedModel) -> tuple[tuple[int, int], 
     scores = array_of(content, "scores", (n,))
     if n > MAX_PER_FIELD:
         raise GarbageError(f"{n} boxes on a field")
-    corners = np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), 1)
-    if n and not ((corners >= -1).all() and (corners <= np.array([width, height] * 2) + 1).all()):
-        raise GarbageError("boxes outside the field")
-    if n and not ((boxes[:, 2:] > 0).all() and (scores >= 0).all() and (scores <= 1).all()):
-        raise GarbageError("boxes without a side, or scores that are none")
+    _check_inside(boxes, width, height)
+    if n and not ((scores >= 0).all() and (scores <= 1).all()):
+        raise GarbageError("scores that are none")
     heads = model.vocabulary.heads
     logits = content.get("logits")
     if not isinstance(logits, Sequence) or len(logits) != len(heads):
@@ -57,7 +55,18 @@ def read_proposals(content: Any, model: LearnedModel) -> tuple[tuple[int, int], 
     raw.novelty = array_of(content, "novelty", (n,), optional=True)
     if raw.novelty is not None and n and not ((raw.novelty >= 0).all() and (raw.novelty <= 1).all()):
         raise GarbageError("p-values that are none")
+    raw.nuclei = array_of(content, "nuclei", (None, 4), optional=True)
+    if raw.nuclei is not None:
+        _check_inside(raw.nuclei, width, height)
     return (width, height), raw
+
+
+def _check_inside(boxes: np.ndarray, width: int, height: int) -> None:
+    corners = np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), 1)
+    if not ((corners >= -1).all() and (corners <= np.array([width, height] * 2) + 1).all()):
+        raise GarbageError("boxes outside the field")
+    if not (boxes[:, 2:] > 0).all():
+        raise GarbageError("boxes without a side")
 
 
 def read_features(content: Any, *, width: int) -> np.ndarray:

@@ -88,6 +88,15 @@ class Cluster:
     patience: float = PATIENCE
     _run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _threads: dict[str, int] = field(default_factory=dict)
+    _counted: float = 0.0
+
+    def threads(self) -> dict[str, int]:
+        """Return the number of threads of each worker, counted every `_LOOK_AGAIN` seconds."""
+        now = time.monotonic()
+        if now - self._counted > _LOOK_AGAIN:
+            self._counted, self._threads = now, threads_of(self.client)
+        return self._threads
 
     def run(
         self,
@@ -145,16 +154,13 @@ class _Work:
     read: Callable[[Any], Any]
     out: dict[str, tuple[_Unit, Any, list[int]]] = field(default_factory=dict)
     done: dict[int, _Unit] = field(default_factory=dict)
-    threads: int = 1
     _heard: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
     _alone_since: float | None = None
-    _counted: float = 0.0
 
     def run(self, batches: Iterable[tuple[T, Items]]) -> Iterator[tuple[T, list[Any]]]:
         """Submit all units, and yield the results in order."""
         waiting, more = iter(batches), True
         n_taken = n_submitted = 0
-        self._count_workers()
         while True:
             while self._hear(wait=False):  # results that have arrived free capacity
                 pass
@@ -179,7 +185,8 @@ class _Work:
         if len(self.done) >= _DONE_AHEAD:
             return False
         bytes_out = sum(unit.bytes for unit, _, _ in self.out.values())
-        return len(self.out) < _WAITING_FOR * self.threads and (not self.out or bytes_out < _MOST_BYTES)
+        threads = max(1, sum(self.by.threads().values()))
+        return len(self.out) < _WAITING_FOR * threads and (not self.out or bytes_out < _MOST_BYTES)
 
     def _give(self, unit: _Unit) -> None:
         """Submit the items of a unit that have no result yet."""
@@ -221,7 +228,7 @@ class _Work:
         try:
             future = self._heard.get(timeout=_POLL) if wait else self._heard.get_nowait()
         except queue.Empty:
-            self._count_workers()
+            self._check_workers()
             return False
         self._alone_since = None
         if (known := self.out.get(future.key)) is None:
@@ -290,15 +297,11 @@ class _Work:
             return ClusterError(f"A worker of {self.by.where} ran out of memory. {KEPT}")
         return ClusterError(f"A worker of {self.by.where} failed: {type(error).__name__}: {error}. {KEPT}")
 
-    def _count_workers(self) -> None:
-        """Count the workers every `_LOOK_AGAIN` seconds; raise if there have been none for too long."""
+    def _check_workers(self) -> None:
+        """Raise if there have been no workers for too long."""
         now = time.monotonic()
-        if now - self._counted < _LOOK_AGAIN:
-            return
-        self._counted = now
-        threads = sum(threads_of(self.by.client).values())
-        if threads:
-            self.threads, self._alone_since = threads, None
+        if self.by.threads():
+            self._alone_since = None
             return
         self._alone_since = now if self._alone_since is None else self._alone_since
         if now - self._alone_since > self.by.patience:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of the protocol of `training.cluster.remote`: changes with the meaning of requests or results."""
 
 _TITLES = {"napari-lld": "napari-lld", "protocol": "the protocol of clusters", "ultralytics": "Ultralytics"}

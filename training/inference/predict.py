@@ -71,6 +71,9 @@ class RawProposals:
         Whether predictions on the film were not validated: see `training.worker.films.Films`.
     features
         ``(m, F)`` float16: the describer's features of the first m proposals, those above `FAINT`.
+    nuclei
+        ``(k, 4)`` float64: boxes from the stain, if the model finds nothing (`training.inference.predictor`);
+        ``None`` if the stain was not analysed.
     """
 
     boxes: np.ndarray
@@ -81,6 +84,7 @@ class RawProposals:
     novelty: np.ndarray | None = None
     unchecked: bool = False
     features: np.ndarray | None = None
+    nuclei: np.ndarray | None = None
 
 
 Move = np.ndarray | float

@@ -6,7 +6,7 @@ A task uses both in the same way: it takes batches in their order and writes eac
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -22,7 +22,9 @@ from training.networks.describer import cut_crop, features_of, size_feature
 from training.networks.scale import field_side
 
 T = TypeVar("T")
+Part = TypeVar("Part")
 
+_BATCH = 8
 _MUCH = 100_000_000
 """Bytes of pixels from which no other batch is worked on beside a batch."""
 
@@ -70,8 +72,6 @@ class Predictor(Protocol):
 
     Attributes
     ----------
-    batch
-        Preferred number of fields per batch.
     domains_at_once
         Preferred number of domains whose cell size is estimated at a time, each in a thread.
     """
@@ -80,12 +80,16 @@ class Predictor(Protocol):
     def domains_at_once(self) -> int:
         """Return the preferred number of domains whose cell size is estimated at a time."""
 
-    @property
-    def batch(self) -> int:
-        """Return the preferred number of fields per batch."""
+    def batch(self, remaining: int) -> int:
+        """Return the preferred number of fields of the next batch, of those that remain."""
 
     def propose(
-        self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[View]]], *, min_score: float
+        self,
+        model: LearnedModel,
+        batches: Iterable[tuple[T, Sequence[View]]],
+        *,
+        min_score: float,
+        stain_below: float | None = None,
     ) -> Iterator[tuple[T, list[RawProposals | None]]]:
         """Yield the predictions of batches, in their order; ``None`` for unreadable fields.
 
@@ -94,6 +98,8 @@ class Predictor(Protocol):
         batches
             A key of each, which is returned with its result, and the views to predict. The iterable is
             consumed lazily.
+        stain_below
+            Confidence of a find: see `add_nuclei`; ``None`` = the stain is not analysed.
         """
 
     def features(
@@ -118,10 +124,19 @@ class ThisProcess:
     def __init__(self, *, looks_ahead: bool = True) -> None:
         self._looks_ahead = looks_ahead
 
-    batch, domains_at_once = 8, 1
+    domains_at_once = 1
+
+    def batch(self, remaining: int) -> int:
+        """Return the number of fields that suits the networks."""
+        return min(_BATCH, remaining)
 
     def propose(
-        self, model: LearnedModel, batches: Iterable[tuple[T, Sequence[View]]], *, min_score: float
+        self,
+        model: LearnedModel,
+        batches: Iterable[tuple[T, Sequence[View]]],
+        *,
+        min_score: float,
+        stain_below: float | None = None,
     ) -> Iterator[tuple[T, list[RawProposals | None]]]:
         """Predict batches, each begun while the last fields of the one before are in the networks."""
         networks, large = Networks(model), threading.Lock()
@@ -137,14 +152,16 @@ class ThisProcess:
                 if len(images) == 1 and images[0] is not None and images[0].nbytes * len(views) > _MUCH:
                     held.enter_context(large)  # the memory is for one such batch at a time
             readable = [i for i, image in enumerate(images) if image is not None]
+            pixels = [image for image in images if image is not None]
             raws = propose_raw(
                 model,
-                in_memory([image for image in images if image is not None]),
+                in_memory(pixels),
                 cell_sides=[views[i].side for i in readable],
                 moves=[views[i].move for i in readable],
                 min_score=min_score,
                 networks=networks,
             )
+            add_nuclei(model, pixels, raws, below=stain_below)
             by_index = dict(zip(readable, raws, strict=True))
             return key, [by_index.get(i) for i in range(len(views))]
 
@@ -161,6 +178,35 @@ class ThisProcess:
     def seen_side(self, model: LearnedModel, fields: Sequence[Pixels]) -> float | None:
         """Search a few of the fields in this process."""
         return seen_side(model, fields)
+
+
+def add_nuclei(
+    model: LearnedModel, images: Sequence[np.ndarray], raws: Sequence[RawProposals], *, below: float | None
+) -> None:
+    """Add boxes from the stain (`RawProposals.nuclei`) on images where the model finds nothing.
+
+    Parameters
+    ----------
+    below
+        Confidence that no proposal on such an image reaches; ``None`` = add none.
+    """
+    if below is None:
+        return
+    for image, raw in zip(images, raws, strict=True):
+        if not (model.calibration.confidence(raw.scores) >= below).any():
+            from training.inference.stain import propose_if_nuclei  # importing it takes a second
+
+            boxes = [proposal.box for proposal in propose_if_nuclei(image)]
+            raw.nuclei = np.array(boxes, np.float64).reshape(-1, 4)
+
+
+def parts(items: Sequence[Part], batch: Callable[[int], int]) -> Iterator[Sequence[Part]]:
+    """Yield items in batches, of the sizes that `Predictor.batch` prefers."""
+    start = 0
+    while start < len(items):
+        size = batch(len(items) - start)
+        yield items[start : start + size]
+        start += size
 
 
 def _features(model: LearnedModel, boxes: Boxes) -> np.ndarray | None:

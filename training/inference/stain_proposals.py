@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from annotation_store.records import Proposal, Suggestion
 from training.reasons import Reason
 
 STAIN_CONFIDENCE = 0.5
 """What a box from the stain is worth; not calibrated: it is as often wrong as its stain misleads."""
+
+
+def stain_proposals(boxes: np.ndarray) -> list[Proposal]:
+    """Return proposals of boxes ``(k, 4)`` from the stain, without class or attributes."""
+    return [Proposal((x, y, w, h), STAIN_CONFIDENCE) for x, y, w, h in boxes.tolist()]
+
+
+def stain_below(min_confidence: float) -> float | None:
+    """Return the confidence that proposals must reach for the stain not to be analysed.
+
+    ``None`` if proposals from the stain would not be shown.
+    """
+    return min_confidence if min_confidence <= STAIN_CONFIDENCE else None
 
 
 def is_from_stain(proposal: Proposal, model_id: int | None) -> bool:

@@ -119,7 +119,9 @@ class Budget:
         rest = [self._to_come[name] for name in stages[stages.index(stage) :]]
         return self.share(max(_LEAST[stage], 0.9 * rest[0] / max(1, sum(rest))) / n)
 
-    def batches(self, items: Sequence[T], until: float | None, size: int) -> Iterator[Sequence[T]]:
+    def batches(
+        self, items: Sequence[T], until: float | None, size: int | Callable[[int], int]
+    ) -> Iterator[Sequence[T]]:
         """Yield batches of items while the next batch fits into the remaining time; always yield the first.
 
         Parameters
@@ -127,11 +129,11 @@ class Budget:
         until
             Deadline; the cost per item is estimated from those done. ``None`` = no limit.
         size
-            Maximum number of items in a batch.
+            Maximum number of items in a batch; or a function that returns it, given how many remain.
         """
         done, begun = 0, self._clock()
         while done < len(items):
-            n_next = size
+            n_next = size if isinstance(size, int) else size(len(items) - done)
             if until is not None:
                 now = self._clock()
                 n_next = min(n_next, int((until - now) * done / max(now - begun, 1e-9))) if done else 1

@@ -21,7 +21,7 @@ from training.evaluation.metrics import FieldTruth
 from training.evaluation.patient_split import MIN_CELLS
 from training.inference.measure import measure
 from training.inference.predict import Pixels, RawProposals, cell_sides
-from training.inference.predictor import View
+from training.inference.predictor import View, parts
 from training.inference.sources import ImageFile, StoredField
 from training.models.lineage import Lineage
 from training.models.model import LearnedModel
@@ -65,12 +65,11 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
                 View(field.pixels, side, films.move(field.film))
                 for field, side in zip(fields, sides, strict=True)
             ]
-            size = predictor.batch
-            batches = ((start, views[start : start + size]) for start in range(0, len(views), size))
+            batches = ((None, part) for part in parts(views, predictor.batch))
             raw: list[RawProposals] = []
-            for start, proposals in predictor.propose(model, batches, min_score=_MIN_SCORE):
+            for _, proposals in predictor.propose(model, batches, min_score=_MIN_SCORE):
                 channel.check()
-                for i, proposal in enumerate(proposals, start):
+                for i, proposal in enumerate(proposals, len(raw)):
                     if proposal is None:
                         pixels[i]()  # raises the error
                         raise LLDError(f"The image of {truths[i].name} cannot be read.")

@@ -21,8 +21,8 @@ from annotation_store.records import Field, Proposal, Shape
 from annotation_store.schema import Schema
 from training.inference.ahead import ahead
 from training.inference.predict import calibrated, cell_sides, in_memory
-from training.inference.predictor import Predictor, View
-from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
+from training.inference.predictor import Predictor, View, parts
+from training.inference.stain_proposals import stain_below, stain_proposals, stain_reason
 from training.models.model import LearnedModel
 from training.protocol import Done, Notice, PredictRequest, Progress, Started, Suggested
 from training.worker.annotated_fields import annotated_fields, readable
@@ -186,11 +186,9 @@ def _to_file(
     skipped: list[dict[str, str]] = []
     least = max(0.001, model.calibration.raw(request.min_confidence))
     sides: dict[str, float] = {}  # by image size: estimated on the first images with cells
-    batch_size = predictor.batch
-    parts = [files[start : start + batch_size] for start in range(0, len(files), batch_size)]
 
     def batches() -> Iterator[tuple[_Read, list[View]]]:
-        for batch, images in ahead(parts, lambda part: _read(part, skipped)):
+        for batch, images in ahead(parts(files, predictor.batch), lambda part: _read(part, skipped)):
             pixels = in_memory(images)
             domains = [films.of_size(image.shape[1], image.shape[0]) for image in images]
             known = [sides.get(domain) for domain in domains]
@@ -202,16 +200,16 @@ def _to_file(
             ]
             yield (batch, images, domains), views
 
-    for (batch, images, domains), raws in predictor.propose(model, batches(), min_score=least):
+    below = stain_below(request.min_confidence)
+    predictions = predictor.propose(model, batches(), min_score=least, stain_below=below)
+    for (batch, images, domains), raws in predictions:
         channel.check()
         for file, image, film, raw in zip(batch, images, domains, raws, strict=True):
             assert raw is not None  # its pixels were read
             films.note(film, raw)
             proposals = calibrated(model, raw, min_confidence=request.min_confidence)
-            if not proposals and request.min_confidence <= STAIN_CONFIDENCE:
-                from training.inference.stain import propose_if_nuclei  # importing it takes a second
-
-                proposals = propose_if_nuclei(image)
+            if not proposals and raw.nuclei is not None:
+                proposals = stain_proposals(raw.nuclei)
                 from_stain += [file] if proposals else []
             predicted_images.append(
                 OfImage(file, image.shape[1], image.shape[0], film, proposals, films.is_unchecked(film))

@@ -28,7 +28,7 @@ from training.inference.predict import (
     seen_side,
     suggestible,
 )
-from training.inference.predictor import Predictor, View
+from training.inference.predictor import Predictor, View, parts
 from training.inference.slide_map import SlideMap, map_slide
 from training.inference.slide_tiles import TIMES, Tiling, own_proposals, search_order, tile_kinds
 from training.inference.sources import SlideArea
@@ -374,8 +374,7 @@ class _Run:
         """Yield tiles and their raw proposals from the predictor, in the order of the tiles."""
 
         def batches(batch: Sequence[int]) -> Iterator[tuple[Sequence[int], list[View]]]:
-            for first in range(0, len(batch), predictor.batch):
-                part = batch[first : first + predictor.batch]
+            for part in parts(batch, predictor.batch):
                 self.by.found.read.update(part)
                 move = self.by.films.move(domain_of(self.slide))
                 areas = [SlideArea(self.opened, self.tiling.box(tile)) for tile in part]

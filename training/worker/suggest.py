@@ -15,8 +15,8 @@ from annotation_store.errors import ImageError, ProjectError
 from training import ranking
 from training.inference.predict import Pixels, RawProposals, calibrated, suggestible
 from training.inference.predictor import Predictor, ThisProcess, View
-from training.inference.sources import StoredField
-from training.inference.stain_proposals import STAIN_CONFIDENCE, stain_reason
+from training.inference.sources import StoredField, read
+from training.inference.stain_proposals import stain_below, stain_proposals, stain_reason
 from training.models.memory import source_of
 from training.models.model import LearnedModel
 from training.networks.scale import domain_of
@@ -109,7 +109,8 @@ def suggest_on(
                 ],
             )
 
-    for batch, raws in predictor.propose(model, batches(), min_score=least):
+    below = stain_below(min_confidence)
+    for batch, raws in predictor.propose(model, batches(), min_score=least, stain_below=below):
         channel.check()
         missing = [item for item in batch if item.field.id not in ready]
         new: dict[int, RawProposals] = {}
@@ -123,15 +124,13 @@ def suggest_on(
         batch = [item for item in batch if item.field.id not in damaged]
         embeddings: dict[int, Embedding] = {}
         features: dict[int, BoxFeatures] = {}
+        shown: dict[int, list[Proposal]] = {}
+        made_by: dict[int, int | None] = {}
         for item in batch:
             proposals = new.get(item.field.id) or ready[item.field.id]
-            found = calibrated(model, proposals, min_confidence=min_confidence)
-            by_stain = False
-            if not found and min_confidence <= STAIN_CONFIDENCE:
-                from training.inference.stain import propose_if_nuclei  # importing it takes a second
-
-                reread = _images(project, [item], {})
-                found = [cell for pixels in reread.values() for cell in propose_if_nuclei(pixels)]
+            found, by_stain = calibrated(model, proposals, min_confidence=min_confidence), False
+            if not found and below is not None:
+                found = _from_stain(project, item, proposals)
                 by_stain = bool(found)
                 from_stain += [item.field.id] if found else []
             shown_proposals = suggestible(
@@ -140,13 +139,7 @@ def suggest_on(
                 ignore=item.ignore,
                 occupied=[*(cell.box for cell in item.cells), *item.rejections],
             )
-            ids = project.suggestions.replace(
-                item.field.id, shown_proposals, model_id=None if by_stain else number
-            )
-            count += len(ids)
-            if by_stain:
-                boxes |= dict(zip(ids, shown_proposals, strict=True))
-                field_of |= dict.fromkeys(ids, item.field.id)
+            shown[item.field.id], made_by[item.field.id] = shown_proposals, None if by_stain else number
             unknown += sum(proposal.is_unknown for proposal in shown_proposals)
             if (seen := seen_of(shown_proposals, proposals)) is not None:
                 features[item.field.id] = seen
@@ -161,6 +154,11 @@ def suggest_on(
                 else:
                     of_cells = checked.get(item.field.id, {})
                 embeddings[item.field.id] = Embedding(proposals.vector, rest, of_cells)
+        for field_id, ids in project.suggestions.replace_many(shown, made_by).items():
+            count += len(ids)
+            if field_id in from_stain:
+                boxes |= dict(zip(ids, shown[field_id], strict=True))
+                field_of |= dict.fromkeys(ids, field_id)
         project.embeddings.save(source, embeddings)
         project.features.save(trunk, features)
         done += [item.field.id for item in batch]
@@ -209,18 +207,15 @@ def seen_of(proposals: Sequence[Proposal], raw: RawProposals) -> BoxFeatures | N
     return BoxFeatures(raw.boxes[rows].astype(np.float32), raw.features[rows].astype(np.float32))
 
 
-def _images(
-    project: Project, fields: Sequence[AnnotatedField], damaged: dict[int, str]
-) -> dict[int, np.ndarray]:
-    """Read the images of fields; skip damaged ones, and add their names to `damaged`."""
-    images = {}
-    for field in fields:
-        try:
-            images[field.field.id] = project.pixels.read(field.field.id)
-        except ProjectError:
-            project.check_present()  # raises if the whole project is gone, not one field
-            damaged[field.field.id] = field.field.name
-    return images
+def _from_stain(project: Project, item: AnnotatedField, raw: RawProposals) -> list[Proposal]:
+    """Return the proposals from the stain of a field on which the model finds nothing."""
+    if raw.nuclei is not None:
+        return stain_proposals(raw.nuclei)
+    from training.inference.stain import propose_if_nuclei  # importing it takes a second
+
+    # predicted by the training, which does not analyse the stain
+    pixels = read(StoredField(project.path, item.field.id))
+    return [] if pixels is None else propose_if_nuclei(pixels)
 
 
 def rank_again(project: Project, channel: Channel, *, keep: str | None = None) -> None:
