@@ -32,7 +32,7 @@ from PIL import Image
 
 from annotation_store.geometry import iou_matrix
 from annotation_store.records import Proposal
-from training.evaluation.metrics import IOU
+from training.evaluation.metrics import IOU, macro_f1
 
 CLASSES = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
 YOUNG = ("Myelocyte", "Metamyelocyte", "None")
@@ -79,8 +79,9 @@ def asked(made: Any, fields: Sequence[Field], taught: Sequence[str], model: Any)
     dict
         Areas under the ROC of flagging each untrained class as unknown (`auroc`), shares flagged as unknown
         of the trained classes and of the others, and shares with a class probability of `SURE` or more: of
-        the trained (all, and wrong ones) and of the others. `taught_surer_than_right` is the mean probability
-        of trained cells that are not flagged, less their accuracy.
+        the trained (all, and wrong ones) and of the others. `taught_f1` is the macro-F1 of the classes of the
+        trained cells, flagged or not; `taught_surer_than_right` is the mean probability of those that are not
+        flagged, less their accuracy.
     """
     found = project.proposals(made, fields, model=model, min_confidence=SHOWN)
     rows: list[tuple[str, Proposal]] = []
@@ -95,6 +96,7 @@ def asked(made: Any, fields: Sequence[Field], taught: Sequence[str], model: Any)
     others = [(name, item) for name, item in rows if name not in taught]
     outcome: dict[str, Any] = {
         "cells": len(rows),
+        "taught_f1": macro_f1(*zip(*((n, item.best_class) for n, item in rows if n in taught), strict=True)),
         "taught_flagged": share([item.is_unknown for item in known]),
         "taught_sure": share([_sure(item) for item in known]),
         "taught_surer_than_right": surer([(n, item) for n, item in rows if n in taught]),
@@ -238,12 +240,13 @@ def table(kept: Sequence[dict[str, Any]]) -> str:
         groups.setdefault(arm, []).append(row["result"])
     head = ["asked", "runs", "cells", "AUROC of each other class", "taught cells called unknown", "others",
             f"others shown at ≥ {SURE:.0%}", f"taught shown wrongly at ≥ {SURE:.0%}",
-            f"taught shown at ≥ {SURE:.0%}", "taught: certainty over accuracy"]  # fmt: skip
+            f"taught shown at ≥ {SURE:.0%}", "taught: certainty over accuracy",
+            "class F1 of the taught"]  # fmt: skip
     rows = []
     for arm, some in groups.items():
         of = {name: [item["auroc"][name] for item in some] for name in some[0]["auroc"]}
         keys = ("taught_flagged", "others_flagged", "others_sure", "taught_sure_and_wrong", "taught_sure",
-                "taught_surer_than_right")  # fmt: skip
+                "taught_surer_than_right", "taught_f1")  # fmt: skip
         rows.append(
             [arm, len(some), some[0]["cells"],
              ", ".join(f"{name} {tables.spread(values)}" for name, values in of.items()),
