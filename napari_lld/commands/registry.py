@@ -638,7 +638,7 @@ def session_commands(session: Session) -> Iterator[Command]:
     )
 
     yield Command("edit.undo", "Undo", s.history.undo, ("Ctrl+Z",), "General", has_field)
-    yield Command("edit.redo", "Redo", s.history.redo, ("Ctrl+Shift+Z",), "General", has_field)
+    yield Command("edit.redo", "Redo", s.history.redo, ("Ctrl+Shift+Z", "Ctrl+Y"), "General", has_field)
     yield Command(
         "view.marks",
         "Hide or show marks",

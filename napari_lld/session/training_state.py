@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -234,7 +234,7 @@ class TrainingState:
                     _trust(message),
                     *self.notices,
                 )
-                return self._finish(message, " ".join(filter(None, parts)))
+                return self._finish(message, _joined(parts))
             case "cancelled":
                 kept = tr("Stopped. The results are kept; the next search continues from there.")
                 return self._finish(message, kept if self._searched else tr("Stopped. Nothing was changed."))
@@ -272,3 +272,9 @@ def _left_out(message: Any) -> str:
     """Describe what a training has left out to keep its time; nothing if it did all."""
     what = in_words(Reason.read(reason) for reason in message.result.get("left_out", ()))
     return tr("Time ran out: {what}.", what="; ".join(what)) if what else ""
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """Join sentences, of which some are written without a full stop."""
+    *first, last = [part for part in parts if part] or [""]
+    return " ".join([*(part if part.endswith((".", "!", "?", "…")) else f"{part}." for part in first), last])

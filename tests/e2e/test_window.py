@@ -151,6 +151,21 @@ def test_suggestions_are_reviewed_by_single_keys(
     assert len(window.session.suggestions.shown) == 3
     window.press("Ctrl+Shift+Z")
     assert len(window.session.marks.cells) == 1
+    window.press("Ctrl+Z", "Ctrl+Y")
+    assert len(window.session.marks.cells) == 1, "as on Windows; in napari it is the view in three dimensions"
+
+
+def test_no_key_of_napari_hides_or_turns_the_field(show: Open, small_project: Path) -> None:
+    window = show(small_project)
+    hints: list[str] = []
+    window.session.notice.connect(lambda _level, sentence: hints.append(sentence))
+    dims = window.viewer.dims
+    before = dims.order, dims.ndisplay
+    window.press("V", "Shift+V", "Ctrl+E", "Ctrl+T", on=window.canvas)
+    assert all(layer.visible for layer in window.viewer.layers)
+    assert (dims.order, dims.ndisplay) == before
+    assert len(hints) == 4
+    assert "hides or turns the field" in hints[0]
 
 
 def test_the_start_page_leads_to_the_sample(open_window: Open) -> None:

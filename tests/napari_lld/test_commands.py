@@ -89,7 +89,10 @@ def test_keys_are_called_as_on_a_german_keyboard_in_german(german: None) -> None
 
 
 def test_no_key_is_one_of_napari_itself(qapp: object) -> None:
-    """Of the viewer and its menus, that is: layers' own keys are taken only while ours are active."""
+    """Of the viewer and its menus, that is: layers' own keys are taken only while ours are active.
+
+    Ctrl+Y is redo on Windows; in napari it draws in three dimensions, which our layers are not made for.
+    """
     from napari.components import ViewerModel
     from napari.utils.shortcuts import default_shortcuts
 
@@ -123,7 +126,7 @@ def test_no_key_is_one_of_napari_itself(qapp: object) -> None:
         if viewer_wide:
             theirs |= {str(binding) for binding in bindings}
     ours = {key for command in window_commands(ViewerModel()) for key in command.keys}
-    assert not ours & theirs
+    assert ours & theirs == {"Ctrl+Y"}
 
 
 def test_help_lists_every_key(qapp: object, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def test_the_window_tells_notices_when_the_task_ends_and_of_that_task_only() -> 
         training.receive(Suggested(field_ids=[1, 2], count=3))
         training.receive(Done(task="predict"))
         assert training.message.count(SHOWN) == told
+        assert training.message.startswith("3 suggestions on 2 fields. ") or not told
         assert "waits until that one ends" not in training.message
 
 

@@ -70,6 +70,8 @@ _REPEATING = (
     "suggestion.next",
     "suggestion.previous",
 )
+_DISTURBING = frozenset({"V", "Shift+V", "Ctrl+E", "Ctrl+G", "Ctrl+T", "Ctrl+Y"})
+"""Keys with which napari hides the field, turns it, splits it into a grid or draws in three dimensions."""
 _NEEDS_CELL = ("class.", "value.", "caret.")
 
 
@@ -104,23 +106,32 @@ class KeyRouter(QObject):
             return False
         if not isinstance(watched, QWidget) or not isinstance(event, QKeyEvent):
             return False
+        if not self._listens(watched, event):
+            return False
         command = self._command(watched, event)
-        if command is None:
+        disturbs = command is None and key_name(event) in _DISTURBING and self._ours(watched)
+        if command is None and not disturbs:
             return False
         if event.type() == QEvent.Type.ShortcutOverride:
             event.accept()  # now it comes as a key press, and no shortcut of napari fires
-            return True
-        if not event.isAutoRepeat() or command.id.startswith(_REPEATING):
+        elif command is None:
+            self._commands.session.notify(
+                "hint", tr("This key is not used here: in napari it hides or turns the field.")
+            )
+        elif not event.isAutoRepeat() or command.id.startswith(_REPEATING):
             self._run(command)
         return True
 
-    def _command(self, watched: QWidget, event: QKeyEvent) -> Command | None:
+    def _listens(self, watched: QWidget, event: QKeyEvent) -> bool:
+        """Return whether a key that is pressed now may be one of ours."""
         if main_window(watched) is not self._window or QApplication.activePopupWidget() is not None:
-            return None
+            return False
         if _is_typing(watched) or _is_typing(QApplication.focusWidget()):
-            return None
-        if isinstance(QApplication.focusWidget(), _CONTROLS) and _moves(event):
-            return None  # it moves in or between controls; letters and digits act as ever
+            return False
+        # with the others it moves in or between controls; letters and digits act as ever
+        return not (isinstance(QApplication.focusWidget(), _CONTROLS) and _moves(event))
+
+    def _command(self, watched: QWidget, event: QKeyEvent) -> Command | None:
         key = key_name(event)
         command = self._commands.for_key(key)
         if command is None and key.startswith("Shift+"):

@@ -22,6 +22,8 @@ from napari_lld.widgets.fields.field_jump import FieldJumpPopup
 from napari_lld.widgets.fields.field_model import SUMMARY_ROLE, FieldsModel
 
 _REFRESH_MS = 60
+_SHORTEST, _LONGEST = "Fields · 1000 ", "Fields · 100000 of 100000"
+"""Titles for which there is always room, and up to which one is read whole."""
 
 
 class FieldList(Part):
@@ -39,7 +41,6 @@ class FieldList(Part):
         self._filter.clicked.connect(lambda *_: self._show_filtered())
         self._sort = self._menu_button(tr("Sort"), tr("Order of the fields"), self._sort_menu)
         self._about = self._menu_button("⋯", tr("This field: quality, comment, skip"), self._field_menu)
-        self._title.setMinimumWidth(self._title.fontMetrics().horizontalAdvance("Fields · 1000 ") + 4)
         title = row(self._title, self._filter, self._sort, self._about, spacing=3)
         title.setStretch(0, 1)
         turn = [self.tool_button("field.previous", "‹"), self.tool_button("field.next", "›")]
@@ -159,7 +160,7 @@ class FieldList(Part):
     def _show_title(self) -> None:
         session = self.session
         if session.fields.being_read:
-            self._title.setText(tr("Reading the fields …"))
+            self._write_title(tr("Reading the fields …"))
             self._title.setToolTip("")
             return
         summaries = session.fields.by_id
@@ -169,8 +170,15 @@ class FieldList(Part):
             title = tr("Fields · {count}", count=len(summaries)) if summaries else tr("Fields")
         if selected := len(session.fields.chosen):
             title = tr("{chosen} of {count} selected", chosen=selected, count=len(session.fields.listed))
-        self._title.setText(title)
+        self._write_title(title)
         self._title.setToolTip(tr("{count} · {done} annotated", count=title, done=session.fields.annotated))
+
+    def _write_title(self, title: str) -> None:
+        """Write the title; where it is too long for one row with all buttons, the row folds."""
+        self._title.setText(title)
+        width = self._title.fontMetrics().horizontalAdvance
+        shown = min(width(f"{title} "), width(_LONGEST))
+        self._title.setMinimumWidth(4 + max(width(_SHORTEST), shown))
 
     def _on_field(self) -> None:
         """Show which field is current, and which are chosen beside it."""
