@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 _BATCH, _LAST = 8, 2
 """Fields of the first units, as many as suit the networks, and of the last: a unit costs client and scheduler
-some 7 ms of CPU time, but at the end workers wait for the one that computes the last unit."""
+some 10 ms of CPU time, but at the end workers wait for the one that computes the last unit."""
 _SEEN_AT_ONCE = 3
 """Fields per unit when the scale is estimated at the ordinary scale."""
 
