@@ -55,8 +55,7 @@ class Fields:
     def all(self) -> list[Field]:
         """List the fields, in the order in which they were added."""
         query = sa.select(*row_mappers.FIELD).order_by(fields.c.id)
-        with row_mappers.many_records():
-            result = [row_mappers.field(row) for row in self._db.rows(query)]
+        result = self._db.records(query, row_mappers.field)
         self._db.cached_fields = {field.id: field for field in result}
         return result
 

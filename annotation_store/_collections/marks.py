@@ -58,7 +58,7 @@ class MarkTable(Generic[Mark]):
             x, y, w, h = within
             query = query.where(c.x < x + w, c.x + c.w > x, c.y < y + h, c.y + c.h > y)
         if most is None:
-            return [self._read(row) for row in self._db.rows(query.order_by(c.id))]
+            return self._db.records(query.order_by(c.id), self._read)
         newest = self._db.rows(query.order_by(c.id.desc()).limit(max(0, int(most))))
         return [self._read(row) for row in reversed(newest)]
 

@@ -178,7 +178,7 @@ class Suggestions:
             query = query.where(s.x < x + w, s.x + s.w > x, s.y < y + h, s.y + s.h > y)
         if most is not None:
             query = query.limit(max(0, int(most)))
-        result = [row_mappers.suggestion(row) for row in self._db.rows(query)]
+        result = self._db.records(query, row_mappers.suggestion)
         if self._db.reading.blind:
             uncovered = self._regions.uncovered(field_id)
             result = [

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from psygnal import Signal, SignalGroup
@@ -22,6 +22,11 @@ from annotation_store._db.tables import project as project_table
 from annotation_store.errors import EditError, ProjectError, ProjectGoneError
 from annotation_store.records import Edit, Field, Reading
 from annotation_store.schema import Schema
+
+T = TypeVar("T")
+
+_ROWS_AT_ONCE = 5_000
+"""Rows that are read between two looks at whether somebody wants the reading to stop."""
 
 
 class ProjectEvents(SignalGroup):
@@ -76,6 +81,7 @@ class DatabaseSession:
         """Ids of what this session wrote since `refresh` last looked."""
         self.claim_reading: Callable[[sa.Connection], None] = lambda _: None
         """Called before marks are written; raises where the annotator may not mark in the reading."""
+        self._check: Callable[[], None] = lambda: None
         self._database, self._identity = database.absolute(), identity
         self._thread = threading.get_ident()
         self._engine = engine
@@ -168,6 +174,32 @@ class DatabaseSession:
     def rows(self, query: Any) -> Sequence[Any]:
         with plain_errors(self.path), row_mappers.many_records():
             return self.connection.execute(query).all()
+
+    def records(self, query: Any, make: Callable[[Any], T]) -> list[T]:
+        """Read rows and make a record of each, however many there are; see `checking`."""
+        found: list[T] = []
+        with (
+            plain_errors(self.path),
+            row_mappers.many_records(),
+            self.connection.execute(query) as result,
+        ):
+            for rows in result.partitions(_ROWS_AT_ONCE):
+                self._check()
+                found.extend(map(make, rows))
+        return found
+
+    @contextmanager
+    def checking(self, check: Callable[[], None]) -> Iterator[None]:
+        """Call `check` again and again while `records` reads: what it raises ends the reading.
+
+        The garbage collector pauses meanwhile: once through millions of records is seconds without a check.
+        """
+        before, self._check = self._check, check
+        try:
+            with row_mappers.many_records():
+                yield
+        finally:
+            self._check = before
 
     @cached_property
     def secret(self) -> str:

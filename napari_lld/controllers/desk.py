@@ -135,6 +135,7 @@ class Desk(QObject):
         self._watch.setInterval(_WATCH_MS)
         self._watch.timeout.connect(self.session.refresh)
         self.jobs.stopped.connect(self._on_stopped)
+        self._listening.add(self.session.leaving, self.jobs.leave)
         self._listening.add(self.session.project_changed, self._on_project)
         self._listening.add(self.session.notice, self._on_notice)
         QTimer.singleShot(0, import_ahead)  # once the window is there

@@ -54,18 +54,19 @@ class ImportController:
         self._desk.jobs.start(
             tr("Importing"),
             lambda on_progress: carry_out(place, options, on_progress),
-            self._done,
+            lambda report: self._done(place, report),
             self._desk.fail,
             left=tr("Nothing was imported."),
         )
 
-    def _done(self, report: ImportReport) -> None:
+    def _done(self, place: ProjectPlace, report: ImportReport) -> None:
         from napari_lld.widgets.dialogs.import_dialog import ImportedDialog
 
         session = self._desk.session
         session.refresh()
         message = comes_in(report)
         session.notify("info", tr("Imported: {told}", told=message.replace("\n", " ")))
-        if report.skipped:
+        is_open = session.project is not None and session.project.path == place.project
+        if report.skipped and is_open:
             skipped = list(report.skipped)
             show_window(lambda: ImportedDialog(message, skipped, self._desk.window), session)

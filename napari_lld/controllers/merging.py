@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from annotation_store.copies.report import MergeReport
 from napari_lld.commands.registry import Command, has_project
+from napari_lld.controllers.asking import once_alone
 from napari_lld.controllers.language import show_window
 from napari_lld.i18n.translate import tr
 from napari_lld.tasks import merging
@@ -54,9 +55,10 @@ class MergeController:
         self._desk.jobs.start(
             tr("Comparing projects"),
             lambda on_progress: merging.bring(place, other, on_progress, dry_run=True),
-            lambda report: self._confirm(place, other, report),
+            lambda report: once_alone(lambda: self._confirm(place, other, report)),
             self._desk.fail,
             left=tr("Nothing was changed."),
+            leads_on=True,
         )
 
     def _confirm(self, place: ProjectPlace, other: Path, report: MergeReport) -> None:
@@ -75,12 +77,12 @@ class MergeController:
         self._desk.jobs.start(
             tr("Merging projects"),
             lambda on_progress: merging.bring(place, other, on_progress, dry_run=False),
-            self._done,
+            lambda report: self._done(place, report),
             self._desk.fail,
             left=tr("Nothing was changed."),
         )
 
-    def _done(self, report: MergeReport) -> None:
+    def _done(self, place: ProjectPlace, report: MergeReport) -> None:
         session = self._desk.session
         session.refresh()
         brought = report.brought[0]
@@ -88,7 +90,8 @@ class MergeController:
         if report.backup is not None:
             text += "\n" + tr("The previous state of the project is kept in {backup}.", backup=report.backup)
         session.notify("info", text)
-        if brought.differences:
+        is_open = session.project is not None and session.project.path == place.project
+        if brought.differences and is_open:
             from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
 
             show_window(lambda: ConflictsDialog(session, self._desk.window), session)

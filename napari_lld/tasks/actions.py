@@ -151,12 +151,10 @@ def make_sample_project(folder: Path, on_progress: OnProgress, *, annotator: str
     return tr("Try the program on the sample: 18 fields, one annotated region each.")
 
 
-def count_for_export(
-    project: Path, _on_progress: OnProgress, *, reading: int | None = None
-) -> formats.Survey:
+def count_for_export(project: Path, on_progress: OnProgress, *, reading: int | None = None) -> formats.Survey:
     """Count what a project holds, for the export dialog."""
     with Project.open(project, reading=reading, read_only=True) as opened:
-        return formats.survey(opened)
+        return formats.survey(opened, on_progress)
 
 
 def export(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,6 +15,9 @@ from napari_lld.tasks.latest_task import LatestTask
 from napari_lld.tasks.progress import OnProgress
 
 Work = Callable[[OnProgress], Any]
+
+_SHOWN_EVERY = 0.05
+"""Seconds between two reports of progress that are shown: a hundred thousand would hold up the window."""
 
 
 class Stopped(Exception):  # noqa: N818 - nothing is wrong
@@ -36,6 +40,7 @@ class Jobs(QObject):
         self.done = 0
         self.total = 0
         self._task = LatestTask("job", self)
+        self._leads_on = False
         self._stop = threading.Event()
         self._progressed.connect(self._on_progress)
 
@@ -52,15 +57,18 @@ class Jobs(QObject):
         failed: Callable[[str], None],
         *,
         left: str = "",
+        leads_on: bool = False,
     ) -> bool:
         """Start work; call `on_result` with its result, or `failed`. False while other work runs.
 
-        `left` describes the state after a stop, if partial work is not kept.
+        `left` describes the state after a stop, if partial work is not kept. Work that `leads_on` only looks
+        at the open project, for a question to the user: `leave` ends it with that project.
         """
         if self.busy:
             failed(tr("{title} is still running.", title=self.title))
             return False
         self.title, self.left, self.done, self.total = title, left, 0, 0
+        self._leads_on = leads_on
         self._stop = threading.Event()
         self._task.start(
             partial(self._work, work, self._stop),
@@ -77,6 +85,16 @@ class Jobs(QObject):
             self._stop.set()
             self.changed.emit()
 
+    def leave(self) -> None:
+        """End work that leads on to a question: its project is being closed, and nobody is asked any more.
+
+        Work that writes goes on, and tells what it did.
+        """
+        if self.busy and self._leads_on:
+            self._stop.set()
+            self._task.drop()
+            self.changed.emit()
+
     @property
     def stopping(self) -> bool:
         """Whether the work was asked to stop, and has not yet."""
@@ -88,10 +106,16 @@ class Jobs(QObject):
         self._task.close(seconds)
 
     def _work(self, work: Work, stop: threading.Event) -> Any:
+        shown = 0.0
+
         def on_progress(done: int, total: int) -> None:
+            nonlocal shown
             if stop.is_set():
                 raise Stopped
-            self._progressed.emit(done, total)
+            now = time.monotonic()
+            if done == total or now - shown >= _SHOWN_EVERY:
+                shown = now
+                self._progressed.emit(done, total)
 
         try:
             return work(on_progress)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QDialog
 
 from annotation_store import Project, formats
 from annotation_store.errors import LLDError
@@ -19,6 +20,7 @@ from napari_lld.options import ExportOptions
 from napari_lld.tasks import actions
 from napari_lld.tasks.jobs import Jobs
 from napari_lld.tasks.latest_task import LatestTask
+from napari_lld.widgets.dialogs import export_dialog
 
 
 @pytest.fixture
@@ -136,3 +138,136 @@ def test_an_export_is_of_the_reading_that_the_window_shows(small_project: Path, 
     out = tmp_path / "out.json"
     told = actions.export(small_project, out, lambda *_: None, ExportOptions(format="coco"), reading=second)
     assert told.startswith("1 cell exported")
+
+
+class Counting:
+    """Counting for an export that lasts until it is let go or stopped, and the dialogs that followed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.started, self.go_on, self.ended = threading.Event(), threading.Event(), threading.Event()
+        self.asked: list[Any] = []
+        monkeypatch.setattr(actions, "count_for_export", self.count)
+        monkeypatch.setattr(export_dialog, "ask_export", lambda survey, *_: self.asked.append(survey))
+
+    def count(self, _project: Path, on_progress: Any, *, reading: int | None = None) -> str:
+        try:
+            while not self.go_on.wait(0.01):
+                on_progress(0, 1)
+                self.started.set()
+            return "counted"
+        finally:
+            self.ended.set()
+
+
+@pytest.mark.parametrize("leave", ["close", "open another", "open again"])
+def test_a_project_that_is_left_is_counted_no_further_and_asks_nothing(
+    leave: str, desk: Desk, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = Counting(monkeypatch)
+    desk.services.export()
+    assert counting.started.wait(10)
+    if leave == "close":
+        desk.projects.close()
+    elif leave == "open another":
+        assert desk.session.create(tmp_path / "other.lld")
+    else:
+        assert desk.session.open(desk.session.project.path)  # type: ignore[union-attr]
+    assert not desk.jobs.busy  # the start page is free at once
+    assert counting.ended.wait(10)
+    qtbot.wait(50)
+    assert counting.asked == []
+
+
+def test_a_project_that_is_closed_between_the_count_and_its_dialog_asks_nothing(
+    desk: Desk, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = Counting(monkeypatch)
+    question = QDialog()
+    question.setModal(True)
+    qtbot.addWidget(question)
+    desk.services.export()
+    question.show()
+    counting.go_on.set()
+    qtbot.waitUntil(lambda: not desk.jobs.busy, timeout=10_000)
+    desk.projects.close()
+    question.close()
+    qtbot.wait(300)
+    assert counting.asked == []
+
+
+def test_the_export_dialog_waits_for_the_question_that_is_open(
+    desk: Desk, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = Counting(monkeypatch)
+    question = QDialog()
+    question.setModal(True)
+    qtbot.addWidget(question)
+    desk.services.export()
+    question.show()
+    counting.go_on.set()
+    qtbot.waitUntil(lambda: not desk.jobs.busy, timeout=10_000)
+    qtbot.wait(300)
+    assert counting.asked == []
+    question.close()
+    qtbot.waitUntil(lambda: counting.asked == ["counted"], timeout=10_000)
+
+
+def test_an_export_goes_on_when_its_project_is_closed_and_says_what_it_did(
+    desk: Desk, qtbot: QtBot, tmp_path: Path
+) -> None:
+    place = desk.session.project.path  # type: ignore[union-attr]
+    out = tmp_path / "out.json"
+    begun, go_on = threading.Event(), threading.Event()
+    told: list[str] = []
+
+    def export(tell: Any) -> str:
+        begun.set()
+        go_on.wait(10)
+        return actions.export(place, out, tell, ExportOptions(format="coco"))
+
+    desk.jobs.start("Exporting", export, told.append, told.append)
+    assert begun.wait(10)
+    desk.projects.close()
+    assert desk.jobs.busy
+    go_on.set()
+    qtbot.waitUntil(lambda: not desk.jobs.busy, timeout=30_000)
+    assert "exported to" in told[0]
+    assert out.exists()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 6])
+def test_counting_for_an_export_and_reading_for_it_can_be_stopped_at_every_step(
+    count: int, sample_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annotation_store._db.session._ROWS_AT_ONCE", 10)
+    calls: list[tuple[int, int]] = []
+
+    class Enough(Exception):  # noqa: N818 - nothing is wrong
+        pass
+
+    def tell(*steps: int) -> None:
+        if len(calls) == count:
+            raise Enough
+        calls.append(steps)  # type: ignore[arg-type]
+
+    with pytest.raises(Enough):
+        actions.count_for_export(sample_project, tell)
+    assert calls == [(0, 18)] * count  # still reading: 18 fields, 18 regions and 36 cells, ten at a time
+    calls.clear()
+    out = tmp_path / "out.json"
+    with pytest.raises(Enough):
+        actions.export(sample_project, out, tell, ExportOptions(format="coco"))
+    assert len(calls) == count
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_much_progress_is_shown_a_few_times_only(qtbot: QtBot) -> None:
+    jobs = Jobs()
+    shown: list[int] = []
+    jobs.changed.connect(lambda: shown.append(jobs.done))
+    jobs.start(
+        "Counting", lambda tell: [tell(n, 20_000) for n in range(20_001)], lambda _: None, shown.append
+    )
+    qtbot.waitUntil(lambda: not jobs.busy, timeout=30_000)
+    assert 20_000 in shown
+    assert len(shown) < 5_000

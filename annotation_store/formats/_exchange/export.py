@@ -6,7 +6,7 @@ import io
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from pathlib import Path
@@ -49,6 +49,12 @@ def with_progress(fields: Iterable[Field], progress: Progress | None) -> Iterato
         yield field
     if progress is not None:
         progress(len(fields), len(fields))
+
+
+def reading_all(project: Project, progress: Progress | None) -> AbstractContextManager[None]:
+    """Report no field done again and again while much is read: `progress` may raise, to stop it."""
+    total = project.fields.count()
+    return project.edit_writer.session.checking(lambda: progress(0, total) if progress is not None else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,7 @@ class Contents:
         What fields are numbered in files, where that is not their id: see `copies.naming`. Whatever lies on
         them has its number for an id already.
     progress
-        Called after each field; an exception raised in it ends the export.
+        Called while all is read, and after each field; an exception raised in it ends the export.
     """
 
     schema: Schema
@@ -128,17 +134,20 @@ class Contents:
     def of_project(cls, project: Project, what: What, progress: Progress | None = None) -> Contents:
         """Read the contents of a project, with one statement per kind."""
         order = ExportOrder.of_project(project)
-        finished = [r for r in project.regions.all() if r.finished]
-        return cls(
-            project.schema,
-            order.fields(project.fields.all()),
-            _by_field(order.marks("region", finished)),
-            _by_field(order.marks("ignore_area", project.ignore_areas.all())),
-            _by_field(order.marks("cell", project.cells.all()) if what == "cells" else ()),
-            _by_field(order.marks("suggestion", project.suggestions.find()) if what == "suggestions" else ()),
-            progress,
-            order.numbers["field"] if order.numbers else {},
-        )
+        with reading_all(project, progress):
+            finished = [r for r in project.regions.all() if r.finished]
+            return cls(
+                project.schema,
+                order.fields(project.fields.all()),
+                _by_field(order.marks("region", finished)),
+                _by_field(order.marks("ignore_area", project.ignore_areas.all())),
+                _by_field(order.marks("cell", project.cells.all()) if what == "cells" else ()),
+                _by_field(
+                    order.marks("suggestion", project.suggestions.find()) if what == "suggestions" else ()
+                ),
+                progress,
+                order.numbers["field"] if order.numbers else {},
+            )
 
     def number(self, field: Field) -> int:
         """Return the number of a field in files."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from annotation_store.formats._exchange.export import Contents
-from annotation_store.records import Proposal
+from annotation_store.formats._exchange.export import Contents, Progress, reading_all, with_progress
+from annotation_store.records import Cell, Proposal
 from annotation_store.schema.reserved import UNSURE
 
 if TYPE_CHECKING:
@@ -94,30 +95,41 @@ class Survey:
         return {kind: count for kind in kinds if (count := getattr(self, kind))}
 
 
-def survey(project: Project) -> Survey:
-    """Count what there is to export."""
-    contents = Contents.of_project(project, "cells")
-    cells = [cell for of_field in contents.cells.values() for cell in of_field]
+def survey(project: Project, progress: Progress | None = None) -> Survey:
+    """Count what there is to export; what `progress` raises ends it."""
+    contents = Contents.of_project(project, "cells", progress)
     classes = set(contents.schema.class_names)
-    annotated = [field for field in contents.annotated() if not field.is_slide]
-    proposals = [suggestion.proposal for suggestion in project.suggestions.find()]
+    covered = 0
+    counts: Counter[str] = Counter()
+    for field in with_progress(contents.fields, progress):
+        counts.update(_had(contents.cells.get(field.id, ()), classes))
+        covered += not field.is_slide and contents.covered(field)
+    with reading_all(project, progress):
+        proposals = [suggestion.proposal for suggestion in project.suggestions.find()]
     return Survey(
         fields=len(contents.fields),
         regions=sum(map(len, contents.regions.values())),
         ignore_areas=sum(map(len, contents.ignore_areas.values())),
-        cells=len(cells),
         suggestions=len(proposals),
-        attributes=sum(bool(cell.attributes) for cell in cells),
-        unsure=sum(UNSURE in cell.attributes.values() for cell in cells),
-        flags=sum(bool(c.kind or c.cut or c.bookmark or c.second_opinion) for c in cells),
-        comments=sum(bool(cell.comment) for cell in cells),
-        nameless=sum(cell.cell_class not in classes for cell in cells),
         slides=sum(field.is_slide for field in contents.fields),
         images=len(contents.fields),
-        annotated=len(annotated),
-        covered=sum(map(contents.covered, annotated)),
+        annotated=sum(not field.is_slide for field in contents.annotated()),
+        covered=covered,
+        **{kind: counts[kind] for kind in ("cells", *OF_CELLS)},
         **_trust(proposals),
     )
+
+
+def _had(cells: Sequence[Cell], classes: Collection[str]) -> dict[str, int]:
+    """Count cells, and those that have something to lose, for each of `OF_CELLS`."""
+    return {
+        "cells": len(cells),
+        "attributes": sum(bool(cell.attributes) for cell in cells),
+        "unsure": sum(UNSURE in cell.attributes.values() for cell in cells),
+        "flags": sum(bool(c.kind or c.cut or c.bookmark or c.second_opinion) for c in cells),
+        "comments": sum(bool(cell.comment) for cell in cells),
+        "nameless": sum(cell.cell_class not in classes for cell in cells),
+    }
 
 
 def lost_by_suggestions(contents: Contents, form: str) -> list[str]:
