@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Image
 
-from annotation_store.errors import LLDError
+from annotation_store.errors import LLDError, ProjectGoneError
 from annotation_store.records import Field
 from napari_lld.imaging.display import ShownLevel
 from napari_lld.layers.backdrop import Backdrop
@@ -61,6 +61,9 @@ class FieldImage:
                 if field.is_slide
                 else session.fields.pixels(field.id)
             )
+        except ProjectGoneError as error:
+            session.unsaved.keep(str(error))  # a bar says it; the field is shown once the folder is back
+            return self._stand_in(field)
         except LLDError as error:
             session.notify("error", str(error))
             return self._stand_in(field)

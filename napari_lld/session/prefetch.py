@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from annotation_store.errors import LLDError
+
 if TYPE_CHECKING:
     from annotation_store import Project
 
@@ -33,17 +35,21 @@ class PixelCache:
 
         Raises
         ------
+        ProjectGoneError
+            The project's folder is missing.
         LLDError
             The field cannot be read.
         """
-        future = self._pixels.get(field_id)
-        if future is not None and not future.cancel():
-            try:
-                return future.result()  # here, or just being decoded: to wait is shorter
-            except BaseException:
-                del self._pixels[field_id]  # a disk that was away may be back the next time
-                raise
-        pixels = self._project.pixels.read(field_id)
+        future = self._pixels.pop(field_id, None)
+        # here, or just being decoded: to wait is shorter. What failed is read anew: a disk may be back.
+        if future is not None and not future.cancel() and future.exception() is None:
+            self._pixels[field_id] = future
+            return future.result()
+        try:
+            pixels = self._project.pixels.read(field_id)
+        except LLDError:
+            self._project.check_present()  # the better reason, if it is one
+            raise
         decoded: Future[Pixels] = Future()
         decoded.set_result(pixels)
         self._pixels[field_id] = decoded

@@ -6,11 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QAbstractButton
 
 from annotation_store import NotWritableError, Project, ProjectError, ProjectGoneError, Shape
 from napari_lld.controllers.dock import AnnotateDock
+from napari_lld.layers import DeskLayers
 from napari_lld.session.session import Session
 from napari_lld.session.tool import Tool
 from napari_lld.widgets.dialogs import dialogs
@@ -83,6 +85,31 @@ def test_what_was_typed_is_saved_once_the_folder_is_back(boxed: Path) -> None:
     with Project.open(boxed, read_only=True) as project:
         assert [cell.comment for cell in project.cells.all()] == ["looks like a smudge", ""]
     session.labels.set_comment("")
+    session.close()
+
+
+def test_another_field_says_that_the_folder_is_missing_and_is_shown_once_it_is_back(
+    sample_project: Path,
+) -> None:
+    session, viewer = Session(), ViewerModel()
+    layers = DeskLayers(session, viewer)
+    told: list[tuple[str, str]] = []
+    session.notice.connect(lambda level, sentence: told.append((level, sentence)))
+    session.open(sample_project)
+    away(sample_project)
+    session.fields.show(10)
+    session.fields.show(14)
+    assert told == []  # a bar says it
+    assert "no longer there" in session.unsaved.why
+    assert session.unsaved.count == 0  # a look is no change
+    back(sample_project)
+    assert session.try_to_save()
+    with Project.open(sample_project, read_only=True) as project:
+        assert (viewer.layers["Field"].data == project.pixels.read(14)).all()
+        session.fields.next()
+        assert (viewer.layers["Field"].data == project.pixels.read(15)).all()
+    assert told == [("info", "The project is back.")]
+    layers.close()
     session.close()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -235,30 +236,33 @@ def test_an_export_goes_on_when_its_project_is_closed_and_says_what_it_did(
     assert out.exists()
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 6])
-def test_counting_for_an_export_and_reading_for_it_can_be_stopped_at_every_step(
-    count: int, sample_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_counting_and_exporting_can_be_stopped_while_the_fields_are_still_read(
+    count: int, small_project: Path, tmp_path: Path, more_fields: Callable[[Path, list[str]], None]
 ) -> None:
-    monkeypatch.setattr("annotation_store._db.session._ROWS_AT_ONCE", 10)
+    more_fields(small_project, [f"{n}.png" for n in range(6_000)])  # more than are read at once
     calls: list[tuple[int, int]] = []
 
     class Enough(Exception):  # noqa: N818 - nothing is wrong
         pass
 
-    def tell(*steps: int) -> None:
+    def tell(done: int, of: int) -> None:
         if len(calls) == count:
             raise Enough
-        calls.append(steps)  # type: ignore[arg-type]
+        calls.append((done, of))
 
-    with pytest.raises(Enough):
-        actions.count_for_export(sample_project, tell)
-    assert calls == [(0, 18)] * count  # still reading: 18 fields, 18 regions and 36 cells, ten at a time
-    calls.clear()
-    out = tmp_path / "out.json"
-    with pytest.raises(Enough):
-        actions.export(sample_project, out, tell, ExportOptions(format="coco"))
-    assert len(calls) == count
+    def export(tell: Any) -> str:
+        return actions.export(small_project, tmp_path / "out.csv", tell, ExportOptions(format="csv"))
+
+    for work in (partial(actions.count_for_export, small_project), export):
+        calls.clear()
+        with pytest.raises(Enough):
+            work(tell)
+        assert calls == [(0, 6_002)] * count
     assert not list(tmp_path.glob("*out*"))
+    every: list[tuple[int, int]] = []
+    actions.count_for_export(small_project, lambda *steps: every.append(steps))
+    assert every.count((0, 6_002)) == 3  # the fields in two parts, and the first that is counted
 
 
 def test_much_progress_is_shown_a_few_times_only(qtbot: QtBot) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from annotation_store import Project, ProjectError
+from annotation_store import Project, ProjectError, ProjectGoneError
 from napari_lld.layers import DeskLayers
 from napari_lld.session.prefetch import PixelCache
 from napari_lld.session.session import Session
@@ -142,4 +142,37 @@ def test_a_field_that_could_not_be_fetched_is_tried_again(many: Path) -> None:
             cache.get(50)
         project.pixels.read = lambda _id: np.zeros((2, 2, 3), dtype=np.uint8)  # type: ignore[method-assign]
         assert cache.get(50).shape == (2, 2, 3)
+        cache.close()
+
+
+def test_a_neighbour_that_failed_beforehand_is_read_anew_when_it_is_shown(
+    many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = threading.Event()
+
+    def pixels(_project: Project, _field_id: int) -> np.ndarray:
+        if threading.current_thread() is not threading.main_thread():
+            tried.set()
+            raise ProjectError("away")
+        return np.zeros((4, 4, 3), dtype=np.uint8)
+
+    monkeypatch.setattr("annotation_store._collections.pixels.FieldPixels.read", pixels)
+    with Project.open(many) as project:
+        cache = PixelCache(project)
+        cache.keep(1, [2])
+        assert tried.wait(10)
+        assert cache.get(2).shape == (4, 4, 3)
+        cache.close()
+
+
+def test_pixels_of_a_project_whose_folder_is_missing_are_not_called_damaged(many: Path) -> None:
+    with Project.open(many) as project:
+        cache = PixelCache(project)
+        many.rename(many.with_name("away"))
+        cache.keep(1, [2])
+        for field_id in (2, 3):
+            with pytest.raises(ProjectGoneError, match="no longer there"):
+                cache.get(field_id)
+        many.with_name("away").rename(many)
+        assert cache.get(2).shape == (100, 120, 3)
         cache.close()
