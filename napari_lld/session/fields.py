@@ -299,7 +299,7 @@ class Fields:
 
     def has(self, field_id: object) -> bool:
         """Return whether the project has a field of that id."""
-        return field_id in (self._summaries.awaited or self.by_id)
+        return isinstance(field_id, int) and field_id in (self._summaries.awaited or self.by_id)
 
     def go_to(self, field_id: int | None) -> bool:
         """Make a field the current one, also the one that is; ``None`` = none.
