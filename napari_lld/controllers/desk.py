@@ -40,6 +40,7 @@ from napari_lld.tasks.jobs import Jobs
 from napari_lld.tasks.label_error_reader import LabelErrorThread
 from napari_lld.tasks.latest_task import LatestTask
 from napari_lld.tasks.training_process import TrainingProcess
+from napari_lld.widgets.base.windows import busy_cursor
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -112,6 +113,7 @@ class Desk(QObject):
         self.session.label_errors.reader = self.label_errors
         self._summaries = LatestTask("summaries", self)
         self.session.fields.read_in(self._summaries)
+        self.session.fields.busy_sign = busy_cursor
         self.layers = DeskLayers(self.session, viewer)
         self.pointer = Pointer(self.session, viewer, self.layers)
         self.projects = ProjectController(self)

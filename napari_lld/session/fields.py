@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,13 @@ from training.reasons import Reason
 
 
 class Fields:
-    """The list of fields and the one that is shown."""
+    """The list of fields and the one that is shown.
+
+    Attributes
+    ----------
+    busy_sign
+        Shows that the window waits, while the summaries of a large project are read in its own thread.
+    """
 
     summaries_changed = Signal()
     listed_changed = Signal()
@@ -46,6 +53,7 @@ class Fields:
     def __init__(self, opened: OpenProject) -> None:
         self._opened = opened
         self._current_id: int | None = None
+        self.busy_sign: Callable[[], AbstractContextManager[object]] = nullcontext
         self._summaries = FieldSummaries(opened)
         self._summaries.arrived.connect(self._on_summaries)
         self._texts = FieldTexts()
@@ -55,6 +63,8 @@ class Fields:
         self._why: dict[int, tuple[Reason, ...]] = {}
         self._filter = NO_FILTER
         self._order = FieldOrder.ADDED
+        self._say_rank_later = False
+        """Whether the order by rank was chosen while the summaries were being read."""
         self._ranked_again = False
         """Whether the order changed since the list was sorted, which was told once."""
         self._cache: PixelCache | None = None
@@ -80,6 +90,7 @@ class Fields:
         self._texts = FieldTexts()
         self._listed, self._places, self._chosen = [], {}, set()
         self._filter, self._order = NO_FILTER, FieldOrder.ADDED
+        self._say_rank_later = False
         if self._cache is not None:
             self._cache.close()
             self._cache = None
@@ -103,27 +114,45 @@ class Fields:
     @property
     def by_id(self) -> Mapping[int, FieldSummary]:
         """The summaries of all fields by their ids, in the order in which they were added."""
-        return self._summaries.by_id
+        return self._known.by_id
 
     @property
     def annotated(self) -> int:
         """How many fields have a finished region."""
-        return self._summaries.annotated
+        return self._known.annotated
 
     @property
     def pending(self) -> int:
         """How many fields have pending suggestions."""
-        return self._summaries.pending
+        return self._known.pending
 
     @property
     def all_complete(self) -> bool:
         """Whether every field is reviewed or skipped."""
-        return self._summaries.all_complete
+        return self._known.all_complete
+
+    @property
+    def has_annotated(self) -> bool:
+        """Whether any field has a finished region; the project is asked while summaries are being read."""
+        project = self._opened.project
+        if self.being_read and project is not None:
+            return project.regions.any_finished()
+        return self.annotated > 0
+
+    @property
+    def _known(self) -> FieldSummaries:
+        """The summaries, for one who cannot wait for the thread."""
+        if self.being_read:
+            with self.busy_sign():
+                _ = self._summaries.by_id
+        return self._summaries
 
     def _on_summaries(self) -> None:
         """List the fields of a large project, whose current field is shown since it was opened."""
         self._arrange()
         self.listed_changed.emit()
+        if self._say_rank_later and self._opened.project is not None:
+            self._say_rank(self._opened.project)
         self.summaries_changed.emit()
         if self._current_id is None:
             self.go_to(self.first)
@@ -182,12 +211,16 @@ class Fields:
     @order.setter
     def order(self, order: FieldOrder) -> None:
         self._order = order
+        if self.being_read:  # they are listed in this order once they are read
+            self._say_rank_later = order is FieldOrder.RANK
+            return
         self.arrange()
         if order is FieldOrder.RANK and self._opened.project is not None:
             self._say_rank(self._opened.project)
 
     def _say_rank(self, project: Project) -> None:
         """Explain an order by rank that shows nothing: still to come, or nothing is left."""
+        self._say_rank_later = False
         if project.rankings.latest_facts() is not None:
             if self.by_id and not self._why:
                 self._opened.notify("hint", tr("Every field is annotated: nothing is left to do."))

@@ -47,7 +47,7 @@ class Training:
         if self.process is None:
             self._opened.notify("error", tr("This window has no training process."))
             return False
-        if not self._fields.annotated:
+        if not self._fields.has_annotated:
             self._opened.notify(
                 "warning",
                 tr(

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QLabel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QLabel
 
 from annotation_store import Project, Shape
-from annotation_store.records import Edit, Proposal
+from annotation_store.records import Edit, Proposal, RegionState
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session import field_summaries
 from napari_lld.session.field_order import FieldFilter, FieldOrder, Standing
@@ -134,6 +135,60 @@ def test_who_cannot_wait_reads_at_once_and_the_thread_is_not_heard(session: Sess
     assert listed[-1] == 1
     reader.deliver(late)
     assert list(session.fields.listed) == [3]
+
+
+def test_sorting_waits_for_the_thread_and_the_list_comes_in_that_order(
+    session: Session, reader: Reader
+) -> None:
+    session.fields.order = FieldOrder.WAITING
+    assert session.fields.being_read
+    reader.deliver(reader.read())
+    assert session.fields.listed[0] == 3
+
+
+def test_an_order_by_rank_that_shows_nothing_is_explained_once_the_fields_are_read(
+    session: Session, reader: Reader
+) -> None:
+    notices: list[str] = []
+    session.notice.connect(lambda _level, sentence: notices.append(sentence))
+    session.fields.order = FieldOrder.RANK
+    assert notices == []
+    reader.deliver(reader.read())
+    assert notices == ["Nothing is ranked yet: this comes with the first training."]
+    session.fields.arrange()
+    assert len(notices) == 1
+
+
+def test_a_training_asks_the_project_itself_whether_a_region_is_finished(
+    session: Session, many: Path
+) -> None:
+    assert session.fields.has_annotated
+    assert session.fields.being_read, "the window does not wait for all fields"
+    with Project.open(many, annotator="Ada") as project:
+        (region,) = project.regions.all()
+        project.regions.change(region.id, state=RegionState.DRAFT)
+    session.refresh()
+    assert not session.fields.has_annotated
+
+
+def test_the_pointer_shows_that_the_window_waits_for_the_fields(
+    many: Path, dock: AnnotateDock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = dock.desk.session
+    assert session.open(many, annotator="Ada")
+    assert session.project is not None
+    store = type(session.project.fields)
+    read, pointers = store.summaries, []
+
+    def summaries(self: object, ids: object = None) -> object:
+        pointers.append(QApplication.overrideCursor())
+        return read(self, ids)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "summaries", summaries)
+    assert session.fields.being_read
+    session.fields.next()
+    assert [cursor.shape() for cursor in pointers] == [Qt.CursorShape.WaitCursor]
+    assert QApplication.overrideCursor() is None
 
 
 def test_an_edit_of_the_whole_project_has_the_thread_read_again(session: Session, reader: Reader) -> None:
