@@ -28,8 +28,8 @@ _CHANGES = (
     ("box.down", later("Box or region down"), "Alt+K", (0, 1, 0, 0)),
     ("box.narrower", later("Box or region narrower"), "Alt+Shift+J", (0, 0, -1, 0)),
     ("box.wider", later("Box or region wider"), "Alt+Shift+L", (0, 0, 1, 0)),
-    ("box.lower", later("Box or region lower"), "Alt+Shift+I", (0, 0, 0, -1)),
-    ("box.higher", later("Box or region higher"), "Alt+Shift+K", (0, 0, 0, 1)),
+    ("box.lower", later("Box or region shorter"), "Alt+Shift+I", (0, 0, 0, -1)),
+    ("box.higher", later("Box or region taller"), "Alt+Shift+K", (0, 0, 0, 1)),
 )
 
 

@@ -41,6 +41,12 @@ def test_a_box_is_put_moved_sized_and_taken_by_keys(dock: AnnotateDock, session:
     assert session.selection.cell.box[0] == pytest.approx(x)
 
 
+def test_keys_that_change_the_height_are_named_by_the_height(dock: AnnotateDock) -> None:
+    titles = {command.key: command.title for command in dock.desk.commands}
+    assert titles["Alt+⇧I"] == "Box or region shorter"
+    assert titles["Alt+⇧K"] == "Box or region taller"
+
+
 def test_nothing_leaves_the_field(dock: AnnotateDock, session: Session) -> None:
     run(dock, "box.new", *["box.left"] * 200, *["box.wider"] * 200)
     field = session.fields.current
