@@ -141,18 +141,18 @@ class FieldController:
         place, reading_id, annotator = project.path, project.reading.id, project.annotator
         scheduler = session.training.cluster.used
 
-        def on_done(_result: None) -> None:
-            if session.project is project:
-                session.refresh()
-                session.fields.take_ranking()
+        def take(_result: None) -> None:
+            session.refresh()
+            session.fields.take_ranking()
 
         self._desk.jobs.start(
             tr("Finding where to start"),
             lambda on_progress: actions.rank_fields(
                 place, reading_id, on_progress, annotator=annotator, scheduler=scheduler
             ),
-            on_done,
+            None,
             self._desk.fail,
+            in_project=take,
         )
 
     def _on_project(self) -> None:
@@ -236,9 +236,7 @@ class FieldController:
             coverage(s.field for s in session.fields.summaries()),
         )
 
-        def on_done(edits: list[int]) -> None:
-            if session.project is not project:
-                return
+        def take(edits: list[int]) -> None:
             session.refresh()
             session.history.join(edits)
             message = trn("{count} field changed.", "{count} fields changed.", len(edits))
@@ -250,8 +248,9 @@ class FieldController:
         self._desk.jobs.start(
             tr("Field details"),
             lambda on_progress: actions.describe_fields(place, changes, on_progress),
-            on_done,
+            None,
             self._desk.fail,
+            in_project=take,
         )
 
     def add_reading(self) -> None:

@@ -54,19 +54,20 @@ class ImportController:
         self._desk.jobs.start(
             tr("Importing"),
             lambda on_progress: carry_out(place, options, on_progress),
-            lambda report: self._done(place, report),
+            self._tell,
             self._desk.fail,
+            in_project=self._list_skipped,
             left=tr("Nothing was imported."),
         )
 
-    def _done(self, place: ProjectPlace, report: ImportReport) -> None:
-        from napari_lld.widgets.dialogs.import_dialog import ImportedDialog
-
+    def _tell(self, report: ImportReport) -> None:
         session = self._desk.session
         session.refresh()
-        message = comes_in(report)
-        session.notify("info", tr("Imported: {told}", told=message.replace("\n", " ")))
-        is_open = session.project is not None and session.project.path == place.project
-        if report.skipped and is_open:
-            skipped = list(report.skipped)
-            show_window(lambda: ImportedDialog(message, skipped, self._desk.window), session)
+        session.notify("info", tr("Imported: {told}", told=comes_in(report).replace("\n", " ")))
+
+    def _list_skipped(self, report: ImportReport) -> None:
+        from napari_lld.widgets.dialogs.import_dialog import ImportedDialog
+
+        if report.skipped:
+            message, skipped = comes_in(report), list(report.skipped)
+            show_window(lambda: ImportedDialog(message, skipped, self._desk.window), self._desk.session)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from annotation_store.copies.report import MergeReport
 from napari_lld.commands.registry import Command, has_project
-from napari_lld.controllers.asking import once_alone
 from napari_lld.controllers.language import show_window
 from napari_lld.i18n.translate import tr
 from napari_lld.tasks import merging
@@ -55,8 +54,9 @@ class MergeController:
         self._desk.jobs.start(
             tr("Comparing projects"),
             lambda on_progress: merging.bring(place, other, on_progress, dry_run=True),
-            lambda report: once_alone(lambda: self._confirm(place, other, report)),
+            None,
             self._desk.fail,
+            in_project=lambda report: self._confirm(place, other, report),
             left=tr("Nothing was changed."),
             leads_on=True,
         )
@@ -65,11 +65,11 @@ class MergeController:
         from napari_lld.widgets.dialogs.merge_dialog import ask_merge
 
         session = self._desk.session
-        if session.project is None or session.project.path != place.project:
-            return
         if report.brought[0].nothing:
             session.notify("info", tr("{name} contains nothing new.", name=other.name))
-        elif ask_merge(other, report.brought[0], session.project.schema, self._desk.window):
+        elif session.project is not None and ask_merge(
+            other, report.brought[0], session.project.schema, self._desk.window
+        ):
             self.run(place, other)
 
     def run(self, place: ProjectPlace, other: Path) -> None:
@@ -77,12 +77,13 @@ class MergeController:
         self._desk.jobs.start(
             tr("Merging projects"),
             lambda on_progress: merging.bring(place, other, on_progress, dry_run=False),
-            lambda report: self._done(place, report),
+            self._tell,
             self._desk.fail,
+            in_project=self._show_conflicts,
             left=tr("Nothing was changed."),
         )
 
-    def _done(self, place: ProjectPlace, report: MergeReport) -> None:
+    def _tell(self, report: MergeReport) -> None:
         session = self._desk.session
         session.refresh()
         brought = report.brought[0]
@@ -90,8 +91,10 @@ class MergeController:
         if report.backup is not None:
             text += "\n" + tr("The previous state of the project is kept in {backup}.", backup=report.backup)
         session.notify("info", text)
-        is_open = session.project is not None and session.project.path == place.project
-        if brought.differences and is_open:
-            from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
 
+    def _show_conflicts(self, report: MergeReport) -> None:
+        from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
+
+        if report.brought[0].differences:
+            session = self._desk.session
             show_window(lambda: ConflictsDialog(session, self._desk.window), session)

@@ -78,8 +78,6 @@ class OverlapController:
         field_id, other_id = field.id, other.id
 
         def on_done(overlap: Overlap | None) -> None:
-            if session.project is not project:
-                return
             if overlap is None:
                 session.notify(
                     "warning",
@@ -99,8 +97,10 @@ class OverlapController:
         self._desk.jobs.start(
             tr("Aligning {there} with {here}", there=other.name, here=field.name),
             lambda _tell: find_overlap(project.pixels.read(field_id), project.pixels.read(other_id)),
-            on_done,
+            None,
             lambda sentence: session.notify("error", sentence),
+            in_project=on_done,
+            leads_on=True,
         )
 
     def same_cell(self) -> None:

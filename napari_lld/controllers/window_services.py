@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
-from annotation_store import Project, formats
+from annotation_store import formats
 from napari_lld.commands.models import model_commands
 from napari_lld.commands.registry import Command, has_project
-from napari_lld.controllers.asking import once_alone
 from napari_lld.controllers.exception_hook import Catcher
 from napari_lld.controllers.language import show_window
 from napari_lld.i18n.translate import tr
@@ -192,17 +192,15 @@ class WindowServices(QObject):
         self.desk.jobs.start(
             tr("Counting"),
             lambda on_progress: actions.count_for_export(place, on_progress, reading=reading),
-            lambda survey: once_alone(lambda: self._ask_export(project, reading, survey)),
+            None,
             self.desk.fail,
+            in_project=lambda survey: self._ask_export(place, reading, survey),
             leads_on=True,
         )
 
-    def _ask_export(self, project: Project, reading: int, survey: formats.Survey) -> None:
+    def _ask_export(self, place: Path, reading: int, survey: formats.Survey) -> None:
         from napari_lld.widgets.dialogs import export_dialog
 
-        if self.session.project is not project:
-            return
-        place = project.path
         answer = export_dialog.ask_export(survey, place.parent, self.desk.window)
         if answer is None:
             return
