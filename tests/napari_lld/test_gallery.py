@@ -315,6 +315,32 @@ def test_a_right_click_offers_what_can_be_done_with_the_selected_crops(
     window.crop_menu.close()
 
 
+def test_what_cannot_be_done_with_the_selected_crops_is_not_offered(
+    dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
+) -> None:
+    suggest(small_project)
+    with Project.open(small_project, annotator="Ada") as project:
+        project.cells.add(project.fields.all()[0].id, (10, 10, 20, 20), cell_class="Monocyte")
+    window = opened(dock, small_project, qtbot)
+    rows = {item.entry.kind: row for row, item in enumerate(window.gallery.shown)}
+
+    def offered() -> dict[str, bool]:
+        qtbot.wait(20)
+        window.crop_menu.aboutToShow.emit()
+        states = {a.text().split("\t")[0]: a.isEnabled() for a in window.crop_menu.actions()}
+        assert states["Accept"] is button(window, "suggestion.accept").isEnabled()
+        assert states["Reject"] is button(window, "gallery_reject").isEnabled()
+        return {name: states[name] for name in ("Accept", "Set class", "Reject", "Undo")}
+
+    choose(window, rows["cell"])
+    assert offered() == {"Accept": False, "Set class": True, "Reject": False, "Undo": False}
+    choose(window, rows["cell"], rows["suggestion"])
+    assert offered() == {"Accept": True, "Set class": True, "Reject": True, "Undo": False}
+    window.commands.run("suggestion.accept")
+    settle(window, qtbot)
+    assert offered()["Undo"]
+
+
 def test_a_blind_reader_s_gallery_shows_no_suggestion_before_the_region_is_finished(
     dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]], qtbot: QtBot
 ) -> None:

@@ -57,6 +57,7 @@ class Part(QWidget):
         self._listening = Subscriptions()
         self._buttons: list[_Bound] = []
         self._actions: list[tuple[QAction, str]] = []
+        self._menus: list[QMenu] = []
         self._settling = QTimer(self)
         self._settling.setSingleShot(True)
         self._settling.setInterval(0)
@@ -97,6 +98,7 @@ class Part(QWidget):
         """Let go of the buttons and menu entries of commands: others take their place."""
         self._buttons.clear()
         self._actions.clear()
+        self._menus.clear()
 
     def use_colours(self, new: Colours) -> None:
         """Apply the colours of the theme."""
@@ -122,12 +124,23 @@ class Part(QWidget):
         return button
 
     def menu_action(self, menu: QMenu, command_id: str) -> QAction:
-        """Add a command to a menu: its title, its key, its tooltip."""
+        """Add a command to a menu: its title, its key, its tooltip, and its state when the menu opens."""
+        if menu not in self._menus:
+            self._menus.append(menu)
+            menu.aboutToShow.connect(lambda: self._enable(menu))
         action = menu.addAction("")
         _label_action(action, self.commands[command_id])
         action.triggered.connect(lambda *_: self.commands.run(command_id))
         self._actions.append((action, command_id))
         return action
+
+    def _enable(self, menu: QMenu) -> None:
+        """Offer what can be done now, and say of the rest why the project's state forbids it."""
+        offered = menu.actions()
+        for action, command_id in self._actions:
+            if action in offered:
+                action.setEnabled(self.commands[command_id].when(self.session))
+                action.setToolTip(self.commands.tooltip(command_id))
 
     def _adopt(self, button: QAbstractButton, bound: _Bound) -> None:
         command = self.commands[bound.command_id]

@@ -159,7 +159,6 @@ class ToolBar(Part):
         self._region.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         self._areas = QMenu(self._region)
         self._areas.setToolTipsVisible(True)
-        self._area_actions = {}
         for command_id in (
             "tool.region",
             "tool.draft",
@@ -169,8 +168,7 @@ class ToolBar(Part):
             "field.cut",
             "tool.ignore",
         ):
-            self._area_actions[command_id] = self.menu_action(self._areas, command_id)
-        self._areas.aboutToShow.connect(self._on_menu)
+            self.menu_action(self._areas, command_id)
         self._region.setMenu(self._areas)
         self._box = self.tool_button("tool.box")
         for button in (self._region, self._box):
@@ -220,7 +218,3 @@ class ToolBar(Part):
         """Return the key of what is being drawn, else that of a region."""
         command_id = f"tool.{self.session.tool}" if self.session.tool in _AREAS else "tool.region"
         return self.commands[command_id].key
-
-    def _on_menu(self) -> None:
-        for command_id, action in self._area_actions.items():
-            action.setEnabled(self.commands[command_id].when(self.session))

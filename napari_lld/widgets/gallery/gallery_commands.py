@@ -52,6 +52,9 @@ def gallery_commands(window: Window) -> Iterator[Command]:
     def chosen(_session: Session) -> bool:
         return grid.has_chosen
 
+    def pending(_session: Session) -> bool:
+        return grid.has_pending
+
     def reject(reason: RejectionReason) -> Callable[[], None]:
         return lambda: gallery.reject(grid.chosen(), reason)
 
@@ -70,14 +73,9 @@ def gallery_commands(window: Window) -> Iterator[Command]:
     def in_clusters(_session: Session) -> bool:
         return bool(gallery.clusters)
 
-    def for_chosen(
-        command_id: str, title: str, run: Callable[[], None], key: str, group: str, help_: str
-    ) -> Command:
-        return Command(command_id, title, run, (key,), group, chosen, help_)
-
     for number in range(1, 10):
         title, run = later("Value of the attribute"), value(number)
-        yield for_chosen(f"value.{number}", title, run, str(number), "Describe", "")
+        yield Command(f"value.{number}", title, run, (str(number),), "Describe", chosen)
     yield Command("value.unsure", "Unsure", lambda: window.set_word(UNSURE), ("Q",), "Describe", chosen)
     yield Command(
         "value.clear",
@@ -87,16 +85,15 @@ def gallery_commands(window: Window) -> Iterator[Command]:
         "Describe",
         chosen,
     )
-    yield for_chosen(
+    yield Command(
         "suggestion.accept",
         "Accept",
         lambda: gallery.accept(grid.chosen(), grid.model_.seen),
-        "A",
+        ("A",),
         "Suggestions",
-        later(
-            "Accept the selected suggestions unchanged. Those that were never on the screen "
-            "are skipped, unless the model is reliable enough."
-        ),
+        pending,
+        "Accept the selected suggestions unchanged. Those that were never on the screen "
+        "are skipped, unless the model is reliable enough.",
     )
     for command_id, title, reason, key, help_ in (
         (
@@ -121,7 +118,7 @@ def gallery_commands(window: Window) -> Iterator[Command]:
             later("Reject: a cell, but badly framed."),
         ),
     ):
-        yield for_chosen(command_id, title, reject(reason), key, "Suggestions", help_)
+        yield Command(command_id, title, reject(reason), (key,), "Suggestions", pending, help_)
     yield Command(
         "edit.undo",
         "Undo",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qtpy.QtCore import QItemSelection, QItemSelectionModel, QPoint, QSize, Qt, QTimer, Signal
@@ -64,18 +64,24 @@ class GalleryGrid(QListView):
 
     def chosen(self) -> list[Item]:
         """Return the selected items, in the order in which they are shown."""
+        return [self.model_.items[row] for row in sorted(self._chosen_rows())]
+
+    def _chosen_rows(self) -> Iterator[int]:
         selection = self.selectionModel()
-        if selection is None:
-            return []
         # by ranges: of 10,000 that are chosen at once Qt keeps one
-        rows = (row for part in selection.selection() for row in range(part.top(), part.bottom() + 1))
-        return [self.model_.items[row] for row in sorted(rows)]
+        for part in selection.selection() if selection is not None else ():
+            yield from range(part.top(), part.bottom() + 1)
 
     @property
     def has_chosen(self) -> bool:
         """Whether anything is selected."""
         selection = self.selectionModel()
         return selection is not None and selection.hasSelection()
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether any of what is selected is a suggestion that waits for a decision."""
+        return any(self.model_.items[row].pending for row in self._chosen_rows())
 
     def current(self) -> Item | None:
         """Return the item that the keyboard is on."""

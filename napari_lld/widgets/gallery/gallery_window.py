@@ -467,8 +467,12 @@ class GalleryWindow(Part):
                 "class to label them."
             )
         )
-        for button in (self._set_class, self._set_value, self._reject):
+        for button in (self._set_class, self._set_value):
             button.setEnabled(bool(selected))
+        can_reject = self.commands["suggestion.not_a_cell"].when(self.session)
+        self._reject.setEnabled(can_reject)
+        if (reasons := self._reject.menu()) is not None:
+            reasons.menuAction().setEnabled(can_reject)
 
     def _show_counted(self) -> None:
         """Show whether only what a differential counted is listed, and the way back to all."""
@@ -517,6 +521,8 @@ class GalleryWindow(Part):
             return ""
         if not self.gallery.shown:
             return tr("No crops here: choose other cells above.")
+        if self.grid.has_chosen:
+            return tr("None of the selected crops is a pending suggestion.")
         return tr("Select crops first: click one, drag a frame around several, or press Ctrl+A for all.")
 
     def set_value_number(self, number: int) -> None:

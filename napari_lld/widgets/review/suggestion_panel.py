@@ -44,7 +44,7 @@ class SuggestionPanel(Part):
         queue.setStretch(1, 1)
         layout.addWidget(FoldingRow(queue, threshold, stretch=0))
 
-        accept = self.button("suggestion.accept", primary=True)
+        self._accept = self.button("suggestion.accept", primary=True)
         self._all = self.tool_button("suggestion.accept_all", tr("All"), hint=False)
         self._reject = ToolButton()
         self._reject.setObjectName("lld_reject")
@@ -58,7 +58,9 @@ class SuggestionPanel(Part):
         self._reject.setMenu(menu)
         previous = self.tool_button("suggestion.previous", "‹")
         following = self.tool_button("suggestion.next", tr("Next ›"))
-        layout.addWidget(FoldingRow(row(previous, following, 1), row(accept, self._all, self._reject, 1)))
+        layout.addWidget(
+            FoldingRow(row(previous, following, 1), row(self._accept, self._all, self._reject, 1))
+        )
 
         self._thoughts = label(role="muted", wrap=True)
         self._thoughts.setMinimumHeight(28)
@@ -74,6 +76,7 @@ class SuggestionPanel(Part):
             session.label_errors.changed,
             session.models.changed,
             session.marks.changed,
+            session.candidates.changed,
         ):
             self.bind(signal, self.refresh_soon)
         self.refresh()
@@ -95,6 +98,7 @@ class SuggestionPanel(Part):
         self._count.setToolTip(self._count.text())
         self._slider.setEnabled(session.project is not None)
         self._reject.setEnabled(bool(shown_count))
+        self._accept.setEnabled(self._accept.isEnabled() and (bool(shown_count) or session.candidates.open))
         reject = self.commands["suggestion.not_a_cell"]
         self._reject.setText(f"{reject.title}  {reject.key}".rstrip())
         self._reject.setToolTip(reject.tooltip)
