@@ -93,9 +93,7 @@ class Desk(QObject):
         self.commands = Commands(self.session)
         self.commands.key_map = keymap.load()
         self.jobs = Jobs(self)
-        self.training_options: Callable[[], dict[str, Any]] = lambda: {
-            "budget": self.session.training.state.budget
-        }
+        self.training_options: Callable[[], dict[str, Any]] = lambda: {"budget": preferences.seconds_to_train}
         self.docks: list[Dock] = []
         self.window: QWidget | None = None
         self.binding: Binding | None = None

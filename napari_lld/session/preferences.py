@@ -28,6 +28,8 @@ class Preferences:
         Whether a training process is kept ready while a project is open, so that a round begins at once.
     instant
         Whether what is pending is predicted anew after each label, between rounds.
+    budget
+        Seconds that a training may take which is asked for; 0 = no limit.
     device
         Where to train and predict: ``auto``, ``cpu``, ``cuda:0``, ``mps``.
     scheduler
@@ -45,7 +47,13 @@ class Preferences:
     longer: bool = True
     ready: bool = True
     instant: bool = True
+    budget: int = 300
     device: str = "auto"
     scheduler: str = ""
     threshold: float = 0.2
     language: str = "system"
+
+    @property
+    def seconds_to_train(self) -> float | None:
+        """How long a training may take which is asked for; ``None`` is without limit."""
+        return float(self.budget) if self.budget > 0 else None

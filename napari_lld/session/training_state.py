@@ -94,8 +94,6 @@ class TrainingState:
         """The scheduler on whose workers the task runs; empty = on this computer."""
         self._saved_last = False
         """Whether the last message that changed the sentence was of a saved model."""
-        self.budget: float | None = 300.0
-        """How many seconds the next training may take."""
         self.loss_history: list[tuple[float, dict[str, float]]] = []
         self._searched = False
         self.started_at: float | None = None
@@ -106,12 +104,6 @@ class TrainingState:
     def busy(self) -> bool:
         """Whether a worker is at work."""
         return self.phase is not TrainingPhase.IDLE
-
-    def set_budget(self, seconds: float | None) -> None:
-        """Choose how long the next training may take; ``None`` is without limit."""
-        if seconds != self.budget:
-            self.budget = seconds
-            self.changed.emit()
 
     def begin(self, task: str, where: str = "") -> None:
         """Record that a worker is being started.

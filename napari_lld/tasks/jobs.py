@@ -8,7 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QApplication
 
 from napari_lld.i18n.translate import tr
 from napari_lld.tasks.latest_task import LatestTask
@@ -18,6 +19,10 @@ Work = Callable[[OnProgress], Any]
 
 _SHOWN_EVERY = 0.05
 """Seconds between two reports of progress that are shown: a hundred thousand would hold up the window."""
+
+
+_AGAIN_MS = 200
+"""Milliseconds after which it is looked again whether a dialog is still open."""
 
 
 class Stopped(Exception):  # noqa: N818 - nothing is wrong
@@ -41,6 +46,8 @@ class Jobs(QObject):
         self.total = 0
         self._task = LatestTask("job", self)
         self._leads_on = False
+        self._projects_left = 0
+        """How many projects were closed: what was begun before is of another project."""
         self._stop = threading.Event()
         self._progressed.connect(self._on_progress)
 
@@ -53,16 +60,27 @@ class Jobs(QObject):
         self,
         title: str,
         work: Work,
-        on_result: Callable[[Any], None],
+        on_result: Callable[[Any], None] | None,
         failed: Callable[[str], None],
         *,
+        in_project: Callable[[Any], None] | None = None,
         left: str = "",
         leads_on: bool = False,
     ) -> bool:
         """Start work; call `on_result` with its result, or `failed`. False while other work runs.
 
-        `left` describes the state after a stop, if partial work is not kept. Work that `leads_on` only looks
-        at the open project, for a question to the user: `leave` ends it with that project.
+        Parameters
+        ----------
+        on_result
+            Called whatever is open by then.
+        in_project
+            Called with the result after that, if the project was not closed meanwhile, and once no dialog is
+            open: a question would lie hidden behind it, and answer nothing.
+        left
+            Describes the state after a stop, if partial work is not kept.
+        leads_on
+            Whether the work only looks at the open project, for what comes next: `leave` ends it with that
+            project.
         """
         if self.busy:
             failed(tr("{title} is still running.", title=self.title))
@@ -72,7 +90,7 @@ class Jobs(QObject):
         self._stop = threading.Event()
         self._task.start(
             partial(self._work, work, self._stop),
-            partial(self._on_done, on_result),
+            partial(self._on_done, on_result, partial(self._deliver, self._projects_left, in_project)),
             partial(self._on_failed, failed),
             name=title,
         )
@@ -86,10 +104,11 @@ class Jobs(QObject):
             self.changed.emit()
 
     def leave(self) -> None:
-        """End work that leads on to a question: its project is being closed, and nobody is asked any more.
+        """End work that leads on: its project is being closed, and nobody is asked any more.
 
         Work that writes goes on, and tells what it did.
         """
+        self._projects_left += 1
         if self.busy and self._leads_on:
             self._stop.set()
             self._task.drop()
@@ -126,12 +145,26 @@ class Jobs(QObject):
         self.done, self.total = done, total
         self.changed.emit()
 
-    def _on_done(self, then: Callable[[Any], None], result: Any) -> None:
+    def _on_done(
+        self, on_result: Callable[[Any], None] | None, deliver: Callable[[Any], None], result: Any
+    ) -> None:
         self.changed.emit()
         if isinstance(result, Stopped):
             self.stopped.emit(self.title)
+            return
+        if on_result is not None:
+            on_result(result)
+        deliver(result)
+
+    def _deliver(self, projects_left: int, in_project: Callable[[Any], None] | None, result: Any) -> None:
+        """Go on with a result in the project that it is of."""
+        if in_project is None or projects_left != self._projects_left:
+            return
+        if QApplication.activeModalWidget() is None:
+            in_project(result)
         else:
-            then(result)
+            again = partial(self._deliver, projects_left, in_project, result)
+            QTimer.singleShot(_AGAIN_MS, again)
 
     def _on_failed(self, failed: Callable[[str], None], trouble: str) -> None:
         self.changed.emit()

@@ -11,7 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QSlider, QTableView
+from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QPushButton, QSlider, QTableView
 
 from annotation_store import Project, Shape
 from napari_lld.controllers.dock import AnnotateDock
@@ -141,6 +141,34 @@ def test_a_suggestion_shows_what_the_model_thinks(
     assert [a.text().split("\t")[0] for a in menu.actions()] == ["Not a cell", "Duplicate", "Bad box"]
 
 
+def test_there_is_nothing_to_accept_without_a_suggestion_or_a_candidate(
+    open_dock: AnnotateDock, small_project: Path, suggest: Suggest, qtbot: QtBot
+) -> None:
+    session = open_dock.desk.session
+    buttons = open_dock.findChildren(QPushButton, "lld_suggestion.accept")
+    (accept,) = (button for button in buttons if button.isVisibleTo(open_dock))
+    settle(qtbot)
+    assert not accept.isEnabled()
+    suggest(small_project)
+    session.refresh()
+    settle(qtbot)
+    assert accept.isEnabled()
+    session.marks.threshold = 0.99
+    settle(qtbot)
+    assert not accept.isEnabled(), "none is shown"
+
+
+def test_entries_of_a_menu_are_offered_while_they_can_be_done(open_dock: AnnotateDock) -> None:
+    session, menu = open_dock.desk.session, button(open_dock, "tool.region").menu()  # type: ignore[attr-defined]
+    entries = {action.text().split("\t")[0]: action for action in menu.actions()}
+    menu.aboutToShow.emit()
+    assert not entries["Make the region a draft again"].isEnabled()
+    session.regions.add_whole_field()
+    session.selection.select("region", session.marks.regions[0].id)
+    menu.aboutToShow.emit()
+    assert entries["Make the region a draft again"].isEnabled()
+
+
 def test_the_slider_is_the_threshold(
     open_dock: AnnotateDock, small_project: Path, suggest: Suggest, qtbot: QtBot
 ) -> None:
@@ -204,6 +232,22 @@ def test_two_docks_never_disagree(open_dock: AnnotateDock, viewer: ViewerModel, 
     assert session.project is not None  # the first dock still shows it
     click(qtbot, open_dock, "class_Monocyte")
     assert session.marks.cells[0].cell_class == "Monocyte"
+
+
+def test_the_time_of_a_training_is_remembered_by_the_next_window(
+    open_dock: AnnotateDock, qtbot: QtBot
+) -> None:
+    budget = open_dock.findChild(QComboBox, "lld_budget")
+    assert budget is not None
+    settle(qtbot)
+    assert budget.currentText() == "5 minutes"
+    budget.setCurrentIndex(0)
+    preferences = open_dock.desk.session.preferences
+    assert preferences.budget == 120, "which napari keeps"
+    preferences.budget = 0  # as another window, or napari's Preferences, sets it
+    settle(qtbot)
+    assert budget.currentText() == "no limit"
+    assert open_dock.desk.training_options() == {"budget": None}
 
 
 def test_training_is_started_watched_and_stopped(open_dock: AnnotateDock, qtbot: QtBot) -> None:

@@ -17,11 +17,13 @@ from annotation_store import Project, formats
 from annotation_store.errors import LLDError
 from napari_lld import sample
 from napari_lld.controllers.desk import Desk, desk_for
+from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.options import ExportOptions
 from napari_lld.tasks import actions
 from napari_lld.tasks.jobs import Jobs
 from napari_lld.tasks.latest_task import LatestTask
 from napari_lld.widgets.dialogs import export_dialog
+from napari_lld.widgets.dock.foot import Foot
 
 
 @pytest.fixture
@@ -234,6 +236,41 @@ def test_an_export_goes_on_when_its_project_is_closed_and_says_what_it_did(
     qtbot.waitUntil(lambda: not desk.jobs.busy, timeout=30_000)
     assert "exported to" in told[0]
     assert out.exists()
+
+
+def test_what_runs_is_named_while_and_after_its_project_is_closed(
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
+) -> None:
+    go_on = threading.Event()
+    assert dock.desk.session.open(small_project)
+    dock.desk.jobs.start("Exporting", lambda _tell: go_on.wait(10), lambda _: None, lambda _: None)
+    line = dock.findChild(Foot).line
+    assert line.text() == "Exporting …"
+    dock.desk.projects.close()
+    assert line.text() == "Exporting …"
+    go_on.set()
+    qtbot.waitUntil(lambda: not dock.desk.jobs.busy, timeout=10_000)
+    assert line.text() == ""
+
+
+@pytest.mark.parametrize("leave", [False, True])
+def test_a_result_is_taken_in_its_project_only_and_told_whatever_is_open(
+    leave: bool, desk: Desk, qtbot: QtBot
+) -> None:
+    go_on = threading.Event()
+    heard: list[str] = []
+    desk.jobs.start(
+        "Importing",
+        lambda _tell: go_on.wait(10),
+        lambda _: heard.append("told"),
+        heard.append,
+        in_project=lambda _: heard.append("listed"),
+    )
+    if leave:
+        desk.session.open(desk.session.project.path)  # type: ignore[union-attr] # the same one, opened anew
+    go_on.set()
+    qtbot.waitUntil(lambda: not desk.jobs.busy, timeout=10_000)
+    assert heard == (["told"] if leave else ["told", "listed"])
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

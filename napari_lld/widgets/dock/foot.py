@@ -87,9 +87,13 @@ class Foot(Part):
         self.rest()
 
     def rest(self) -> None:
-        """Show what to do next."""
+        """Show what runs, else what to do next."""
         self._of_box = False
-        if self.session.project is None:
+        jobs = self._desk.jobs
+        if jobs.busy:
+            counted = tr(" · {done} of {total}", done=jobs.done, total=jobs.total) if jobs.total else ""
+            self._show(f"{jobs.title}{counted} …")
+        elif self.session.project is None:
             self._show("")
         else:
             self._show(self.commands.spelled(self._advice()))
@@ -137,9 +141,7 @@ class Foot(Part):
         if jobs.busy:
             self._busy.setRange(0, jobs.total)
             self._busy.setValue(jobs.done)
-            counted = tr(" · {done} of {total}", done=jobs.done, total=jobs.total) if jobs.total else ""
-            self._show(f"{jobs.title}{counted} …")
-        elif not self._fading.isActive():
+        if jobs.busy or not self._fading.isActive():
             self.rest()
 
 

@@ -51,7 +51,7 @@ class TrainingPanel(Part):
         describe(self.budget, option.about)
         self.budget.setObjectName("lld_budget")
         self.budget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self._seconds.changed.connect(lambda *_: session.training.state.set_budget(self._seconds.value))
+        self._seconds.changed.connect(self._on_budget)
         self._plan = QToolButton()
         self._plan.setObjectName("lld_rounds")
         self._plan.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -98,6 +98,7 @@ class TrainingPanel(Part):
         self.bind(session.training.rounds.changed, self.refresh_soon)
         self.bind(session.training.slides_changed, self.refresh_soon)
         self.bind(session.preferences.events.automatic, self.refresh_soon)
+        self.bind(session.preferences.events.budget, self.refresh_soon)
         self.bind(session.fields.summaries_changed, self.refresh_soon)
         self._on_models()
         self.refresh()
@@ -107,7 +108,9 @@ class TrainingPanel(Part):
         super().refresh()
         training = self.session.training.state
         busy = training.busy
-        self.budget.setCurrentIndex(list(_BUDGETS).index(training.budget))
+        budget = self.session.preferences.seconds_to_train
+        if budget in _BUDGETS:
+            self.budget.setCurrentIndex(list(_BUDGETS).index(budget))
         self._suggest.setVisible(not busy)
         self._slides.setVisible(not busy and bool(self.session.training.slides_left))
         waiting = len(self._rounds.queue)
@@ -133,6 +136,9 @@ class TrainingPanel(Part):
         text = self.commands.spelled(text)
         self._message.setText(text)
         self._message.setToolTip(text)
+
+    def _on_budget(self, *_args: object) -> None:
+        self.session.preferences.budget = int(self._seconds.value or 0)
 
     def _sentence(self) -> str:
         training = self.session.training.state
