@@ -126,20 +126,20 @@ def suggest_on(
         features: dict[int, BoxFeatures] = {}
         shown: dict[int, list[Proposal]] = {}
         made_by: dict[int, int | None] = {}
+        stained: set[int] = set()
         for item in batch:
             proposals = new.get(item.field.id) or ready[item.field.id]
-            found, by_stain = calibrated(model, proposals, min_confidence=min_confidence), False
-            if not found and below is not None:
-                found = _from_stain(project, item, proposals)
-                by_stain = bool(found)
-                from_stain += [item.field.id] if found else []
+            found = calibrated(model, proposals, min_confidence=min_confidence)
+            if not found and below is not None and (found := _from_stain(project, item, proposals)):
+                stained.add(item.field.id)
             shown_proposals = suggestible(
                 found,
                 regions=item.finished,
                 ignore=item.ignore,
                 occupied=[*(cell.box for cell in item.cells), *item.rejections],
             )
-            shown[item.field.id], made_by[item.field.id] = shown_proposals, None if by_stain else number
+            shown[item.field.id] = shown_proposals
+            made_by[item.field.id] = None if item.field.id in stained else number
             unknown += sum(proposal.is_unknown for proposal in shown_proposals)
             if (seen := seen_of(shown_proposals, proposals)) is not None:
                 features[item.field.id] = seen
@@ -156,12 +156,13 @@ def suggest_on(
                 embeddings[item.field.id] = Embedding(proposals.vector, rest, of_cells)
         for field_id, ids in project.suggestions.replace_many(shown, made_by).items():
             count += len(ids)
-            if field_id in from_stain:
+            if field_id in stained:
                 boxes |= dict(zip(ids, shown[field_id], strict=True))
                 field_of |= dict.fromkeys(ids, field_id)
         project.embeddings.save(source, embeddings)
         project.features.save(trunk, features)
         done += [item.field.id for item in batch]
+        from_stain += [field_id for field_id in shown if field_id in stained]
         channel.send(Progress(stage="suggest", done=len(done), total=len(known)))
     if (
         boxes
