@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import warnings
@@ -351,9 +352,10 @@ class Ingest:
 
     def _strays(self) -> list[Path]:
         folder = inside(self._db.path, PIXELS)
-        with suppress(OSError):
-            field_ids = set(map(str, self._db.field_ids()))
-            return [p for p in folder.iterdir() if p.name.isdigit() and p.name not in field_ids]
+        # plain names: 100,000 paths take a third of a second
+        with suppress(OSError), os.scandir(folder) as entries:
+            names = {entry.name for entry in entries if entry.name.isdigit()}
+            return [folder / name for name in sorted(names.difference(map(str, self._db.field_ids())))]
         return []
 
 

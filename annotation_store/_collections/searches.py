@@ -84,11 +84,11 @@ class Searches:
         model_id
             ``None`` = the starter.
         """
-        by = self.progress()
         slides = sa.select(fields.c.id).where(
             fields.c.kind == FieldKind.SLIDE.value, sa.not_(fields.c.skipped)
         )
         ids = [row.id for row in self._db.rows(slides.order_by(fields.c.id))]
+        by = self.progress() if ids else {}
         return [
             slide_id
             for slide_id in ids

@@ -155,14 +155,21 @@ class DeskLayers:
         self._marks.draft = outlines.NO_SEGMENTS
         self._on_marks(frozenset({"region", "suggestion", "cell"}))
         self._layers.laid_out = True
-        self._layers.activate_field()  # once for all layers: each time napari exchanges its controls
         if CURRENT not in self._layers:
-            QTimer.singleShot(_QUIET_MS, self._prepare)
+            self._prepare_later()
         return True
+
+    def _prepare_later(self) -> None:
+        # the time that passes until the field is painted does not count
+        QTimer.singleShot(0, lambda: QTimer.singleShot(_QUIET_MS, self._prepare))
 
     def _prepare(self) -> None:
         """Create, in a quiet moment, what the first click would have to wait for."""
-        if not self._closed and self._session.fields.current is not None:
+        if self._closed or self._session.fields.current is None:
+            return
+        if self._session.fields.being_read:  # not before the list: both would take longer
+            self._prepare_later()
+        else:
             self._marks.prepare_current()
 
     def _on_marks(self, kinds: frozenset[str]) -> None:

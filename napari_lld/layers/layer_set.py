@@ -74,7 +74,6 @@ class LayerSet:
         self._shows_marks = shows_marks
         self._on_created = on_created
         self._layers: dict[str, Any] = {}
-        self._created = False
         self.zoom = 1.0
         self.laid_out = False
 
@@ -137,19 +136,21 @@ class LayerSet:
         if layer is None or layer not in self._viewer.layers:
             layer = make()
             self._layers[name] = layer
-            self._viewer.layers.append(layer)
+            self._append(layer)
             self._on_created(name)
-            self._created = True
-            if self.laid_out:
-                self.activate_field()
         return layer
 
-    def activate_field(self) -> None:
-        """Activate the field again after napari has activated a layer that was created."""
-        field = self._layers.get(FIELD)
-        if self._created and field is not None:
-            self._viewer.layers.selection.active = field
-        self._created = False
+    def _append(self, layer: Layer) -> None:
+        """Put a layer above all others; the active one stays.
+
+        Napari activates each layer that comes, and exchanges its controls for it: a third of the time that
+        creating the layers takes. So it does not hear of it, nor of the way back.
+        """
+        selection = self._viewer.layers.selection
+        active = selection.active
+        with selection.events.blocker_all():
+            self._viewer.layers.append(layer)
+            selection.active = active
 
     def vectors(self, name: str) -> Vectors:
         """Return a layer of lines, with the one of dark lines below it where it has one."""

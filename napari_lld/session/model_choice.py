@@ -21,7 +21,7 @@ class ModelChoice:
         self._opened = opened
         self._active: tuple[Path, int] | None = None
         self._models_read: dict[tuple[Path, int], Model] = {}
-        self.changed.connect(self._on_changed)
+        self.changed.connect(self.forget)
 
     def activate(self, model_id: int | None) -> None:
         """Make a model the active one; ``None`` = the bundled starter."""
@@ -37,7 +37,8 @@ class ModelChoice:
         else:
             self.activate(back.model.id if back.model is not None else None)
 
-    def _on_changed(self) -> None:
+    def forget(self) -> None:
+        """Read the models anew when they are next asked for."""
         self._models_read.clear()
         self._active = None
 

@@ -188,7 +188,8 @@ class Session(OpenProject):
             (project.events.edited, self._on_edited),
             (project.events.fields_added, self._on_fields_added),
             (project.events.suggestions_changed, self._on_suggestions_changed),
-            (project.events.models_changed, self.models.changed.emit),
+            # a method: psygnal calls the `emit` of another signal already when it is connected
+            (project.events.models_changed, self._on_models_changed),
             (project.events.ranking_changed, self._on_ranking_changed),
         ):
             self._listening.add(signal, slot)
@@ -227,6 +228,7 @@ class Session(OpenProject):
         self.training.rounds.on_project()
         self.instant_learning.on_project()
         self.project_changed.emit()
+        self.models.forget()
         self.label_errors.forget()
         self.references.forget()
 
@@ -351,6 +353,9 @@ class Session(OpenProject):
         self.fields.on_edited(edit)
         self.label_errors.notify_changed()
         self.instant_learning.on_edited(edit)
+
+    def _on_models_changed(self) -> None:
+        self.models.changed.emit()
 
     def _on_fields_added(self, ids: list[int]) -> None:
         self.fields.on_fields_added(ids)

@@ -1,14 +1,15 @@
-"""Import what the first project needs while the window waits for one."""
+"""Do what the first project needs while the window waits for one."""
 
 from __future__ import annotations
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 
 @cache
 def import_ahead() -> None:
-    """Import, in a thread, what napari and zarr import at the first layer and the first pixels: a second.
+    """Do, in a thread, what takes a second and a half the first time: layers, pixels, the store.
 
     Once in a process, however many windows it has.
     """
@@ -22,3 +23,14 @@ def _use_once() -> None:
     from napari.layers import Vectors
 
     Vectors(ndim=2)  # imports pandas for its features and pint for its units
+    _use_store()
+    gc.freeze()  # the modules that came: each full collection would go through them
+
+
+def _use_store() -> None:
+    """Make a project and throw it away: SQLAlchemy prepares much at the first connection and statement."""
+    from annotation_store import Project
+    from annotation_store.files.temporary import temporary_folder
+
+    with temporary_folder() as folder:
+        Project.create(folder / "first.lld").close()

@@ -227,6 +227,24 @@ def test_what_the_first_click_needs_is_created_in_a_quiet_moment(
     assert viewer.layers.selection.active is viewer.layers["Field"]
 
 
+def test_layers_that_are_created_leave_the_active_one_and_napari_hears_of_no_other(
+    session: Session, viewer: ViewerModel, small_project: Path
+) -> None:
+    layers = DeskLayers(session, viewer)
+    active: list[object] = []
+    viewer.layers.selection.events.active.connect(lambda event: active.append(event.value))
+    session.open(small_project)
+    assert len(viewer.layers) > 5
+    assert active == [viewer.layers["Field"]]
+    another = viewer.add_points([[0, 0]])
+    session.boxes.add((10, 10, 20, 20))  # the first one creates layers too
+    assert "Current" in viewer.layers
+    assert viewer.layers.selection.active is another
+    assert viewer.layers.selection == {another}
+    layers.close()
+    session.close()
+
+
 def test_an_edit_comes_to_the_layers(layers: DeskLayers, viewer: ViewerModel, session: Session) -> None:
     session.boxes.add((10, 10, 20, 20))
     cells, letters = viewer.layers["Cells"], viewer.layers["Cells: letters"]

@@ -50,6 +50,17 @@ def test_it_needs_no_qt_and_no_torch() -> None:
     assert out.stdout.strip() == "[]"
 
 
+def test_opening_a_project_announces_no_change_of_its_models(small_project: Path) -> None:
+    session = Session()
+    announced: list[str] = []
+    session.models.changed.connect(lambda: announced.append("changed"))
+    session.open(small_project)
+    assert not announced
+    session.models.activate(None)
+    assert announced
+    session.close()
+
+
 def test_a_project_opens_on_its_first_field_and_later_where_it_was_left(small_project: Path) -> None:
     session = Session()
     session.open(small_project)
