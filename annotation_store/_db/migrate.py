@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,9 @@ from annotation_store.files.temporary import locked_folder, sweep
 
 HEAD = "0016"
 """The revision that this package reads and writes; a test holds it equal to Alembic's head."""
+
+_one_at_a_time = threading.Lock()
+"""Alembic keeps the migration that is running in variables of a module."""
 
 
 def revision(connection: sa.Connection, path: Path) -> str | None:
@@ -37,7 +41,7 @@ def upgrade(engine: sa.Engine, path: Path) -> None:
     config = Config()
     config.set_main_option("script_location", "annotation_store:_db/migrations")
     config.set_main_option("path_separator", "os")
-    with plain_errors(path), engine.connect() as connection:
+    with _one_at_a_time, plain_errors(path), engine.connect() as connection:
         connection.exec_driver_sql("BEGIN EXCLUSIVE")
         try:
             config.attributes["connection"] = connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,15 @@ def test_of_programs_that_make_the_same_project_exactly_one_succeeds(tmp_path: P
         with Project.open(folder) as project:
             assert project.check() == []
         assert not list(folder.glob(".new*"))
+
+
+def test_threads_of_one_program_make_projects_at_the_same_time(tmp_path: Path) -> None:
+    folders = [tmp_path / f"{number}.lld" for number in range(4)]
+    with ThreadPoolExecutor(len(folders)) as pool:
+        for made in pool.map(Project.create, folders):
+            made.close()
+    for folder in folders:
+        Project.open(folder).close()
 
 
 def test_who_comes_second_touches_nothing_of_the_first(tmp_path: Path) -> None:
