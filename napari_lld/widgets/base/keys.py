@@ -116,7 +116,7 @@ class KeyRouter(QObject):
             event.accept()  # now it comes as a key press, and no shortcut of napari fires
         elif command is None:
             self._commands.session.notify(
-                "hint", tr("This key is not used here: in napari it hides or turns the field.")
+                "hint", tr("Not used here: in napari this key hides or turns the field.")
             )
         elif not event.isAutoRepeat() or command.id.startswith(_REPEATING):
             self._run(command)

@@ -34,7 +34,7 @@ class LabelErrorPanel(Part):
         previous = self.tool_button("suggestion.previous", "‹")
         following = self.tool_button("suggestion.next", tr("Next ›"))
         layout.addWidget(FoldingRow(row(previous, following, 1), row(self._take, self._keep, 1)))
-        self._why = label(role="muted", wrap=True)
+        self._why = label(role="muted", wrap=True, gives_way=True)
         self._why.setFixedHeight(28)  # whatever is said: nothing above may move
         self._why.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         layout.addWidget(self._why)

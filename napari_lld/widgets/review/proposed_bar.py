@@ -52,9 +52,9 @@ class ProposedBar(OverCanvas):
             "\n".join(in_words(proposed.reasons)) or tr("A place that has not been annotated yet.")
         )
         minutes = max(1, round(proposed.seconds / 60))
-        text = tr("about {count} min · its handles move and resize it", count=minutes)
+        text = tr("about {count} min · adjustable", count=minutes)
         self._how_long.setText(text)
-        self._how_long.setToolTip(text)
+        self._how_long.setToolTip(f"{text}\n{tr('Its handles move and resize it.')}")
         # Return and Esc do more than this, so they are keys of other commands.
         self._take.setText(f"{tr('Accept')}  {self.commands['draw.finish'].key}")
         self._leave.setText(f"{tr('Dismiss')}  {self.commands['tool.select'].key}")

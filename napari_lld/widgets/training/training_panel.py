@@ -69,7 +69,7 @@ class TrainingPanel(Part):
         policy.setRetainSizeWhenHidden(True)  # nothing moves when a training starts
         self._bar.setSizePolicy(policy)
         layout.addWidget(self._bar)
-        self._message = label(role="muted", wrap=True)
+        self._message = label(role="muted", wrap=True, gives_way=True)
         self._message.setObjectName("lld_told")
         # Two lines, whatever is said: the panel must not push the classes out of a small screen.
         self._message.setFixedHeight(2 * self._message.fontMetrics().lineSpacing())
@@ -88,8 +88,8 @@ class TrainingPanel(Part):
         # Titles of models are long; they are cut in the row, never in the list.
         self._models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self._models.setMinimumContentsLength(12)
-        models = row(label(tr("Models")), self._models, self._activate, curves)
-        models.setStretch(1, 1)
+        models = row(self._models, self._activate, curves)
+        models.setStretch(0, 1)
         layout.addLayout(models)
         layout.addStretch(1)
         self.bind(session.project_changed, self._on_models)
@@ -194,6 +194,7 @@ class TrainingPanel(Part):
 
     def _show_model(self) -> None:
         """Offer to activate the model that is looked at."""
+        self._models.setToolTip(self._models.currentText())
         model = self._looked_at()
         usable = model is not None and model.id not in self._damaged
         self._activate.setVisible(model is not None and not model.active and usable)
