@@ -77,7 +77,7 @@ class AnnotateDock(QWidget):
         self._docked = False
         session = self.desk.session
         self._build()
-        self._message = MessageBar(self, self._message_top)
+        self._message = MessageBar(self, self._message_bottom)
         self._listening = Subscriptions()
         self._listening.add(session.project_changed, self._on_project)
         self._listening.add(session.training.state.changed, self._on_training)
@@ -306,11 +306,11 @@ class AnnotateDock(QWidget):
         self._message.show_message(level, message)
         return True
 
-    def _message_top(self) -> int:
-        """Messages lie over the list of fields: what one annotates with stays free."""
+    def _message_bottom(self) -> int:
+        """Messages lie over the foot of the list of fields: all buttons above and below stay free."""
         if self.desk.session.project is None:
             return int(self.height())
-        return max(0, int(self._places.mapTo(self, QPoint(0, 0)).y()))
+        return int(self._places.mapTo(self, QPoint(0, self._places.height())).y())
 
     def _on_job(self) -> None:
         self._start.setEnabled(not self.desk.jobs.busy)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QApplication, QLabel, QToolButton
+from qtpy.QtCore import QPoint, QRect
+from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QToolButton
 
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.widgets.dock.message_bar import MessageBar, MessageDetails
@@ -33,6 +36,27 @@ def test_a_long_sentence_is_wrapped_and_nothing_moves(dock: AnnotateDock, qtbot:
     dock.resize(360, 600)
     qtbot.wait(10)
     assert bar.geometry().bottom() < dock.height()
+
+
+def test_a_message_covers_no_button_of_the_dock_and_is_closed_by_one_of_its_own(
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
+) -> None:
+    assert dock.desk.session.open(small_project)
+    dock.resize(420, 680)
+    dock.show()
+    qtbot.wait(20)
+    bar, _text, _details = parts(dock)
+    dock.desk.session.notify(
+        "info", "210 cells came in on 14 fields, and 3 regions; 2 conflicts wait for you."
+    )
+    place = QRect(bar.mapTo(dock, QPoint(0, 0)), bar.size())
+    buttons = [b for b in dock.findChildren(QAbstractButton) if b.isVisible() and not bar.isAncestorOf(b)]
+    assert len(buttons) > 20
+    covered = [b for b in buttons if place.intersects(QRect(b.mapTo(dock, QPoint(0, 0)), b.size()))]
+    assert [b.accessibleName() for b in covered] == []
+    assert bar.close_.accessibleName() == "Close"
+    bar.close_.click()
+    assert bar.isHidden()
 
 
 def test_details_hold_all_of_it_to_copy(dock: AnnotateDock) -> None:

@@ -36,16 +36,16 @@ class MessageBar(QFrame):
     ----------
     over
         What it lies over.
-    top
-        Gives where its upper edge lies.
+    bottom
+        Gives where its lower edge lies at most.
     """
 
-    def __init__(self, over: QWidget, top: Callable[[], int]) -> None:
+    def __init__(self, over: QWidget, bottom: Callable[[], int]) -> None:
         super().__init__(over)
         self.setObjectName("lld_message")
         self.setProperty("level", "info")
         self._over = over
-        self._top = top
+        self._bottom = bottom
         self._message = ""
         self.text = QLabel()
         self.text.setObjectName("lld_message_text")
@@ -59,17 +59,19 @@ class MessageBar(QFrame):
         self.details.setObjectName("lld_message_details")
         self.close_ = QToolButton()
         self.close_.setObjectName("lld_message_close")
+        self.close_.setText("✕")
         self.use_words()
         for button in (self.details, self.close_):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.details.clicked.connect(lambda *_: self._show_details())
         self.close_.clicked.connect(lambda *_: self.hide())
         layout = column(self, 4, (8, 6, 8, 6))
-        message_row = row(self.sign, self.text)
-        message_row.setAlignment(self.sign, Qt.AlignmentFlag.AlignTop)
+        message_row = row(self.sign, self.text, self.close_)
+        for widget in (self.sign, self.close_):
+            message_row.setAlignment(widget, Qt.AlignmentFlag.AlignTop)
         message_row.setStretch(1, 1)
         layout.addLayout(message_row)
-        layout.addLayout(row(1, self.details, self.close_))
+        layout.addLayout(row(1, self.details))
         self._fading = QTimer(self)
         self._fading.setSingleShot(True)
         self._fading.setInterval(_INFO_MS)
@@ -80,7 +82,8 @@ class MessageBar(QFrame):
     def use_words(self) -> None:
         """Write on the buttons what they do; a message stays in the language in which it came."""
         self.details.setText(tr("Details"))
-        self.close_.setText(tr("Close"))
+        self.close_.setToolTip(tr("Close"))
+        self.close_.setAccessibleName(tr("Close"))
 
     def show_message(self, level: str, message: str) -> None:
         """Show a message; its first line is the message, the rest are details."""
@@ -112,13 +115,13 @@ class MessageBar(QFrame):
             return
         width = max(self._over.width() - 2 * _EDGE, 80)
         most = _LINES * self.text.fontMetrics().lineSpacing() + 2
-        needed = self.text.heightForWidth(width - 18 - _SIGN - 4)
+        needed = self.text.heightForWidth(width - 18 - _SIGN - self.close_.sizeHint().width() - 2 * 4)
         self.text.setFixedHeight(min(needed, most))
         self.details.setVisible(needed > most or "\n" in self._message)
         self.setFixedWidth(width)
         self.adjustSize()
-        lowest = max(self._over.height() - self.height() - _EDGE, 0)
-        self.move(_EDGE, min(self._top(), lowest))
+        lowest = min(self._bottom(), self._over.height() - _EDGE)
+        self.move(_EDGE, max(lowest - self.height(), 0))
 
     def _show_details(self) -> None:
         dialog = MessageDetails(self._message, self.window())
