@@ -241,6 +241,7 @@ def test_nothing_moves_under_the_hand_until_it_is_sorted_again(
     choose(window, 1)
     chosen, first = window.grid.chosen()[0].entry.box, window.gallery.shown[0].entry.box
     project, again = dock.desk.session.project, button(window, "gallery.sort")
+    place = window.grid.mapTo(window, QPoint(0, 0))
     assert project is not None
     assert again.isHidden()
     shown = window.gallery.shown
@@ -254,6 +255,7 @@ def test_nothing_moves_under_the_hand_until_it_is_sorted_again(
     assert [item.entry.box for item in window.grid.chosen()] == [chosen]
     assert not again.isHidden()
     assert again.text() == "Sort again  F5"
+    assert window.grid.mapTo(window, QPoint(0, 0)) == place
     qtbot.keyClick(window.grid, Qt.Key.Key_F5)
     qtbot.waitUntil(again.isHidden)
     assert window.gallery.shown[-1].entry.box == first

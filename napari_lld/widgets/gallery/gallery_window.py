@@ -128,6 +128,8 @@ class GalleryWindow(Part):
         )
         self._again = self.tool_button("gallery.sort")
         self._again.setProperty("others", True)
+        # no higher than the choices beside it, or else all moves down as it appears
+        self._again.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Ignored)
         self._again.hide()
         self._count = label(role="muted")
         filters = row(self._scope, self._show)
