@@ -195,6 +195,7 @@ class WindowServices(QObject):
             None,
             self.desk.fail,
             in_project=lambda survey: self._ask_export(place, reading, survey),
+            left=tr("Nothing was written."),
             leads_on=True,
         )
 

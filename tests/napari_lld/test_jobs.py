@@ -25,6 +25,8 @@ from napari_lld.tasks.latest_task import LatestTask
 from napari_lld.widgets.dialogs import export_dialog
 from napari_lld.widgets.dock.foot import Foot
 
+from .conftest import listen
+
 
 @pytest.fixture
 def desk(qtbot: QtBot, sample_project: Path) -> Iterator[Desk]:
@@ -160,6 +162,18 @@ class Counting:
             return "counted"
         finally:
             self.ended.set()
+
+
+def test_an_export_that_is_stopped_while_it_counts_has_written_nothing(
+    desk: Desk, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting, told = Counting(monkeypatch), listen(desk.session)
+    desk.services.export()
+    assert counting.started.wait(10)
+    desk.jobs.stop()
+    qtbot.waitUntil(lambda: not desk.jobs.busy, timeout=10_000)
+    assert told[-1] == "Counting: stopped. Nothing was written."
+    assert counting.asked == []
 
 
 @pytest.mark.parametrize("leave", ["close", "open another", "open again"])
