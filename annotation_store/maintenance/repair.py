@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -95,8 +96,9 @@ class Repair:
             mended += self._mend_pixels()
             mended += self._set_strays_aside()
             mended += self._mend_thumbnails()
-            mended += self._mend_models()
-            mended += self._retire_models()
+            damage = self._damage_of_models()
+            mended += self._mend_models(damage)
+            mended += self._retire_models(damage)
         except OSError as error:
             raise ProjectError(why_not_written(f"The project {self._db.path}", error)) from error
         self._db.cached_fields.clear()
@@ -278,17 +280,20 @@ class Repair:
             mended.append(f"{removed} damaged thumbnails were removed: they are created again.")
         return mended
 
-    def _mend_models(self) -> list[str]:
+    def _damage_of_models(self) -> dict[int, str | None]:
+        """Read the files of every model, which are large, once: what is wrong with them, by its number."""
+        query = sa.select(models.c.id, models.c.card).where(models.c.ready | models.c.active)
+        rows = self._db.rows(query.order_by(models.c.id))
+        return {row.id: self._check.model_damage(row) for row in rows}
+
+    def _mend_models(self, damage: Mapping[int, str | None]) -> list[str]:
         """Deactivate a damaged model: predictions with it would fail."""
-        query = sa.select(models.c.id, models.c.card)
-        active = self._db.rows(query.where(models.c.active))
-        if not active or (why := self._check.model_damage(active[0])) is None:
+        active = self._db.rows(sa.select(models.c.id).where(models.c.active))
+        if not active or (why := damage[active[0].id]) is None:
             return []
         damaged = active[0].id
-        earlier = self._db.rows(
-            query.where(models.c.ready, models.c.id < damaged).order_by(models.c.id.desc())
-        )
-        sound = next((row.id for row in earlier if self._check.model_damage(row) is None), None)
+        ready = {row.id for row in self._db.rows(sa.select(models.c.id).where(models.c.ready))}
+        sound = max((number for number in ready if number < damaged and damage[number] is None), default=None)
         with self._db.writing() as connection:
             connection.execute(models.update().where(models.c.active).values(active=False))
             connection.execute(models.update().where(models.c.id == sound).values(active=True))
@@ -296,13 +301,13 @@ class Repair:
         instead = "the starter" if sound is None else f"model {sound}"
         return [f"Model {damaged} cannot be used ({why}): {instead} is now in use."]
 
-    def _retire_models(self) -> list[str]:
+    def _retire_models(self, damage: Mapping[int, str | None]) -> list[str]:
         """Mark the models whose files are gone or damaged, so that they are not complained of for ever."""
         mended: list[str] = []
         query = sa.select(models.c.id, models.c.card).where(models.c.ready).order_by(models.c.id)
         for row in self._db.rows(query):
             card = dict(row.card) if isinstance(row.card, dict) else {}
-            why = self._check.model_damage(row)
+            why = damage[row.id]
             if (why is None) == (RETIRED not in card):
                 continue
             if why is None:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from annotation_store import Project, ProjectError, Proposal, Shape
 from annotation_store.copies.split import split
 from annotation_store.errors import EditError
 from annotation_store.files.outputs import place_beside
+from annotation_store.maintenance.check import Check
 from tests.database import run_sql
 
 
@@ -215,6 +217,25 @@ def test_a_damaged_model_is_told_and_the_sound_one_before_it_suggests(
     assert active.id == 1
     assert any("Model 3" in line and "model 1 is now in use" in line for line in report.mended)
     assert len(list((project.path / "models").rglob("model.*"))) >= 5, "nothing is deleted"
+
+
+def test_the_files_of_each_model_are_read_once_to_mend_and_once_to_check(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    judge = Check.model_damage
+
+    def counted(self: Check, row: Any, **options: Any) -> str | None:
+        read.append(row.id)
+        return judge(self, row, **options)
+
+    for _ in range(2):
+        a_model(project)
+    flip(a_model(project))
+    monkeypatch.setattr(Check, "model_damage", counted)
+    project.repair()
+    assert read[:3] == [1, 2, 3]
+    assert sorted(read[3:]) == [1, 2], "the check afterwards passes over the one that is retired"
 
 
 def test_files_under_the_number_of_a_new_model_are_set_aside(project: Project) -> None:
