@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import shapely
 
+from annotation_store.errors import EditError
+
 if TYPE_CHECKING:
     from annotation_store.schema import Schema
 
@@ -431,6 +433,20 @@ class Model:
         """Why it is out of use for good: what a repair found of its files; ``None`` if it is in use."""
         why = self.card.get(RETIRED)
         return None if why is None else str(why)
+
+    def refuse_retired(self) -> None:
+        """Check that it is in use.
+
+        Raises
+        ------
+        EditError
+            A repair retired it.
+        """
+        if (why := self.retired) is not None:
+            raise EditError(
+                f"Model {self.id} was retired, since {why}: choose another model, or the starter. If its "
+                "files are back in their place, run napari-lld check --repair."
+            )
 
 
 @dataclass(frozen=True, slots=True)

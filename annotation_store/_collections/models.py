@@ -99,11 +99,8 @@ class Models:
         EditError
             There is no such model, or a repair retired it.
         """
-        if model_id is not None and (why := self.get(model_id).retired) is not None:
-            raise EditError(
-                f"Model {model_id} was retired, since {why}: choose another model, or the starter. If its "
-                "files are back in their place, run napari-lld check --repair."
-            )
+        if model_id is not None:
+            self.get(model_id).refuse_retired()
         with self._db.writing() as connection:
             connection.execute(models.update().where(models.c.active).values(active=False))
             connection.execute(models.update().where(models.c.id == model_id).values(active=True))

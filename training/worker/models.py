@@ -81,10 +81,7 @@ def resolve(project: Project, choice: str | int, *, keep: bool = False) -> tuple
         made = {model.id: model for model in project.models.all()}
         if number not in made:
             raise ModelError(f"The project has no model {number}.")
-        if (why := made[number].retired) is not None:
-            raise ModelError(
-                f"Model {number} was retired, since {why}: choose another model, or the starter."
-            )
+        made[number].refuse_retired()
     path = starter_place() if number is None else project.models.folder(number)
     vocabulary = Vocabulary.from_schema(project.schema)
     identity = (project.path, project.uid, vocabulary, *map(_stamp, model_files(path)))
