@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from annotation_store.errors import SchemaError
 from annotation_store.schema import Schema
-from annotation_store.schema.model import Attribute, CellClass, ClassGroup
+from annotation_store.schema.model import Attribute, AttributeValue, CellClass, ClassGroup
 
 _Part = TypeVar("_Part", bound=CellClass | ClassGroup | Attribute)
 _SPARE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -54,13 +54,27 @@ def join_schemas(here: Schema, there: Schema, base: Schema | None, *, other: Pat
         return there
     start = base if base is not None else min((here, there), key=lambda s: s.digest())
     first, second = sorted((here, there), key=lambda s: s.digest())
+    data = _union(start, first, second)
     try:
-        return _union(start, first, second)
+        return Schema.model_validate(data)
     except (ValidationError, ValueError) as error:
+        why = _clash(data["classes"], here, other) or _reason(error)
         raise SchemaError(
-            f"The schemas of the two projects cannot be joined ({_reason(error)}): change one of them with "
+            f"The schemas of the two projects cannot be joined ({why}): change one of them with "
             f"'napari-lld schema {other} --set FILE.yaml', then try again. Nothing was changed."
         ) from error
+
+
+def _clash(classes: Sequence[Mapping[str, Any]], here: Schema, other: Path) -> str:
+    """Describe which two classes would share a number, letter, colour or key, one of each project."""
+    ours = {c["name"]: c for c in here.model_dump(mode="json")["classes"]}
+    for what, title in (("id", "number (id)"), ("letter", "letter"), ("colour", "colour"), ("key", "key")):
+        owners: dict[object, str] = {}
+        for name, value in ((c["name"], c[what]) for c in classes if c[what] is not None):
+            if (twin := owners.setdefault(value, name)) != name:
+                pair = sorted((twin, name), key=lambda n: ours.get(n, {}).get(what) != value)
+                return f"{title} {value} is {pair[0]} in this project, and {pair[1]} in {other}"
+    return ""
 
 
 def _reason(error: Exception) -> str:
@@ -90,17 +104,14 @@ def _differs(
     )
 
 
-def _union(base: Schema, first: Schema, second: Schema) -> Schema:
+def _union(base: Schema, first: Schema, second: Schema) -> dict[str, Any]:
     """Join two schemas: the parts of the base in its order, then new ones by name."""
     classes = _parts(base.classes, first.classes, second.classes)
     attributes = []
     for attribute in _parts(base.attributes, first.attributes, second.attributes):
         versions = [a for s in (base, first, second) for a in s.attributes if a.name == attribute.name]
         based = [a for a in base.attributes if a.name == attribute.name]
-        old = based[0].values if based else ()
-        known_values = {v.name for v in old}
-        new = {v.name: v for version in versions for v in version.values if v.name not in known_values}
-        values = (*old, *(new[name] for name in sorted(new)))
+        values = _in_order(based[0].values if based else (), (version.values for version in versions))
         attributes.append(attribute.model_copy(update={"values": values}))
     groups = []
     for group in _parts(base.groups, first.groups, second.groups):
@@ -123,7 +134,27 @@ def _union(base: Schema, first: Schema, second: Schema) -> Schema:
         if group["key"] in used:
             group["key"] = None
         used.add(group["key"])
-    return Schema.model_validate(data)
+    return data
+
+
+def _in_order(
+    base: Sequence[AttributeValue], versions: Iterable[Sequence[AttributeValue]]
+) -> tuple[AttributeValue, ...]:
+    """Return the values of the base in its order, each new one behind the value that it follows."""
+    result = list(base)
+    for version in versions:
+        own = {value.name for value in version}
+        place = 0
+        for value in version:
+            names = [known.name for known in result]
+            if value.name in names:
+                place = names.index(value.name) + 1
+                continue
+            while place < len(result) and result[place].name not in own:
+                place += 1  # behind the new ones of another version that follow the same value
+            result.insert(place, value)
+            place += 1
+    return tuple(result)
 
 
 def _head(schema: Schema) -> tuple[str, str, int]:

@@ -79,5 +79,12 @@ def _words(node: yaml.Node) -> Any:
 
 
 def _bad(error: Exception) -> BadYamlError:
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return error if isinstance(error, BadYamlError) else BadYamlError(reason)
+    if isinstance(error, BadYamlError):
+        return error
+    reason, place = str(error), ""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem:
+        reason, mark = error.problem, error.problem_mark or error.context_mark
+        place = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+    elif isinstance(error, yaml.reader.ReaderError):
+        reason, place = error.reason, f", position {error.position + 1}"
+    return BadYamlError((" ".join(reason.split())[:120] or type(error).__name__) + place)

@@ -179,14 +179,14 @@ class Schema(_Part):
     @model_validator(mode="after")
     def _check(self) -> Self:
         """Reject what would make two things indistinguishable."""
-        _refuse_twins("class id", (c.id for c in self.classes))
-        _refuse_twins("class letter", (c.letter for c in self.classes))
-        _refuse_twins("colour", (c.colour for c in self.classes))
-        keys = [*(c.key for c in self.classes), *(g.key for g in self.groups)]
-        _refuse_twins("key", (key for key in keys if key is not None))
         names = [*(c.name for c in self.classes), *(g.name for g in self.groups)]
         _refuse_twins("class or group", names)
         _refuse_reserved("class or group", names)
+        _refuse_shared("number (id)", ((c.name, c.id) for c in self.classes))
+        _refuse_shared("letter", ((c.name, c.letter) for c in self.classes))
+        _refuse_shared("colour", ((c.name, c.colour) for c in self.classes))
+        keys = [*((c.name, c.key) for c in self.classes), *((g.name, g.key) for g in self.groups)]
+        _refuse_shared("key", ((name, key) for name, key in keys if key is not None))
         _refuse_twins("attribute", (a.name for a in self.attributes))
         # "class" in a COCO file's `unsure` list means the class itself
         _refuse_reserved("attribute", (a.name for a in self.attributes), RESERVED | {"class"})
@@ -362,6 +362,13 @@ class _Spellings:
 def _refuse_twins(what: str, items: Iterable[object]) -> None:
     if twins := [str(item) for item, n in Counter(items).items() if n > 1]:
         raise ValueError(f"{what} given twice: {', '.join(sorted(twins))}")
+
+
+def _refuse_shared(what: str, items: Iterable[tuple[str, object]]) -> None:
+    owners: dict[object, str] = {}
+    for name, value in items:
+        if (other := owners.setdefault(value, name)) != name:
+            raise ValueError(f"{other} and {name} have the same {what}, {value}: give each its own")
 
 
 def _refuse_reserved(what: str, names: Iterable[str], reserved: frozenset[str] = RESERVED) -> None:

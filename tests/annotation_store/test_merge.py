@@ -21,6 +21,7 @@ from PIL import Image
 from annotation_store import LLDError, Project, ProjectError, RegionState, Schema, SchemaError, Shape
 from annotation_store.copies import merge as merging
 from annotation_store.copies.merge import merge
+from annotation_store.copies.schemas import join_schemas
 from tests.annotation_store.copies_of import act, copied, exported, together
 from tests.annotation_store.older import take_back
 
@@ -220,6 +221,40 @@ def test_a_word_that_one_side_renamed_is_a_sentence_and_changes_nothing(folder: 
         merge(folder, [other], annotator="Ada")
     assert (folder / "project.db").read_bytes() == before
     assert list((folder / "backups").glob("*")) == []
+
+
+def test_two_classes_with_one_number_are_named_with_their_projects(folder: Path) -> None:
+    other = copied(folder, "other")
+    for place, names in ((folder, ("Monocyte", "Basophil")), (other, ("Monocyte", "Eosinophil"))):
+        with Project.open(place, annotator="Ada") as project:
+            data = project.schema.model_dump(mode="json")
+            first, second = ({c["name"]: c for c in data["classes"]}[name] for name in names)
+            first["id"], second["id"] = second["id"], first["id"]
+            project.schema_versions.change(Schema.model_validate(data))
+    with pytest.raises(SchemaError) as refused:
+        merge(folder, [other], annotator="Ada")
+    told = str(refused.value)
+    assert "number (id) 10 is Basophil in this project, and Eosinophil in" in told
+    assert f"napari-lld schema {other} --set" in told
+
+
+def with_values(schema: Schema, *names: str) -> Schema:
+    data = schema.model_dump(mode="json")
+    data["attributes"][0]["values"] = list(names)
+    return Schema.model_validate(data)
+
+
+def test_new_values_stand_where_their_schema_has_them(folder: Path) -> None:
+    with Project.open(folder, read_only=True) as project:
+        base = with_values(project.schema, "small", "large")
+    one = with_values(base, "tiny", "small", "middling", "large", "huge")
+    two = with_values(base, "small", "average", "large")
+    for here, there in ((one, two), (two, one)):
+        joined = join_schemas(here, there, base, other=Path("other"))
+        names = joined.attributes[0].value_names
+        assert [name for name in names if name != "average"] == ["tiny", "small", "middling", "large", "huge"]
+        assert names.index("small") < names.index("average") < names.index("large")
+    assert join_schemas(one, two, base, other=Path("x")) == join_schemas(two, one, base, other=Path("x"))
 
 
 def test_other_projects_are_read_whatever_their_state_and_never_changed(

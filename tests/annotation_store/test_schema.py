@@ -217,8 +217,28 @@ def test_digest_changes_with_the_content_only() -> None:
 def test_a_bad_schema_file_is_one_sentence_that_names_it(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
-    with pytest.raises(SchemaError, match=r"mine\.yaml"):
+    with pytest.raises(SchemaError, match=r"mine\.yaml") as refused:
         load_schema(path)
+    assert "unicode string" not in str(refused.value), "the reader's name for a text without a file"
+
+
+def test_a_yaml_error_is_told_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: x\nclasses:\n - [1, 2\n")
+    with pytest.raises(
+        SchemaError, match=r"mine\.yaml cannot be read as YAML \(.*, line 4, column 1\): correct"
+    ):
+        load_schema(path)
+
+
+def test_classes_that_cannot_be_told_apart_are_named() -> None:
+    for what, value in (("id", 0), ("letter", "A"), ("colour", "#ff0000")):
+        schema = a_schema()
+        schema["classes"][1][what] = value  # type: ignore[index]
+        with pytest.raises(
+            ValidationError, match=f"A and B have the same .*{what}.*, {value}: give each its own"
+        ):
+            Schema.model_validate(schema)
 
 
 def test_a_missing_schema_names_the_presets() -> None:
