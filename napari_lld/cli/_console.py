@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,6 +201,21 @@ def bar() -> Iterator[Update]:
             bars.update(task, description=title, completed=done, total=total or None, left=remaining)
 
         yield update
+
+
+def say_skipped(skipped: Iterable[tuple[object, str]], what: str) -> None:
+    """List files that were left out, each with its reason, which most often names it.
+
+    Parameters
+    ----------
+    what
+        What they are, in the singular.
+    """
+    lines = [f"  {why}" if str(path) in why else f"  {path}: {why}" for path, why in skipped]
+    if lines:
+        say(f"Skipped {plural(len(lines), what)}:")
+        for line in listed(lines):
+            say(line)
 
 
 def listed(items: Sequence[str], most: int = 10) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from napari_lld.cli._console import UsageError, listed, plural, progress, say, say_json
+from napari_lld.cli._console import UsageError, plural, progress, say, say_json, say_skipped
 from napari_lld.cli._options import Json, ProjectPath, open_project
 
 _MOST_TOLD = 5
@@ -107,10 +107,7 @@ def add(
     say(f"Patients: {after} (before: {before}).")
     if after.without > before.without:
         say("Fields of an unknown patient may be divided between training and test; see add --patient-from.")
-    if report.skipped:
-        say(f"Skipped {plural(len(report.skipped), 'file')}:")
-        for line in listed([f"  {path}: {why}" for path, why in report.skipped]):
-            say(line)
+    say_skipped(report.skipped, "file")
 
 
 def check_named(files: list[Path]) -> None:

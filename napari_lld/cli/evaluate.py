@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from napari_lld.cli._console import UsageError, plural, say, say_json, worker_progress
+from napari_lld.cli._console import (
+    INCOMPLETE,
+    UsageError,
+    complain,
+    plural,
+    say,
+    say_json,
+    say_skipped,
+    worker_progress,
+)
 from napari_lld.cli._metrics import say_metrics
 from napari_lld.cli._options import (
     Device,
@@ -55,7 +65,6 @@ def evaluate(
     nothing, `predict` shows boxes from the stain: those are not judged, and the fields are counted.
     """
     from training.client import run_worker
-    from training.evaluation.unchecked_films import trust_reasons
     from training.protocol import EvaluateRequest
 
     which = model_of(model)
@@ -85,15 +94,33 @@ def evaluate(
             on_message=show,
         )
     tested = done.model_id if done.model_id else which
+    skipped = done.result.get("skipped", [])
     if as_json:
-        say_json({"project": project.absolute(), "model": tested, "metrics": done.metrics})
-        return
+        say_json(
+            {
+                "project": project.absolute(),
+                "model": tested,
+                "metrics": done.metrics,
+                "skipped": skipped,
+            }
+        )
+    else:
+        _say(done.metrics, str(tested), truth)
+        say_skipped(((image["path"], image["why"]) for image in skipped), "image")
+    if skipped:
+        complain(f"{plural(len(skipped), 'image')} of {truth} could not be read; the others were measured.")
+        raise typer.Exit(INCOMPLETE)
+
+
+def _say(metrics: Mapping[str, Any], tested: str, truth: Path | None) -> None:
+    from training.evaluation.unchecked_films import trust_reasons
+
     say(f"Model {tested}, measured {'on held-out cells' if truth is None else f'against {truth}'}:")
-    say_metrics(done.metrics)
-    if count := int(done.metrics.get("found_nothing", 0)):
+    say_metrics(metrics)
+    if count := int(metrics.get("found_nothing", 0)):
         say(
             f"On {plural(count, 'field')} the model finds nothing: predict shows boxes from the stain there, "
             "which are not judged here."
         )
-    for reason in trust_reasons(done.metrics):
+    for reason in trust_reasons(metrics):
         say(f"{reason}.")

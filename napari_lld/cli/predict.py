@@ -13,10 +13,10 @@ from napari_lld.cli._console import (
     INCOMPLETE,
     UsageError,
     complain,
-    listed,
     plural,
     say,
     say_json,
+    say_skipped,
     say_unknown,
     worker_progress,
 )
@@ -150,10 +150,7 @@ def _say(result: Mapping[str, Any], where: str) -> None:
     say_unknown(int(result.get("unknown", 0)))
     for reason in trust_reasons(result):
         say(f"{reason}.")
-    if skipped := result.get("skipped"):
-        say(f"Skipped {plural(len(skipped), 'image')}:")
-        for line in listed([f"  {image['path']}: {image['why']}" for image in skipped]):
-            say(line)
+    say_skipped(((image["path"], image["why"]) for image in result.get("skipped", ())), "image")
 
 
 def say_searched(result: Mapping[str, Any]) -> None:

@@ -56,7 +56,10 @@ def add_fields(
         sentence += " " + trn(
             "{count} file skipped: see Details.", "{count} files skipped: see Details.", count
         )
-        skipped = (f"{path.name}: {in_the_window(why)}" for path, why in report.skipped)
+        skipped = (
+            in_the_window(why) if str(path) in why else f"{path.name}: {in_the_window(why)}"
+            for path, why in report.skipped
+        )
         sentence = "\n".join([sentence, *skipped])
     return sentence
 

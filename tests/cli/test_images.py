@@ -72,6 +72,15 @@ def test_an_image_that_cannot_be_read_is_refused_and_nothing_is_added(
     assert state(project) == before, "the good image beside it is not added either"
 
 
+def test_a_file_that_is_left_out_is_named_once(cli, project: Path, image: Path) -> None:
+    bad = image.with_name("bad.png")
+    bad.write_text("not an image")
+    answer = cli("add", project, image.parent)
+    assert answer.code == 0
+    assert "Skipped 1 file:\n" in answer.out
+    assert answer.out.count(str(bad)) == 1
+
+
 def test_all_named_files_that_cannot_be_read_are_named_at_once(
     cli, project: Path, image: Path, tmp_path: Path
 ) -> None:

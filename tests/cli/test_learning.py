@@ -175,12 +175,27 @@ def test_predict_lists_the_images_that_it_could_not_read_and_ends_with_another_c
     answer = cli(*words)
     assert answer.code == 3
     assert "12 suggestions to" in answer.out
-    assert "Skipped 1 image:\n  a/bad.png: a/bad.png is cut off." in answer.out
+    assert "Skipped 1 image:\n  a/bad.png is cut off.\n" in answer.out
     assert answer.err.endswith(
         f"1 of 3 images could not be read; {tmp_path / 'out.json'} holds the others.\n"
     )
     answer = cli(*words, "--json")
     assert (answer.code, answer.json["skipped"]) == (3, result["skipped"])
+
+
+def test_evaluate_names_the_images_that_cannot_be_read_and_measures_the_others(
+    cli, annotated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skipped = [{"path": "a/bad.png", "why": "The image a/bad.png is damaged."}]
+    done = Done(task="evaluate", metrics=SCORES, result={"skipped": skipped})
+    monkeypatch.setattr("training.client.run_worker", lambda *_, **__: done)
+    answer = cli("evaluate", annotated, "--truth", sample.truth())
+    assert answer.code == 3
+    assert "0.910" in answer.out
+    assert answer.out.endswith("Skipped 1 image:\n  The image a/bad.png is damaged.\n")
+    assert "1 image of" in answer.err
+    answer = cli("evaluate", annotated, "--truth", sample.truth(), "--json")
+    assert (answer.code, answer.json["skipped"], answer.json["metrics"]) == (3, skipped, SCORES)
 
 
 def test_evaluate_prints_a_table_with_the_cells_each_number_stands_on(

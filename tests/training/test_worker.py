@@ -439,6 +439,17 @@ def test_a_model_is_measured_against_full_truth_outside_the_regions(project: Pat
     assert outside["cells"] == 5  # one on each of two fields, three on the third
     with pytest.raises(LLDError, match="held out"):
         here(EvaluateRequest(project=str(project)))
+    damaged = tmp_path / "images" / "f1.png"
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    done = here(request)[0]
+    assert done.metrics["cells"] == 6
+    (skipped,) = done.result["skipped"]
+    assert skipped["path"] == str(damaged)
+    assert "f1.png" in skipped["why"]
+    for name in ("f0.png", "f2.png"):
+        (tmp_path / "images" / name).write_bytes(damaged.read_bytes())
+    with pytest.raises(LLDError, match=r"No image of .*truth.json could be read.*f0\.png.*2 more likewise"):
+        here(request)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

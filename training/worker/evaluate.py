@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from annotation_store.errors import LLDError
+from annotation_store.errors import ImageError, LLDError, ProjectError
 from annotation_store.formats._exchange.images import Images
 from annotation_store.project import Project
 from training.evaluation.extra_metrics import SUGGESTED
@@ -47,11 +47,13 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
         for reason in not_read(project, lost):
             channel.send(Notice(reason=reason.stored()))
         films = Films(project, model, annotated)
+        skipped: list[dict[str, str]] = []
         if request.truth is None:
             fields, on = _held_out(project, number, annotated), "held-out regions"
         else:
             file = Path(request.truth)
-            fields, on = _against_file(project, request, file, channel, annotated, films), request.truth
+            fields, skipped = _against_file(project, request, file, channel, annotated, films)
+            on = request.truth
         truths, pixels = [field.truth for field in fields], [field.pixels for field in fields]
         cells = sum(truth.covers(cell.box) for truth in truths for cell in truth.cells)
         channel.send(Started(task="evaluate", device=str(device), fields=len(truths), cells=cells))
@@ -85,7 +87,7 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
             **measure(model, truths, raw),
         }
     channel.send(Metrics(metrics=metrics))
-    return Done(task="evaluate", model_id=number, metrics=metrics)
+    return Done(task="evaluate", model_id=number, metrics=metrics, result={"skipped": skipped})
 
 
 def _finds_nothing(model: LearnedModel, raw: RawProposals) -> bool:
@@ -139,7 +141,8 @@ def _against_file(
     channel: Channel,
     known: Sequence[AnnotatedField],
     films: Films,
-) -> list[_EvaluatedField]:
+) -> tuple[list[_EvaluatedField], list[dict[str, str]]]:
+    """Return the images of a file, and the path of each that cannot be read, with the reason."""
     image_folder = None if request.images is None else Path(request.images)
     fields = Images((), project.fields.all(), project.pseudonyms.of_folder)
     images = Images.for_file(file, image_folder, project if image_folder is None else None)
@@ -152,16 +155,26 @@ def _against_file(
         more = f" (and {len(notes) - _MAX_NOTES} more)" if len(notes) > _MAX_NOTES else ""
         channel.send(Notice(reason=(" ".join(notes[:_MAX_NOTES]) + more).removesuffix(".")))
     of_project = {k.field.id: k for k in known if k.window is None}
-    evaluated = []
+    evaluated, skipped = [], []
     for image in truths:
         if image.path is not None:
             pixels: Pixels = ImageFile(image.path)
         elif image.field is not None:
             pixels = StoredField(project.path, image.field.id)
+        try:
+            pixels()
+        except (ProjectError, ImageError) as error:
+            skipped.append({"path": str(image.path or image.truth.name), "why": str(error)})
+            continue
         field = image.field or fields.field_named(image.truth.name)
         annotated = None if field is None else of_project.get(field.id)
         evaluated.append(_of_image(image.truth, pixels, annotated, films))
-    return evaluated
+    if not evaluated:
+        more = f" ({len(skipped) - 1} more likewise)" if len(skipped) > 1 else ""
+        raise LLDError(
+            f"No image of {file} could be read, so nothing was measured. {skipped[0]['why']}{more}"
+        )
+    return evaluated, skipped
 
 
 def _of_image(
