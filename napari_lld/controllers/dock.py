@@ -76,8 +76,8 @@ class AnnotateDock(QWidget):
         self._released = False
         self._docked = False
         session = self.desk.session
-        self._build()
         self._message = MessageBar(self, self._message_bottom)
+        self._build()
         self._listening = Subscriptions()
         self._listening.add(session.project_changed, self._on_project)
         self._listening.add(session.training.state.changed, self._on_training)
@@ -109,6 +109,7 @@ class AnnotateDock(QWidget):
         self._places = QStackedWidget()
         self._places.addWidget(self._fields)
         self._places.addWidget(self._label_error_list)
+        self._places.installEventFilter(self._message)
         self._tools = ToolBar(session, commands)
         self._cell = CellPanel(session, commands)
         self._suggestions = SuggestionPanel(session, commands)

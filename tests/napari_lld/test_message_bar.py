@@ -41,14 +41,14 @@ def test_a_long_sentence_is_wrapped_and_nothing_moves(dock: AnnotateDock, qtbot:
 def test_a_message_covers_no_button_of_the_dock_and_is_closed_by_one_of_its_own(
     dock: AnnotateDock, small_project: Path, qtbot: QtBot
 ) -> None:
-    assert dock.desk.session.open(small_project)
     dock.resize(420, 680)
     dock.show()
-    qtbot.wait(20)
+    assert dock.desk.session.open(small_project)
     bar, _text, _details = parts(dock)
     dock.desk.session.notify(
-        "info", "210 cells came in on 14 fields, and 3 regions; 2 conflicts wait for you."
+        "info", "210 cells came in on 14 fields, and 2 conflicts wait for your decision."
     )
+    qtbot.wait(50)  # what was opened is laid out after the message has come
     place = QRect(bar.mapTo(dock, QPoint(0, 0)), bar.size())
     buttons = [b for b in dock.findChildren(QAbstractButton) if b.isVisible() and not bar.isAncestorOf(b)]
     assert len(buttons) > 20

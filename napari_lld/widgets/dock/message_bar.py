@@ -104,9 +104,9 @@ class MessageBar(QFrame):
         else:
             self._fading.stop()
 
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Follow the size of what it lies over."""
-        if watched is self._over and event is not None and event.type() == QEvent.Type.Resize:
+    def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
+        """Follow the size of what it lies over, and of what else it was told to watch."""
+        if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.Move):
             self._place()
         return False
 
