@@ -86,12 +86,8 @@ class InstantLearning:
             self._opened.notify(
                 "hint",
                 trn(
-                    "{count} suggestion comes from a model that is not active, or was "
-                    "imported, and is not updated from your labels. [training.suggest] "
-                    "replaces it.",
-                    "{count} suggestions come from a model that is not active, or were "
-                    "imported, and are not updated from your labels. [training.suggest] "
-                    "replaces them.",
+                    "{count} suggestion is not of the active model: [training.suggest] replaces it.",
+                    "{count} suggestions are not of the active model: [training.suggest] replaces them.",
                     others,
                 ),
             )

@@ -233,12 +233,5 @@ def test_suggestions_of_another_model_are_told_of_once(session: Session, fake: F
         session.instant_learning.learn()
         fake.of(RenewRequest)[-1][1](Done(task="renew", result={"cells": 2, "of_another_model": 3}))
     assert (
-        len(
-            [
-                sentence
-                for sentence in told
-                if "3 suggestions come from a model that is not active" in sentence
-            ]
-        )
-        == 1
+        len([sentence for sentence in told if "3 suggestions are not of the active model" in sentence]) == 1
     )

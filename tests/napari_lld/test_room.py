@@ -26,9 +26,10 @@ from annotation_store import Project
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.field_order import FieldOrder
 from napari_lld.widgets.base import room
-from napari_lld.widgets.base.parts import confirm_buttons, label, row
+from napari_lld.widgets.base.parts import Part, confirm_buttons, label, row
 from napari_lld.widgets.base.room import FoldingRow, Scrolling, keep_on_screen
 from napari_lld.widgets.base.theme import HINT_PADDING
+from napari_lld.widgets.dock.foot import Foot
 from tests.napari_lld.all_dialogs import all_dialogs
 
 SMALL = QSize(853, 480)
@@ -139,6 +140,46 @@ def test_nothing_moves_when_a_job_or_a_training_starts(open_dock: AnnotateDock, 
         open_dock.desk.session.training.state.end("")
         qtbot.waitUntil(lambda: not open_dock.desk.jobs.busy)
     assert places() == before
+
+
+def test_nothing_moves_when_a_cell_is_chosen(open_dock: AnnotateDock, qtbot: QtBot) -> None:
+    open_dock.resize(420, 690)
+    open_dock.show()
+    qtbot.wait(80)
+    parts = [part for part in open_dock.findChildren(Part) if part.isVisible()]
+
+    def places() -> list[object]:
+        qtbot.wait(80)
+        return [(type(part), part.mapTo(open_dock, QPoint(0, 0)), part.size()) for part in parts]
+
+    before = places()
+    open_dock.desk.session.boxes.add((10, 10, 20, 20))
+    assert places() == before
+
+
+def test_a_hint_that_is_a_little_too_long_is_written_in_narrower_letters(
+    open_dock: AnnotateDock, qtbot: QtBot
+) -> None:
+    hint, notify = open_dock.findChild(Foot).line, open_dock.desk.session.notify
+    open_dock.resize(420, 690)
+    open_dock.show()
+    qtbot.wait(20)
+    room = hint.width() - 2 * HINT_PADDING - 4
+    sentence = ""
+    while hint.fontMetrics().horizontalAdvance(sentence) < 1.1 * room:
+        sentence += "word "
+    notify("hint", sentence.strip())
+    assert QLabel.text(hint) == sentence.strip()
+    assert 80 <= hint.font().stretch() < 100
+    assert hint.fontMetrics().horizontalAdvance(QLabel.text(hint)) <= room + 2
+    notify("hint", "Done.")
+    assert hint.font().stretch() == 100
+    open_dock.resize(900, 690)
+    notify("hint", sentence.strip())
+    assert hint.font().stretch() == 100
+    open_dock.resize(420, 690)
+    qtbot.wait(20)
+    assert QLabel.text(hint) == sentence.strip(), "it follows the width of the dock"
 
 
 def test_a_hint_that_is_too_long_ends_in_an_ellipsis_and_has_all_in_its_tooltip(

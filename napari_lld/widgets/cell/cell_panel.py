@@ -25,6 +25,8 @@ from training.inference.stain_proposals import has_box_from_stain
 _COLUMNS = 3
 _IN_A_ROW = 4
 """An attribute of more values gets two rows."""
+_HEAD = 16
+"""Height of the buttons beside the headline, as the style sheet has them."""
 _TITLE = 160
 """Pixels that an attribute's title gets at most."""
 
@@ -39,6 +41,7 @@ class CellPanel(Part):
         self._rows: list[AttributeRow] = []
         layout = column(self, 3)
         self._title = label(role="heading", gives_way=True)
+        self._title.setMinimumHeight(_HEAD)  # nothing moves as a cell brings its buttons
         self._facts = label(role="muted")
         self._notes = {
             command_id: self.tool_button(command_id, sign, hint=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtGui import QFont, QFontMetricsF
 from qtpy.QtWidgets import QGridLayout, QProgressBar, QToolButton
 
 from napari_lld.i18n.translate import tr
@@ -13,6 +14,10 @@ from napari_lld.widgets.base.parts import Part, label
 from napari_lld.widgets.base.theme import HINT_PADDING
 
 _HINT_MS = 8000
+_NARROWEST = 80
+"""Percent of their width that letters keep."""
+_ELLIPSIS = 2
+"""Pixels between the sentence and its frame, or else it is cut by a letter."""
 
 
 class Foot(Part):
@@ -34,8 +39,9 @@ class Foot(Part):
         self._fading.setInterval(_HINT_MS)
         self._fading.timeout.connect(self.rest)
         self.line = label(role="hint", gives_way=True)
-        self.line.setEllipsesWidth(2 * HINT_PADDING + 2)  # else the ellipsis lies under the padding
+        self.line.setEllipsesWidth(2 * HINT_PADDING + _ELLIPSIS)  # else the ellipsis lies under the padding
         self.line.setFixedHeight(21)
+        self.line.installEventFilter(self)
         self._busy = QProgressBar()
         self._busy.setTextVisible(False)
         self._busy.setProperty("role", "thin")
@@ -102,6 +108,28 @@ class Foot(Part):
         self.line.setVisible(bool(sentence))
         self.line.setText(sentence)
         self.line.setToolTip(sentence)
+        self._squeeze()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Write the sentence as wide as there is room."""
+        if watched is self.line and event is not None and event.type() == QEvent.Type.Resize:
+            self._squeeze()
+        return False
+
+    def _squeeze(self) -> None:
+        """Set narrower letters, a little, where the end of the sentence would be cut."""
+        font, room = self.line.font(), self.line.width() - 2 * HINT_PADDING - _ELLIPSIS
+        stretch = 100
+        font.setStretch(stretch)
+        while stretch > _NARROWEST and self._width(font) > room > 0:
+            stretch -= 2
+            font.setStretch(stretch)
+        if stretch != self.line.font().stretch():
+            self.line.setFont(font)
+            self.line.setText(self.line.text())  # cut anew
+
+    def _width(self, font: QFont) -> float:
+        return float(QFontMetricsF(font, self.line).horizontalAdvance(self.line.text()))
 
     def _advice(self) -> str:
         if (foreign := self._desk.layers.foreign) is not None:
