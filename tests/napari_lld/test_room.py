@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from annotation_store import Project
+from annotation_store import Project, Proposal
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.field_order import FieldOrder
 from napari_lld.widgets.base import room
@@ -155,6 +155,39 @@ def test_nothing_moves_when_a_cell_is_chosen(open_dock: AnnotateDock, qtbot: QtB
     before = places()
     open_dock.desk.session.boxes.add((10, 10, 20, 20))
     assert places() == before
+
+
+def test_nothing_moves_when_the_next_suggestion_is_said_in_more_words(
+    open_dock: AnnotateDock, qtbot: QtBot
+) -> None:
+    session = open_dock.desk.session
+    assert session.project is not None
+    share = {"Abnormal promyelocyte": 0.5, "Atypical lymphocyte": 0.3, "Metamyelocyte": 0.2}
+    proposals = [
+        Proposal((10.0, 10.0, 20.0, 20.0), 0.9, {"Monocyte": 1.0}),
+        Proposal((50.0, 10.0, 20.0, 20.0), 0.8, share),
+    ]
+    session.project.suggestions.replace(session.fields.current_id or 0, proposals, model_id=None)
+    open_dock.resize(340, 690)
+    open_dock.show()
+    qtbot.wait(80)
+    parts = [part for part in open_dock.findChildren(Part) if part.isVisible()]
+
+    def places() -> list[object]:
+        qtbot.wait(80)
+        return [(type(part), part.mapTo(open_dock, QPoint(0, 0)), part.size()) for part in parts]
+
+    session.review.next()
+    before = places()
+    session.review.next()
+    assert places() == before
+    thoughts = next(
+        text for text in open_dock.findChildren(QLabel) if text.text().startswith("White cell 80%")
+    )
+    first, second = QLabel.text(thoughts).split("\n")
+    assert first.endswith("…")
+    assert second.startswith("Probabilities")
+    assert "Metamyelocyte 16%" in thoughts.toolTip()
 
 
 def test_a_hint_that_is_a_little_too_long_is_written_in_narrower_letters(

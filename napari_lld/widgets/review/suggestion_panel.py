@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QMenu, QSlider, QToolButton, QWidget
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QLabel, QMenu, QSizePolicy, QSlider, QToolButton, QWidget
+from superqt import QElidingLabel
 
 from annotation_store.records import Proposal
 from napari_lld.commands.registry import Commands
@@ -13,6 +15,38 @@ from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import Part, ToolButton, column, label, row
 from napari_lld.widgets.base.room import FoldingRow
 from napari_lld.widgets.review.queue_choice import QueueChoice
+
+
+class _TwoLines(QElidingLabel):
+    """A sentence over two lines, or two that have one each: whatever is said, nothing above may move."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setProperty("role", "muted")
+        self.setWordWrap(True)
+        self.setFixedHeight(28)
+        self.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+
+    def setText(self, text: str) -> None:
+        """Show a text, of which `text` returns all."""
+        super().setText(text)
+        self._cut()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Cut the lines anew."""
+        super().resizeEvent(event)
+        self._cut()
+
+    def _cut(self) -> None:
+        lines = self.text().split("\n")
+        if len(lines) > 1:
+            cut = (
+                self.fontMetrics().elidedText(line, Qt.TextElideMode.ElideRight, self.width())
+                for line in lines
+            )
+            QLabel.setText(self, "\n".join(cut))
 
 
 class SuggestionPanel(Part):
@@ -62,9 +96,7 @@ class SuggestionPanel(Part):
             FoldingRow(row(previous, following, 1), row(self._accept, self._all, self._reject, 1))
         )
 
-        self._thoughts = label(role="muted", wrap=True)
-        self._thoughts.setMinimumHeight(28)
-        self._thoughts.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self._thoughts = _TwoLines()
         layout.addWidget(self._thoughts)
         layout.addStretch(1)
         for signal in (
@@ -108,10 +140,11 @@ class SuggestionPanel(Part):
         self._all.setToolTip(
             tr("Not now: {refusal}", refusal=refusal) if refusal else f"{tip}\n{session.bulk_accept.choice}"
         )
-        self._thoughts.setText(self._thinks(pending))
+        thoughts = self._thinks(pending)
+        self._thoughts.setText(thoughts)
         predicted, schema = session.selection.proposal, session.schema
         sets = set_words(schema, predicted) if predicted and schema else []
-        self._thoughts.setToolTip("\n".join(sets))
+        self._thoughts.setToolTip("\n".join((thoughts, *sets)))
 
     def _thinks(self, pending: int) -> str:
         """Describe the model's prediction for the current suggestion."""
