@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, QSize
-from qtpy.QtWidgets import QApplication, QDockWidget
+from qtpy.QtCore import QEvent, QObject, QSize, QTimer
+from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
 
 from annotation_store.errors import LLDError
 from napari_lld.controllers.desk import DOCK_NAME
@@ -17,6 +17,9 @@ from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.i18n.translate import tr
 from napari_lld.session import user_state
 from napari_lld.widgets.base.room import Scrolling
+
+_FRAMED_MS = 500
+"""Milliseconds after which a window manager has put its frame round a window."""
 
 
 def build_window(project_path: Path | None = None, *, show: bool = True) -> tuple[Any, Any]:
@@ -89,10 +92,20 @@ def _show(viewer: Any) -> None:
     height = user_state.within(sides[1], 1, screen.height()) or screen.height()
     size = QSize(int(width), int(height))
     viewer.window.show()  # napari puts its own size here, from another kind of work
-    frame = window.frameGeometry().size() - window.size()
-    window.resize(size.expandedTo(QSize(640, 400)).boundedTo(screen.size() - frame))
+    window.resize(size.expandedTo(QSize(640, 400)).boundedTo(screen.size()))
     window.move(screen.topLeft())
+    keep_frame_on_screen(window)
+    framed = QTimer(window)  # a window manager puts its frame round a window once that is shown
+    framed.setSingleShot(True)
+    framed.timeout.connect(lambda: keep_frame_on_screen(window))
+    framed.start(_FRAMED_MS)
     viewer.window.activate()
+
+
+def keep_frame_on_screen(window: QWidget) -> None:
+    """Make a window smaller where its title bar and edges leave it less of the screen than it takes."""
+    excess = window.frameGeometry().size() - window.screen().availableGeometry().size()
+    window.resize(window.size() - excess.expandedTo(QSize(0, 0)))
 
 
 class FileOpener(QObject):

@@ -30,6 +30,7 @@ from napari_lld.widgets.base.parts import Part, confirm_buttons, label, row
 from napari_lld.widgets.base.room import FoldingRow, Scrolling, keep_on_screen
 from napari_lld.widgets.base.theme import HINT_PADDING
 from napari_lld.widgets.dock.foot import Foot
+from napari_lld.window import keep_frame_on_screen
 from tests.napari_lld.all_dialogs import all_dialogs
 
 SMALL = QSize(853, 480)
@@ -140,6 +141,22 @@ def test_nothing_moves_when_a_job_or_a_training_starts(open_dock: AnnotateDock, 
         open_dock.desk.session.training.state.end("")
         qtbot.waitUntil(lambda: not open_dock.desk.jobs.busy)
     assert places() == before
+
+
+def test_a_window_leaves_room_for_the_frame_that_the_window_manager_gives_it(qtbot: QtBot) -> None:
+    class Framed(QWidget):
+        def frameGeometry(self) -> QRect:
+            return self.geometry().adjusted(-1, -20, 1, 1)
+
+    window = Framed()
+    qtbot.addWidget(window)
+    screen = window.screen().availableGeometry().size()
+    window.resize(screen)
+    keep_frame_on_screen(window)
+    assert window.frameGeometry().size() == screen
+    window.resize(400, 300)
+    keep_frame_on_screen(window)
+    assert window.size() == QSize(400, 300)
 
 
 def test_nothing_moves_when_a_cell_is_chosen(open_dock: AnnotateDock, qtbot: QtBot) -> None:
