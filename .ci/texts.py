@@ -215,8 +215,9 @@ def sentences() -> dict[str, str]:
     for path in sorted(
         p for package in ("annotation_store", "training") for p in (ROOT / package).rglob("*.py")
     ):
+        of_node = _stored if path.name == "cautions.py" else _spoken
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            for text in filter(None, map(_template, _spoken(node))):
+            for text in filter(None, map(_template, of_node(node))):
                 if len(_LETTER.findall(text)) >= _FEWEST_LETTERS:
                     found.setdefault(text, f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}")
     return found
@@ -230,6 +231,16 @@ def _spoken(node: ast.AST) -> Sequence[ast.expr]:
             return [first] if name.endswith("Error") and name not in _FOR_PROGRAMS else []
         case ast.Call(func=ast.Attribute(attr="count" | "note" | "left_out"), args=arguments):
             return [one for one in arguments if " " in (_template(one) or "")]
+    return []
+
+
+def _stored(node: ast.AST) -> Sequence[ast.expr]:
+    """Return a sentence that a model's card keeps."""
+    match node:
+        case ast.Return(value=ast.expr() as text) | ast.Assign(value=text):
+            return [text]
+        case ast.Call(func=ast.Attribute(attr="append"), args=[text]):
+            return [text]
     return []
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from annotation_store.records import Model
 from napari_lld.i18n.reasons import in_words
+from napari_lld.i18n.sentences import in_language
 from napari_lld.i18n.translate import later, tr
 from training.evaluation.bulk_accept import MAX_ERROR_RATE, may_be_accepted
 from training.evaluation.gate import MIN_UNITS
@@ -82,7 +83,7 @@ def model_numbers(model: Model) -> str:
 def _metric_text(model: Model, name: str) -> str:
     metrics = model.card.get("metrics")
     text = metrics.get(name) if isinstance(metrics, Mapping) else None
-    return str(text) if text else ""
+    return in_language(str(text)) if text else ""
 
 
 def why_not_active(model: Model) -> str:

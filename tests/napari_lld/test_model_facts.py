@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ from napari_lld.session.model_facts import (
 from napari_lld.session.training_state import TrainingState
 from training.evaluation.gate import compare
 from training.protocol import Saved
+from training.worker.cautions import cautions, why_not_measured
 
 HELD_OUT = {
     "cells": 41,
@@ -50,6 +52,20 @@ def test_an_unmeasured_model_says_so_and_why() -> None:
     assert model_title(model()) == "Model 3 · active · not yet measured"
     assert model_numbers(model()) == "Not yet measured: measuring begins at 30 cells."
     assert model_numbers(Model(1, "x", datetime.now(UTC), False, {})) == "Not yet measured."
+
+
+def test_what_the_trainer_wrote_into_a_card_is_said_in_the_window_s_language(german: None) -> None:
+    for cells, share, lost in ((10, 0.2, 0), (99, 0.2, 2), (99, 0.0, 0)):
+        note = why_not_measured(cells, share, lost)
+        told = model_numbers(Model(1, "x", datetime.now(UTC), True, {"metrics": {"note": note}}))
+        assert told.startswith("Noch nicht gemessen: ")
+        assert not {"the", "cells", "fields"} & set(re.findall(r"\w+", told)), told
+    caution = cautions(known=False, lost=3, chosen=True, chosen_before=False)
+    told = about(
+        Model(1, "x", datetime.now(UTC), True, {"metrics": {"held_out": HELD_OUT, "caution": caution}})
+    )
+    assert "womöglich mit den zurückgehaltenen Zellen trainiert" in told
+    assert not {"the", "decided", "patients"} & set(re.findall(r"\w+", told)), told
 
 
 def test_a_refused_model_says_why_until_somebody_activates_it() -> None:

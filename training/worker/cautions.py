@@ -1,4 +1,7 @@
-"""Cautions about held-out metrics: English sentences, stored in the model card."""
+"""Cautions about held-out metrics: English sentences, stored in the model card.
+
+The window translates them by `napari_lld.i18n.sentences`: each is whole in one place.
+"""
 
 from __future__ import annotations
 
@@ -58,8 +61,7 @@ def of_the_start(*, passed_over: int | None, forgotten: Sequence[str]) -> str:
         return ""
     return (
         "It started from a model that remembers no cells, so it may no longer recognise the classes that "
-        "the project "
-        f"does not show: {', '.join(forgotten)}."
+        f"the project does not show: {', '.join(forgotten)}."
     )
 
 
@@ -78,13 +80,13 @@ def why_not_measured(cells: int, share: float, lost: int) -> str:
     if not share:
         return "Not yet measured: nothing is held out (holdout 0)."
     if cells < MIN_CELLS:
-        why = f"measuring begins at {MIN_CELLS} cells in finished regions"
+        why = f"Not yet measured: measuring begins at {MIN_CELLS} cells in finished regions."
     else:
         why = (
-            "all patients (or fields) annotated so far are needed for learning, or the model that it goes on "
-            "from has learnt from them; some of those annotated next are held out"
+            "Not yet measured: all patients (or fields) annotated so far are needed for learning, or the "
+            "model that it goes on from has learnt from them; some of those annotated next are held out."
         )
-    return " ".join([f"Not yet measured: {why}.", *([_of_lost(lost)] if lost else [])])
+    return " ".join([why, *([_of_lost(lost)] if lost else [])])
 
 
 def time_ran_short(left_out: Sequence[str]) -> str:
