@@ -19,7 +19,7 @@ from napari_lld.session import user_state
 from napari_lld.widgets.base.room import Scrolling
 
 _FRAMED_MS = 500
-"""Milliseconds after which a window manager has put its frame round a window."""
+"""Milliseconds of the window's loop after which a window manager has put its frame round the window."""
 
 
 def build_window(project_path: Path | None = None, *, show: bool = True) -> tuple[Any, Any]:
@@ -95,10 +95,14 @@ def _show(viewer: Any) -> None:
     window.resize(size.expandedTo(QSize(640, 400)).boundedTo(screen.size()))
     window.move(screen.topLeft())
     keep_frame_on_screen(window)
-    framed = QTimer(window)  # a window manager puts its frame round a window once that is shown
-    framed.setSingleShot(True)
+    # a window manager puts its frame round a window once the loop of that goes on
+    looping, framed = QTimer(window), QTimer(window)
+    for timer in (looping, framed):
+        timer.setSingleShot(True)
+    framed.setInterval(_FRAMED_MS)
+    looping.timeout.connect(framed.start)
     framed.timeout.connect(lambda: keep_frame_on_screen(window))
-    framed.start(_FRAMED_MS)
+    looping.start(0)
     viewer.window.activate()
 
 
