@@ -6,7 +6,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from qtpy.QtGui import QColor
+from pytestqt.qtbot import QtBot
+from qtpy.QtGui import QAction, QColor
+from qtpy.QtWidgets import QMenu, QWidget
 
 from annotation_store.records import Shape
 from annotation_store.schema import load_schema
@@ -14,7 +16,7 @@ from napari_lld.commands.registry import class_like
 from napari_lld.controllers.slide_map import CELL, SUGGESTION
 from napari_lld.layers import outlines, palette
 from napari_lld.layers.palette import class_colour, contrast
-from napari_lld.widgets.base.theme import Colours, colours, contrasting, mix
+from napari_lld.widgets.base.theme import Colours, colours, contrasting, mix, stylesheet
 from napari_lld.widgets.fields.slide_map_window import KINDS
 from tests.napari_lld.colour_blind import SIMULATED, distances
 
@@ -53,6 +55,32 @@ def test_every_text_is_read_on_every_ground(theme: str) -> None:
         (mix(hover, c.text, 0.8), hover),
     ):
         assert contrast(ink.name(), ground.name()) >= 4.5
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_an_entry_of_a_menu_that_cannot_be_chosen_is_paler(theme: str, qtbot: QtBot) -> None:
+    c, desk = colours(theme), QWidget()
+    qtbot.addWidget(desk)
+    desk.setObjectName("lld_desk")
+    desk.setStyleSheet(stylesheet(c))
+    menu = QMenu(desk)
+    entries = [menu.addAction("Undo"), menu.addAction("Undo")]
+    entries[1].setEnabled(False)
+    menu.ensurePolished()
+    menu.adjustSize()
+    drawn = menu.grab().toImage()
+
+    def strongest(entry: QAction) -> float:
+        place = menu.actionGeometry(entry)
+        inks = {
+            drawn.pixelColor(x, y).name()
+            for x in range(place.left() + 2, place.right() - 2)
+            for y in range(place.top() + 2, place.bottom() - 2)
+        }
+        return max(contrast(ink, c.window.name()) for ink in inks)
+
+    enabled, disabled = map(strongest, entries)
+    assert disabled < 0.5 * enabled
 
 
 @pytest.mark.parametrize("theme", THEMES)

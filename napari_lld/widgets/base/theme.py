@@ -96,7 +96,7 @@ def stylesheet(c: Colours) -> str:
     return f"""
     #lld_desk, #lld_desk QWidget {{ background: {c.window.name()}; color: {c.text.name()}; font-size: 9pt; }}
     #lld_desk QLabel {{ background: transparent; padding: 0; }}
-    #lld_desk QLabel:disabled {{ color: {disabled}; }}
+    #lld_desk QLabel:disabled, #lld_desk QMenu::item:disabled {{ color: {disabled}; }}
     #lld_desk QLabel[role="title"] {{ font-size: 12pt; font-weight: 600; }}
     #lld_desk QLabel[role="big"] {{ font-size: 16pt; font-weight: 600; }}
     #lld_desk QLabel[role="heading"] {{ font-weight: 600; }}
