@@ -279,7 +279,7 @@ class Commands:
 
         def key(match: re.Match[str]) -> str:
             command = self._commands.get(match[1])
-            return match[0] if command is None else command.key or f"“{command.title}”"
+            return match[0] if command is None else command.key or tr("“{title}”", title=command.title)
 
         return re.sub(r"\[([a-z]+\.[a-z_]+)\]", key, sentence)
 

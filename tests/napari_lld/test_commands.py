@@ -77,6 +77,13 @@ def test_tooltips_tell_the_key(commands: Commands) -> None:
     assert pretty_key("Ctrl+Shift+Z") == "Ctrl+Shift+Z"
 
 
+def test_a_command_without_a_key_stands_in_the_quotes_of_the_language(
+    german: None, commands: Commands
+) -> None:
+    commands.add([Command("mine.own", "Undo", lambda: None)])
+    assert commands.spelled("[mine.own]: …") == "„Rückgängig“: …"
+
+
 def test_keys_are_called_as_on_a_german_keyboard_in_german(german: None) -> None:
     assert [pretty_key(key) for key in ("Ctrl+Z", "Ctrl+Shift+Z", "PgDown", "Return", "Alt+Right", "F2")] == [
         "Strg+Z",
