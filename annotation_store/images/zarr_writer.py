@@ -14,6 +14,7 @@ import numpy.typing as npt
 from annotation_store.errors import ImageError, ProjectError
 from annotation_store.files.layout import inside, refuse_links_below
 from annotation_store.images.colour import ColourError
+from annotation_store.images.own_shards import SHARD, read_own
 from annotation_store.images.read import MAX_PIXELS
 from annotation_store.images.slide import SlideOptions
 from annotation_store.images.zarr_reader import array_facts, folder_reader
@@ -28,9 +29,6 @@ _OVERVIEW = "overview"
 _READ = "napari_lld_slide"
 """Attribute of a slide's group: `SlideOptions`."""
 _CHUNK = 512
-_SHARD = ("c", "0", "0", "0")
-"""The one file of a level, in the array's folder."""
-
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -197,7 +195,7 @@ def stamps(folder: Path) -> tuple[tuple[int, int], ...]:
         A file is missing.
     """
     level = folder / "0"
-    files = [path.stat() for path in (level / "zarr.json", level.joinpath(*_SHARD))]
+    files = [path.stat() for path in (level / "zarr.json", level.joinpath(*SHARD))]
     return tuple((file.st_mtime_ns, file.st_size) for file in files)
 
 
@@ -246,10 +244,12 @@ def _name(folder: Path) -> str:
 
 
 def _read(folder: Path, path: str, window: Any = ...) -> Pixels:
-    import zarr  # half a second, not needed to list cells
-
     try:
         _judge(folder, path)
+        if window is ... and (own := read_own(folder / path)) is not None:
+            return own
+        import zarr  # half a second, not needed to list cells
+
         array: Any = zarr.open_array(store=str(folder / path), mode="r")[window]
     # codecs raise errors of their own on damaged chunks
     except (ColourError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
@@ -266,7 +266,7 @@ def _judge(folder: Path, path: str) -> None:
     shape, kind = array_facts(folder_reader(folder), path)
     if len(shape) != 3 or shape[0] != 3 or kind != "uint8" or shape[1] * shape[2] > MAX_PIXELS:
         raise ColourError("is not an array that this program writes")
-    if not folder.joinpath(path, *_SHARD).is_file():  # which zarr would read as black
+    if not folder.joinpath(path, *SHARD).is_file():  # which zarr would read as black
         raise ColourError("has no pixels")
 
 
