@@ -167,10 +167,9 @@ class DeskLayers:
         """Create, in a quiet moment, what the first click would have to wait for."""
         if self._closed or self._session.fields.current is None:
             return
-        if self._session.fields.being_read:  # not before the list: both would take longer
+        # not before the list is read: both would take longer; and one at a time, so that a key waits for one
+        if self._session.fields.being_read or not self._marks.prepare_current():
             self._prepare_later()
-        else:
-            self._marks.prepare_current()
 
     def _on_marks(self, kinds: frozenset[str]) -> None:
         if self._session.fields.current_id is None:

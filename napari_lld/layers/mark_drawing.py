@@ -13,6 +13,7 @@ from napari_lld.i18n.translate import tr
 from napari_lld.layers import outlines, palette
 from napari_lld.layers.field_image import DIM, FieldImage, lay
 from napari_lld.layers.layer_set import (
+    CASINGS,
     CELL_LETTERS,
     CELLS,
     CURRENT,
@@ -239,9 +240,10 @@ class MarkDrawing:
             shades = np.tile(palette.rgba(palette.CURRENT), (len(segments), 1))
             self._layers.draw_lines(CURRENT, segments, shades)
 
-    def prepare_current(self) -> None:
-        """Create the layer of what is current, on which nothing was drawn yet."""
-        self._layers.vectors(CURRENT)
+    def prepare_current(self) -> bool:
+        """Create one of the layers of what is current; return whether both are there."""
+        self._layers.vectors(CURRENT if CASINGS[CURRENT] in self._layers else CASINGS[CURRENT])
+        return CURRENT in self._layers
 
     def _grown(self, box: Box) -> Box:
         pad = 2.5 / self._layers.zoom  # beside the class-coloured outline, not over it
