@@ -21,7 +21,6 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 OURS = ("annotation_store", "training", "napari_lld")
 
 NOT_IMPORTED = {
-    "numcodecs": "zarr decompresses with it; the floor is where it checks the checksums of pixels",
     "pyarrow": "pandas writes Parquet with it",
     "imagecodecs": "tifffile looks for it to decode the tiles of whole slides",
     "openslide-bin": "the library behind openslide-python",
