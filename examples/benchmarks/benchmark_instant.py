@@ -55,7 +55,10 @@ REVIEWED = 75
 FIELDS = 25
 BUDGET = 60.0
 """Budget in seconds of each training of ``from COCO``."""
-ARMS = ("new-class:5", "new-class:20", "reviewing", "frozen", "reviewing:own words", "from COCO", "window")
+ARMS = (
+    *(f"new-class:{cells}" for cells in (1, 3, 5, 20)),
+    *("reviewing", "frozen", "reviewing:own words", "from COCO", "window"),
+)
 LABELS = 40
 PACES = (0.0, 1.5)
 """Seconds between labels; 0 = label the next cell once all pending suggestions are updated."""

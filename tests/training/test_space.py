@@ -8,6 +8,16 @@ import pytest
 from training.similarity.space import SHRINKAGE, Space
 
 
+def distance_of_a_new_cell(residuals: np.ndarray, cells: int) -> float:
+    """Return the mean squared distance of cells by the covariance without them, computed for each anew."""
+    distances = []
+    for row in residuals:
+        others = residuals.T @ residuals - np.outer(row, row)
+        covariance = (1 - SHRINKAGE) * others / cells + SHRINKAGE * np.eye(residuals.shape[1])
+        distances.append(row @ np.linalg.solve(covariance, row))
+    return float(np.mean(distances))
+
+
 @pytest.mark.parametrize(("cells", "features"), [(30, 80), (200, 40)])
 def test_few_cells_give_the_same_as_the_whole_covariance(cells: int, features: int) -> None:
     rng = np.random.default_rng(0)
@@ -24,8 +34,22 @@ def test_few_cells_give_the_same_as_the_whole_covariance(cells: int, features: i
     assert met.tolist() == [True, True, True, False]
     assert np.allclose(weight[:3], means @ inverse / scale, atol=1e-3)
     expected = standard @ inverse @ means.T - 0.5 * (means @ inverse * means).sum(1)
-    assert np.allclose(vectors @ weight[:3].T + bias[:3], expected, atol=5e-3)
+    few_cells = 0.5 * distance_of_a_new_cell(rest / scale, cells) / np.bincount(labels)
+    assert np.allclose(vectors @ weight[:3].T + bias[:3], expected + few_cells, atol=5e-3, rtol=1e-3)
     product = standard @ inverse @ standard.T
     lengths = np.sqrt(np.diag(product))
     whitened = space.whiten(vectors)
     assert np.allclose(whitened.cosine(whitened), product / lengths[:, None] / lengths, atol=1e-4)
+
+
+@pytest.mark.parametrize("labelled", [1, 3, 10])
+def test_a_class_of_few_cells_is_recognised_and_takes_none_of_the_others(labelled: int) -> None:
+    rng = np.random.default_rng(2)
+    features, centres = 300, rng.normal(0, 0.55, (3, 300))
+    counts = (100, 100, labelled)
+    labels = np.repeat(np.arange(3), counts)
+    space = Space(rng.normal(centres[labels]), labels[:, None])
+    weight, bias, _ = space.discriminant(labels, 3)
+    predicted = [(rng.normal(centre, 1, (200, features)) @ weight.T + bias).argmax(1) for centre in centres]
+    assert (predicted[2] == 2).mean() > 0.8
+    assert min((predicted[k] == k).mean() for k in (0, 1)) > 0.95

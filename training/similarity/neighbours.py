@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.models.memory import Memory, choose
-from training.similarity.space import Space, principal_axes
+from training.similarity.space import Space, principal_axes, subsample
 
 N_COMPONENTS = 64
 """Dimension d of the space: with 32 or all 1,153, neighbours are of one class as often, or less often."""
@@ -114,7 +114,7 @@ class EmbeddingSpace:
         labels: np.ndarray | None = None,
         looks: np.ndarray | None = None,
     ) -> None:
-        rows = _subsample(len(vectors), _AXES_SAMPLE)
+        rows = subsample(len(vectors), _AXES_SAMPLE)
         selected = vectors[rows].astype(np.float64)
         self._centre = selected.mean(0) if len(selected) else np.zeros(vectors.shape[1])
         scale = selected.std(0) if len(selected) else np.ones(vectors.shape[1])
@@ -241,7 +241,7 @@ def outliers(
         members = np.flatnonzero(names == name)
         if len(members) < 2:
             continue
-        others = members[_subsample(len(members), _OUTLIER_SAMPLE)]
+        others = members[subsample(len(members), _OUTLIER_SAMPLE)]
         k = max(1, min(len(others) - 1, max(3, round(_OUTLIER_NEIGHBOURS * len(others)))))
         for part in _chunks(len(members), len(others)):
             to_others = _distances(points[members[part]], points[others])
@@ -304,7 +304,7 @@ def _k_means(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
-    sample = points[_subsample(len(points), FIT_SAMPLE)]
+    sample = points[subsample(len(points), FIT_SAMPLE)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different points than clusters
         centres = KMeans(count, n_init=2, random_state=0, max_iter=100).fit(sample).cluster_centers_
@@ -357,13 +357,6 @@ def _has_enough_labels(labels: np.ndarray) -> bool:
         if (counts >= 2).sum() >= 2 and counts.sum() >= MIN_LABELLED:
             return True
     return False
-
-
-def _subsample(n: int, size: int) -> np.ndarray:
-    """Return up to `size` of n rows, the same each time."""
-    if n <= size:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(0).choice(n, size, replace=False))
 
 
 def _chunks(n: int, width: int) -> Iterator[slice]:

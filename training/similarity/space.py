@@ -19,6 +19,11 @@ _LOOKS_WEIGHT = 0.5
 """Weight of the domain shifts of other laboratories beside the spread within a class (``docs/adr/0010``)."""
 
 
+_SPREAD_SAMPLE = 500
+"""Maximum number of cells that their mean distance is estimated from."""
+
+_MAX_LEVERAGE = 0.95
+
 _MIN_CELLS_PER_CLASS = 3
 """Cells of each class, on average, from which on the class groups all cells."""
 
@@ -106,6 +111,7 @@ class Space:
         # single precision is half the time, and the identity in it keeps it far from singular
         self._residuals = np.concatenate((residuals / total**0.5, shifts)).astype(np.float32)
         self._residuals *= np.float32((1 - SHRINKAGE) ** 0.5)
+        self._n_cells, self._total_weight = len(rows), total
         self._use_dual = len(self._residuals) < features.shape[1]
 
     @cached_property
@@ -125,6 +131,22 @@ class Space:
         gram[np.diag_indices_from(gram)] += SHRINKAGE
         return np.asarray(cholesky(gram, overwrite_a=True, check_finite=False))
 
+    @cached_property
+    def _spread(self) -> float:
+        """Mean squared distance of a cell from the mean of its group, as if it had been left out.
+
+        A cell that the covariance was estimated from has half the distance of another one. Without it, the
+        inverse covariance changes by a matrix of rank 1 (Sherman and Morrison).
+        """
+        if self._use_dual:
+            inverse = cho_solve((self._dual_cholesky, False), np.eye(len(self._residuals)))
+            leverage = 1 - SHRINKAGE * np.diagonal(inverse)[: self._n_cells]
+        else:
+            rows = self._residuals[subsample(self._n_cells, _SPREAD_SAMPLE)]
+            leverage = (rows * self._solve(rows.T).T).sum(1)
+        leverage = np.clip(leverage, 0, _MAX_LEVERAGE)
+        return float(self._total_weight / (1 - SHRINKAGE) * np.mean(leverage / (1 - leverage)))
+
     def _solve(self, columns: np.ndarray) -> np.ndarray:
         """Return the inverse of the covariance times ``(F, k)``."""
         if not self._use_dual:
@@ -136,6 +158,10 @@ class Space:
         self, labels: np.ndarray, values: int, weights: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Fit the linear discriminant of one head, all values equally probable.
+
+        The mean of n cells lies apart from that of all cells of the value, by a squared distance of d/n in
+        the mean if a cell lies apart by d: a value with few cells would seem far from everything. Its bias is
+        corrected by half of that (Moran and Murphy 1979, Applied Statistics 28:223; ``docs/adr/0032``).
 
         Parameters
         ----------
@@ -157,6 +183,8 @@ class Space:
             weights = np.ones(len(labels)) if weights is None else weights
             means = np.stack([self._mean(labels == value, weights) for value in np.flatnonzero(present)])
             weight[present], bias[present] = self.linear_discriminant(means)
+            counts = np.array([weights[labels == value].sum() for value in np.flatnonzero(present)])
+            bias[present] += 0.5 * self._spread / np.maximum(counts, 1.0)
         return weight, bias, present
 
     def linear_discriminant(self, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -206,6 +234,13 @@ def principal_axes(vectors: np.ndarray, count: int) -> np.ndarray:
 
     count = min(count, *vectors.shape)
     return np.asarray(randomized_svd(vectors, count, random_state=0)[2].T)
+
+
+def subsample(n: int, size: int) -> np.ndarray:
+    """Return up to `size` of n rows, the same each time."""
+    if n <= size:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(0).choice(n, size, replace=False))
 
 
 def _grouping_head(labels: np.ndarray, weights: np.ndarray) -> int:
