@@ -10,7 +10,8 @@ promyelocytes, which ``lld`` lacks, are stored in its memory as unknown. The des
 sixth of the fields: their cells form its memory, and the probabilities are calibrated on them. The result is
 written to ``training/models/starter/starter.safetensors``, with its card.
 
-``--init FILE`` continues from a starter; ``--detector FILE`` uses a starter's detector unchanged. ``--fold``
+``--init FILE`` continues from a starter (with ``--describer-steps 0`` only its memory is filled again);
+``--detector FILE`` uses a starter's detector unchanged. ``--fold``
 trains on four fifths of ``train`` and reports on the other (to choose settings); otherwise ``val`` is
 reported. ``--sets pbc txl`` excludes domains, ``--without Monocyte`` excludes classes, to measure how well
 they are recognised as unknown and learned later (``benchmark_unknown.py --starters``,
@@ -225,10 +226,14 @@ def begin(args: argparse.Namespace) -> LearnedModel:
     """Return the initial model."""
     vocabulary = Vocabulary.from_schema(load_schema("lld"))
     if args.init:
-        parent = read_model(args.init)
-        model = adapt(parent, vocabulary)
-        model.card = parent.card
-        model.taught_before = {}  # on the same cells
+        first = read_model(args.init)
+        parent = adapt(first, vocabulary)
+        model = new_model(vocabulary, size=parent.size)  # its features may be others than the parent's
+        model.detector.load_state_dict(parent.detector.state_dict())
+        weights = parent.describer.state_dict()
+        fitted = [name for name in weights if name.startswith("lines.")]  # in projects alone
+        model.describer.load_state_dict(weights | {n: model.describer.state_dict()[n] for n in fitted})
+        model.sides, model.untaught, model.card = parent.sides, False, first.card
         return model
     model = new_model(vocabulary, size=448)
     if args.weights:

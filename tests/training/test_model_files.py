@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from training.models.calibration import Calibration
-from training.models.model import ModelError, new_model, read_model, starter_place, write_model
+from training.models.model import (
+    LearnedModel,
+    ModelError,
+    adapt,
+    new_model,
+    read_model,
+    starter_place,
+    write_model,
+)
+from training.networks.describer import CROP, POOLED, Describer
 from training.networks.vocabulary import Vocabulary
 
 
@@ -77,6 +86,26 @@ def test_weights_that_do_not_fit_the_card_are_refused(saved: Path) -> None:
     card.write_text(json.dumps(content))
     with pytest.raises(ModelError, match="do not fit"):
         read_model(saved)
+
+
+def without_colours(words: Vocabulary) -> LearnedModel:
+    """Make a model as they were before features contained colours."""
+    model = new_model(words, seed=3, size=96)
+    describer = Describer(words, model.detector, with_colours=False)
+    return LearnedModel(model.detector, describer, words, 96)
+
+
+def test_a_model_of_before_its_cells_had_colours_opens_and_has_heirs_like_itself(
+    tmp_path: Path, words: Vocabulary
+) -> None:
+    earlier = without_colours(words)
+    card = write_model(earlier, tmp_path / "model.safetensors", tmp_path / "model.json")
+    assert (card["version"], card["describer"]) == (1, "trunk")
+    crops, sizes = torch.rand(2, 3, CROP, CROP), torch.zeros(2)
+    for model in (read_model(tmp_path), adapt(read_model(tmp_path), words)):
+        assert model.describer.features == POOLED + 1
+        assert [len(logits) for logits in model.describer(crops, sizes)] == [2] * len(words.heads)
+    assert new_model(words, seed=3).trunk_digest() != earlier.trunk_digest()
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:

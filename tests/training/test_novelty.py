@@ -35,6 +35,8 @@ def memory(n: int = 30) -> Memory:
 class Describer(nn.Module):
     """One whose head finds the nearest of the taught classes."""
 
+    colours = slice(FEATURES, FEATURES)
+
     def __init__(self, values: int = CLASSES) -> None:
         super().__init__()
         self.centres = nn.Parameter(torch.from_numpy(CENTRES[:values].astype(np.float32)))
@@ -172,3 +174,48 @@ def test_an_attribute_that_few_cells_have_does_not_shape_the_space_of_all() -> N
     known = np.concatenate([cells(k, 100, 1) for k in range(CLASSES)])
     assert flagged(mixed, known) <= 0.08
     assert flagged(mixed, cells(CLASSES, 100, 1)) >= 0.9
+
+
+class Colourful(Describer):
+    """One whose features end with three colours, which its head disregards."""
+
+    colours = slice(FEATURES, FEATURES + 3)
+
+    def combined_logits(self, features: torch.Tensor) -> list[torch.Tensor]:
+        return super().combined_logits(features[:, :FEATURES])
+
+
+def with_colours(features: np.ndarray, colour: float, seed: int) -> np.ndarray:
+    colours = np.random.default_rng(seed).normal(colour, 0.1, (len(features), 3))
+    return np.concatenate((features, colours), 1)
+
+
+@pytest.fixture(scope="module")
+def colourful() -> Novelty:
+    plain, nothing = memory(60), np.zeros((0, FEATURES + 3), np.float16)
+    features = with_colours(plain.features, 0.5, 1).astype(np.float16)
+    made = Novelty.from_memory(
+        replace(plain, features=features, looks=nothing, outside=nothing),
+        0,
+        Colourful(),  # type: ignore[arg-type]
+    )
+    assert made is not None
+    return made
+
+
+def test_a_cell_that_differs_from_a_taught_class_by_its_colour_alone_stands_out(colourful: Novelty) -> None:
+    same, of_all = cells(0, 200, 1), np.ones(200, bool)
+
+    def share(colour: float, comparable: np.ndarray | None) -> float:
+        p_values = colourful.assess(with_colours(same, colour, 2), has_comparable_colours=comparable)[1]
+        return float((p_values < 0.05).mean())
+
+    assert share(0.5, of_all) <= 0.1
+    assert share(0.8, of_all) >= share(0.8, None) + 0.3
+
+
+def test_colours_count_on_films_whose_labelled_cells_have_nearly_those_taught(colourful: Novelty) -> None:
+    films = [with_colours(cells(0, 10, 4), colour, 3) for colour in (0.5, 0.6, 3.0)]
+    shifts = [colourful.estimate_shift(film, [0] * len(film)) for film in films]
+    comparable = colourful.has_comparable_colours(np.stack([*shifts, np.zeros(FEATURES + 3)]))
+    assert comparable.tolist() == [True, True, False, False]

@@ -31,8 +31,9 @@ from torch import nn
 from annotation_store.errors import LLDError
 from annotation_store.files.layout import is_link
 from training.inference.engine_graph import PARTS, content_hash, digest_of, graph_file
-from training.networks.describer import CROP
+from training.networks.describer import CROP, Describer
 from training.networks.detector import decode
+from training.networks.devices import to_tensor
 
 if TYPE_CHECKING:
     from training.models.model import LearnedModel
@@ -121,7 +122,9 @@ class Engine:
         boxes, vector = session.run(None, {"pixels": canvas[None]})
         return boxes[0], vector[0]
 
-    def features(self, crops: Sequence[np.ndarray], sizes: Sequence[float], *, once: bool) -> np.ndarray:
+    def features(
+        self, describer: Describer, crops: Sequence[np.ndarray], sizes: Sequence[float], *, once: bool
+    ) -> np.ndarray:
         """Return features ``(n, F)`` float32, as `describer.features_of` does."""
         parts = []
         at_once = _VIEWS if once else _VIEWS // 8
@@ -129,7 +132,9 @@ class Engine:
             batch = np.stack(crops[start : start + at_once])
             pooled = self._trunk.run(None, {"crops": batch if once else _views(batch)})[0]
             parts.append(pooled.reshape(-1, len(batch), pooled.shape[1]).mean(0))
-        return np.column_stack((np.concatenate(parts), np.asarray(sizes, np.float32)))
+        pooled = torch.from_numpy(np.concatenate(parts))
+        pixels = to_tensor(crops, torch.device("cpu"))
+        return describer.assemble(pooled, pixels, torch.tensor(sizes)).numpy()
 
     def _with_all_threads(self) -> Any:
         with self._lock:
@@ -405,7 +410,7 @@ def _check(engine: Engine, model: LearnedModel) -> None:
     try:
         outputs = (
             *engine.decode(canvas),
-            engine.features(crops, sizes, once=False) if engine.has_trunk else features,
+            engine.features(model.describer, crops, sizes, once=False) if engine.has_trunk else features,
         )
     except Exception as error:  # ONNX Runtime raises many types
         raise EngineError(f"ONNX Runtime does not run the graphs: {error}") from error

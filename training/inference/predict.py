@@ -220,7 +220,8 @@ def _run_engine(
     features = np.zeros((len(crops), model.describer.features), np.float32)
     for once, rows in _by_score(output.scores):
         try:
-            features[rows] = engine.features([crops[i] for i in rows], [sizes[i] for i in rows], once=once)
+            batch, batch_sizes = [crops[i] for i in rows], [sizes[i] for i in rows]
+            features[rows] = engine.features(model.describer, batch, batch_sizes, once=once)
         except Exception as error:
             raise _EngineFailedError from error
     return output._replace(features=torch.from_numpy(features))
@@ -452,8 +453,9 @@ def describe_features(
     vectors = features.float().cpu().numpy()
     if moves is None or not any(np.any(move) for move in moves):
         return logits, *novelty.assess(vectors, logits[0])
-    vectors = vectors - np.stack([np.broadcast_to(move, vectors.shape[1:]) for move in moves])
-    return logits, *novelty.assess(vectors)
+    shifts = np.stack([np.broadcast_to(move, vectors.shape[1:]) for move in moves])
+    comparable = novelty.has_comparable_colours(shifts)
+    return logits, *novelty.assess(vectors - shifts, has_comparable_colours=comparable)
 
 
 def novelty_of(model: LearnedModel) -> Novelty | None:

@@ -17,13 +17,19 @@ from annotation_store.files import strict_json
 from training.networks.architectures import STARTER_ARCHITECTURE, ArchitectureName
 
 FORMAT = "napari-lld model"
-FORMAT_VERSION = 2
-"""Newest version that is read: 2 = a model that describes cells by their stain, unknown to older versions."""
+FORMAT_VERSION = 3
+"""Newest version that is read: 2 = models that describe cells by their stain, 3 = also by their colours,
+unknown to older versions."""
 
 TRUNK: Literal["trunk"] = "trunk"
 APPEARANCE: Literal["appearance"] = "appearance"
-DescriberName = Literal["trunk", "appearance"]
-"""How a model describes cells: by a trunk (also of cards without this entry), or by their stain."""
+COLOURS: Literal["trunk and colours"] = "trunk and colours"
+DescriberName = Literal["trunk", "trunk and colours", "appearance"]
+"""How a model describes cells: by a trunk (also of cards without this entry), by a trunk and their colours
+(`training.networks.colours`), or by their stain (`training.networks.appearance`)."""
+
+VERSIONS: dict[DescriberName, int] = {TRUNK: 1, APPEARANCE: 2, COLOURS: FORMAT_VERSION}
+"""Oldest version of the format that can describe cells so."""
 
 _MAX_BYTES = 20_000_000
 _MAX_VALUES = 20_000

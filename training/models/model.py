@@ -25,7 +25,7 @@ from torch import nn
 from annotation_store.files.outputs import write_file
 from training.evaluation.prediction_sets import Sets
 from training.models.calibration import Calibration
-from training.models.card import APPEARANCE, FORMAT, FORMAT_VERSION, TRUNK, DescriberName
+from training.models.card import APPEARANCE, COLOURS, FORMAT, TRUNK, VERSIONS, DescriberName
 from training.models.card import ModelError as ModelError
 from training.models.folder import CARD as CARD
 from training.models.folder import WEIGHTS as WEIGHTS
@@ -34,6 +34,7 @@ from training.models.folder import read_card as read_card
 from training.models.memory import Memory
 from training.networks.appearance import AppearanceDescriber
 from training.networks.architectures import STARTER_ARCHITECTURE, ArchitectureName
+from training.networks.colours import VERSION
 from training.networks.describer import Describer
 from training.networks.detector import build_detector
 from training.networks.scale import STARTER_SIDES
@@ -176,6 +177,8 @@ class LearnedModel:
             digest.update(name.encode())
             stored = tensor.half() if tensor.is_floating_point() else tensor  # as `write_model` keeps it
             digest.update(stored.detach().cpu().contiguous().numpy().tobytes())
+        if self.describer.has_colours:
+            digest.update(f"colours {VERSION}".encode())
         return digest.hexdigest()[:32]
 
     @torch.no_grad()
@@ -229,12 +232,16 @@ def _empty_model(
         if describer == APPEARANCE:
             describer_module: Describer = AppearanceDescriber(vocabulary)
         else:
-            describer_module = Describer(vocabulary, _blank(STARTER_ARCHITECTURE))
+            describer_module = Describer(
+                vocabulary, _blank(STARTER_ARCHITECTURE), with_colours=describer == COLOURS
+            )
         return LearnedModel(detector, describer_module, vocabulary, size, architecture=architecture)
 
 
 def _describer_name(model: LearnedModel) -> DescriberName:
-    return TRUNK if model.sees_by_trunk else APPEARANCE
+    if not model.sees_by_trunk:
+        return APPEARANCE
+    return COLOURS if model.describer.has_colours else TRUNK
 
 
 def adapt(parent: LearnedModel, vocabulary: Vocabulary, source: int | None = None) -> LearnedModel:
@@ -314,7 +321,7 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
     }
     tensors.update({_MEMORY + name: tensor for name, tensor in model.memory.tensors().items()})
     describer = _describer_name(model)
-    version = FORMAT_VERSION if describer == APPEARANCE else 1  # older programs read the others
+    version = VERSIONS[describer]  # older programs read those that they know
     # one entry only: safetensors writes several in random order, and equal weights must be equal files
     content = save_safetensors(tensors, metadata={"format": f"{FORMAT} {version}"})
     card_content = {

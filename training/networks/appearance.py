@@ -141,6 +141,7 @@ class AppearanceDescriber(Describer):
         nn.Module.__init__(self)
         self.trunk = nn.ModuleList([_Version()])
         self.features = LENGTH + 1
+        self.colours = slice(0, 0)
         self.heads = nn.ModuleList(nn.Linear(1, len(values)) for values in vocabulary.heads)
         self.lines = discriminants(vocabulary, self.features)
 

@@ -3,7 +3,8 @@
 A crop around the box at full resolution goes through the first layers of YOLO26n's backbone (its own copy,
 initialised with COCO weights). Early, high-resolution feature maps are pooled as well as late ones, because
 vacuoles and chromatin are texture of a few pixels; there is one softmax head for the class and one for each
-attribute. The logarithm of the box's size is a separate feature, since a resized crop has lost it.
+attribute. The logarithm of the box's size is a separate feature, since a resized crop has lost it. So are the
+cell's colours (`training.networks.colours`), which only the discriminants and the novelty detection use.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from training.networks.colours import N_COLOURS, colours
 from training.networks.devices import to_tensor
 from training.networks.vocabulary import Vocabulary
 
@@ -30,6 +32,9 @@ TRUNK_LAYERS = 9
 
 TAPS = {2: 64, 4: 128, 6: 128, 8: 256}
 """Layers whose feature maps are pooled (strides 4, 8, 16, 32), to their number of channels."""
+
+POOLED = 2 * sum(TAPS.values())
+"""Number of features pooled from the feature maps."""
 
 _HIDDEN = 256
 
@@ -117,45 +122,65 @@ class Describer(nn.Module):
         The heads: see `Vocabulary.heads`.
     detector
         The model whose backbone is copied (weights too).
+    with_colours
+        Whether its features contain the cell's colours: those of models of before did not.
 
     Attributes
     ----------
+    colours
+        The columns of the features that are colours.
     heads_learn
         Whether its heads are trained by gradient descent; if not, the discriminants alone predict.
     """
 
     heads_learn = True
 
-    def __init__(self, vocabulary: Vocabulary, detector: nn.Module) -> None:
+    def __init__(self, vocabulary: Vocabulary, detector: nn.Module, *, with_colours: bool = True) -> None:
         super().__init__()
         layers: Sequence[nn.Module] = detector.model  # type: ignore[assignment]
         self.trunk = nn.ModuleList(copy.deepcopy(layer) for layer in list(layers)[:TRUNK_LAYERS])
-        self.features = 1 + 2 * sum(TAPS.values())
-        self.norm = nn.LayerNorm(self.features)
-        self.hidden = nn.Linear(self.features, _HIDDEN)
+        self.colours = slice(POOLED, POOLED + (N_COLOURS if with_colours else 0))
+        self.features = self.colours.stop + 1
+        self.norm = nn.LayerNorm(POOLED + 1)
+        self.hidden = nn.Linear(POOLED + 1, _HIDDEN)
         self.dropout = nn.Dropout(0.2)
         self.heads = nn.ModuleList(nn.Linear(_HIDDEN, len(values)) for values in vocabulary.heads)
         self.lines = discriminants(vocabulary, self.features)
 
     def embed(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-        """Pool the feature maps of crops ``(N, 3, CROP, CROP)``, append sizes ``(N,)``: ``(N, features)``."""
+        """Return the features ``(N, features)`` of crops ``(N, 3, CROP, CROP)`` and sizes ``(N,)``."""
+        return self.assemble(self._pool(crops), crops, sizes)
+
+    def assemble(self, pooled: torch.Tensor, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+        """Return the features: those pooled from feature maps ``(N, POOLED)``, colours, and size."""
+        own_colours = [colours(crops, 1 / CONTEXT)] if self.has_colours else []
+        return torch.cat([pooled, *own_colours, sizes.float().view(-1, 1)], 1)
+
+    @property
+    def has_colours(self) -> bool:
+        """Whether its features contain the cell's colours."""
+        return self.colours.stop > self.colours.start
+
+    def _pool(self, crops: torch.Tensor) -> torch.Tensor:
+        """Pool the feature maps of crops."""
         pooled = []
         x = crops
         for number, layer in enumerate(self.trunk):
             x = layer(x)
             if number in TAPS:
                 pooled += [x.mean((2, 3)).float(), x.amax((2, 3)).float()]
-        return torch.cat([*pooled, sizes.float().view(-1, 1)], 1)
+        return torch.cat(pooled, 1)
 
     def embed_augmented(self, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-        """Return the mean of `embed` over the eight rotations and flips (test-time augmentation)."""
+        """Return `embed` with the feature maps of all eight rotations and flips (test-time augmentation)."""
         flipped = [crops, crops.flip(2), crops.flip(3), crops.flip(2, 3)]
         views = [*flipped, *(view.transpose(2, 3) for view in flipped)]
-        embedded = self.embed(torch.cat(views).contiguous(memory_format=torch.channels_last), sizes.repeat(8))
-        return embedded.reshape(8, -1, self.features).mean(0)
+        pooled = self._pool(torch.cat(views).contiguous(memory_format=torch.channels_last))
+        return self.assemble(pooled.reshape(8, -1, POOLED).mean(0), crops, sizes)
 
     def hidden_features(self, features: torch.Tensor) -> torch.Tensor:
         """Return the hidden layer shared by the heads: ``(N, 256)`` float32 from ``(N, features)``."""
+        features = torch.cat((features[:, :POOLED], features[:, -1:]), 1)
         return nn.functional.silu(self.hidden(self.norm(features)).float())
 
     def head_logits(self, features: torch.Tensor) -> list[torch.Tensor]:

@@ -1,7 +1,7 @@
 """Novelty detection: a conformal p-value that a cell belongs to one of the classes a model was taught.
 
-Four nonconformity measures are computed for each cell, each strong where the others fail
-(``docs/adr/0010``, ``0030``):
+Five nonconformity measures are computed for each cell, each strong where the others fail
+(``docs/adr/0010``, ``0030``, ``0033``):
 
 - *Mahalanobis distance* to the nearest taught class, in the space of the discriminant scores. In these few
   directions the taught classes differ, and most other classes differ from all of them.
@@ -12,6 +12,11 @@ Four nonconformity measures are computed for each cell, each strong where the ot
   (``docs/adr/0029``).
 - *Log-likelihood ratio* of "no taught class" to the best taught class, if cells of no taught class are
   remembered and no project has taught a class of its own (which theirs may be).
+- *Colour outlier factor*: the mean distance to the remembered cells of the nearest colours
+  (`training.networks.colours`), which the trunk is trained to disregard, over the distances of these cells to
+  their own neighbours (a local outlier factor: Breunig, Kriegel, Ng & Sander 2000): colours are scattered
+  more in some laboratories than in others. It counts for cells of films whose colours can be compared with
+  those remembered (`Novelty.has_comparable_colours`).
 
 Each measure is compared with those of the remembered cells: the share of these with a value at least as great
 is a p-value (conformal prediction: Vovk, Gammerman & Shafer 2005, chapter 2). The p-values are combined by
@@ -30,6 +35,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from scipy.spatial.distance import cdist
 from scipy.special import softmax
 
 from training.models.memory import NO_SOURCE, Memory
@@ -48,6 +54,10 @@ MAX_SHIFT = 1.0
 """Largest shift of a film, in units of the spread within a class, that is taken for the same domain: cells of
 the same laboratory are shifted by 0.2, those of another by 0.8 (10 cells) to 2.4."""
 
+MAX_COLOUR_SHIFT = 3.0
+"""Largest shift of a film's colours, in the same units, with which they can be compared: those of a
+laboratory that the starter learned from are shifted by 0.3 to 2.9, those of another by 4.6 to 9.3."""
+
 _INLIER_SHARE = 0.5
 """Share of the cells, the nearest to their class, that estimate the shift: others may be of new classes."""
 
@@ -62,6 +72,9 @@ _SHIFT_ITERATIONS = 15
 
 _TEMPERATURE = 4.0
 """Divides the discriminant scores before the softmax, if they alone give the class probabilities."""
+
+_IDENTICAL = 1e-6
+"""Distance of colours that are the same."""
 
 _NEIGHBOURS = 5
 """k of the k-nearest-neighbour distance."""
@@ -88,7 +101,7 @@ class Novelty:
         self._class_means = np.stack([features[class_index == k].mean(0) for k in range(len(self.values))])
         folds = _assign_folds(class_index, seed)
         scores, knn = np.zeros((len(rows), len(self.values))), np.zeros(len(rows))
-        log_ratio = np.zeros(len(rows))
+        log_ratio, colour_factor = np.zeros(len(rows)), np.zeros(len(rows))
         for fold in np.unique(folds):
             test, train = folds == fold, folds != fold
             space = Space(features[train], labels[train, None], self._looks)
@@ -100,6 +113,9 @@ class Novelty:
             train_untaught = untaught[np.arange(len(untaught)) % FOLDS != fold]
             log_ratio[test] = _log_likelihood_ratio(
                 features[test], _add_untaught(discriminant, space, train_untaught)
+            )
+            colour_factor[test] = self._colour_space(features[train], labels[train]).outlier_factor(
+                features[test, describer.colours]
             )
         means = np.stack([scores[class_index == k].mean(0) for k in range(len(self.values))])
         residuals = scores - means[class_index]
@@ -113,13 +129,17 @@ class Novelty:
         self._discriminant = _centre(discriminant)
         self._with_untaught = _add_untaught(discriminant, self._space, untaught)
         self._whitened = self._space.whiten(features)
+        self._colours = self._colour_space(features, labels)
         # a discriminant is overconfident on the cells that it was fitted on: use the out-of-fold scores
         uncertainty = (
             _uncertainty_of(scores / _TEMPERATURE) if self._by_discriminant else self._uncertainty(features)
         )
         measures = (self._distances(scores @ self._axes), knn, uncertainty, log_ratio)
         self._calibration = [np.sort(measure) for measure in measures]
-        self._calibration_fisher = np.sort(self._fisher_statistic(measures))
+        self._colour_calibration = np.sort(colour_factor)
+        statistic = self._fisher_statistic(measures)
+        self._calibration_fisher = np.sort(statistic)
+        self._calibration_with_colours = np.sort(statistic + self._colour_statistic(colour_factor))
 
     @staticmethod
     @lru_cache(maxsize=4)
@@ -146,11 +166,19 @@ class Novelty:
         """Return ``(n,)`` conformal p-values of features ``(n, F)``; small = novel."""
         return self.assess(features)[1]
 
-    def assess(self, features: np.ndarray, logits: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def assess(
+        self,
+        features: np.ndarray,
+        logits: np.ndarray | None = None,
+        *,
+        has_comparable_colours: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return `transform` and `p_values` of features ``(n, F)``.
 
         Parameters
         ----------
+        has_comparable_colours
+            ``(n,)`` bool: of which cells the colours count; ``None`` = of none.
         logits
             ``(n, K)``: those that the model gives for the head of these very features, if known.
         """
@@ -158,7 +186,27 @@ class Novelty:
         knn = _knn_distance(self._space.whiten(features).cosine(self._whitened))
         log_ratio = _log_likelihood_ratio(features.astype(np.float64), self._with_untaught)
         measures = (self._distances(transformed), knn, self._uncertainty(features, logits), log_ratio)
-        return transformed, _conformal_p_values(self._calibration_fisher, self._fisher_statistic(measures))
+        statistic = self._fisher_statistic(measures)
+        p_values = _conformal_p_values(self._calibration_fisher, statistic)
+        if has_comparable_colours is not None and (rows := np.flatnonzero(has_comparable_colours)).size:
+            colours = features[rows, self._describer.colours].astype(np.float64)
+            statistic = statistic[rows] + self._colour_statistic(self._colours.outlier_factor(colours))
+            p_values[rows] = _conformal_p_values(self._calibration_with_colours, statistic)
+        return transformed, p_values
+
+    def has_comparable_colours(self, shifts: np.ndarray) -> np.ndarray:
+        """Return whether the colours of films can be compared with those remembered: ``(n,)`` bool.
+
+        Not if a film has no labelled cell, so that its shift is 0, or if another laboratory's stain changes
+        them by more than a shift describes.
+
+        Parameters
+        ----------
+        shifts
+            ``(n, F)`` as `estimate_shift` returns them.
+        """
+        shift = np.linalg.norm(shifts[:, self._describer.colours] @ self._colours.axes, axis=1)
+        return np.asarray((shift > 0) & (shift <= MAX_COLOUR_SHIFT))
 
     def estimate_shift(self, features: np.ndarray, labels: Sequence[int]) -> np.ndarray:
         """Estimate the domain shift of a film's features, ``(F,)``, to be subtracted from them.
@@ -217,10 +265,56 @@ class Novelty:
         )
         return np.asarray(-sum(np.log(p) for p in p_values))
 
+    def _colour_space(self, features: np.ndarray, labels: np.ndarray) -> _ColourSpace:
+        columns = self._describer.colours
+        return _ColourSpace(features[:, columns], labels, self._looks[:, columns])
+
+    def _colour_statistic(self, factor: np.ndarray) -> np.ndarray:
+        """Return what outlier factors of colours ``(n,)`` add to Fisher's statistic."""
+        return np.asarray(-np.log(_conformal_p_values(self._colour_calibration, factor)))
+
     def _fit(self, space: Space, labels: np.ndarray) -> _Discriminant:
         """Fit the discriminant of the taught classes."""
         weight, bias, _ = space.discriminant(labels, int(self.values.max()) + 1)
         return weight[self.values], bias[self.values]
+
+
+class _ColourSpace:
+    """The colours of remembered cells, in units of the spread within a class.
+
+    Attributes
+    ----------
+    axes
+        ``(c, c)``: colours times these are coordinates in these units.
+
+    Parameters
+    ----------
+    colours, looks
+        ``(n, c)`` and ``(r, c)``; c may be 0.
+    labels
+        ``(n,)``.
+    """
+
+    def __init__(self, colours: np.ndarray, labels: np.ndarray, looks: np.ndarray) -> None:
+        self.axes = np.zeros((0, 0))
+        if colours.shape[1]:
+            space = Space(colours, labels[:, None], looks)
+            self.axes = space.principal_axes(colours, colours.shape[1]).astype(np.float64)
+        self._points = colours @ self.axes
+        distances = cdist(self._points, self._points)
+        np.fill_diagonal(distances, np.inf)
+        self._of_neighbours = self._nearest(distances)[0].mean(1)
+
+    def outlier_factor(self, colours: np.ndarray) -> np.ndarray:
+        """Return the mean distance to the k nearest cells over that of these cells to theirs: ``(n,)``."""
+        distances, neighbours = self._nearest(cdist(colours @ self.axes, self._points))
+        return np.asarray(distances.mean(1) / (self._of_neighbours[neighbours].mean(1) + _IDENTICAL))
+
+    def _nearest(self, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k smallest distances of each row, and their columns."""
+        k = min(_NEIGHBOURS, len(self._points) - 1)
+        columns = np.argpartition(distances, k - 1, 1)[:, :k]
+        return np.take_along_axis(distances, columns, 1), columns
 
 
 _Discriminant = tuple[np.ndarray, np.ndarray]
