@@ -26,7 +26,7 @@ def crop(cytoplasm: tuple[int, int, int], shift: int = 0) -> np.ndarray:
 
 def of(*crops: np.ndarray) -> np.ndarray:
     stacked = torch.from_numpy(np.stack(crops).clip(0, 255) / 255).permute(0, 3, 1, 2)
-    return colours(stacked, 1 / CONTEXT).numpy()
+    return colours(stacked, side=CROP, cell=1 / CONTEXT).numpy()
 
 
 def test_a_darker_lamp_and_where_the_nucleus_lies_change_little_and_orange_granules_much() -> None:
@@ -47,4 +47,5 @@ def test_a_crop_of_one_colour_has_finite_colours(value: int) -> None:
 
 
 def test_no_crops_have_no_colours() -> None:
-    assert colours(torch.zeros(0, 3, CROP, CROP), 1 / CONTEXT).shape == (0, N_COLOURS)
+    none = torch.zeros(0, 3, CROP, CROP)
+    assert colours(none, side=CROP, cell=1 / CONTEXT).shape == (0, N_COLOURS)

@@ -7,6 +7,9 @@ granules. These few numbers are not used to train it (``docs/adr/0033``).
 
 from __future__ import annotations
 
+from functools import cache
+
+import numpy as np
 import torch
 
 PARTS = 5
@@ -32,7 +35,7 @@ _OFFSET = 0.05
 
 
 @torch.no_grad()
-def colours(crops: torch.Tensor, cell: float) -> torch.Tensor:
+def colours(crops: torch.Tensor, *, side: int, cell: float) -> torch.Tensor:
     """Return optical density in green, and those in red and blue over it, as logarithms.
 
     Parameters
@@ -48,23 +51,26 @@ def colours(crops: torch.Tensor, cell: float) -> torch.Tensor:
         ``(N, N_COLOURS)`` float32: red over green of the parts of the cell, ordered by density in red, which
         nuclei absorb and eosin hardly does, then of the surroundings; blue over green; green.
     """
-    inside, around = _places(crops.shape[-1], cell, crops.device)
-    pixels = crops[:, :, ::_STEP, ::_STEP].flatten(2).float().clamp(min=1 / 255)
+    inside, around = (torch.from_numpy(indices).to(crops.device) for indices in _places(side, cell))
+    # this is exported as part of a graph: all sizes but that of the batch are plain numbers
+    count = len(range(0, side, _STEP)) ** 2
+    pixels = crops[:, :, ::_STEP, ::_STEP].reshape(-1, 3, count).float().clamp(min=1 / 255)
     density = -torch.log(pixels)
-    brightest = density.topk(max(1, round(_BACKGROUND * density.shape[2])), 2, largest=False)[0]
+    brightest = density.topk(round(_BACKGROUND * count), 2, largest=False)[0]
     density = (density - brightest[:, :, -1:]).clamp(min=0)
     of_cell, surroundings = density[:, :, inside], density[:, :, around]
     order = of_cell[:, :1].sort(2)[1].expand(-1, 3, -1)
-    parts = of_cell.gather(2, order).reshape(len(crops), 3, PARTS, len(inside) // PARTS).mean(3)
+    parts = of_cell.gather(2, order).reshape(-1, 3, PARTS, len(inside) // PARTS).mean(3)
     densest = surroundings.mean(1, keepdim=True).topk(round(_SURROUNDINGS * len(around)), 2)[1]
     reference = surroundings.gather(2, densest.expand(-1, 3, -1)).mean(2, keepdim=True)
     red, green, blue = torch.cat((parts, reference), 2).add(_OFFSET).log().unbind(1)
     return torch.cat((red - green, blue - green, green), 1)
 
 
-def _places(side: int, cell: float, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+@cache
+def _places(side: int, cell: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the indices of the pixels in the cell, a multiple of `PARTS`, and of those around it."""
-    offsets = (torch.arange(0, side, _STEP, device=device) - (side - 1) / 2) / (side / 2)
-    radius = torch.hypot(offsets[:, None], offsets[None]).flatten()
-    inside = torch.nonzero(radius < 0.95 * cell).flatten()
-    return inside[: len(inside) // PARTS * PARTS], torch.nonzero(radius > 1.08 * cell).flatten()
+    offsets = (np.arange(0, side, _STEP) - (side - 1) / 2) / (side / 2)
+    radius = np.hypot(offsets[:, None], offsets[None]).ravel()
+    inside = np.flatnonzero(radius < 0.95 * cell)
+    return inside[: len(inside) // PARTS * PARTS], np.flatnonzero(radius > 1.08 * cell)

@@ -153,7 +153,7 @@ class Describer(nn.Module):
 
     def assemble(self, pooled: torch.Tensor, crops: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
         """Return the features: those pooled from feature maps ``(N, POOLED)``, colours, and size."""
-        own_colours = [colours(crops, 1 / CONTEXT)] if self.has_colours else []
+        own_colours = [colours(crops, side=CROP, cell=1 / CONTEXT)] if self.has_colours else []
         return torch.cat([pooled, *own_colours, sizes.float().view(-1, 1)], 1)
 
     @property
