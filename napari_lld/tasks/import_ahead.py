@@ -19,10 +19,11 @@ def import_ahead() -> None:
 
 
 def _use_once() -> None:
+    # no layer is made here: pint fills its only registry of units at the first use, and a layer that the
+    # window makes meanwhile would not find its units
+    import pandas as pd  # noqa: F401
     import zarr  # noqa: F401
-    from napari.layers import Vectors
 
-    Vectors(ndim=2)  # imports pandas for its features and pint for its units
     _use_store()
     gc.freeze()  # the modules that came: each full collection would go through them
 
