@@ -37,7 +37,7 @@ from training.models.model import (
     write_model,
 )
 from training.networks.appearance import LENGTH, AppearanceDescriber, appearance
-from training.networks.describer import CROP, features_of
+from training.networks.describer import CROP, Describer, features_of
 from training.networks.vocabulary import Vocabulary
 from training.worker.annotated_fields import annotated_fields
 from training.worker.films import Films
@@ -156,7 +156,9 @@ def test_the_next_round_sees_by_the_stain_too_and_heads_claim_nothing(
 
 
 def test_cards_without_a_word_on_it_mean_a_trunk_and_another_word_is_refused(tmp_path: Path) -> None:
-    write_model(new_model(WORDS, size=96), tmp_path / "model.safetensors", tmp_path / "model.json")
+    model = new_model(WORDS, size=96)
+    earlier = LearnedModel(model.detector, Describer(WORDS, model.detector, with_colours=False), WORDS, 96)
+    write_model(earlier, tmp_path / "model.safetensors", tmp_path / "model.json")
     card = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
     assert card["version"] == 1, "programs of before read it"
     (tmp_path / "model.json").write_text(json.dumps({k: v for k, v in card.items() if k != "describer"}))

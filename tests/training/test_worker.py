@@ -196,7 +196,7 @@ def test_training_saves_a_model_and_suggests_without_network_or_home(project: Pa
 
 def test_the_same_seed_gives_the_same_model(project: Path) -> None:
     hashes = []
-    for seed in (0, 0, 1):
+    for seed in (0, 0, 3):  # of so few cells, some seeds choose the same
         done, _ = here(quick(project, suggest=False, epochs=1, seed=seed))
         with Project.open(project) as opened:
             hashes.append(opened.models.get(done.model_id or 0).card["sha256"])
