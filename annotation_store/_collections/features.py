@@ -147,6 +147,9 @@ class Features:
     def _contents(self, field_ids: Collection[int] | None) -> dict[str, int]:
         query = sa.select(fields.c.id, fields.c.content_hash)
         among = None if field_ids is None else {int(field_id) for field_id in field_ids}
+        cached = self._db.cached_fields
+        if among is not None and among <= cached.keys():
+            return {cached[field_id].content_hash: field_id for field_id in among}
         if among is not None and len(among) < 1000:
             query = query.where(fields.c.id.in_(sorted(among)))
         rows = self._db.rows(query)

@@ -159,16 +159,22 @@ def test_a_window_leaves_room_for_the_frame_that_the_window_manager_gives_it(qtb
     assert window.size() == QSize(400, 300)
 
 
-def test_nothing_moves_when_a_cell_is_chosen(open_dock: AnnotateDock, qtbot: QtBot) -> None:
-    open_dock.resize(420, 690)
-    open_dock.show()
+def _places_of_parts(dock: AnnotateDock, width: int, qtbot: QtBot) -> Callable[[], list[object]]:
+    """Show the dock; return what measures the parts that are visible now."""
+    dock.resize(width, 690)
+    dock.show()
     qtbot.wait(80)
-    parts = [part for part in open_dock.findChildren(Part) if part.isVisible()]
+    parts = [part for part in dock.findChildren(Part) if part.isVisible()]
 
     def places() -> list[object]:
         qtbot.wait(80)
-        return [(type(part), part.mapTo(open_dock, QPoint(0, 0)), part.size()) for part in parts]
+        return [(type(part), part.mapTo(dock, QPoint(0, 0)), part.size()) for part in parts]
 
+    return places
+
+
+def test_nothing_moves_when_a_cell_is_chosen(open_dock: AnnotateDock, qtbot: QtBot) -> None:
+    places = _places_of_parts(open_dock, 420, qtbot)
     before = places()
     open_dock.desk.session.boxes.add((10, 10, 20, 20))
     assert places() == before
@@ -185,15 +191,7 @@ def test_nothing_moves_when_the_next_suggestion_is_said_in_more_words(
         Proposal((50.0, 10.0, 20.0, 20.0), 0.8, share),
     ]
     session.project.suggestions.replace(session.fields.current_id or 0, proposals, model_id=None)
-    open_dock.resize(340, 690)
-    open_dock.show()
-    qtbot.wait(80)
-    parts = [part for part in open_dock.findChildren(Part) if part.isVisible()]
-
-    def places() -> list[object]:
-        qtbot.wait(80)
-        return [(type(part), part.mapTo(open_dock, QPoint(0, 0)), part.size()) for part in parts]
-
+    places = _places_of_parts(open_dock, 340, qtbot)
     session.review.next()
     before = places()
     session.review.next()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from training.inference.ahead import ahead
+from training.inference.ahead import ahead, together
 
 
 def test_results_come_in_order_and_two_items_are_worked_on_at_a_time() -> None:
@@ -55,3 +55,27 @@ def test_an_item_that_has_not_begun_is_not_done_when_the_caller_leaves() -> None
     with pytest.raises(KeyError):
         leave_after_the_first()
     assert done == [0, 1]
+
+
+def test_results_that_come_fast_are_processed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("training.inference.ahead.time.monotonic", lambda: clock[0])
+
+    def results() -> Iterator[int]:
+        for item, seconds in enumerate((0.2, 0.2, 0.2, 0.2, 0.9, 0.1)):
+            clock[0] += seconds
+            yield item
+
+    assert list(together(results(), 0.5)) == [[0, 1, 2], [3, 4], [5]]
+
+
+def test_results_before_a_failure_are_processed_first() -> None:
+    def results() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise KeyError("gone")
+
+    processed: list[list[int]] = []
+    with pytest.raises(KeyError):
+        processed.extend(together(results(), 60))
+    assert processed == [[1, 2]]

@@ -1,7 +1,8 @@
-"""Work on the next items while the caller is busy with the last."""
+"""Work on the next items while the caller is busy with the last, and process results a few at a time."""
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,3 +34,29 @@ def ahead(items: Iterable[Item], work: Callable[[Item], Result], *, most: int = 
         finally:
             for one in running:
                 one.cancel()  # the caller has left: what has not begun is not done
+
+
+def together(items: Iterable[Item], seconds: float) -> Iterator[list[Item]]:
+    """Yield items in lists: the first that comes `seconds` after the last list, and those before it.
+
+    Items that come faster share what each list costs, such as a transaction. If `items` raises, those that
+    have come are yielded first.
+    """
+    some: list[Item] = []
+    last = time.monotonic()
+    remaining = iter(items)
+    while True:
+        failure: Exception | None = None
+        try:
+            some.append(next(remaining))
+        except StopIteration:
+            break
+        except Exception as error:
+            failure = error
+        if some and (failure is not None or time.monotonic() - last >= seconds):
+            yield some
+            some, last = [], time.monotonic()
+        if failure is not None:
+            raise failure
+    if some:
+        yield some

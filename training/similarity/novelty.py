@@ -135,11 +135,9 @@ class Novelty:
             _uncertainty_of(scores / _TEMPERATURE) if self._by_discriminant else self._uncertainty(features)
         )
         measures = (self._distances(scores @ self._axes), knn, uncertainty, log_ratio)
-        self._calibration = [np.sort(measure) for measure in measures]
-        self._colour_calibration = np.sort(colour_factor)
-        statistic = self._fisher_statistic(measures)
-        self._calibration_fisher = np.sort(statistic)
-        self._calibration_with_colours = np.sort(statistic + self._colour_statistic(colour_factor))
+        self._calibration = [np.sort(measure) for measure in (*measures, colour_factor)]
+        self._calibration_fisher = np.sort(self._fisher_statistic(measures))
+        self._calibration_with_colours = np.sort(self._fisher_statistic((*measures, colour_factor)))
 
     @staticmethod
     @lru_cache(maxsize=4)
@@ -186,11 +184,11 @@ class Novelty:
         knn = _knn_distance(self._space.whiten(features).cosine(self._whitened))
         log_ratio = _log_likelihood_ratio(features.astype(np.float64), self._with_untaught)
         measures = (self._distances(transformed), knn, self._uncertainty(features, logits), log_ratio)
-        statistic = self._fisher_statistic(measures)
-        p_values = _conformal_p_values(self._calibration_fisher, statistic)
+        p_values = _conformal_p_values(self._calibration_fisher, self._fisher_statistic(measures))
         if has_comparable_colours is not None and (rows := np.flatnonzero(has_comparable_colours)).size:
             colours = features[rows, self._describer.colours].astype(np.float64)
-            statistic = statistic[rows] + self._colour_statistic(self._colours.outlier_factor(colours))
+            factor = self._colours.outlier_factor(colours)
+            statistic = self._fisher_statistic((*(measure[rows] for measure in measures), factor))
             p_values[rows] = _conformal_p_values(self._calibration_with_colours, statistic)
         return transformed, p_values
 
@@ -258,20 +256,19 @@ class Novelty:
         return np.asarray((1 - torch.softmax(outputs[:, self.values], 1).amax(1)).double().cpu().numpy())
 
     def _fisher_statistic(self, measures: Sequence[np.ndarray]) -> np.ndarray:
-        """Combine the p-values of the measures: less the sum of their logarithms, ``(n,)``."""
+        """Combine the p-values of the measures: less the sum of their logarithms, ``(n,)``.
+
+        The last measure, the colours, may be left out.
+        """
         p_values = (
             _conformal_p_values(calibration, measure)
-            for calibration, measure in zip(self._calibration, measures, strict=True)
+            for calibration, measure in zip(self._calibration, measures, strict=False)
         )
         return np.asarray(-sum(np.log(p) for p in p_values))
 
     def _colour_space(self, features: np.ndarray, labels: np.ndarray) -> _ColourSpace:
         columns = self._describer.colours
         return _ColourSpace(features[:, columns], labels, self._looks[:, columns])
-
-    def _colour_statistic(self, factor: np.ndarray) -> np.ndarray:
-        """Return what outlier factors of colours ``(n,)`` add to Fisher's statistic."""
-        return np.asarray(-np.log(_conformal_p_values(self._colour_calibration, factor)))
 
     def _fit(self, space: Space, labels: np.ndarray) -> _Discriminant:
         """Fit the discriminant of the taught classes."""

@@ -23,6 +23,7 @@ _SPREAD_SAMPLE = 500
 """Maximum number of cells that their mean distance is estimated from."""
 
 _MAX_LEVERAGE = 0.95
+"""A cell that alone spans a direction would, if left out, lie infinitely far from its mean."""
 
 _MIN_CELLS_PER_CLASS = 3
 """Cells of each class, on average, from which on the class groups all cells."""

@@ -47,37 +47,46 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
         for reason in not_read(project, lost):
             channel.send(Notice(reason=reason.stored()))
         films = Films(project, model, annotated)
-        skipped: list[dict[str, str]] = []
         if request.truth is None:
             fields, on = _held_out(project, number, annotated), "held-out regions"
         else:
-            file = Path(request.truth)
-            fields, skipped = _against_file(project, request, file, channel, annotated, films)
-            on = request.truth
-        truths, pixels = [field.truth for field in fields], [field.pixels for field in fields]
-        cells = sum(truth.covers(cell.box) for truth in truths for cell in truth.cells)
-        channel.send(Started(task="evaluate", device=str(device), fields=len(truths), cells=cells))
+            fields, on = _of_file(project, request, channel, annotated, films), str(request.truth)
+        cells = sum(field.truth.covers(cell.box) for field in fields for cell in field.truth.cells)
+        channel.send(Started(task="evaluate", device=str(device), fields=len(fields), cells=cells))
 
-        film_names = [field.film for field in fields]
+        truths: list[FieldTruth] = []
+        raw: list[RawProposals] = []
+        skipped: list[dict[str, str]] = []
         with predictor_for(request, project, channel) as predictor:
             sides = cell_sides(
-                model, pixels, film_names, [field.side for field in fields], estimate=predictor.seen_side
+                model,
+                [field.pixels for field in fields],
+                [field.film for field in fields],
+                [field.side for field in fields],
+                estimate=predictor.seen_side,
             )
-            views = [
-                View(field.pixels, side, films.move(field.film))
-                for field, side in zip(fields, sides, strict=True)
-            ]
-            batches = ((None, part) for part in parts(views, predictor.batch))
-            raw: list[RawProposals] = []
-            for _, proposals in predictor.propose(model, batches, min_score=_MIN_SCORE):
+            known = list(zip(fields, sides, strict=True))
+            batches = (
+                (part, [View(field.pixels, side, films.move(field.film)) for field, side in part])
+                for part in parts(known, predictor.batch)
+            )
+            for part, proposals in predictor.propose(model, batches, min_score=_MIN_SCORE):
                 channel.check()
-                for i, proposal in enumerate(proposals, len(raw)):
+                for (field, _), proposal in zip(part, proposals, strict=True):
                     if proposal is None:
-                        pixels[i]()  # raises the error
-                        raise LLDError(f"The image of {truths[i].name} cannot be read.")
-                    films.note(film_names[i], proposal)
+                        skipped.append(_why_unread(field))
+                        continue
+                    films.note(field.film, proposal)
+                    truths.append(field.truth)
                     raw.append(proposal)
-                channel.send(Progress(stage="evaluate", done=len(raw), total=len(truths)))
+                channel.send(Progress(stage="evaluate", done=len(raw) + len(skipped), total=len(fields)))
+        if skipped and request.truth is None:
+            raise LLDError(skipped[0]["why"])
+        if not raw:
+            more = f" ({len(skipped) - 1} more likewise)" if len(skipped) > 1 else ""
+            raise LLDError(
+                f"No image of {on} could be read, so nothing was measured. {skipped[0]['why']}{more}"
+            )
         metrics: dict[str, Any] = {
             "on": on,
             "outside_regions": request.outside_regions,
@@ -134,15 +143,15 @@ def _held_out(project: Project, number: int | None, known: Sequence[AnnotatedFie
     ]
 
 
-def _against_file(
+def _of_file(
     project: Project,
     request: EvaluateRequest,
-    file: Path,
     channel: Channel,
     known: Sequence[AnnotatedField],
     films: Films,
-) -> tuple[list[_EvaluatedField], list[dict[str, str]]]:
-    """Return the images of a file, and the path of each that cannot be read, with the reason."""
+) -> list[_EvaluatedField]:
+    """Return the images of an annotated file; whether they can be read is seen when they are predicted."""
+    file = Path(str(request.truth))
     image_folder = None if request.images is None else Path(request.images)
     fields = Images((), project.fields.all(), project.pseudonyms.of_folder)
     images = Images.for_file(file, image_folder, project if image_folder is None else None)
@@ -155,26 +164,27 @@ def _against_file(
         more = f" (and {len(notes) - _MAX_NOTES} more)" if len(notes) > _MAX_NOTES else ""
         channel.send(Notice(reason=(" ".join(notes[:_MAX_NOTES]) + more).removesuffix(".")))
     of_project = {k.field.id: k for k in known if k.window is None}
-    evaluated, skipped = [], []
+    evaluated = []
     for image in truths:
         if image.path is not None:
             pixels: Pixels = ImageFile(image.path)
         elif image.field is not None:
             pixels = StoredField(project.path, image.field.id)
-        try:
-            pixels()
-        except (ProjectError, ImageError) as error:
-            skipped.append({"path": str(image.path or image.truth.name), "why": str(error)})
-            continue
         field = image.field or fields.field_named(image.truth.name)
         annotated = None if field is None else of_project.get(field.id)
         evaluated.append(_of_image(image.truth, pixels, annotated, films))
-    if not evaluated:
-        more = f" ({len(skipped) - 1} more likewise)" if len(skipped) > 1 else ""
-        raise LLDError(
-            f"No image of {file} could be read, so nothing was measured. {skipped[0]['why']}{more}"
-        )
-    return evaluated, skipped
+    return evaluated
+
+
+def _why_unread(field: _EvaluatedField) -> dict[str, str]:
+    """Return the path of an image that could not be read, or its name in the project, and the reason."""
+    place = field.pixels.path if isinstance(field.pixels, ImageFile) else field.truth.name
+    why = f"The image of {field.truth.name} cannot be read."
+    try:
+        field.pixels()
+    except (ProjectError, ImageError) as error:
+        why = str(error)
+    return {"path": str(place), "why": why}
 
 
 def _of_image(

@@ -13,6 +13,7 @@ import numpy as np
 from annotation_store import BoxFeatures, Embedding, Proposal, box_key
 from annotation_store.errors import ImageError, ProjectError
 from training import ranking
+from training.inference.ahead import together
 from training.inference.predict import Pixels, RawProposals, calibrated, suggestible
 from training.inference.predictor import Predictor, ThisProcess, View
 from training.inference.sources import StoredField, read
@@ -31,6 +32,9 @@ from training.worker.films import Films
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
+
+_STORED_EVERY = 0.5
+"""Seconds between transactions, if batches are predicted faster."""
 
 
 def suggest_on(
@@ -110,8 +114,11 @@ def suggest_on(
             )
 
     below = stain_below(min_confidence)
-    for batch, raws in predictor.propose(model, batches(), min_score=least, stain_below=below):
+    predictions = predictor.propose(model, batches(), min_score=least, stain_below=below)
+    for some in together(predictions, _STORED_EVERY):
         channel.check()
+        batch = [item for items, _ in some for item in items]
+        raws = [raw for _, of_batch in some for raw in of_batch]
         missing = [item for item in batch if item.field.id not in ready]
         new: dict[int, RawProposals] = {}
         for item, proposals in zip(missing, raws, strict=True):
