@@ -15,7 +15,7 @@ from annotation_store.errors import ProjectError
 from annotation_store.files.disk import make_folder, move, refuse_long_path, sync
 from annotation_store.files.temporary import locked_folder, sweep
 
-HEAD = "0016"
+HEAD = "0017"
 """The revision that this package reads and writes; a test holds it equal to Alembic's head."""
 
 _one_at_a_time = threading.Lock()

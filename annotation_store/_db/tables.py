@@ -117,6 +117,7 @@ fields = Table(
     # id of another field to where its top left corner lies in this one; said from one side only
     Column("overlaps", JSON(none_as_null=True)),
     _one_of("kind", "image", "slide"),
+    Index("ix_fields_kind", "kind"),
     CheckConstraint("width > 0 AND height > 0", name="size_sane"),
     CheckConstraint("pixel_size_um IS NULL OR pixel_size_um > 0", name="pixel_size_sane"),
 )

@@ -1,8 +1,8 @@
-"""What the list shows of each field: read once, kept up to date by events, beside the window where many."""
+"""What the list shows of each field: read once, kept up to date by events, of many in a thread."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,6 +51,7 @@ class FieldSummaries:
         self._read: _Summaries | None = None
         self._outdated: set[int] = set()
         self._awaited: dict[int, None] = {}
+        self._read_here: dict[int, FieldSummary] = {}
 
     def open(self, project: Project) -> None:
         """Start to read the summaries of a project that was just opened, if it has many fields."""
@@ -78,9 +79,11 @@ class FieldSummaries:
         if awaited and self._opened.project is not None:
             self.open(self._opened.project)
 
-    def note_changed(self, field_ids: Iterable[int]) -> None:
+    def note_changed(self, field_ids: Collection[int]) -> None:
         """Read the summaries of these fields anew when they are next asked for."""
         self._outdated.update(field_ids)
+        for field_id in field_ids:
+            self._read_here.pop(field_id, None)
 
     @property
     def awaited(self) -> Collection[int]:
@@ -97,6 +100,25 @@ class FieldSummaries:
         Who cannot wait for the thread reads them here.
         """
         return self._up_to_date().by_id
+
+    def of(self, field_id: int, page: Sequence[int]) -> FieldSummary:
+        """Return the summary of one field.
+
+        While a thread reads all of them, those of a page, a few fields, are read here: what is in sight does
+        not wait.
+
+        Raises
+        ------
+        ProjectError
+            The project cannot be read.
+        """
+        project = self._opened.project
+        if not self._awaited or project is None:
+            return self.by_id[field_id]
+        if field_id not in self._read_here:
+            read = project.fields.summaries({field_id, *page})
+            self._read_here.update((summary.field.id, summary) for summary in read)
+        return self._read_here[field_id]
 
     @property
     def annotated(self) -> int:
@@ -133,20 +155,23 @@ class FieldSummaries:
         """Discard what the thread is reading; return whether it was."""
         if not self._awaited or self.reader is None:
             return False
-        self._awaited = {}
+        self._stop_waiting()
         self.reader.drop()
         return True
 
     def _on_read(self, read: _Summaries) -> None:
         """Take what the thread has read; what has changed meanwhile is noted as outdated."""
-        self._awaited = {}
+        self._stop_waiting()
         self._read = read
         self.arrived.emit()
 
     def _on_failed(self) -> None:
         """Leave it to whoever asks next, and hears why."""
-        self._awaited = {}
+        self._stop_waiting()
         self.arrived.emit()
+
+    def _stop_waiting(self) -> None:
+        self._awaited, self._read_here = {}, {}
 
 
 class _Summaries:

@@ -28,6 +28,9 @@ from napari_lld.session.open_project import OpenProject
 from napari_lld.session.prefetch import PixelCache
 from training.reasons import Reason
 
+_PAGE = 64
+"""Fields whose summaries are read together while a thread reads those of all."""
+
 
 class Fields:
     """The list of fields and the one that is shown.
@@ -78,6 +81,8 @@ class Fields:
         self._summaries.open(project)
         if not self.being_read:
             self._arrange()
+        elif self._order is FieldOrder.ADDED:
+            self._set_listed(list(self._summaries.awaited))
 
     def read_in(self, reader: SummaryReader) -> None:
         """Read the summaries of large projects in a thread."""
@@ -106,8 +111,8 @@ class Fields:
     def being_read(self) -> bool:
         """Whether a thread is reading the summaries of a large project, which `listed_changed` follows.
 
-        Nothing is listed until then. What can be shown later should not ask for summaries now: who asks
-        reads them all at once.
+        Until then all fields are listed in the order in which they were added, or none if another order was
+        remembered. What can be shown later should not ask for all summaries now: who asks reads them at once.
         """
         return bool(self._summaries.awaited)
 
@@ -162,6 +167,17 @@ class Fields:
     def summaries(self) -> list[FieldSummary]:
         """Summaries of all fields, in the order in which they were added."""
         return list(self.by_id.values())
+
+    def summary(self, field_id: int) -> FieldSummary:
+        """Return the summary of one field: also while those of all are being read.
+
+        Raises
+        ------
+        LLDError
+            The project cannot be read.
+        """
+        start = max(self.place_of(field_id), 0) // _PAGE * _PAGE
+        return self._summaries.of(field_id, self._listed[start : start + _PAGE])
 
     def find(self, text: str) -> list[Field]:
         """Find the fields that match a number or words, the best first; list all without any."""
@@ -267,7 +283,7 @@ class Fields:
     def targets(self) -> list[Field]:
         """The fields that a command applies to: the chosen ones, else the current one."""
         ids = self.chosen or ([] if self._current_id is None else [self._current_id])
-        return [self.by_id[field_id].field for field_id in ids]
+        return [self.summary(field_id).field for field_id in ids]
 
     def choose(self, ids: Iterable[int]) -> None:
         """Choose fields of the list."""
@@ -381,12 +397,12 @@ class Fields:
 
     def _neighbour(self, step: int) -> int | None:
         """Return the next field in a direction; from an unlisted field it is the first of the list."""
-        summaries = self.by_id
         place = self.place_of(self._current_id)
         places = range(place + step, len(self._listed) if step > 0 else -1, step)
         if place < 0:
             places = range(len(self._listed))
-        return next((self._listed[i] for i in places if not summaries[self._listed[i]].field.skipped), None)
+        beside = (self._listed[i] for i in places)
+        return next((field_id for field_id in beside if not self.summary(field_id).field.skipped), None)
 
     # ------------------------------------------------------------------ descriptions of fields
 
@@ -415,7 +431,7 @@ class Fields:
             ("{name} is skipped: next and previous pass over it, and no model predicts on it."),
             name=field.name,
         )
-        if cell_count := self.by_id[field.id].cells:
+        if cell_count := self.summary(field.id).cells:
             message += " " + trn("Its {count} cell stays.", "Its {count} cells stay.", cell_count)
         self._opened.notify("hint", message)
         following = self._neighbour(1)

@@ -6,24 +6,47 @@ import gc
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
+import pint
+from pint.registry import LazyRegistry
+from qtpy.QtCore import QObject, Signal
+
+
+class _Units(QObject):
+    """Takes a registry of units that a thread has filled, in the window's thread.
+
+    Pint fills its own registry at the first use, the first layer, for a quarter of a second. To fill that one
+    in the thread would not do: a layer that the window makes meanwhile would not find its units.
+    """
+
+    filled = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filled.connect(self._use)
+
+    def _use(self, registry: pint.UnitRegistry) -> None:
+        if type(pint.get_application_registry().get()) is LazyRegistry:  # no layer was made yet
+            pint.set_application_registry(registry)
+
 
 @cache
-def import_ahead() -> None:
-    """Do, in a thread, what takes a second and a half the first time: layers, pixels, the store.
+def import_ahead() -> _Units:
+    """Do, in a thread, what takes a second and a half the first time: units, pixels, the store.
 
     Once in a process, however many windows it has.
     """
+    units = _Units()
     pool = ThreadPoolExecutor(1, thread_name_prefix="import-ahead")
-    pool.submit(_use_once)
+    pool.submit(_use_once, units)
     pool.shutdown(wait=False)
+    return units
 
 
-def _use_once() -> None:
-    # no layer is made here: pint fills its only registry of units at the first use, and a layer that the
-    # window makes meanwhile would not find its units
+def _use_once(units: _Units) -> None:
     import pandas as pd  # noqa: F401
     import zarr  # noqa: F401
 
+    units.filled.emit(pint.UnitRegistry())
     _use_store()
     gc.freeze()  # the modules that came: each full collection would go through them
 

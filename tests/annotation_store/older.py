@@ -23,6 +23,8 @@ _TABLES = {"0016": ("searched_tiles", "searches")}
 def take_back(folder: Path, revision: str) -> None:
     """Make a project's database one of an earlier revision (0008 or later): later columns go."""
     with closing(sqlite3.connect(folder / "project.db")) as database, database:
+        if revision < "0017":
+            database.execute("DROP INDEX ix_fields_kind")
         for added, tables in _TABLES.items():
             for table in tables if added > revision else ():
                 database.execute(f"DROP TABLE {table}")

@@ -1,4 +1,4 @@
-"""Projects of many fields: the field is shown at once, and the list once a thread has read their states."""
+"""Projects of many fields: the field and the list are shown at once, while a thread reads their states."""
 
 from __future__ import annotations
 
@@ -86,9 +86,13 @@ def test_the_field_is_shown_before_the_states_of_all_are_read(session: Session, 
     fields.listed_changed.connect(lambda: listed.append(len(fields.listed)))
     assert fields.current_id == 1
     assert fields.being_read
-    assert not fields.listed
+    assert list(fields.listed) == [1, 2, 3, 4, 5]
+    assert fields.summary(2).finished_regions == 1
+    fields.next()
+    assert fields.current_id == 2
     fields.show(4)
     assert fields.current_id == 4, "any field can be shown meanwhile"
+    assert fields.being_read
     reader.deliver(reader.read())
     assert not fields.being_read
     assert listed == [5]
@@ -122,8 +126,23 @@ def test_what_is_edited_meanwhile_is_counted(session: Session, reader: Reader) -
     read = reader.read()
     project.regions.add(5, Shape.rectangle(0, 0, 20, 20))
     project.suggestions.replace(1, [Proposal((5, 5, 20, 20), 0.9)], model_id=None)
+    assert session.fields.summary(5).finished_regions == 1
+    project.regions.add_whole_field(5)
+    assert session.fields.summary(5).finished_regions == 2
     reader.deliver(read)
+    assert session.fields.summary(5).finished_regions == 2
     assert (session.fields.annotated, session.fields.pending) == (2, 2)
+
+
+def test_a_page_of_the_list_is_read_at_once(
+    session: Session, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert session.project is not None
+    store, asked = type(session.project.fields), []
+    read = store.summaries
+    monkeypatch.setattr(store, "summaries", lambda self, ids=None: asked.append(ids) or read(self, ids))
+    assert [session.fields.summary(i).field.id for i in (1, 2, 3, 4, 5)] == [1, 2, 3, 4, 5]
+    assert asked == [{1, 2, 3, 4, 5}]
 
 
 def test_who_cannot_wait_reads_at_once_and_the_thread_is_not_heard(session: Session, reader: Reader) -> None:
@@ -186,7 +205,7 @@ def test_the_pointer_shows_that_the_window_waits_for_the_fields(
 
     monkeypatch.setattr(store, "summaries", summaries)
     assert session.fields.being_read
-    session.fields.next()
+    session.fields.filter = FieldFilter(frozenset({Standing.WAITING}))
     assert [cursor.shape() for cursor in pointers] == [Qt.CursorShape.WaitCursor]
     assert QApplication.overrideCursor() is None
 
@@ -230,7 +249,7 @@ def test_a_remembered_order_is_kept(many: Path, reader: Reader) -> None:
     session.close()
 
 
-def test_the_dock_lists_a_large_project_once_its_thread_has_read(
+def test_the_dock_lists_a_large_project_before_its_thread_has_read(
     many: Path, viewer: ViewerModel, dock: AnnotateDock, qtbot: QtBot
 ) -> None:
     session = dock.desk.session
@@ -238,7 +257,12 @@ def test_the_dock_lists_a_large_project_once_its_thread_has_read(
     assert session.fields.being_read
     listed = dock.findChild(RowList, "lld_field_view")
     titles = [text.text() for text in dock.findChildren(QLabel)]
-    assert "Reading the fields …" in titles
+    assert "Fields · 5" in titles
+    model = listed.model()
+    rows = [model.index(row, 0).data(Qt.ItemDataRole.AccessibleTextRole) for row in range(model.rowCount())]
+    assert rows[1].endswith("whole field reviewed")
+    assert rows[2].endswith("1 suggestion to review")
+    assert session.fields.being_read
     assert [layer.name for layer in viewer.layers], "the field is there"
     qtbot.waitUntil(lambda: not session.fields.being_read)
     titles = [text.text() for text in dock.findChildren(QLabel)]

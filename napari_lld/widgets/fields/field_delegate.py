@@ -20,7 +20,9 @@ class FieldDelegate(RowDelegate):
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         """Paint thumbnail, name, state and counts."""
         c = self.colours
-        summary: FieldSummary = index.data(SUMMARY_ROLE)
+        summary: FieldSummary | None = index.data(SUMMARY_ROLE)
+        if summary is None:
+            return
         field = summary.field
         rect = QRectF(option.rect)
         painter.save()

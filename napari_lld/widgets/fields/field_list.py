@@ -19,7 +19,7 @@ from napari_lld.widgets.base.theme import Colours
 from napari_lld.widgets.fields.field_delegate import FieldDelegate
 from napari_lld.widgets.fields.field_filter import FieldFilterPopup
 from napari_lld.widgets.fields.field_jump import FieldJumpPopup
-from napari_lld.widgets.fields.field_model import SUMMARY_ROLE, FieldsModel
+from napari_lld.widgets.fields.field_model import FieldsModel
 
 _REFRESH_MS = 60
 _SHORTEST, _LONGEST = "Fields · 1000 ", "Fields · 100000 of 100000"
@@ -160,7 +160,8 @@ class FieldList(Part):
     def _show_title(self) -> None:
         session = self.session
         if session.fields.being_read:
-            self._write_title(tr("Reading the fields …"))
+            count = len(session.fields.listed)
+            self._write_title(tr("Fields · {count}", count=count) if count else tr("Reading the fields …"))
             self._title.setToolTip("")
             return
         summaries = session.fields.by_id
@@ -198,15 +199,14 @@ class FieldList(Part):
         """Apply the mouse's selection of several rows; a single row is only shown."""
         if self._showing:
             return
-        fields = [i.data(SUMMARY_ROLE).field.id for i in self._view.selectedIndexes()]
+        fields = [self.model.field_id(index) for index in self._view.selectedIndexes()]
         self._choosing = True
         self.session.fields.choose(fields if len(fields) > 1 else ())
         self._choosing = False
 
     def _on_clicked(self, index: QModelIndex) -> None:
-        summary = index.data(SUMMARY_ROLE)
-        if summary is not None and not self.session.fields.chosen:
-            self.session.fields.show(summary.field.id)
+        if not self.session.fields.chosen:
+            self.session.fields.show(self.model.field_id(index))
 
     def _on_context(self, place: QPoint) -> None:
         index = self._view.indexAt(place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -107,7 +107,6 @@ class FieldsModel(QAbstractListModel):
         super().__init__(parent)
         self._session = session
         self._rows: Sequence[int] = ()
-        self._summaries: Mapping[int, FieldSummary] = {}
         self._thumbnails = Thumbnails(session, self)
         self._thumbnails.came.connect(self._on_thumbnail)
 
@@ -122,7 +121,6 @@ class FieldsModel(QAbstractListModel):
     def refresh(self) -> None:
         """Show the current list; as long as it is the same, the views keep place and selection."""
         fields = self._session.fields
-        self._summaries = {} if fields.being_read else fields.by_id
         if list(fields.listed) == self._rows:
             # any of them may have changed: the views paint those in sight, which costs less than to compare
             if self._rows:
@@ -132,13 +130,20 @@ class FieldsModel(QAbstractListModel):
         self._rows = list(fields.listed)
         self.endResetModel()
 
+    def field_id(self, index: QModelIndex) -> int:
+        """Return the id of the field in a row."""
+        row: int = index.row()
+        return self._rows[row]
+
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Count the fields."""
         return 0 if parent is not None and parent.isValid() else len(self._rows)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return a field's name, tooltip, summary or thumbnail."""
-        summary = self._summaries[self._rows[index.row()]]
+        summary = self._summary(self.field_id(index))
+        if summary is None:
+            return None
         if role == Qt.ItemDataRole.DisplayRole:
             return summary.field.name
         if role == Qt.ItemDataRole.AccessibleTextRole:
@@ -152,6 +157,15 @@ class FieldsModel(QAbstractListModel):
         if role == WHY_ROLE:
             return self._session.fields.why_look(summary.field.id)
         return None
+
+    def _summary(self, field_id: int) -> FieldSummary | None:
+        """Return a field's summary; ``None`` where the project was closed, or cannot be read."""
+        if self._session.project is None:
+            return None
+        try:
+            return self._session.fields.summary(field_id)
+        except LLDError:
+            return None
 
     def _on_thumbnail(self, field_id: int) -> None:
         row = self._session.fields.place_of(field_id)
