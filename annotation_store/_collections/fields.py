@@ -100,7 +100,7 @@ class Fields:
         cells_of = self._cells(few)
         pending = self._pending(few)
         drawn, finished_on = self._regions(few)
-        all_fields = self.all() if few is None else [self._db.field(field_id) for field_id in few]
+        all_fields = self.all() if few is None else list(self._db.fields_of(few).values())
         slides = {field.id for field in all_fields if field.is_slide}
         searched = progress(self._db, None if few is None else slides) if slides else {}
         summaries = []
