@@ -11,7 +11,7 @@ from pint.registry import LazyRegistry
 from qtpy.QtCore import QObject, Signal
 
 
-class _Units(QObject):
+class Units(QObject):
     """Takes a registry of units that a thread has filled, in the window's thread.
 
     Pint fills its own registry at the first use, the first layer, for a quarter of a second. To fill that one
@@ -30,19 +30,19 @@ class _Units(QObject):
 
 
 @cache
-def import_ahead() -> _Units:
+def import_ahead() -> Units:
     """Do, in a thread, what takes a second and a half the first time: units, pixels, the store.
 
     Once in a process, however many windows it has.
     """
-    units = _Units()
+    units = Units()
     pool = ThreadPoolExecutor(1, thread_name_prefix="import-ahead")
     pool.submit(_use_once, units)
     pool.shutdown(wait=False)
     return units
 
 
-def _use_once(units: _Units) -> None:
+def _use_once(units: Units) -> None:
     import pandas as pd  # noqa: F401
     import zarr  # noqa: F401
 

@@ -11,10 +11,10 @@ _UNITS = """
 import pint
 from pint.registry import LazyRegistry
 from qtpy.QtCore import QCoreApplication
-from napari_lld.tasks.import_ahead import _Units
+from napari_lld.tasks.import_ahead import Units
 
 app = QCoreApplication([])
-units, filled = _Units(), pint.UnitRegistry()
+units, filled = Units(), pint.UnitRegistry()
 pixel = pint.get_application_registry().pixel if {in_use} else None
 units.filled.emit(filled)
 used = pint.get_application_registry().get()

@@ -210,7 +210,7 @@ def test_a_unit_is_stored_at_once_and_units_become_smaller_towards_the_end(
         return write(self, proposals, model_ids)
 
     monkeypatch.setattr(collection, "replace_many", noting)
-    monkeypatch.setattr("training.worker.suggest._STORED_EVERY", 0.0)  # those that come fast share one
+    monkeypatch.setattr("training.worker.suggest.STORED_EVERY", 0.0)  # those that come fast share one
     ask(project, cluster)
     assert stored == [2, 2, 2]
     assert sum(stored) == FIELDS

@@ -33,7 +33,7 @@ from training.worker.films import Films
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-_STORED_EVERY = 0.5
+STORED_EVERY = 0.5
 """Seconds between transactions, if batches are predicted faster."""
 
 
@@ -115,7 +115,7 @@ def suggest_on(
 
     below = stain_below(min_confidence)
     predictions = predictor.propose(model, batches(), min_score=least, stain_below=below)
-    for some in together(predictions, _STORED_EVERY):
+    for some in together(predictions, STORED_EVERY):
         channel.check()
         batch = [item for items, _ in some for item in items]
         raws = [raw for _, of_batch in some for raw in of_batch]
