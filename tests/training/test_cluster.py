@@ -18,11 +18,13 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from safetensors.numpy import save
 
 from annotation_store import Project, Shape, SuggestionState
 from napari_lld import sample
 from training import ranking
 from training.cluster import connection, remote, versions
+from training.cluster.arrays import pack, unpack
 from training.cluster.connection import connected
 from training.cluster.errors import ClusterError, GarbageError
 from training.cluster.predictor import ClusterPredictor
@@ -384,7 +386,7 @@ def test_a_scheduler_that_goes_away_ends_the_task_and_what_was_done_is_kept(
 
 def _garbage(*given: Any) -> dict[str, Any]:
     items = given[4]
-    return {"results": [{"boxes": "many"}] * len(items)}
+    return pack([{"boxes": "many"}] * len(items))
 
 
 def test_garbage_from_a_worker_is_refused_before_it_is_written(
@@ -402,7 +404,8 @@ def test_what_a_worker_gives_back_is_checked(project: Path) -> None:
         ((_, (raw,)),) = ThisProcess().propose(model, [(0, [View(StoredField(project, 1))])], min_score=0.3)
     assert raw is not None
     assert len(raw.boxes)
-    good = {"size": [2000, 2000], "boxes": raw.boxes, "scores": raw.scores, "logits": raw.logits}
+    good = {"size": [2000, 2000], "boxes": raw.boxes, "scores": raw.scores}
+    good |= {f"logits.{head}": logits for head, logits in enumerate(raw.logits)}
     good |= {"vector": raw.vector, "features": raw.features, "places": raw.places, "novelty": raw.novelty}
     size, read = read_proposals(good, model)
     assert size == (2000, 2000)
@@ -419,8 +422,9 @@ def test_what_a_worker_gives_back_is_checked(project: Path) -> None:
         good | {"boxes": np.zeros((500, 4)), "scores": np.zeros(500)},
         good | {"scores": nan},
         good | {"scores": raw.scores + 3},
-        good | {"logits": raw.logits[1:]},
-        good | {"logits": [one[:, :-1] for one in raw.logits]},
+        {name: array for name, array in good.items() if name != "logits.0"},
+        good | {f"logits.{len(raw.logits)}": raw.logits[0]},
+        good | {"logits.0": raw.logits[0][:, :-1]},
         good | {"features": np.zeros((1, 3), np.float16)},
         good | {"vector": np.array([object()])},
         good | {"novelty": np.full(len(raw.boxes), -1.0)},
@@ -429,6 +433,37 @@ def test_what_a_worker_gives_back_is_checked(project: Path) -> None:
     ):
         with pytest.raises(GarbageError):
             read_proposals(bad, model)
+
+
+def test_the_arrays_of_a_unit_are_sent_in_one_piece_and_come_back_equal() -> None:
+    first = {"size": [4, 3], "boxes": np.zeros((0, 4)), "scores": np.arange(4.0)[::2], "vector": None}
+    results = [first, "damaged", {"features": np.ones((2, 3), np.float16), "count": 2}]
+    sent = pack(results)
+    assert isinstance(sent["arrays"], bytes)
+    back = unpack(sent, 3)
+    assert back[1] == "damaged"
+    for content, given in zip(back[::2], results[::2], strict=True):
+        assert content.keys() == given.keys()
+        for name, value in given.items():
+            np.testing.assert_array_equal(content[name], value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        {},
+        pack([{}]),
+        {"results": [{}, {}], "arrays": b"{"},
+        {"results": [{}, {}], "arrays": [1]},
+        {"results": [{}, {}], "arrays": pack([{}, {}, {"boxes": np.zeros(1)}])["arrays"]},
+        {"results": [{}, "damaged"], "arrays": pack([{}, {"boxes": np.zeros(1)}])["arrays"]},
+        {"results": [{}, {}], "arrays": save({"boxes": np.zeros(1)})},
+    ],
+)
+def test_an_answer_that_is_none_is_refused(answer: object) -> None:
+    with pytest.raises(GarbageError):
+        unpack(answer, 2)
 
 
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

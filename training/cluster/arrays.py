@@ -1,16 +1,64 @@
-"""Validation of arrays that workers return; no torch."""
+"""Arrays that workers return: how they are sent, and their validation; no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from training.cluster.errors import GarbageError
 
 _MOST_NUMBERS = 65_536
 """Maximum length of a vector: far more than any network here has."""
+
+
+def pack(results: Sequence[Any]) -> dict[str, Any]:
+    """Return the results of a unit with all arrays in one piece.
+
+    Dask sends each array by itself, from the worker to the scheduler and from there to the client: a unit of
+    eight fields has 130, which cost more processor time than anything else that it does.
+
+    Returns
+    -------
+    dict
+        ``results``, dictionaries without their arrays, and ``arrays``, in the format of safetensors.
+    """
+    arrays, contents = {}, list(results)
+    for number, content in enumerate(results):
+        if isinstance(content, Mapping):
+            contents[number] = {k: v for k, v in content.items() if not isinstance(v, np.ndarray)}
+            own = {k: np.ascontiguousarray(v) for k, v in content.items() if isinstance(v, np.ndarray)}
+            arrays.update({f"{number}.{name}": array for name, array in own.items()})
+    return {"results": contents, "arrays": save(arrays)}
+
+
+def unpack(answer: Any, count: int) -> list[Any]:
+    """Return the result of each item of a unit, with its arrays.
+
+    Raises
+    ------
+    GarbageError
+        The answer is invalid.
+    """
+    answer = answer if isinstance(answer, Mapping) else {}
+    results, packed = answer.get("results"), answer.get("arrays")
+    if not isinstance(results, list) or len(results) != count:
+        raise GarbageError("another number of fields than asked for")
+    contents = [dict(content) if isinstance(content, Mapping) else content for content in results]
+    try:
+        arrays = load(packed)
+    except (SafetensorError, TypeError, ValueError, KeyError) as error:
+        raise GarbageError("no arrays") from error
+    for name, array in arrays.items():
+        number, _, key = name.partition(".")
+        content = contents[int(number)] if number.isdecimal() and int(number) < count else None
+        if not isinstance(content, dict):
+            raise GarbageError(f"an array {name}")
+        content[key] = array
+    return contents
 
 
 def array_of(

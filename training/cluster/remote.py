@@ -22,6 +22,7 @@ import numpy as np
 from annotation_store.errors import ImageError, ProjectError
 from annotation_store.files.temporary import keep_until_exit
 from annotation_store.images import Slide, SlideOptions, decode, open_slide, read_pixels
+from training.cluster.arrays import pack
 from training.cluster.errors import ClusterError
 from training.cluster.sending import samples_of
 from training.cluster.versions import difference, own_versions
@@ -79,8 +80,8 @@ def compute(
     Returns
     -------
     dict
-        ``results``: for each item a dictionary of arrays, ``"unread"``, or ``"damaged"``; or ``refused``:
-        this worker's versions.
+        What `training.cluster.arrays.unpack` reads: for each item a dictionary with arrays, ``"unread"``, or
+        ``"damaged"``; or ``refused``: this worker's versions.
     """
     if difference(versions) is not None:
         return {"refused": own_versions()}
@@ -90,7 +91,7 @@ def compute(
         readable = [i for i, image in enumerate(images) if isinstance(image, np.ndarray)]
         results = _KINDS[kind](learned, [images[i] for i in readable], [items[i] for i in readable], options)
     by_item = dict(zip(readable, results, strict=True))
-    return {"results": [by_item.get(i, image) for i, image in enumerate(images)]}
+    return pack([by_item.get(i, image) for i, image in enumerate(images)])
 
 
 def _propose(
@@ -120,7 +121,7 @@ def _propose(
             "size": [image.shape[1], image.shape[0]],
             "boxes": raw.boxes,
             "scores": raw.scores,
-            "logits": raw.logits,
+            **{f"logits.{head}": logits for head, logits in enumerate(raw.logits)},
             "vector": raw.vector,
             "places": raw.places,
             "novelty": raw.novelty,

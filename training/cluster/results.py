@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from training.cluster.arrays import array_of, checked
+from training.cluster.arrays import array_of
 from training.cluster.errors import GarbageError
 from training.inference.predict import MAX_PER_FIELD, RawProposals
 from training.models.model import LearnedModel
@@ -35,17 +35,13 @@ def read_proposals(content: Any, model: LearnedModel) -> tuple[tuple[int, int], 
     if n and not ((scores >= 0).all() and (scores <= 1).all()):
         raise GarbageError("scores that are none")
     heads = model.vocabulary.heads
-    logits = content.get("logits")
-    if not isinstance(logits, Sequence) or len(logits) != len(heads):
+    if f"logits.{len(heads)}" in content:
         raise GarbageError("other classes and attributes")
     features = array_of(content, "features", (None, model.describer.features), optional=True)
     raw = RawProposals(
         boxes,
         scores,
-        [
-            checked(logits_of_head, "logits", (n, len(values)))
-            for logits_of_head, values in zip(logits, heads, strict=True)
-        ],
+        [array_of(content, f"logits.{head}", (n, len(values))) for head, values in enumerate(heads)],
         array_of(content, "vector", (None,), optional=True),
         features=features,
     )

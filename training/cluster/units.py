@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from training.cluster import remote
+from training.cluster.arrays import unpack
 from training.cluster.connection import PATIENCE, connected, stranger, threads_of
-from training.cluster.errors import KEPT, ClusterError, GarbageError
+from training.cluster.errors import KEPT, ClusterError
 from training.cluster.sending import Sender, proof_in, size_of
 from training.cluster.versions import difference, own_versions
 
@@ -239,7 +240,7 @@ class _Work:
             future.add_done_callback(self._heard.put)
             return False
         del self.out[future.key]
-        for i, result in zip(rows, results_of(answer, len(rows)), strict=True):
+        for i, result in zip(rows, unpack(answer, len(rows)), strict=True):
             if result == "unread":
                 self.by.sender.by_place = False  # send bytes from now on
             else:
@@ -319,20 +320,6 @@ class _Work:
                 self.by.client.cancel(futures, force=True)
             except Exception:  # the scheduler is gone, so nothing runs
                 return
-
-
-def results_of(answer: Any, count: int) -> list[Any]:
-    """Return the result of each item of a unit.
-
-    Raises
-    ------
-    GarbageError
-        The answer is invalid.
-    """
-    results = answer.get("results") if isinstance(answer, dict) else None
-    if not isinstance(results, list) or len(results) != count:
-        raise GarbageError("another number of fields than asked for")
-    return results
 
 
 @contextmanager
