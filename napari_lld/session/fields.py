@@ -385,6 +385,8 @@ class Fields:
     def _step_field(self, step: int) -> None:
         if not self._opened.project:
             return
+        if self.being_read and not self._listed:  # in another order than that of adding
+            _ = self.by_id
         beside = self._neighbour(step)
         if beside is not None:
             self.go_to(beside)

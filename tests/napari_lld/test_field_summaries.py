@@ -268,3 +268,47 @@ def test_the_dock_lists_a_large_project_before_its_thread_has_read(
     titles = [text.text() for text in dock.findChildren(QLabel)]
     assert "Fields · 5" in titles
     assert listed.model().rowCount() == 5
+
+
+def test_the_list_stays_where_the_user_scrolled_to_when_the_thread_has_read(
+    many: Path, dock: AnnotateDock, qtbot: QtBot
+) -> None:
+    session = dock.desk.session
+    listed = dock.findChild(RowList, "lld_field_view")
+    listed.setFixedHeight(40)
+    dock.show()
+    assert session.open(many, annotator="Ada")
+    bar = listed.verticalScrollBar()
+    bar.setValue(bar.maximum())
+    assert bar.value() > 0
+    assert session.fields.being_read
+    qtbot.waitUntil(lambda: not session.fields.being_read)
+    assert bar.value() == bar.maximum()
+
+
+def test_the_next_field_in_a_remembered_order_is_found_before_the_thread_has_read(
+    many: Path, reader: Reader
+) -> None:
+    session = Session()
+    assert session.open(many, annotator="Ada")
+    session.fields.order = FieldOrder.NAME
+    names = [session.fields.by_id[field_id].field.name for field_id in session.fields.listed]
+    session.fields.show(session.fields.listed[1])
+    session.close()
+    session.fields.read_in(reader)
+    assert session.open(many, annotator="Ada")
+    assert not session.fields.listed
+    session.fields.next()
+    assert session.fields.current is not None
+    assert session.fields.current.name == names[2]
+    session.close()
+
+
+def test_the_title_counts_the_chosen_fields_before_the_thread_has_read(
+    many: Path, dock: AnnotateDock
+) -> None:
+    session = dock.desk.session
+    assert session.open(many, annotator="Ada")
+    session.fields.choose([2, 3])
+    assert session.fields.being_read
+    assert "2 of 5 selected" in [text.text() for text in dock.findChildren(QLabel)]

@@ -153,15 +153,17 @@ class FieldList(Part):
     def refresh(self) -> None:
         """Show the current list."""
         super().refresh()
-        self.model.refresh()
+        changed = self.model.refresh()
         self._show_title()
-        self._on_field()
+        if changed:  # else it stays where the user scrolled to
+            self._on_field()
 
     def _show_title(self) -> None:
         session = self.session
         if session.fields.being_read:
             count = len(session.fields.listed)
-            self._write_title(tr("Fields · {count}", count=count) if count else tr("Reading the fields …"))
+            title = tr("Fields · {count}", count=count) if count else tr("Reading the fields …")
+            self._write_title(self._chosen_title() or title)
             self._title.setToolTip("")
             return
         summaries = session.fields.by_id
@@ -169,10 +171,16 @@ class FieldList(Part):
             title = tr("Fields · {shown} of {count}", shown=len(session.fields.listed), count=len(summaries))
         else:
             title = tr("Fields · {count}", count=len(summaries)) if summaries else tr("Fields")
-        if selected := len(session.fields.chosen):
-            title = tr("{chosen} of {count} selected", chosen=selected, count=len(session.fields.listed))
+        title = self._chosen_title() or title
         self._write_title(title)
         self._title.setToolTip(tr("{count} · {done} annotated", count=title, done=session.fields.annotated))
+
+    def _chosen_title(self) -> str:
+        """Say how many fields are chosen; nothing if none is."""
+        fields = self.session.fields
+        if not (chosen := len(fields.chosen)):
+            return ""
+        return tr("{chosen} of {count} selected", chosen=chosen, count=len(fields.listed))
 
     def _write_title(self, title: str) -> None:
         """Write the title; where it is too long for one row with all buttons, the row folds."""

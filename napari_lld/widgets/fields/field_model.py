@@ -118,17 +118,24 @@ class FieldsModel(QAbstractListModel):
         """Clear the cache: another project was opened."""
         self._thumbnails.forget()
 
-    def refresh(self) -> None:
-        """Show the current list; as long as it is the same, the views keep place and selection."""
+    def refresh(self) -> bool:
+        """Show the current list; as long as it is the same, the views keep place and selection.
+
+        Returns
+        -------
+        bool
+            Whether it is another list, or in another order.
+        """
         fields = self._session.fields
         if list(fields.listed) == self._rows:
             # any of them may have changed: the views paint those in sight, which costs less than to compare
             if self._rows:
                 self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))
-            return
+            return False
         self.beginResetModel()
         self._rows = list(fields.listed)
         self.endResetModel()
+        return True
 
     def field_id(self, index: QModelIndex) -> int:
         """Return the id of the field in a row."""
