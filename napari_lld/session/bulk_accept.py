@@ -11,7 +11,7 @@ from napari_lld.session.model_facts import bulk_refusal, class_refusal
 from napari_lld.session.open_project import OpenProject
 from napari_lld.session.selection import Selection
 from napari_lld.session.suggestions import Suggestions
-from training.evaluation.unchecked_films import MIN_CHECKED_CELLS
+from training.evaluation.unchecked_films import MIN_CELLS_OF_NEW_CLASSES, MIN_CHECKED_CELLS
 
 
 class Candidate(NamedTuple):
@@ -39,15 +39,16 @@ def unchecked_refusal(count: int) -> str:
     """Explain why so many suggestions of films where nothing was checked are not accepted at once."""
     return trn(
         (
-            "{count} is from a film that the model has not learned from: review it. Once "
-            "{needed} cells of a film are labelled, predict again."
+            "{count} is from a film that the model has not learned from: review it. Once {needed} cells of a "
+            "film are labelled ({more} if the classes are new to the model), predict again."
         ),
         (
-            "{count} are from films that the model has not learned from: review each. Once "
-            "{needed} cells of a film are labelled, predict again."
+            "{count} are from films that the model has not learned from: review each. Once {needed} cells of "
+            "a film are labelled ({more} if the classes are new to the model), predict again."
         ),
         count,
         needed=MIN_CHECKED_CELLS,
+        more=MIN_CELLS_OF_NEW_CLASSES,
     )
 
 

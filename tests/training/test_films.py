@@ -13,6 +13,7 @@ import pytest
 from annotation_store import formats
 from annotation_store.project import Project
 from napari_lld import sample
+from training.evaluation.unchecked_films import trust_reasons
 from training.inference.predict import RawProposals, novelty_of, propose_raw
 from training.models.model import read_model, starter_place
 from training.networks.scale import domain_of
@@ -80,6 +81,24 @@ def test_a_film_is_checked_from_ten_labelled_cells_of_taught_classes_on(project:
         model.card = {"learnt_films": {opened.pseudonyms.of_domain("of another reading"): 10}}
         assert not Films(opened, model, ()).is_unchecked("of another reading")
         assert Films(opened, model, ()).is_unchecked("never labelled")
+
+
+def test_a_model_that_cannot_tell_unlike_cells_needs_more_labels_before_it_is_certain(project: Path) -> None:
+    with Project.open(project, annotator="tester") as opened:
+        known, model = annotated_fields(opened), read_model(starter_place())
+        (film,) = {domain_of(one.field) for one in known if one.field.name.startswith("pbc")}
+        cells = [cell for k in known if domain_of(k.field) == film for cell in k.cells]
+        first = replace(known[0].field, domain=film)
+        model.memory = model.memory.subset(np.arange(10))
+        assert novelty_of(model) is None
+        for count, unchecked in ((10, True), (39, True), (40, False)):
+            some = [replace(known[0], cells=tuple((cells * 40)[:count]), field=first)]
+            films = Films(opened, model, some)
+            assert films.is_unchecked(film) == unchecked, count
+            films.note(film, RawProposals(np.zeros((0, 4)), np.zeros(0), []))
+            (reason,) = trust_reasons(films.trust()) or [None]
+            assert (reason is not None) == unchecked
+            assert reason is None or f"({count} of 40 cells labelled)" in str(reason)
 
 
 def test_an_image_is_of_the_one_film_that_has_fields_of_its_size(project: Path) -> None:

@@ -11,6 +11,10 @@ MIN_CHECKED_CELLS = 10
 """Minimum number of labelled cells of a film to count as validated: they estimate its domain shift well
 (``docs/adr/0008``), and fewer may all be of one class."""
 
+MIN_CELLS_OF_NEW_CLASSES = 40
+"""The same for a model that knows its classes from so few cells that it cannot tell what is unlike them
+(`training.similarity.novelty`)."""
+
 MAX_UNCHECKED_PROBABILITY = 0.9
 """Maximum probability of a class or value on a film that was not validated."""
 
@@ -33,7 +37,8 @@ def trust_reasons(result: Mapping[str, Any]) -> list[Reason]:
     if unlike := result.get("unlike"):
         reasons.append(unlike_reason(unlike))
     if unchecked := result.get("unchecked"):
-        reasons.append(unchecked_reason(unchecked, result.get("labelled", {})))
+        needed = result.get("needed", MIN_CHECKED_CELLS)
+        reasons.append(unchecked_reason(unchecked, result.get("labelled", {}), needed))
     elif "sets" in result and not result["sets"]:
         reasons.append(not_measured_reason())
     heads = (result.get("sets") or {}).get("heads", {})
@@ -54,7 +59,7 @@ def unlike_reason(films: Sequence[str]) -> Reason:
     )
 
 
-def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int]) -> Reason:
+def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int], needed: int) -> Reason:
     """Describe which films the model was not trained on, the effect on its probabilities, and the cure."""
     return Reason(
         "Probabilities are not yet checked on the film {names}, and none of a class or value is above "
@@ -62,9 +67,9 @@ def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int]) -> Reaso
         "Probabilities are not yet checked on the films {names}, and none of a class or value is above "
         "{most:.0%} there: label {needed} cells of each",
         count=len(films),
-        names=_join([_labelled(film, labelled.get(film)) for film in films]),
+        names=_join([_labelled(film, labelled.get(film), needed) for film in films]),
         most=MAX_UNCHECKED_PROBABILITY,
-        needed=MIN_CHECKED_CELLS,
+        needed=needed,
     )
 
 
@@ -103,14 +108,14 @@ def not_measured_reason() -> Reason:
     )
 
 
-def _labelled(film: str, count: int | None) -> Reason:
+def _labelled(film: str, count: int | None, needed: int) -> Reason:
     if count is None:
         return Reason("{film}", film=film)
     return Reason(
         "{film} ({count} of {needed} cells labelled)",
         "{film} ({count} of {needed} cells labelled)",
         count=count,
-        needed=MIN_CHECKED_CELLS,
+        needed=needed,
         film=film,
     )
 

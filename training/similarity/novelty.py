@@ -38,13 +38,14 @@ import torch
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 
+from training.evaluation.unchecked_films import MIN_CELLS_OF_NEW_CLASSES
 from training.models.memory import NO_SOURCE, Memory
 from training.networks.describer import Describer
 from training.similarity.space import Space
 
 FOLDS = 5
 
-MIN_CELLS = 40
+MIN_CELLS = MIN_CELLS_OF_NEW_CLASSES
 """With fewer remembered cells there is no p-value: their rarest twentieth would be one or two cells."""
 
 MIN_CELLS_PER_FILM = 10

@@ -8,13 +8,14 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annotation_store.records import Cell
-from training.evaluation.unchecked_films import MIN_CHECKED_CELLS
+from training.evaluation.unchecked_films import MIN_CELLS_OF_NEW_CLASSES, MIN_CHECKED_CELLS
 from training.inference.predict import Move, RawProposals, novelty_of
 from training.models.lineage import learnt_from
 from training.models.model import LearnedModel
@@ -74,13 +75,29 @@ class Films:
 
     def is_unchecked(self, film: str) -> bool:
         """Return whether a film has too few labelled cells to validate predictions."""
-        return self._count_labelled(film) < MIN_CHECKED_CELLS
+        return self._count_labelled(film) < self.needed
+
+    @cached_property
+    def needed(self) -> int:
+        """Number of labelled cells of a film from which on predictions on it count as validated.
+
+        A model that tells classes apart, but not cells unlike all of them, would be certain of such cells
+        too: it needs as many cells as that takes.
+        """
+        trained = self._model.trained_values()[0] if self._model.vocabulary.classes else None
+        tells_classes = trained is not None and trained.sum() >= 2
+        return MIN_CELLS_OF_NEW_CLASSES if tells_classes and self._novelty is None else MIN_CHECKED_CELLS
 
     def trust(self) -> dict[str, Any]:
         """Return the arguments of `training.evaluation.unchecked_films.trust_reasons`."""
         unchecked = sorted(film for film in self._seen if self.is_unchecked(film))
         labelled = {film: self._count_labelled(film) for film in unchecked}
-        return {"unlike": self.unlike(), "unchecked": unchecked, "labelled": labelled}
+        return {
+            "unlike": self.unlike(),
+            "unchecked": unchecked,
+            "labelled": labelled,
+            "needed": self.needed,
+        }
 
     def _count_labelled(self, film: str) -> int:
         """Count the labelled cells of a film: of the reading, or of the training data if there are more."""
