@@ -73,6 +73,14 @@ def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int], needed: 
     )
 
 
+def no_classes_reason() -> Reason:
+    """Explain why suggestions have no class, and what helps."""
+    return Reason(
+        "The model has not learned the classes of this project, so its suggestions have none: label some "
+        "cells of each class, then renew the suggestions or train"
+    )
+
+
 def wide_reason(heads: Mapping[str, Mapping[str, Any]]) -> Reason:
     """List the classes and attributes whose sets contain nearly all values."""
     return Reason(

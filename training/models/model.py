@@ -170,6 +170,11 @@ class LearnedModel:
             heads.append(known if known.sum() >= 2 else None)
         return heads
 
+    @property
+    def predicts_classes(self) -> bool:
+        """Whether it tells classes of its schema apart."""
+        return bool(self.vocabulary.classes) and self.trained_values()[0] is not None
+
     def trunk_digest(self) -> str:
         """Hash the trunk: models with equal digests compute equal features, read from a file or not."""
         digest = hashlib.sha256(b"features 1")  # another number where crops or views change

@@ -84,9 +84,9 @@ class Films:
         A model that tells classes apart, but not cells unlike all of them, would be certain of such cells
         too: it needs as many cells as that takes.
         """
-        trained = self._model.trained_values()[0] if self._model.vocabulary.classes else None
-        tells_classes = trained is not None and trained.sum() >= 2
-        return MIN_CELLS_OF_NEW_CLASSES if tells_classes and self._novelty is None else MIN_CHECKED_CELLS
+        if self._model.predicts_classes and self._novelty is None:
+            return MIN_CELLS_OF_NEW_CLASSES
+        return MIN_CHECKED_CELLS
 
     def trust(self) -> dict[str, Any]:
         """Return the arguments of `training.evaluation.unchecked_films.trust_reasons`."""

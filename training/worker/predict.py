@@ -19,6 +19,7 @@ from annotation_store.images import find_images, read_image
 from annotation_store.project import Project
 from annotation_store.records import Field, Proposal, Shape
 from annotation_store.schema import Schema
+from training.evaluation.unchecked_films import no_classes_reason
 from training.inference.ahead import ahead
 from training.inference.predict import calibrated, cell_sides, in_memory
 from training.inference.predictor import Predictor, View, parts
@@ -71,6 +72,8 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         if not (fields or slides):
             raise LLDError("The project has no fields yet. Add some first.")
         channel.send(Started(task="predict", device=str(device), fields=len(fields) + len(slides)))
+        if model.vocabulary.classes and not model.predicts_classes:
+            channel.send(Notice(reason=no_classes_reason().stored()))
         checked = None
         if all_fields:  # with a selection of fields, keep earlier results
             readable_ones, _ = readable(project, known)
