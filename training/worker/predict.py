@@ -95,6 +95,7 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
             result |= {"count": outcome.count, "unknown": outcome.unknown}
             result["from_stain"] = len(outcome.from_stain)
             result["damaged"] = outcome.damaged
+            result["fields"] -= len(outcome.damaged)
         if slides:
             searcher = Searcher(
                 project,

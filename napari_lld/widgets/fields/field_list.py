@@ -176,7 +176,7 @@ class FieldList(Part):
         self._title.setToolTip(tr("{count} · {done} annotated", count=title, done=session.fields.annotated))
 
     def _chosen_title(self) -> str:
-        """Say how many fields are chosen; nothing if none is."""
+        """Return how many fields are chosen, in words; nothing if none is."""
         fields = self.session.fields
         if not (chosen := len(fields.chosen)):
             return ""
