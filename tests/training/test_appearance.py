@@ -16,6 +16,7 @@ from annotation_store.images import read_image
 from annotation_store.project import Project
 from napari_lld import sample
 from training.cluster import remote
+from training.cluster.arrays import unpack
 from training.cluster.model_files import read_files
 from training.cluster.versions import own_versions
 from training.engine.data import Labels
@@ -202,8 +203,9 @@ def test_with_an_engine_and_on_a_cluster_cells_are_seen_by_the_stain_too(
     weights = (saved / "model.safetensors").read_bytes()
     asked = [{"sent": {}, "side": None, "move": 0.0}]
     options = {"min_score": 0.05, "describe": True, "stain_below": None}
-    (there,) = remote.compute("propose", own_versions(), described, weights, asked, options)["results"]
-    for boxes, logits in ((by_engine.boxes, by_engine.logits), (there["boxes"], there["logits"])):
+    (there,) = unpack(remote.compute("propose", own_versions(), described, weights, asked, options), 1)
+    logits_there = [there[f"logits.{head}"] for head in range(len(expected.logits))]
+    for boxes, logits in ((by_engine.boxes, by_engine.logits), (there["boxes"], logits_there)):
         assert np.abs(boxes - expected.boxes).max() < 0.5
         for one, other in zip(logits, expected.logits, strict=True):
             assert np.abs(softmax(one, 1) - softmax(other, 1)).max() < 0.02
