@@ -39,6 +39,8 @@ class Fields:
     ----------
     busy_sign
         Shows that the window waits, while the summaries of a large project are read in its own thread.
+    skipped_last
+        The field that was skipped last, as long as nothing was edited and no other field shown since.
     """
 
     summaries_changed = Signal()
@@ -57,6 +59,8 @@ class Fields:
         self._opened = opened
         self._current_id: int | None = None
         self.busy_sign: Callable[[], AbstractContextManager[object]] = nullcontext
+        self.skipped_last: int | None = None
+        self._being_skipped: int | None = None
         self._summaries = FieldSummaries(opened)
         self._summaries.arrived.connect(self._on_summaries)
         self._texts = FieldTexts()
@@ -358,6 +362,7 @@ class Fields:
         bool
             False (and a notice) if the project has no such field: the current one stays.
         """
+        self.skipped_last, self._being_skipped = self._being_skipped, None
         if field_id is not None and not self.has(field_id):
             self._opened.notify("warning", tr("There is no field {id} in this project.", id=field_id))
             return False
@@ -438,12 +443,14 @@ class Fields:
         self._opened.notify("hint", message)
         following = self._neighbour(1)
         if following is not None:
+            self._being_skipped = field.id
             self.go_to(following)
 
     # ------------------------------------------------------------------ the project's events
 
     def on_edited(self, edit: Edit) -> None:
         """Read the summary of an edited field again when it is asked for."""
+        self.skipped_last = None
         if edit.field_id is None:
             self._summaries.note_all_changed()
         else:

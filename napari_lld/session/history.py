@@ -37,7 +37,7 @@ class History:
     @property
     def undoable(self) -> str | None:
         """What undo would take back."""
-        project, field_id = self._opened.project, self._fields.current_id
+        project, field_id = self._opened.project, self._fields.skipped_last or self._fields.current_id
         return project.undoable(field_id) if project and field_id is not None else None
 
     @property
@@ -47,7 +47,9 @@ class History:
         return project.redoable(field_id) if project and field_id is not None else None
 
     def undo(self) -> None:
-        """Undo the user's last edit on this field."""
+        """Undo the user's last edit on this field; directly after skipping a field, go back and unskip it."""
+        if (skipped := self._fields.skipped_last) is not None:
+            self._fields.show(skipped)
         project, field_id = self._opened.project, self._fields.current_id
         if project is None or field_id is None:
             return

@@ -191,6 +191,33 @@ def test_a_skipped_field_keeps_its_work_and_undo_takes_the_skip_back(session: Se
     assert session.fields.current.skipped is False
 
 
+def test_undo_directly_after_skipping_takes_the_skip_back_not_an_edit_of_the_next_field(
+    session: Session,
+) -> None:
+    session.fields.show(4)
+    session.boxes.add((10, 10, 20, 20))
+    session.fields.show(3)
+    session.fields.skip()
+    assert session.fields.current_id == 4
+    assert session.history.undoable == "Describe field"
+    session.history.undo()
+    assert session.fields.current_id == 3
+    assert session.fields.current is not None
+    assert session.fields.current.skipped is False
+    session.fields.skip()
+    session.boxes.add((50, 10, 20, 20))
+    session.history.undo()
+    assert session.fields.current_id == 4, "the box was the last edit"
+    assert len(session.marks.cells) == 1
+    session.fields.show(2)
+    session.fields.skip()
+    session.fields.show(1)
+    session.fields.show(4)
+    session.history.undo()
+    assert session.fields.current_id == 4, "another field was shown since"
+    assert len(session.marks.cells) == 0
+
+
 def test_an_edit_reads_one_summary_of_ten_thousand(
     small_project: Path, more_fields: MoreFields, monkeypatch: pytest.MonkeyPatch
 ) -> None:
