@@ -80,6 +80,7 @@ class AnnotateDock(QWidget):
         self._build()
         self._listening = Subscriptions()
         self._listening.add(session.project_changed, self._on_project)
+        self._listening.add(session.leaving, self._message.forget)
         self._listening.add(session.training.state.changed, self._on_training)
         self._listening.add(session.marks.changed, self._on_marks)
         self._listening.add(session.fields.current_changed, self._on_marks)

@@ -59,6 +59,23 @@ def test_a_message_covers_no_button_of_the_dock_and_is_closed_by_one_of_its_own(
     assert bar.isHidden()
 
 
+def test_an_error_of_a_project_is_not_shown_over_the_next_one(
+    dock: AnnotateDock, small_project: Path
+) -> None:
+    dock.show()
+    assert dock.desk.session.open(small_project)
+    bar, _text, _details = parts(dock)
+    dock.desk.session.notify("error", "The pixels of the field 7 are damaged.")
+    assert bar.isVisible()
+    dock.desk.session.fields.next()
+    assert bar.isVisible(), "it stays until it is closed"
+    assert dock.desk.session.open(small_project)
+    assert bar.isHidden()
+    dock.desk.session.notify("info", "210 cells came in.")
+    dock.desk.session.close()
+    assert bar.isVisible(), "the start page shows what was reported last"
+
+
 def test_details_hold_all_of_it_to_copy(dock: AnnotateDock) -> None:
     bar, text, details = parts(dock)
     message = "\n".join(["12 cells exported to out.json.", *(f"field {i}: left out" for i in range(30))])

@@ -104,6 +104,11 @@ class MessageBar(QFrame):
         else:
             self._fading.stop()
 
+    def forget(self) -> None:
+        """Hide a warning or error of the project that is closed; information fades by itself."""
+        if self.property("level") != "info":
+            self.hide()
+
     def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
         """Follow the size of what it lies over, and of what else it was told to watch."""
         if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.Move):
