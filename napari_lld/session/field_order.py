@@ -23,7 +23,7 @@ class Standing(StrEnum):
     """Where the work on a field stands, in the words of the list."""
 
     UNTOUCHED = later("untouched")
-    BEGUN = later("region drawn")
+    BEGUN = later("annotated in part")
     WAITING = later("suggestions pending")
     REVIEWED = later("reviewed")
     SKIPPED = later("skipped")
