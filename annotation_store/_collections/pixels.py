@@ -132,9 +132,13 @@ class FieldPixels:
             return path
         path = original_path(self._db.path, rows[0].content_hash, rows[0].suffix)
         if not path.is_file():
-            raise ImageError(f"The original {path} is missing: run napari-lld check --repair.")
+            raise ImageError(
+                f"The original {path} is missing: run napari-lld check {self._db.path} --repair."
+            )
         if hash_of(path) != rows[0].content_hash:
-            raise ImageError(f"The original {path} was changed: run napari-lld check --repair.")
+            raise ImageError(
+                f"The original {path} was changed: run napari-lld check {self._db.path} --repair."
+            )
         return path
 
     def _pixel_folder(self, field_id: int) -> Path:

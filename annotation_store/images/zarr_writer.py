@@ -254,8 +254,8 @@ def _read(folder: Path, path: str, window: Any = ...) -> Pixels:
     # codecs raise errors of their own on damaged chunks
     except (ColourError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise ProjectError(
-            f"The pixels of the field {_name(folder)} ({folder}) are missing or damaged: "
-            "run napari-lld check --repair."
+            f"The pixels of the field {_name(folder)} are missing or damaged: "
+            f"run napari-lld check {folder.parents[1]} --repair."
         ) from error
     return np.ascontiguousarray(np.asarray(array, dtype=np.uint8).transpose(1, 2, 0))
 
