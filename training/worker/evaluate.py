@@ -126,8 +126,8 @@ def _held_out(project: Project, number: int | None, known: Sequence[AnnotatedFie
     held_out_fields = [k for k in finished if k.patient in held_out]
     if not held_out_fields:
         raise LLDError(
-            "No cells are held out on fields that can be read: training holds cells out, unless --holdout is "
-            f"0, from {MIN_CELLS} cells in finished regions. To measure against a fully annotated file, give "
+            "No cells are held out on fields that can be read: training holds cells out, unless told not to, "
+            f"from {MIN_CELLS} cells in finished regions. To measure against a fully annotated file, give "
             "--truth and --images."
         )
     lineage = Lineage.of(project, number)
