@@ -28,7 +28,7 @@ def together(folder: Path, *others: Path) -> Path:
 
 
 def exported(folder: Path, out: Path) -> dict[str, bytes]:
-    """Return what every reading of a project exports, by reading and format, its conflicts and its fields."""
+    """Return what the readings with marks export, by reading and format, the conflicts and the fields."""
     result: dict[str, bytes] = {}
     out.mkdir(parents=True, exist_ok=True)
     with Project.open(folder, annotator="Nobody", read_only=True) as project:
@@ -36,6 +36,9 @@ def exported(folder: Path, out: Path) -> dict[str, bytes]:
         conflicts = set[str]()
         for reading in project.readings.all():
             project.readings.use(reading.id)
+            # one in which nobody did anything stays in the project that receives, and is not brought there
+            if not any(project.cells.all(i) or project.regions.all(i) for i in fields):
+                continue
             # whose name was there first depends on who receives; whose reading it is does not
             name = f"{reading.name.split(' (')[0]} of {reading.annotator}"
             for form, end in (("coco", ".json"), ("csv", ".csv"), ("labelstudio", ".json")):

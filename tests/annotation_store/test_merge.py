@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -73,6 +73,12 @@ def test_what_readers_did_in_copies_stands_side_by_side_in_any_order(
 Acts = st.lists(st.tuples(st.integers(0, 16), st.integers(0, 60), st.integers(0, 60)), max_size=7)
 
 
+@example(
+    before=[],
+    done=[(0, False, []), (1, True, [(0, 0, 0), (0, 42, 43)]), (2, True, [(9, 5, 13)])],
+    met=True,
+    orders=["PBCA", "ABCP", "CABP", "PABC", "PACB", "PCBA"],
+)  # Ada did nothing: her reading is only there where she receives
 @settings(max_examples=int(os.environ.get("LLD_MERGES", "3")), deadline=None)
 @given(
     before=Acts,
