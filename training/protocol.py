@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from training.evaluation.unchecked_films import MIN_CHECKED_CELLS
 from training.networks.architectures import Size
 
 VERSION = 1
@@ -454,7 +455,7 @@ class Suggested(_Message):
     unlike: list[str] = Field(default_factory=list)
     unchecked: list[str] = Field(default_factory=list)
     labelled: dict[str, int] = Field(default_factory=dict)
-    needed: int = 10
+    needed: int = MIN_CHECKED_CELLS
     damaged: list[str] = Field(default_factory=list)
 
     def trust(self) -> dict[str, Any]:

@@ -18,8 +18,8 @@ _MOST_NUMBERS = 65_536
 def pack(results: Sequence[Any]) -> dict[str, Any]:
     """Return the results of a unit with all arrays in one piece.
 
-    Dask sends each array by itself, from the worker to the scheduler and from there to the client: a unit of
-    eight fields has 130, which cost more processor time than anything else that it does.
+    Dask sends each array by itself, from the worker to the scheduler and from there to the client, and a unit
+    of eight fields has 130.
 
     Returns
     -------
@@ -29,9 +29,9 @@ def pack(results: Sequence[Any]) -> dict[str, Any]:
     arrays, contents = {}, list(results)
     for number, content in enumerate(results):
         if isinstance(content, Mapping):
-            contents[number] = {k: v for k, v in content.items() if not isinstance(v, np.ndarray)}
-            own = {k: np.ascontiguousarray(v) for k, v in content.items() if isinstance(v, np.ndarray)}
-            arrays.update({f"{number}.{name}": array for name, array in own.items()})
+            own = {name for name, value in content.items() if isinstance(value, np.ndarray)}
+            contents[number] = {name: value for name, value in content.items() if name not in own}
+            arrays.update({f"{number}.{name}": np.ascontiguousarray(content[name]) for name in own})
     return {"results": contents, "arrays": save(arrays)}
 
 

@@ -44,19 +44,15 @@ def together(items: Iterable[Item], seconds: float) -> Iterator[list[Item]]:
     """
     some: list[Item] = []
     last = time.monotonic()
-    remaining = iter(items)
-    while True:
-        failure: Exception | None = None
-        try:
-            some.append(next(remaining))
-        except StopIteration:
-            break
-        except Exception as error:
-            failure = error
-        if some and (failure is not None or time.monotonic() - last >= seconds):
+    try:
+        for item in items:
+            some.append(item)
+            if time.monotonic() - last >= seconds:
+                yield some
+                some, last = [], time.monotonic()
+    except Exception:
+        if some:
             yield some
-            some, last = [], time.monotonic()
-        if failure is not None:
-            raise failure
+        raise
     if some:
         yield some

@@ -74,14 +74,15 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
                 channel.check()
                 for (field, _), proposal in zip(part, proposals, strict=True):
                     if proposal is None:
-                        skipped.append(_why_unread(field))
+                        unread = _why_unread(field)
+                        if request.truth is None:
+                            raise LLDError(unread["why"])
+                        skipped.append(unread)
                         continue
                     films.note(field.film, proposal)
                     truths.append(field.truth)
                     raw.append(proposal)
                 channel.send(Progress(stage="evaluate", done=len(raw) + len(skipped), total=len(fields)))
-        if skipped and request.truth is None:
-            raise LLDError(skipped[0]["why"])
         if not raw:
             more = f" ({len(skipped) - 1} more likewise)" if len(skipped) > 1 else ""
             raise LLDError(
