@@ -92,7 +92,6 @@ class FieldImage:
         else:
             image.data = shown
         lay(image, scale)
-        image.help = ""  # napari would name keys that are ours here
         self._measure(image.data)
 
     def show_look(self) -> bool:

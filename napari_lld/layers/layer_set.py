@@ -129,6 +129,7 @@ class LayerSet:
         self._layers[FIELD] = image
         self._viewer.layers.insert(0, image)
         self._viewer.layers.selection.active = image
+        self._take_help_off(image)
 
     def layer(self, name: str, make: Callable[[], Layer]) -> Any:
         """Return a layer, created again where the user deleted it."""
@@ -151,6 +152,21 @@ class LayerSet:
         with selection.events.blocker_all():
             self._viewer.layers.append(layer)
             selection.active = active
+        self._take_help_off(layer)
+
+    def _take_help_off(self, layer: Layer) -> None:
+        """Have napari's status bar name none of its keys for a layer: on our layers they are ours.
+
+        Napari writes that help when a layer comes or its mode changes, and shows that of the active one.
+        """
+
+        def clear(_event: object = None) -> None:
+            layer.help = ""
+            if self._viewer.layers.selection.active is layer:
+                self._viewer.help = ""
+
+        layer.events.mode.connect(clear)  # called after napari has written it
+        clear()
 
     def vectors(self, name: str) -> Vectors:
         """Return a layer of lines, with the one of dark lines below it where it has one."""

@@ -60,6 +60,20 @@ def test_brackets_leave_the_sides_open() -> None:
     assert np.abs(segments[:, 1]).sum() == 8 * 10
 
 
+def test_no_key_of_napari_is_named_for_our_layers(
+    layers: DeskLayers, session: Session, viewer: ViewerModel
+) -> None:
+    assert viewer.help == ""
+    session.boxes.add((10, 10, 20, 20))
+    for layer in viewer.layers:
+        viewer.layers.selection.active = layer
+        for mode in ("transform", "pan_zoom"):
+            layer.mode = mode
+            assert (viewer.help, layer.help) == ("", "")
+    viewer.layers.selection.active = viewer.add_points([[1, 1]], name="mine")
+    assert "use <" in viewer.help, "of other layers it is named"
+
+
 def test_nothing_draws_nothing() -> None:
     assert outlines.box_outlines([]).shape == (0, 2, 2)
     assert outlines.shape_outlines([]).shape == (0, 2, 2)
