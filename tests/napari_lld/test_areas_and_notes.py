@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QAbstractButton
 from annotation_store import RegionState, Shape
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.tool import Tool
-from napari_lld.widgets.base.parts import ChoiceButton
+from napari_lld.widgets.base.choice_button import ChoiceButton
 from napari_lld.widgets.dialogs import dialogs
 
 

@@ -16,7 +16,7 @@ from annotation_store.schema import load_schema
 from napari_lld.commands.registry import class_like
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers.palette import class_colour, class_letter, display_colour
-from napari_lld.widgets.base.parts import ChoiceButton
+from napari_lld.widgets.base.choice_button import ChoiceButton
 from napari_lld.widgets.cell.cell_panel import _COLUMNS
 from tests.napari_lld.colour_blind import SIMULATED, distances
 

@@ -17,7 +17,7 @@ from annotation_store import Project, Shape
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.options import ExportOptions
 from napari_lld.session.session import Session
-from napari_lld.widgets.base.parts import ChoiceButton
+from napari_lld.widgets.base.choice_button import ChoiceButton
 
 from .conftest import button
 

@@ -16,7 +16,7 @@ from annotation_store.records import RejectionReason
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers.model_texts import model_says
 from napari_lld.session.session import Session
-from napari_lld.widgets.base.parts import ChoiceButton
+from napari_lld.widgets.base.choice_button import ChoiceButton
 from tests.training.ranking.conftest import says
 from training import ranking
 from training.ranking.label_errors import LabelErrors

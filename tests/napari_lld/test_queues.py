@@ -15,7 +15,7 @@ from annotation_store import Project, Proposal
 from annotation_store.records import RejectionReason, SuggestionState
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers.layer_set import SUGGESTION_LETTERS
-from napari_lld.widgets.base.parts import ChoiceButton
+from napari_lld.widgets.base.choice_button import ChoiceButton
 from training.ranking.cells import Queue
 
 from .conftest import listen

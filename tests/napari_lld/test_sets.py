@@ -17,7 +17,7 @@ from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.layers.palette import proposal_word, set_word, set_words
 from napari_lld.session.session import Session
 from napari_lld.session.training_state import TrainingState
-from napari_lld.widgets.base.parts import ChoiceButton
+from napari_lld.widgets.base.choice_button import ChoiceButton
 from napari_lld.widgets.cell.cell_panel import AttributeRow
 
 from .conftest import listen, suggest_by_a_model

@@ -20,7 +20,7 @@ from napari_lld.session.gallery_items import Item
 from napari_lld.session.gallery_order import GalleryOrder, Show
 from napari_lld.session.predictions import disagreement, label_probability
 from napari_lld.session.session import Session
-from napari_lld.widgets.base.parts import ChoiceButton
+from napari_lld.widgets.base.choice_button import ChoiceButton
 from napari_lld.widgets.gallery.gallery_model import GalleryModel
 from tests.napari_lld.colour_blind import SIMULATED, distances
 from training.ranking.cells import Queue

@@ -6,17 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from qtpy.QtCore import QRectF, QSize, Qt, QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import (
     QAction,
-    QColor,
-    QFont,
-    QFontMetricsF,
     QKeyEvent,
-    QMouseEvent,
-    QPainter,
-    QPaintEvent,
-    QPen,
 )
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -36,12 +29,11 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from napari_lld.commands.registry import Command, Commands
-from napari_lld.i18n.translate import tr
 from napari_lld.session.session import Session
 from napari_lld.session.subscriptions import Subscriptions
+from napari_lld.widgets.base.choice_button import ChoiceButton
 from napari_lld.widgets.base.room import keep_on_screen
-from napari_lld.widgets.base.swatch import paint_swatch
-from napari_lld.widgets.base.theme import Colours, colours, mix
+from napari_lld.widgets.base.theme import Colours, colours
 
 Answer = TypeVar("Answer")
 
@@ -285,15 +277,6 @@ def run_dialog(dialog: QDialog, answer: Callable[[], Answer]) -> Answer | None:
     return result
 
 
-def _squeeze(font: QFont, text: str, space: float, widget: QWidget) -> None:
-    """Set a font smaller and narrower, a little, where a text would be cut."""
-    if QFontMetricsF(font, widget).horizontalAdvance(text) > space:
-        font.setPointSizeF(font.pointSizeF() - 1)
-    wide = QFontMetricsF(font, widget).horizontalAdvance(text)
-    if wide > space > 0:
-        font.setStretch(max(round(100 * space / wide) - 3, 70))
-
-
 class ToolButton(QToolButton):
     """A tool button whose menu, where it has one beside its own action, opens by the arrow down."""
 
@@ -303,179 +286,3 @@ class ToolButton(QToolButton):
             self.showMenu()
         else:
             super().keyPressEvent(event)
-
-
-class ChoiceButton(QAbstractButton):
-    """One class or value to choose: swatch and letter, text, key; checked, suggested or neither.
-
-    It is painted by hand, since three states that are told apart without colour alone (filled,
-    dashed with its probability, plain) are more than a style sheet gives.
-    """
-
-    HEIGHT = 20
-
-    def __init__(self, text: str, hint: str = "", colour: str = "", letter: str = "") -> None:
-        super().__init__()
-        self.setText(text)
-        self.setAccessibleName(text)
-        self.setCheckable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.hint = hint
-        self.swatch = QColor(colour) if colour else None
-        self.letter = letter
-        self.probability: float | None = None
-        self.suggested = False
-        self.untaught = self.candidate = self.among = False
-        self.colours = colours()
-
-    def nextCheckState(self) -> None:
-        """Keep the state: the session says what is checked, not the click."""
-
-    def show_state(
-        self,
-        *,
-        checked: bool,
-        suggested: bool = False,
-        probability: float | None = None,
-        untaught: bool = False,
-        candidate: bool = False,
-        among: str = "",
-    ) -> None:
-        """Show whether it is the value, or the suggested one, and how probable it is.
-
-        What a model was never taught is shown as a dash: that is not the same as improbable. A candidate for
-        an unknown cell has a question mark behind its number. A value is `among` those of a set that is
-        named so, as the suggested one is: both have a dashed frame.
-        """
-        state = (checked, suggested, probability, untaught, candidate, bool(among))
-        was = (self.suggested, self.probability, self.untaught, self.candidate, self.among)
-        if state != (self.isChecked(), *was):
-            self.suggested, self.probability, self.untaught = suggested, probability, untaught
-            self.candidate, self.among = candidate, bool(among)
-            tooltip = tr("The model was never trained on this.") if untaught else among
-            if suggested and not checked and probability is not None and not candidate:
-                tooltip = "\n".join(filter(None, (tr("Suggested, {share:.0%}", share=probability), tooltip)))
-            self.setAccessibleDescription(
-                tr("Only a candidate: the cell is unknown.") if candidate else tooltip
-            )
-            self.setChecked(checked)
-            self.update()
-
-    @property
-    def aside(self) -> str:
-        """Small text at the right: probability, dash (not trained), or key."""
-        if self.probability is not None:
-            share = f"{self.probability:.0%}" if self.probability >= 0.005 else "<1%"
-            return f"{share}?" if self.candidate else share
-        return "–" if self.untaught else self.hint
-
-    def sizeHint(self) -> QSize:
-        """Width of all parts."""
-        metrics = self.fontMetrics()
-        width = metrics.horizontalAdvance(self.text()) + 14
-        width += 20 if self.swatch is not None else 0
-        width += metrics.horizontalAdvance(self.hint) + 6 if self.hint else 0
-        return QSize(width, self.HEIGHT)
-
-    def minimumSizeHint(self) -> QSize:
-        """May be squeezed: the text is then cut with an ellipsis, the tooltip has it whole."""
-        return QSize(22, self.HEIGHT)
-
-    def enterEvent(self, event: Any) -> None:
-        """Repaint for the hover."""
-        self.update()
-        super().enterEvent(event)
-
-    def leaveEvent(self, event: Any) -> None:
-        """Repaint without the hover."""
-        self.update()
-        super().leaveEvent(event)
-
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """Treat a double click as a click."""
-        self.mousePressEvent(event)
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint frame, swatch, text and key."""
-        c = self.colours
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        rect = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
-        enabled = self.isEnabled()
-        checked = self.isChecked() and enabled
-        fill = mix(c.window, c.text, 0.1)
-        if checked:
-            fill = c.accent
-        elif enabled and self.underMouse():
-            fill = mix(c.window, c.text, 0.22)
-        elif not enabled:
-            fill = mix(c.window, c.text, 0.04)
-        border = QPen(c.accent if checked or self.suggested else mix(c.window, c.text, 0.2), 1)
-        if self.suggested and not checked:
-            border = QPen(c.accent, 1.4, Qt.PenStyle.DashLine)
-        elif self.among and not checked:
-            border = QPen(c.accent, 1, Qt.PenStyle.DotLine)
-        painter.setPen(border)
-        painter.setBrush(fill)
-        painter.drawRoundedRect(rect, 4, 4)
-        ink = c.accent_text if checked else c.text
-        if not enabled:
-            ink = mix(c.window, c.text, 0.42)
-        left = rect.left() + 5
-        if self.swatch is not None:
-            left = self._paint_swatch(painter, rect, enabled)
-        right = rect.right() - 5
-        right = self._paint_hint(painter, rect, left, right, ink, fill)
-        font = painter.font()
-        font.setBold(checked)
-        painter.setFont(font)
-        painter.setPen(ink)
-        _squeeze(font, self.text(), right - left, self)
-        painter.setFont(font)
-        metrics = QFontMetricsF(font, self)
-        space = QRectF(left, rect.top(), max(0.0, right - left), rect.height())
-        # Of values it is the end that tells them apart ("segmented-bilobed"), of classes the beginning.
-        cut = Qt.TextElideMode.ElideRight if self.swatch is not None else Qt.TextElideMode.ElideMiddle
-        text = metrics.elidedText(self.text(), cut, space.width() + 1)
-        align = Qt.AlignmentFlag.AlignVCenter
-        align |= Qt.AlignmentFlag.AlignLeft if self.swatch is not None else Qt.AlignmentFlag.AlignHCenter
-        painter.drawText(space, align, text)
-
-    def _paint_swatch(self, painter: QPainter, rect: QRectF, enabled: bool) -> float:
-        assert self.swatch is not None
-        colour = self.swatch if enabled else mix(self.colours.window, self.swatch, 0.45)
-        return 4 + paint_swatch(
-            painter,
-            rect.left() + 3,
-            rect.center().y() - 7.5,
-            colour,
-            self.letter,
-            edge=mix(colour, self.colours.text, 0.4),
-            points=max(painter.font().pointSizeF() - 1.5, 6),
-        )
-
-    def _paint_hint(
-        self, painter: QPainter, rect: QRectF, left: float, right: float, ink: QColor, fill: QColor
-    ) -> float:
-        """Paint the key, or the probability if there is one, small at the right; give where it begins.
-
-        Where both do not fit, the text goes before; of the suggested value the probability does.
-        """
-        text = self.aside
-        if not text:
-            return right
-        font = painter.font()
-        size = font.pointSizeF()
-        font.setPointSizeF(max(size - 1.5, 6))
-        painter.setFont(font)
-        width = QFontMetricsF(font, self).horizontalAdvance(text)
-        needed = self.fontMetrics().horizontalAdvance(self.text()) * 0.72
-        if not self.suggested and right - width - 3 - left < needed:
-            return right
-        painter.setPen(mix(fill, ink, 0.8))
-        place = QRectF(right - width, rect.top(), width, rect.height())
-        painter.drawText(place, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, text)
-        font.setPointSizeF(size)
-        painter.setFont(font)
-        return float(right - width - 3)

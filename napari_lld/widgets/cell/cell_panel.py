@@ -17,8 +17,9 @@ from napari_lld.i18n.translate import tr
 from napari_lld.imaging.measure import box_size
 from napari_lld.layers.palette import UNSURE_COLOUR, class_colour, class_letter, set_word
 from napari_lld.session.session import Session
+from napari_lld.widgets.base.choice_button import ChoiceButton
 from napari_lld.widgets.base.focus import order_tabs
-from napari_lld.widgets.base.parts import ChoiceButton, Part, column, label, row
+from napari_lld.widgets.base.parts import Part, column, label, row
 from napari_lld.widgets.base.theme import Colours
 from training.inference.stain_proposals import has_box_from_stain
 
@@ -397,6 +398,8 @@ class AttributeRow(QWidget):
         for index, value in enumerate(attribute.values):
             button = self._make(value.name, ChoiceButton(value.title or value.name))
             grid.addWidget(button, index // columns, index % columns)
+        for button in self._values.values():
+            button.beside = [value.title or value.name for value in attribute.values]
         for column_number in range(columns):
             grid.setColumnStretch(column_number, 1)
         layout.addLayout(grid, 1)
