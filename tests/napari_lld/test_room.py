@@ -13,6 +13,7 @@ from qtpy.QtCore import QPoint, QPointF, QRect, QSize, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import (
     QApplication,
+    QBoxLayout,
     QCheckBox,
     QComboBox,
     QDialog,
@@ -24,6 +25,7 @@ from qtpy.QtWidgets import (
 
 from annotation_store import Project, Proposal
 from napari_lld.controllers.dock import AnnotateDock
+from napari_lld.i18n.translate import use_language
 from napari_lld.session.field_order import FieldOrder
 from napari_lld.widgets.base import room
 from napari_lld.widgets.base.parts import Part, confirm_buttons, label, row
@@ -330,6 +332,33 @@ def test_a_row_folds_where_it_is_too_narrow(qtbot: QtBot) -> None:
     folding.resize(folding.minimumSizeHint().width(), 60)
     qtbot.waitUntil(lambda: right.y() > left.y())
     assert right.x() == left.x()
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_row_of_the_dock_folds_before_a_text_in_it_is_cut(
+    language: str, open_dock: AnnotateDock, small_project: Path, suggest: Callable[[Path], list[int]]
+) -> None:
+    session = open_dock.desk.session
+    suggest(small_project)
+    session.preferences.language = language
+    session.refresh()
+    cut, folded = set(), set()
+    for width in range(470, 318, -3):
+        open_dock.resize(width, 760)
+        for _ in range(4):  # layouts ask for another one
+            QApplication.processEvents()
+        for place, folding in enumerate(open_dock.findChildren(FoldingRow)):
+            layout = folding.layout()
+            assert isinstance(layout, QBoxLayout)
+            if layout.direction() == QBoxLayout.Direction.TopToBottom:
+                folded.add(place)
+            for text in folding.findChildren(QLabel):
+                seen = QLabel.text(text)
+                if text.isVisible() and ("…" in seen or text.sizeHint().width() > text.width()):
+                    cut.add((width, seen))
+    use_language("en")
+    assert len(folded) >= 3
+    assert not cut
 
 
 # ---------------------------------------------------------------------- dialogs

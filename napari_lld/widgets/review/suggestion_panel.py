@@ -16,6 +16,9 @@ from napari_lld.widgets.base.parts import Part, ToolButton, column, label, row
 from napari_lld.widgets.base.room import FoldingRow
 from napari_lld.widgets.review.queue_choice import QueueChoice
 
+_ELLIPSIS = 3
+"""Pixels that a label that gives way needs beside its text, or it is cut."""
+
 
 class _TwoLines(QElidingLabel):
     """A sentence over two lines, or two that have one each: whatever is said, nothing above may move."""
@@ -57,7 +60,6 @@ class SuggestionPanel(Part):
         self.setObjectName("lld_suggestions")
         layout = column(self, 5, (0, 6, 0, 0))
         self._count = label(gives_way=True)
-        self._count.setMinimumWidth(60)
         self._slider = QSlider(Qt.Orientation.Horizontal)
         self._slider.setObjectName("lld_threshold")
         self._slider.setAccessibleName(tr("Minimum confidence to show"))
@@ -122,11 +124,10 @@ class SuggestionPanel(Part):
         self._slider.setValue(round(session.marks.threshold * 100))
         self._slider.blockSignals(False)
         self._percent.setText(f"{session.marks.threshold:.0%}")
-        self._count.setText(
-            tr("{shown} of {pending} here", shown=shown_count, pending=pending)
-            if pending
-            else tr("None here")
-        )
+        self._count.setText(_here(shown_count, pending) if pending else tr("None here"))
+        # It is read whole, or the row folds; fewer suggestions unfold none, or all would move.
+        width = self._count.fontMetrics().horizontalAdvance
+        self._count.setMinimumWidth(max(width(self._count.text()), width(_here(99, 99))) + _ELLIPSIS)
         self._count.setToolTip(self._count.text())
         self._slider.setEnabled(session.project is not None)
         self._reject.setEnabled(bool(shown_count))
@@ -176,6 +177,10 @@ class SuggestionPanel(Part):
 
     def _on_slider(self, value: int) -> None:
         self.session.marks.threshold = value / 100
+
+
+def _here(shown: int, pending: int) -> str:
+    return tr("{shown} of {pending} here", shown=shown, pending=pending)
 
 
 def _unchecked(predicted: Proposal) -> str:
