@@ -100,7 +100,7 @@ class AnnotateDock(QWidget):
         self._start = StartPage(session, commands)
         self._stack.addWidget(self._start)
         page = QWidget()
-        layout = column(page, 3, (8, 3, 8, 2))
+        layout = column(page, 2, (8, 2, 8, 0))
         self._header = Header(session, commands, self.desk.services.clock)
         self._saving = SavingBar(session, commands)
         self._fields = FieldList(session, commands)

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QMenu, QTableView, QToolButton
 from annotation_store._collections.pixels import FieldPixels
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.field_order import FieldFilter, FieldOrder, Standing
+from napari_lld.widgets.fields.field_delegate import in_a_line
 from napari_lld.widgets.fields.field_filter import FieldFilterPopup
 from napari_lld.widgets.fields.field_jump import FieldJumpPopup
 
@@ -75,6 +76,23 @@ def test_the_list_is_filtered_by_words_and_state(dock: AnnotateDock, qtbot: QtBo
     asked.everything.click()
     assert len(names(dock)) == 10
     assert not asked.isVisible()
+
+
+def test_a_row_of_one_line_says_of_a_field_what_there_is_room_for(dock: AnnotateDock) -> None:
+    project = dock.desk.session.project
+    assert project is not None
+    field = project.fields.all()[0].id
+    project.fields.update(field, quality="blurred")
+    (summary,) = project.fields.summaries({field})
+
+    def row(room: int, why: str = "") -> str:
+        return in_a_line(summary, why, lambda text: len(text) <= room)
+
+    assert row(40) == "blurred  untouched · 0 cells"
+    assert row(20) == "blurred  untouched"
+    assert row(0) == "blurred  0 cells", "the sign says that it is untouched"
+    assert row(40, "many blasts") == "blurred  many blasts · 0 cells"
+    assert row(0, "many blasts") == "blurred  many blasts"
 
 
 def test_the_list_is_filtered_by_class(dock: AnnotateDock, qtbot: QtBot) -> None:

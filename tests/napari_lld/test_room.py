@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from napari.components import ViewerModel
+from PIL import Image
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QPointF, QRect, QSize, Qt
 from qtpy.QtGui import QWheelEvent
@@ -118,6 +120,41 @@ def test_in_the_window_that_napari_opens_on_720_pixels_the_dock_need_not_be_scro
     area = open_dock.findChild(Scrolling)
     assert area is not None
     assert area.verticalScrollBar().maximum() == 0
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("preset", ["lld", "wbcatt"])
+def test_on_720_pixels_four_fields_are_seen_with_all_that_labels_a_cell(
+    preset: str,
+    language: str,
+    dock: AnnotateDock,
+    tmp_path: Path,
+    more_fields: Callable[[Path, list[str]], None],
+    qtbot: QtBot,
+) -> None:
+    folder = tmp_path / "film.lld"
+    with Project.create(folder, preset, annotator="Ada") as project:
+        Image.fromarray(np.full((100, 120, 3), 220, dtype=np.uint8)).save(tmp_path / "field.png")
+        project.fields.add([tmp_path / "field.png"])
+    more_fields(folder, [f"more_{number:02d}.png" for number in range(9)])
+    session = dock.desk.session
+    session.preferences.language = language
+    dock.resize(420, 630)  # of a window as large as the screen, with title bar, menu and status bar
+    assert session.open(folder, annotator="Ada")
+    session.boxes.add((10, 10, 20, 20))
+    qtbot.wait(100)
+    use_language("en")
+    area, view = dock.findChild(Scrolling), dock.findChild(QTableView, "lld_field_view")
+    assert area is not None
+    assert view is not None
+    assert area.verticalScrollBar().maximum() == 0, "all is there without scrolling"
+    height = view.viewport().height()
+    assert height // view.rowHeight(0) >= 4
+    assert view.rowHeight(0) >= view.fontMetrics().height()
+    dock.resize(420, 900)
+    qtbot.wait(20)
+    assert view.rowHeight(0) == 33, "where there is room, with a picture and a second line"
+    assert view.viewport().height() // 33 >= 4
 
 
 def test_nothing_moves_when_a_job_or_a_training_starts(open_dock: AnnotateDock, qtbot: QtBot) -> None:

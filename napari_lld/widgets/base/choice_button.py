@@ -80,7 +80,7 @@ class ChoiceButton(QAbstractButton):
     dashed with its probability, plain) are more than a style sheet gives.
     """
 
-    HEIGHT = 20
+    HEIGHT = 19
 
     def __init__(self, text: str, hint: str = "", colour: str = "", letter: str = "") -> None:
         super().__init__()
@@ -224,25 +224,21 @@ class ChoiceButton(QAbstractButton):
     def _written(self) -> _Written:
         """Lay out the text and what stands aside.
 
-        Where both do not fit, the text goes before. Beside a suggested value's probability, one of its words
-        may stand for it.
+        Where both do not fit, the whole text goes before. One of its words may stand for it where it does not
+        fit by itself, and beside the probability of what is suggested.
         """
         left = _MARGIN + 0.5 if self.swatch is None else 4 + 3.5 + SIDE
         right = self.width() - 0.5 - _MARGIN
         font = QFont(self.font())
         font.setBold(self.isChecked() and self.isEnabled())
         texts = [self.text(), *shorter(self.text(), self.beside)]
-        if self.aside:
-            room = right - left - self._aside_width()
-            if self.suggested:
-                fitted = self._fitted(texts, font, room)
-            else:
-                enough = room >= self.fontMetrics().horizontalAdvance(self.text()) * _ROOM
-                fitted = self._fitted(texts[:1], font, room) if enough else None
-            if fitted is not None:
-                return _Written(*fitted, self.aside, left, right)
-        fitted = self._fitted(texts, font, right - left) or self._cut(font, right - left)
-        return _Written(*fitted, "", left, right)
+        space = right - left
+        room = space - self._aside_width() if self.aside else -1.0
+        wide = self.fontMetrics().horizontalAdvance(self.text())
+        both = self.suggested or room >= wide * _ROOM or not self._fitted(texts[:1], font, space)
+        if room > 0 and both and (fitted := self._fitted(texts, font, room)) is not None:
+            return _Written(*fitted, self.aside, left, right)
+        return _Written(*(self._fitted(texts, font, space) or self._cut(font, space)), "", left, right)
 
     def _fitted(self, texts: Sequence[str], font: QFont, space: float) -> tuple[str, QFont] | None:
         """Return the first text that fits, and its font."""

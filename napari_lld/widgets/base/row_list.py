@@ -1,4 +1,7 @@
-"""A list in the dock: rows of one height and two lines, chosen by a click; the keys stay the window's."""
+"""A list in the dock: rows of one height, chosen by a click; the keys stay the window's.
+
+A row has two lines, or one where the list is too low to show some of two lines: on a screen of 720 pixels.
+"""
 
 from __future__ import annotations
 
@@ -27,19 +30,24 @@ from qtpy.QtWidgets import (
 
 from napari_lld.widgets.base.theme import Colours, colours, mix
 
-_ROW = 33
+_ROW, _LOW_ROW = 33, 17
+"""Heights of a row of two lines, and of one."""
+_SEEN = 4
+"""So many rows are seen, or they have one line."""
+_FRAME = 4
 
 
 class RowDelegate(QStyledItemDelegate):
-    """What the delegates of such lists share: colours, height, and the ground of a row."""
+    """What the delegates of such lists share: colours, the ground of a row, and how many lines it has."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.colours: Colours = colours()
 
-    def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:
-        """Return the same height for every row."""
-        return QSize(120, _ROW)
+    @staticmethod
+    def is_low(option: QStyleOptionViewItem) -> bool:
+        """Return whether a row has one line only."""
+        return bool(option.rect.height() < _ROW)
 
     def paint_ground(self, painter: QPainter, option: QStyleOptionViewItem) -> bool:
         """Paint what lies under a row, chosen or pointed at; return whether it is chosen."""
@@ -54,7 +62,7 @@ class RowDelegate(QStyledItemDelegate):
 
 
 class RowList(QTableView):
-    """The list itself; one row is always to be seen, two where there is room.
+    """The list itself; two rows are always to be seen, four where there is room.
 
     It is a table of one column, since a `QListView` lays all rows out anew when one of them changes.
     """
@@ -84,11 +92,11 @@ class RowList(QTableView):
         self.setMouseTracking(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setMinimumHeight(_ROW + 6)  # of a window of 680 pixels the dock has no room for two
+        self.setMinimumHeight(2 * _LOW_ROW + _FRAME)
 
     def sizeHint(self) -> QSize:
-        """Return a hint of two rows: the list fills the room that the others leave."""
-        return QSize(super().sizeHint().width(), 2 * _ROW + 6)
+        """Return a hint of some low rows: the list fills the room that the others leave."""
+        return QSize(super().sizeHint().width(), _SEEN * _LOW_ROW + _FRAME)
 
     def use_colours(self, new: Colours) -> None:
         """Apply the colours of the theme."""
@@ -127,4 +135,8 @@ class RowList(QTableView):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the current row in sight, in the first layout and when the list becomes lower."""
         super().resizeEvent(event)
+        rows = self.verticalHeader()
+        height = _ROW if event.size().height() >= _SEEN * _ROW else _LOW_ROW
+        if rows is not None and rows.defaultSectionSize() != height:
+            rows.setDefaultSectionSize(height)
         self.scrollTo(self.currentIndex())

@@ -113,7 +113,7 @@ def stylesheet(c: Colours) -> str:
     #lld_desk QFrame[role="rule"] {{ background: {c.line.name()}; padding: 0; margin: 0; max-height: 1px; }}
     #lld_desk QPushButton, #lld_desk QToolButton {{ background: {soft}; border: 1px solid {c.line.name()};
         border-radius: 4px; padding: 1px 6px; min-height: 18px; font-size: 9pt; }}
-    #lld_desk QToolButton {{ padding: 1px 4px; }}
+    #lld_desk QToolButton {{ padding: 1px 4px; max-height: 18px; }}
     #lld_desk QToolButton[role="sign"] {{ padding: 0 4px; min-height: 12px; max-height: 14px; }}
     #lld_desk QToolButton[others="true"] {{ color: {c.warning.name()}; border-color: {c.warning.name()};
         font-weight: 600; }}
@@ -133,7 +133,7 @@ def stylesheet(c: Colours) -> str:
     #lld_desk QTabWidget::pane {{ border: none; border-top: 1px solid {c.line.name()}; top: -1px; }}
     #lld_desk QTabBar {{ background: transparent; }}
     #lld_desk QTabBar::tab {{ background: transparent; border: none; border-bottom: 2px solid transparent;
-        padding: 3px 10px; margin: 0; color: {c.muted.name()}; font-size: 9pt; }}
+        padding: 2px 10px; margin: 0; color: {c.muted.name()}; font-size: 9pt; }}
     #lld_desk QTabBar::tab:selected {{ color: {c.text.name()}; border-bottom-color: {c.accent.name()}; }}
     #lld_desk QPlainTextEdit {{ background: {c.raised.name()}; border: 1px solid {c.edge.name()};
         border-radius: 4px; font-size: 8pt; }}
@@ -146,7 +146,7 @@ def stylesheet(c: Colours) -> str:
     #lld_desk QHeaderView::section {{ background: {c.window.name()}; color: {c.muted.name()};
         border: none; padding: 3px 6px; }}
     #lld_desk QComboBox {{ background: {soft}; border: 1px solid {c.edge.name()}; border-radius: 4px;
-        padding: 2px 6px; min-height: 18px; font-size: 9pt; }}
+        padding: 1px 6px; min-height: 18px; font-size: 9pt; }}
     #lld_desk QProgressBar {{ background: {soft}; border: none; border-radius: 3px; max-height: 8px;
         min-height: 8px; }}
     #lld_desk QProgressBar[role="thin"] {{ max-height: 4px; min-height: 4px; background: transparent; }}

@@ -28,6 +28,8 @@ _IN_A_ROW = 4
 """An attribute of more values gets two rows."""
 _HEAD = 16
 """Height of the buttons beside the headline, as the style sheet has them."""
+_BETWEEN = 2
+"""Pixels between buttons: on a screen of 720 pixels the list of fields needs the rest."""
 _TITLE = 160
 """Pixels that an attribute's title gets at most."""
 
@@ -40,7 +42,7 @@ class CellPanel(Part):
         self._schema: Schema | None = None
         self._classes: dict[str, ChoiceButton] = {}
         self._rows: list[AttributeRow] = []
-        layout = column(self, 3)
+        layout = column(self, _BETWEEN)
         self._title = label(role="heading", gives_way=True)
         self._title.setMinimumHeight(_HEAD)  # nothing moves as a cell brings its buttons
         self._facts = label(role="muted")
@@ -62,10 +64,10 @@ class CellPanel(Part):
         self._palette = QWidget()
         self._palette_grid = QGridLayout(self._palette)
         self._palette_grid.setContentsMargins(0, 0, 0, 0)
-        self._palette_grid.setSpacing(3)
+        self._palette_grid.setSpacing(_BETWEEN)
         layout.addWidget(self._palette)
         self._attributes = QWidget()
-        self._attribute_column = column(self._attributes, 1)
+        self._attribute_column = column(self._attributes, _BETWEEN)
         self._kinds = KindRow(session, commands)
         self._kinds.hide()
         self._attribute_column.addWidget(self._kinds)
@@ -322,11 +324,11 @@ class KindRow(QWidget):
         super().__init__()
         self._commands = commands
         self.setObjectName("lld_kinds")
-        self.setFixedHeight(2 * AttributeRow.HEIGHT)
+        self.setFixedHeight(2 * AttributeRow.HEIGHT + _BETWEEN)
         self._session = session
         self._grid = QGridLayout(self)
-        self._grid.setContentsMargins(14, 1, 0, 1)
-        self._grid.setSpacing(2)
+        self._grid.setContentsMargins(14, 0, 0, 0)
+        self._grid.setSpacing(_BETWEEN)
         self._buttons: dict[str, ChoiceButton] = {}
 
     def show_kinds(self, kinds: Sequence[str], chosen: str | None, colours: Colours) -> None:
@@ -367,7 +369,7 @@ def _value_key(commands: Commands, number: int) -> str:
 class AttributeRow(QWidget):
     """One attribute: its values as a row of segments, *unsure*, and whether it is missing."""
 
-    HEIGHT = 22
+    HEIGHT = ChoiceButton.HEIGHT
 
     def __init__(
         self, session: Session, commands: Commands, attribute: Attribute, number: int, title_width: int
@@ -383,17 +385,17 @@ class AttributeRow(QWidget):
         self._target = False
         self._proposed = False
         rows = 1 if len(attribute.values) <= _IN_A_ROW else 2
-        self.setFixedHeight(self.HEIGHT * rows)
+        self.setFixedHeight(self.HEIGHT * rows + _BETWEEN * (rows - 1))
         self.setToolTip("\n".join(filter(None, (attribute.title, attribute.help))))
         layout = QHBoxLayout(self)
-        layout.setContentsMargins(14, 1, 0, 1)
-        layout.setSpacing(2)
+        layout.setContentsMargins(14, 0, 0, 0)
+        layout.setSpacing(_BETWEEN)
         self._title = label(attribute.title)
         self._title.setFixedWidth(title_width)
         layout.addWidget(self._title)
         self._values: dict[str, ChoiceButton] = {}
         grid = QGridLayout()
-        grid.setSpacing(2)
+        grid.setSpacing(_BETWEEN)
         columns = -(-len(attribute.values) // rows)
         for index, value in enumerate(attribute.values):
             button = self._make(value.name, ChoiceButton(value.title or value.name))

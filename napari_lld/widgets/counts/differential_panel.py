@@ -45,7 +45,7 @@ class DifferentialPanel(Part):
         super().__init__(session, commands, parent)
         self.setObjectName("lld_differential")
         self._counts: Differential | None = None
-        layout = column(self, 2, (0, 4, 0, 0))
+        layout = column(self, 1, (0, 2, 0, 0))
         self._scope = QComboBox()
         self._scope.setObjectName("lld_scope")
         self._scope.setAccessibleName(tr("What is counted"))
@@ -108,7 +108,7 @@ class DifferentialPanel(Part):
         self._table.setTabChangesFocus(True)
         self._table.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         # As high as the other tabs: the classes above keep their room.
-        self._table.setFixedHeight(_LINES * self._table.fontMetrics().lineSpacing() + 8)
+        self._table.setFixedHeight(_LINES * self._table.fontMetrics().lineSpacing() + 6)
         document = self._table.document()
         if document is not None:
             document.setDocumentMargin(2)

@@ -32,7 +32,7 @@ class FieldList(Part):
     def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
         super().__init__(session, commands, parent)
         self.setObjectName("lld_fields")
-        layout = column(self, 3)
+        layout = column(self, 2)
         # Filters of large projects have long titles: they give way.
         self._title = label(tr("Fields"), "heading", gives_way=True)
         self._filter = self.tool_button("fields.filter", tr("Filter"), hint=False)

@@ -124,23 +124,24 @@ class _LabelErrorDelegate(RowDelegate):
     """Paints one possible label error: the reason, and under it where, and what the model learnt from."""
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
-        """Paint two lines."""
+        """Paint two lines, or the first of them."""
         c, rect = self.colours, QRectF(option.rect)
         painter.save()
         selected = self.paint_ground(painter, option)
         font = painter.font()
         inside = rect.adjusted(9, 1, -8, -1)
-        for text, ink, top, bold in (
-            (index.data(), c.text, inside.top(), selected),
-            (index.data(_WHERE), c.muted, inside.center().y(), False),
-        ):
+        lines = [(index.data(), c.text, selected), (index.data(_WHERE), c.muted, False)]
+        if self.is_low(option):
+            del lines[1]
+        height = inside.height() / len(lines)
+        for number, (text, ink, bold) in enumerate(lines):
             font.setBold(bold)
             if QFontMetricsF(font).horizontalAdvance(text) > inside.width():
                 font.setBold(False)  # how sure the model is stands at the end
             painter.setFont(font)
             painter.setPen(ink)
             elided = QFontMetricsF(font).elidedText(text, Qt.TextElideMode.ElideRight, inside.width())
-            line = QRectF(inside.left(), top, inside.width(), inside.height() / 2)
+            line = QRectF(inside.left(), inside.top() + number * height, inside.width(), height)
             painter.drawText(line, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, elided)
             font.setPointSizeF(max(font.pointSizeF() - 1, 6))
         painter.restore()

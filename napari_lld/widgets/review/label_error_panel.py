@@ -23,7 +23,7 @@ class LabelErrorPanel(Part):
     def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
         super().__init__(session, commands, parent)
         self.setObjectName("lld_mistakes")
-        layout = column(self, 5, (0, 6, 0, 0))
+        layout = column(self, 3, (0, 4, 0, 0))
         self._queue = QueueChoice(session, commands)
         self._queue.setObjectName("lld_queue_mistakes")
         self._count = label()

@@ -58,7 +58,7 @@ class SuggestionPanel(Part):
     def __init__(self, session: Session, commands: Commands, parent: QWidget | None = None) -> None:
         super().__init__(session, commands, parent)
         self.setObjectName("lld_suggestions")
-        layout = column(self, 5, (0, 6, 0, 0))
+        layout = column(self, 3, (0, 4, 0, 0))
         self._count = label(gives_way=True)
         self._slider = QSlider(Qt.Orientation.Horizontal)
         self._slider.setObjectName("lld_threshold")

@@ -39,7 +39,7 @@ class TrainingPanel(Part):
         self._damaged: dict[int, str] = {}
         self._check = LatestTask("models", self)
         self._looking = False
-        layout = column(self, 3, (0, 6, 0, 0))
+        layout = column(self, 2, (0, 4, 0, 0))
         self._start = self.button("training.start", primary=True, hint=False)
         self._suggest = self.button("training.suggest")
         self._slides = self.button("slides.search")
