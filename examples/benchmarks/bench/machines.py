@@ -1,16 +1,23 @@
-"""Measure two workers of a cluster against one, and two of which one is killed midway."""
+"""Measure two workers of a cluster against one, and two of which one is killed midway.
+
+On two cores, two workers share them with the client and the scheduler, which have a core of their own beside
+one worker. What the division of the work itself costs is seen without that: in the arm *by turns*, one of the
+two workers is stopped while the other runs, so that they have as much time as one worker, and client and
+scheduler have a core of their own. It takes as long as one worker if the division costs nothing.
+"""
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import signal
 import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +36,16 @@ from training.protocol import Message, PredictRequest, Progress, Started
 
 _GRAPHS = 5
 """Warm-up runs, in which the engine's graphs are built."""
+
+_ARMS: dict[str, tuple[int, bool]] = {
+    "1 worker": (1, False),
+    "2 workers": (2, False),
+    "2 workers by turns": (2, True),
+}
+"""Number of workers, and whether they run by turns."""
+
+_SLOT = 0.01
+"""Seconds of a turn."""
 
 
 @dataclass
@@ -75,11 +92,12 @@ def measure(files: Sequence[Path], *, repeats: int) -> list[dict[str, Any]]:
         client = kept.enter_context(PersistentWorker())
         clusters = {n: kept.enter_context(_workers(n)) for n in counts}
 
-        def predict(n: int, half: Callable[[], None] | None = None) -> float:
+        def predict(n: int, *, by_turns: bool = False, half: Callable[[], None] | None = None) -> float:
             task = _Task(half)
             request = PredictRequest(project=str(folder), scheduler=clusters[n].scheduler_address)
-            client.ask(request, on_message=task.hear)
-            return time.perf_counter() - task.begun
+            with _turns(clusters[n]) if by_turns else nullcontext():
+                client.ask(request, on_message=task.hear)
+                return time.perf_counter() - task.begun
 
         for _ in range(_GRAPHS):  # the first runs import, load the model, and build graphs
             for n in counts:
@@ -89,14 +107,14 @@ def measure(files: Sequence[Path], *, repeats: int) -> list[dict[str, Any]]:
         for n in counts:
             predict(n)
         expected = _suggested(folder)
-        arms: dict[str, list[float]] = {f"{n} worker{'s' * (n > 1)}": [] for n in counts}
+        arms: dict[str, list[float]] = {name: [] for name in _ARMS}
         found = dict.fromkeys(arms, expected)
         for _ in range(repeats):
-            for n, name in zip(counts, list(arms), strict=True):
-                arms[name].append(predict(n))
+            for name, (n, by_turns) in _ARMS.items():
+                arms[name].append(predict(n, by_turns=by_turns))
                 found[name] = _suggested(folder)
         killed = "2 workers, one killed midway"
-        arms[killed] = [predict(2, lambda: _kill_one(clusters[2]))]
+        arms[killed] = [predict(2, half=lambda: _kill_one(clusters[2]))]
         found[killed] = _suggested(folder)
         return [
             {
@@ -125,9 +143,41 @@ def _workers(count: int) -> Any:
         )
 
 
-def _kill_one(cluster: Any) -> None:
+def _processes(cluster: Any) -> list[int]:
+    """Return the ids of the workers' processes."""
     with distributed.Client(cluster, set_as_default=False) as client:
-        os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+        return list(client.run(os.getpid).values())
+
+
+def _kill_one(cluster: Any) -> None:
+    os.kill(_processes(cluster)[0], signal.SIGKILL)
+
+
+@contextmanager
+def _turns(cluster: Any) -> Iterator[None]:
+    """Let one worker of a cluster run at a time, each in its turn."""
+    pids = _processes(cluster)
+    spawn = multiprocessing.get_context("spawn")
+    begun = spawn.Event()
+    taking = spawn.Process(target=_take_turns, args=(pids, begun), daemon=True)
+    taking.start()
+    begun.wait()
+    try:
+        yield
+    finally:
+        taking.kill()
+        taking.join()
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _take_turns(pids: Sequence[int], begun: Any) -> None:
+    begun.set()
+    while True:
+        for turn in pids:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT if pid == turn else signal.SIGSTOP)
+            time.sleep(_SLOT)
 
 
 def table(kept: Sequence[dict[str, Any]]) -> str:
