@@ -118,7 +118,8 @@ def read_standalone(kind: Kind, path: Path) -> Contents:
     if not document.fields:
         raise FormatError(f"{path.name} names no images, so there is nothing to show: export it again.")
     alone = kind == "geojson" and len(document.fields) == 1
-    return Contents(_pictures(document, images, path, alone=alone), schema, _notes(document, images))
+    pictures, missing = _pictures(document, images, path, alone=alone)
+    return Contents(pictures, schema, _notes(missing, document, images))
 
 
 def write_standalone(
@@ -265,18 +266,21 @@ def _as_coco(contents: Iterable[Any]) -> dict[str, Any]:
     return {"categories": categories, "annotations": annotations}
 
 
-def _pictures(document: Document, images: Images, path: Path, *, alone: bool) -> tuple[AnnotatedImage, ...]:
+def _pictures(
+    document: Document, images: Images, path: Path, *, alone: bool
+) -> tuple[tuple[AnnotatedImage, ...], int]:
+    """Return the pictures, and how many images were not found."""
     try:
-        matches = matching_images(document, images)
+        matches, missing = matching_images(document, images)
     except FormatError as error:
         if not alone:
             count = len(document.fields)
-            missing = "The image it names was" if count == 1 else f"The {count} images it names were"
+            named = "The image it names was" if count == 1 else f"The {count} images it names were"
             raise FormatError(
-                f"{path.name} holds annotations, but no images. {missing} not found in {images.where()}: put "
+                f"{path.name} holds annotations, but no images. {named} not found in {images.where()}: put "
                 "the images beside it, or into a folder named images there, and open it again."
             ) from error
-        matches = {}
+        matches, missing = {}, {}
     pictures = []
     for index, field_in in enumerate(document.fields):
         match = matches.get(index)
@@ -284,7 +288,7 @@ def _pictures(document: Document, images: Images, path: Path, *, alone: bool) ->
         if image is None and not alone:
             continue
         pictures.append(_picture(field_in, image))
-    return tuple(pictures)
+    return tuple(pictures), len(missing)
 
 
 def _picture(field: FieldIn, image: Path | None) -> AnnotatedImage:
@@ -319,8 +323,7 @@ def _proposed(proposal: Proposal) -> Marked:
     return Marked(proposal.box, proposal.stated_class or "", proposal.best_attributes, proposal.probability)
 
 
-def _notes(document: Document, images: Images) -> tuple[str, ...]:
-    missing = len(document.skipped.listed("images not found"))
+def _notes(missing: int, document: Document, images: Images) -> tuple[str, ...]:
     if not missing:
         return ()
     noun = "image was" if missing == 1 else "images were"

@@ -108,7 +108,10 @@ def evaluate(
         _say(done.metrics, str(tested), truth)
         say_skipped(((image["path"], image["why"]) for image in skipped), "image")
     if skipped:
-        complain(f"{plural(len(skipped), 'image')} of {truth} could not be read; the others were measured.")
+        complain(
+            f"{plural(len(skipped), 'image')} of {truth} could not be found or read; "
+            "the others were measured."
+        )
         raise typer.Exit(INCOMPLETE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from annotation_store import load_schema
 from annotation_store.errors import FormatError
 from annotation_store.formats._exchange.images import Images
 from annotation_store.records import Field, Shape
-from training.worker.full_truth import ImageTruth, outside_regions, read_truth
+from training.worker.full_truth import Truth, outside_regions, read_truth
 
 LLD = load_schema("lld")
 GOOD = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20]}
@@ -28,11 +29,9 @@ def films(tmp_path: Path) -> Path:
     return tmp_path / "films"
 
 
-def truth(
-    folder: Path, *annotations: Any, mark: str = "", **image: Any
-) -> tuple[list[ImageTruth], list[str]]:
+def truth(folder: Path, *annotations: Any, mark: str = "", more: Sequence[Any] = (), **image: Any) -> Truth:
     document = {
-        "images": [{"id": 1, "file_name": "P1\\f.png", "width": 100, "height": 80, **image}],
+        "images": [{"id": 1, "file_name": "P1\\f.png", "width": 100, "height": 80, **image}, *more],
         "categories": [
             {"id": 1, "name": "lymphocytes"},
             {"id": 2, "name": "RBC"},
@@ -47,7 +46,7 @@ def truth(
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_marks_and_windows_paths_are_understood(films: Path, mark: str) -> None:
-    (one,), told = truth(films, GOOD, mark=mark)
+    (one,), _, told = truth(films, GOOD, mark=mark)
     assert one.path == films / "P1" / "f.png"
     assert [(c.box, c.cell_class) for c in one.truth.cells] == [((10, 10, 20, 20), "Lymphocyte")]
     assert told == []
@@ -55,7 +54,7 @@ def test_marks_and_windows_paths_are_understood(films: Path, mark: str) -> None:
 
 def test_what_is_no_cell_to_be_found_is_taken_out(films: Path) -> None:
     outline = [[40, 10, 60, 10, 60, 30]]
-    (one,), told = truth(
+    (one,), _, told = truth(
         films,
         GOOD,
         GOOD,
@@ -91,8 +90,16 @@ def test_what_cannot_be_used_is_one_plain_sentence(
     assert "\n" not in str(raised.value)
 
 
+def test_an_image_that_is_missing_is_left_out_by_its_name(films: Path) -> None:
+    other = {"id": 2, "file_name": "P3/g.png", "width": 100, "height": 80}
+    (one,), missing, notes = truth(films, GOOD, {**GOOD, "image_id": 2}, more=[other])
+    assert one.truth.name == "P1\\f.png"
+    assert missing == {"P3/g.png": "P3/g.png: the image was not found."}
+    assert notes == [], "it is said once"
+
+
 def test_regions_of_one_patient_are_not_taken_out_of_another(films: Path) -> None:
-    found, _ = truth(films, GOOD)
+    found = truth(films, GOOD).images
     fields = [Field(n, f"P{n}/f.png", 100, 80, "", "") for n in (1, 2)]
     rectangle = Shape((0, 0, 50, 50))
     for number, expected in ((1, (rectangle,)), (2, ())):

@@ -446,9 +446,18 @@ def test_a_model_is_measured_against_full_truth_outside_the_regions(project: Pat
     (skipped,) = done.result["skipped"]
     assert skipped["path"] == str(damaged)
     assert "f1.png" in skipped["why"]
+    (tmp_path / "images" / "f0.png").rename(tmp_path / "f0.png")
+    done = here(request)[0]
+    assert done.metrics["cells"] == 3
+    assert [image["path"] for image in done.result["skipped"]] == ["f0.png", str(damaged)]
+    (tmp_path / "f0.png").rename(tmp_path / "images" / "f0.png")
     for name in ("f0.png", "f2.png"):
         (tmp_path / "images" / name).write_bytes(damaged.read_bytes())
     with pytest.raises(LLDError, match=r"No image of .*truth.json could be read.*f0\.png.*2 more likewise"):
+        here(request)
+    for name in ("f0.png", "f1.png", "f2.png"):
+        (tmp_path / "images" / name).unlink()
+    with pytest.raises(LLDError, match=r"None of the 3 images of .*truth.json was found.*--images"):
         here(request)
 
 

@@ -47,16 +47,18 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
         for reason in not_read(project, lost):
             channel.send(Notice(reason=reason.stored()))
         films = Films(project, model, annotated)
+        skipped: list[dict[str, str]] = []
         if request.truth is None:
             fields, on = _held_out(project, number, annotated), "held-out regions"
         else:
-            fields, on = _of_file(project, request, channel, annotated, films), str(request.truth)
+            fields, skipped = _of_file(project, request, channel, annotated, films)
+            on = str(request.truth)
         cells = sum(field.truth.covers(cell.box) for field in fields for cell in field.truth.cells)
         channel.send(Started(task="evaluate", device=str(device), fields=len(fields), cells=cells))
 
         truths: list[FieldTruth] = []
         raw: list[RawProposals] = []
-        skipped: list[dict[str, str]] = []
+        done = 0
         with predictor_for(request, project, channel) as predictor:
             sides = cell_sides(
                 model,
@@ -82,7 +84,8 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
                     films.note(field.film, proposal)
                     truths.append(field.truth)
                     raw.append(proposal)
-                channel.send(Progress(stage="evaluate", done=len(raw) + len(skipped), total=len(fields)))
+                done += len(part)
+                channel.send(Progress(stage="evaluate", done=done, total=len(fields)))
         if not raw:
             more = f" ({len(skipped) - 1} more likewise)" if len(skipped) > 1 else ""
             raise LLDError(
@@ -151,15 +154,19 @@ def _of_file(
     channel: Channel,
     known: Sequence[AnnotatedField],
     films: Films,
-) -> list[_EvaluatedField]:
-    """Return the images of an annotated file; whether they can be read is seen when they are predicted."""
+) -> tuple[list[_EvaluatedField], list[dict[str, str]]]:
+    """Return the images of an annotated file, and those that were not found as `_why_unread` gives them.
+
+    Whether they can be read is seen when they are predicted.
+    """
     file = Path(str(request.truth))
     image_folder = None if request.images is None else Path(request.images)
     fields = Images((), project.fields.all(), project.pseudonyms.of_folder)
     images = Images.for_file(file, image_folder, project if image_folder is None else None)
-    truths, notes = read_truth(file, project.schema, images, request.fields)
+    truths, missing, notes = read_truth(file, project.schema, images, request.fields)
     if not truths:
-        raise LLDError(f"{file} holds no image to measure on. {notes[0] if notes else ''}".strip())
+        why = next(iter([*missing.values(), *notes]), "")
+        raise LLDError(f"{file} holds no image to measure on. {why}".strip())
     if request.outside_regions:
         truths = outside_regions(truths, fields, {k.field.id: k.finished for k in known})
     if notes:
@@ -175,7 +182,7 @@ def _of_file(
         field = image.field or fields.field_named(image.truth.name)
         annotated = None if field is None else of_project.get(field.id)
         evaluated.append(_of_image(image.truth, pixels, annotated, films))
-    return evaluated
+    return evaluated, [{"path": name, "why": why} for name, why in missing.items()]
 
 
 def _why_unread(field: _EvaluatedField) -> dict[str, str]:

@@ -32,10 +32,24 @@ class ImageTruth(NamedTuple):
     field: Field | None
 
 
-def read_truth(
-    file: Path, schema: Schema, images: Images, names: Collection[str] | None = None
-) -> tuple[list[ImageTruth], list[str]]:
-    """Read every white cell of a COCO file; return the images, and sentences about skipped entries.
+class Truth(NamedTuple):
+    """What a fully annotated file says.
+
+    Attributes
+    ----------
+    missing
+        Name of each image that is left out because it was not found, and why.
+    notes
+        Sentences about other entries that are left out.
+    """
+
+    images: list[ImageTruth]
+    missing: dict[str, str]
+    notes: list[str]
+
+
+def read_truth(file: Path, schema: Schema, images: Images, names: Collection[str] | None = None) -> Truth:
+    """Read every white cell of a COCO file.
 
     Categories and values are matched by the schema's spellings; a category that only means "white cell" is a
     missing class; a category of another kind (red cells, platelets) is not a white cell. The evaluated area
@@ -49,18 +63,16 @@ def read_truth(
     Raises
     ------
     FormatError
-        It is not COCO file, an image was not found, or there is no white cell in it.
+        It is not a COCO file, none of its images was found, or there is no white cell in those that were.
     """
     document = from_coco(read_json(file, nan_as_null=True), schema, source=str(file))
     if names is not None:
         document.fields = [f for f in document.fields if {f.name, Path(f.name).name} & set(names)]
-    matches = matching_images(document, images)
-    notes: list[str] = []
+    matches, missing = matching_images(document, images)
     truths: list[ImageTruth] = []
     for index, (field_in, unit) in enumerate(zip(document.fields, units(document.fields), strict=True)):
         if index not in matches:
-            missing = images.missing(field_in.name, images.find(field_in.name)).removesuffix(".")
-            raise FormatError(f"{missing}: give the folder of the images of {file} as --images.")
+            continue
         truth = _truth(document, field_in, unit, matches[index], images)
         if truth is not None:
             truths.append(truth)
@@ -69,8 +81,9 @@ def read_truth(
             document.skipped.count(reason)
     notes = document.skipped.sentences()
     if document.annotations and not any(image.truth.cells for image in truths):
-        raise FormatError(f"{file} contains no white cell to measure on. {notes[0] if notes else ''}".strip())
-    return truths, notes
+        why = next(iter([*missing.values(), *notes]), "")
+        raise FormatError(f"{file} contains no white cell to measure on. {why}".strip())
+    return Truth(truths, {document.fields[index].name: why for index, why in missing.items()}, notes)
 
 
 def _truth(

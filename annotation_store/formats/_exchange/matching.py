@@ -10,8 +10,8 @@ from annotation_store.validation import clean_name
 _SHOWN = 3
 
 
-def matching_images(document: Document, images: Images) -> dict[int, Match]:
-    """Find the images of a document, by the index of the field in it; report those left out.
+def matching_images(document: Document, images: Images) -> tuple[dict[int, Match], dict[int, str]]:
+    """Find the images of a document; return them, and why fields have none, by the index of the field.
 
     Raises
     ------
@@ -19,7 +19,7 @@ def matching_images(document: Document, images: Images) -> dict[int, Match]:
         No image was found.
     """
     matches: dict[int, Match] = {}
-    reasons: list[str] = []
+    reasons: dict[int, str] = {}
     for index, field in enumerate(document.fields):
         match = (
             images.find(field.name, beside=field.beside, stem=field.stem)
@@ -29,26 +29,24 @@ def matching_images(document: Document, images: Images) -> dict[int, Match]:
         if match.found:
             matches[index] = match
         else:
-            reasons.append(images.missing(field.name, match))
-    reasons += _leave_out_rivals(document, matches)
+            reasons[index] = images.missing(field.name, match)
+    reasons |= _leave_out_rivals(document, matches)
     for index, match in matches.items():
         document.fields[index].name = images.short(document.fields[index].name, match)
     if document.fields and not matches:
         raise FormatError(
             f"None of the {len(document.fields)} images of {document.source} was found in {images.where()}: "
-            f"give their folder with --images ({reasons[0]})"
+            f"give their folder with --images ({next(iter(reasons.values()))})"
         )
-    for reason in reasons:
-        document.skipped.note("images not found", reason)
-    return matches
+    return matches, reasons
 
 
-def _leave_out_rivals(document: Document, matches: dict[int, Match]) -> list[str]:
+def _leave_out_rivals(document: Document, matches: dict[int, Match]) -> dict[int, str]:
     """Keep the best of several names for one image, or none of them."""
     claims: dict[object, list[int]] = {}
     for index, match in matches.items():
         claims.setdefault(match.path.resolve() if match.path else match.field, []).append(index)
-    reasons: list[str] = []
+    reasons: dict[int, str] = {}
     for indices in claims.values():
         names = [document.fields[index].name for index in indices]
         if len(indices) < 2 or all(same_name(name, names[0]) for name in names):
@@ -61,7 +59,7 @@ def _leave_out_rivals(document: Document, matches: dict[int, Match]) -> list[str
                 match = matches.pop(index)
                 bearer = match.path or (match.field.name if match.field else "")
                 rivals = " and ".join(clean_name(name) for name in list(dict.fromkeys(names))[:_SHOWN])
-                reasons.append(
+                reasons[index] = (
                     f"{clean_name(document.fields[index].name)}: left out; for {rivals} there is one image, "
                     f"{bearer}."
                 )

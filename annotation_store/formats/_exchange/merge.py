@@ -49,7 +49,9 @@ def merge(
         for reason in field.reasons:
             document.skipped.count(reason)
     _refuse_useless(document)
-    matches = matching_images(document, images)
+    matches, missing = matching_images(document, images)
+    for reason in missing.values():
+        document.skipped.note("images not found", reason)
     incoming = _incoming(document, matches, patient_from)
     matched = {i: match.field for i, match in matches.items() if match.field is not None}
     steps = _Steps(progress, len(incoming) + len(document.fields))
