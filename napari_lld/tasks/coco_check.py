@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from annotation_store.errors import FormatError
 from annotation_store.files.json_reader import read_json
+from annotation_store.formats._exchange.document import FieldIn
 from annotation_store.formats._exchange.images import Images
+from annotation_store.formats._exchange.matching import find_images
 from annotation_store.formats._io.labels import class_of
 from annotation_store.formats.coco.reader import Id, category_names, is_id, known_id
 from annotation_store.schema.from_coco import value_word
@@ -38,10 +40,10 @@ def problems(project: Project, file: Path, images: Path | None) -> list[str]:
     if not isinstance(document, dict):
         return []
     counts: Counter[str] = Counter()
-    for image in _objects(document.get("images")):
-        name = image.get("file_name")
-        if isinstance(name, str) and not finder.find(name).found:
-            counts[tr("image {name} was not found", name=clean_name(name))] += 1
+    names = [image.get("file_name") for image in _objects(document.get("images"))]
+    fields = [FieldIn(name) for name in names if isinstance(name, str)]
+    for index in find_images(fields, finder)[1]:
+        counts[tr("image {name} was not found", name=clean_name(fields[index].name))] += 1
     categories = category_names(document.get("categories"))
     ids = {image["id"] for image in _objects(document.get("images")) if is_id(image.get("id"))}
     for annotation in _objects(document.get("annotations")):

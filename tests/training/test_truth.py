@@ -52,6 +52,13 @@ def test_marks_and_windows_paths_are_understood(films: Path, mark: str) -> None:
     assert told == []
 
 
+def test_an_image_is_chosen_by_the_last_part_of_a_windows_path(films: Path) -> None:
+    truth(films, GOOD, more=[{"id": 2, "file_name": "P2\\g.png"}])
+    file = films.parent / "truth.json"
+    chosen = read_truth(file, LLD, Images.for_file(file, films), ["f.png"])
+    assert (len(chosen.images), chosen.missing) == (1, {})
+
+
 def test_what_is_no_cell_to_be_found_is_taken_out(films: Path) -> None:
     outline = [[40, 10, 60, 10, 60, 30]]
     (one,), _, told = truth(

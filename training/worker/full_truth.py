@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from annotation_store import validation
@@ -67,7 +67,8 @@ def read_truth(file: Path, schema: Schema, images: Images, names: Collection[str
     """
     document = from_coco(read_json(file, nan_as_null=True), schema, source=str(file))
     if names is not None:
-        document.fields = [f for f in document.fields if {f.name, Path(f.name).name} & set(names)]
+        wanted = set(names)
+        document.fields = [f for f in document.fields if {f.name, PureWindowsPath(f.name).name} & wanted]
     matches, missing = matching_images(document, images)
     truths: list[ImageTruth] = []
     for index, (field_in, unit) in enumerate(zip(document.fields, units(document.fields), strict=True)):

@@ -5,6 +5,9 @@ for capitals and Unicode composition; the same name with another suffix. Folders
 upwards, as far as both sides state them: ``P2/field1.png`` is never found in ``P1/field1.png``, nor in a
 folder ``films/P1``. An absolute path or a web address begins at the root of an unknown machine: its first
 folders may be others than here, its last ones may not, and one that says whose the image is must agree.
+
+Where no folder that a file of annotations names is here, its images may lie in one folder without any
+(`find_by_name_alone`).
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ Key = Callable[[str], str]
 
 _MAX_FILES = 1_000_000
 _ORIENTATION = 0x0112
-_EXACT, _NAME, _LOOSE_NAME, _STEM, _LOOSE_STEM, _FAR, _NOTHING = range(7)
+_EXACT, _NAME, _LOOSE_NAME, _STEM, _LOOSE_STEM, _FAR, _ALONE, _NOTHING = range(8)
 _SHOWN = 3
 _IMAGE_FOLDERS = ("images", "Images", "JPEGImages", "image", "imgs", "img")
 # such a folder is named for its content, not for a patient
@@ -210,6 +213,12 @@ class _Name(NamedTuple):
             return _LOOSE_NAME
         return _STEM if strict and _stem(self.name) == _stem(candidate.name) else _LOOSE_STEM
 
+    def may_lie_flat(self, candidate: _Candidate) -> bool:
+        """Return whether a candidate lies in no folder that contradicts the name's."""
+        above = set(map(_folded, candidate.outside))
+        others = {_folded(folder) for folder in self.folders} - above
+        return not candidate.inside and set(map(_unnumbered, others)).isdisjoint(map(_unnumbered, above))
+
     def _rank_from_elsewhere(self, loose: tuple[str, ...], candidate: _Candidate) -> int:
         inside, outside = (tuple(map(_folded, f)) for f in (candidate.inside, candidate.outside))
         if candidate.key is None:
@@ -266,6 +275,28 @@ class Images:
             return hinted if hinted.found else match
         return match
 
+    def find_by_name_alone(self, name: str) -> Match:
+        """Find an image file by its name without its folders; an absolute name is not found.
+
+        It must lie directly in a searched folder, and no folder above it may be numbered differently from one
+        that is stated (``P1``, ``P2``). If other files have the name, all are listed.
+        """
+        parsed = _Name.parse(name)
+        if parsed is None or parsed.absolute:
+            return Match()
+        stem = _folded(_stem(parsed.name))
+        files = {
+            candidate.path.resolve(): candidate
+            for place in self.places
+            for candidate in self._list(place, None).get(stem, ())
+            if candidate.path is not None and _folded(candidate.name) == _folded(parsed.name)
+        }
+        if not any(parsed.may_lie_flat(candidate) for candidate in files.values()):
+            return Match()
+        if len(files) > 1:
+            return Match(_ALONE, alike=tuple(map(str, files.values())))
+        return Match(_ALONE, next(iter(files.values())).path)
+
     def file(self, name: str, *, beside: Path | None = None) -> Path | None:
         """Find the file of an image; no guess between two."""
         return self._find(name, beside).path
@@ -295,9 +326,9 @@ class Images:
         return f"{shown_name}: the image was not found."
 
     def short(self, name: str, match: Match) -> str:
-        """Return the name of a field: an absolute path of another machine is replaced by the one here."""
+        """Return the name of a field: folders of another machine are replaced by those that are here."""
         parsed = _Name.parse(name)
-        if parsed is None or not parsed.absolute:
+        if parsed is None or not (parsed.absolute or match.rank == _ALONE):
             return name
         if match.path is None:
             return parsed.name if match.field is None else match.field.name
@@ -405,9 +436,15 @@ class Images:
         return by_stem
 
 
-def same_name(first: str, second: str) -> bool:
-    """Return whether two names are equal except for slashes, capitals and Unicode composition."""
-    return _folded(first.replace("\\", "/")) == _folded(second.replace("\\", "/"))
+def comparable(name: str) -> str:
+    """Return a form of a name that is equal for names that differ in slashes, capitals or composition."""
+    return _folded(name.replace("\\", "/"))
+
+
+def states_folders(name: str) -> bool:
+    """Return whether a name has folders that tell images apart, so not just ``images``."""
+    parsed = _Name.parse(name)
+    return parsed is not None and any(folder.lower() not in _SAY_NOTHING for folder in parsed.folders)
 
 
 def _choose(parsed: _Name, candidates: Iterable[_Candidate]) -> Match:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from annotation_store.errors import FormatError
-from annotation_store.formats._exchange.document import Document
-from annotation_store.formats._exchange.images import Images, Match, same_name
+from annotation_store.formats._exchange.document import Document, FieldIn
+from annotation_store.formats._exchange.images import (
+    Images,
+    Match,
+    comparable,
+    states_folders,
+)
 from annotation_store.validation import clean_name
 
 _SHOWN = 3
@@ -18,18 +25,7 @@ def matching_images(document: Document, images: Images) -> tuple[dict[int, Match
     FormatError
         No image was found.
     """
-    matches: dict[int, Match] = {}
-    reasons: dict[int, str] = {}
-    for index, field in enumerate(document.fields):
-        match = (
-            images.find(field.name, beside=field.beside, stem=field.stem)
-            if field.image is None
-            else Match(0, field.image, images.field_named(field.name))
-        )
-        if match.found:
-            matches[index] = match
-        else:
-            reasons[index] = images.missing(field.name, match)
+    matches, reasons = find_images(document.fields, images)
     reasons |= _leave_out_rivals(document, matches)
     for index, match in matches.items():
         document.fields[index].name = images.short(document.fields[index].name, match)
@@ -41,6 +37,52 @@ def matching_images(document: Document, images: Images) -> tuple[dict[int, Match
     return matches, reasons
 
 
+def find_images(fields: Sequence[FieldIn], images: Images) -> tuple[dict[int, Match], dict[int, str]]:
+    """Find an image for each field by itself, and why others have none, by the index of the field."""
+    matches: dict[int, Match] = {}
+    reasons: dict[int, str] = {}
+    for index, field in enumerate(fields):
+        match = (
+            images.find(field.name, beside=field.beside, stem=field.stem)
+            if field.image is None
+            else Match(0, field.image, images.field_named(field.name))
+        )
+        if match.found:
+            matches[index] = match
+        else:
+            reasons[index] = images.missing(field.name, match)
+    if not any(match.path and states_folders(fields[index].name) for index, match in matches.items()):
+        _find_by_name_alone(fields, images, matches, reasons)
+    return matches, reasons
+
+
+def _find_by_name_alone(
+    fields: Sequence[FieldIn], images: Images, matches: dict[int, Match], reasons: dict[int, str]
+) -> None:
+    """Find images that lie in one folder, where none lies in the folder that the annotations state.
+
+    A name must be the only one of its last part among the fields.
+    """
+    names: dict[str, dict[str, str]] = {}
+    for field in fields if reasons else ():
+        names.setdefault(_last_part(field.name), {}).setdefault(comparable(field.name), field.name)
+    for index in list(reasons):
+        name = fields[index].name
+        match = images.find_by_name_alone(name)
+        rivals = list(names[_last_part(name)].values())
+        if match.alike:
+            reasons[index] = images.missing(name, match)
+        elif match.found and len(rivals) > 1:
+            reasons[index] = _one_image(name, rivals, match)
+        elif match.found:
+            matches[index] = match
+            del reasons[index]
+
+
+def _last_part(name: str) -> str:
+    return comparable(name).rpartition("/")[2]
+
+
 def _leave_out_rivals(document: Document, matches: dict[int, Match]) -> dict[int, str]:
     """Keep the best of several names for one image, or none of them."""
     claims: dict[object, list[int]] = {}
@@ -49,18 +91,19 @@ def _leave_out_rivals(document: Document, matches: dict[int, Match]) -> dict[int
     reasons: dict[int, str] = {}
     for indices in claims.values():
         names = [document.fields[index].name for index in indices]
-        if len(indices) < 2 or all(same_name(name, names[0]) for name in names):
+        if len(set(map(comparable, names))) < 2:
             continue
         ranks = [matches[index].rank for index in indices]
         best = [index for index, rank in zip(indices, ranks, strict=True) if rank == min(ranks)]
         winner = best[0] if len(best) == 1 else None
         for index in indices:
             if index != winner:
-                match = matches.pop(index)
-                bearer = match.path or (match.field.name if match.field else "")
-                rivals = " and ".join(clean_name(name) for name in list(dict.fromkeys(names))[:_SHOWN])
-                reasons[index] = (
-                    f"{clean_name(document.fields[index].name)}: left out; for {rivals} there is one image, "
-                    f"{bearer}."
-                )
+                reasons[index] = _one_image(document.fields[index].name, names, matches.pop(index))
     return reasons
+
+
+def _one_image(name: str, names: list[str], match: Match) -> str:
+    """Explain why a name has no image: another has the same."""
+    bearer = match.path or (match.field.name if match.field else "")
+    rivals = " and ".join(clean_name(one) for one in list(dict.fromkeys(names))[:_SHOWN])
+    return f"{clean_name(name)}: left out; for {rivals} there is one image, {bearer}."

@@ -297,3 +297,48 @@ def test_a_field_is_known_by_the_folder_it_came_from_though_no_path_is_kept(
         images = Images.for_file(tmp_path / "labels.json", None, project)
         assert (images.field_named(stated) is not None) is found
         assert (images.find("f.png").field is not None) is True
+
+
+@pytest.mark.parametrize(
+    ("files", "names", "found"),
+    [
+        (["a.png", "b.png"], ["train/a.png", "val/b.png"], {"a.png": 1, "b.png": 10}),
+        (["a.png", "b.png"], ["data\\train\\a.png", "b.png"], {"a.png": 1, "b.png": 10}),
+        (["A.PNG"], ["train/a.png"], {"A.PNG": 1}),
+        (["a.png"], ["train/a.png", "train\\a.png"], {"a.png": 1}),
+        # in doubt, or contradicted
+        (["a.png", "b.png"], ["train/a.png", "val/a.png", "val/b.png"], {"b.png": 19}),
+        (["a.png", "b.png"], ["a.png", "train/a.png"], {"a.png": 1}),
+        (["a.png", "old/a.png", "b.png"], ["train/a.png", "b.png"], {"b.png": 10}),
+        (["P1/a.png", "b.png"], ["P1/a.png", "P2/b.png"], {"P1/a.png": 1}),
+        (["old/a.png", "b.png"], ["train/a.png", "b.png"], {"b.png": 10}),
+        (["a.png", "b.png"], ["films2/a.png", "b.png"], {"b.png": 10}),
+        (["a.jpg", "b.png"], ["train/a.png", "b.png"], {"b.png": 10}),
+        (["a.png", "b.png"], ["/home/x/train/a.png", "b.png"], {"b.png": 10}),
+    ],
+)
+def test_images_in_one_folder_are_found_without_the_folders_that_a_file_states(
+    blank: Blank, tmp_path: Path, files: list[str], names: list[str], found: dict[str, int]
+) -> None:
+    folder = tmp_path / "films1"
+    for number, name in enumerate(files):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((40, 60, 3), 40 * number, np.uint8)).save(folder / name)
+    with blank() as project:
+        file = coco(tmp_path / "a.json", *names)
+        missing = len({name.replace("\\", "/") for name in names}) - len(found)
+        assert len(problems(project, file, folder)) == missing
+        report = formats.read("coco", project, file, images=folder)
+        ids = {field.id: field.name for field in project.fields.all()}
+        cells = {ids[cell.field_id]: cell.box[0] for cell in reversed(project.cells.all())}
+        assert cells == found
+        assert len([line for line in report.skipped if "image" in line]) == missing
+
+
+@pytest.mark.parametrize("name", ["../f.png", "x/../../f.png", "..\\f.png", "x/f.png"])
+def test_nothing_outside_the_folder_is_found_by_its_name_alone(tmp_path: Path, name: str) -> None:
+    tree(tmp_path, "f.png")
+    top = tree(tmp_path / "set", "g.png")
+    (top / "f.png").symlink_to(tmp_path / "f.png")
+    for deep in (True, False):
+        assert not Images([SearchPlace(top, deep)]).find_by_name_alone(name).found
