@@ -46,6 +46,8 @@ def say_metrics(metrics: Mapping[str, Any]) -> None:
     measures.of_classes()
     measures.of_attributes()
     say_table(measures.table)
+    if not_predicted := measures.not_predicted():
+        say(f"Not predicted by this model, so not scored: {', '.join(not_predicted)}.")
     _say_intervals(metrics.get("intervals") or {})
     if metrics.get("domains"):
         _say_domains(metrics["domains"])
@@ -88,21 +90,34 @@ class _Measures:
             f1, n = self._metrics["class_f1"], self._metrics["class_n"]
             self._row("class, macro-F1 of found cells", f1, self._spread.get("class_f1"), n)
             for name, more in classes.items():
-                if more["n"]:
+                if more["n"] and more["f1"] is not None:
                     self._row(f"  {name}", more["f1"], _interval_of(more, "f1"), more["n"])
 
     def of_attributes(self) -> None:
         """Add how well attributes are described, all and each."""
-        f1 = self._metrics.get("attribute_f1")
-        if f1 is None:
+        described = {
+            name: measured
+            for name, measured in self._metrics.get("attributes", {}).items()
+            if measured.get("n")
+        }
+        if not described:
             return
+        f1 = self._metrics.get("attribute_f1")
         self._row("attributes, macro-F1 of found cells", f1, self._spread.get("attribute_f1"))
-        for name, measured in self._metrics.get("attributes", {}).items():
-            if measured.get("n"):
-                self._row(f"  {_words(name)}", measured["f1"], _interval_of(measured, "f1"), measured["n"])
-                for title, key in _OF_AN_ATTRIBUTE:
-                    if measured.get(key) is not None:
-                        self._row(f"    {title}", measured[key], _interval_of(measured, key))
+        for name, measured in described.items():
+            self._row(f"  {_words(name)}", measured["f1"], _interval_of(measured, "f1"), measured["n"])
+            for title, key in _OF_AN_ATTRIBUTE if measured["f1"] is not None else ():
+                if measured.get(key) is not None:
+                    self._row(f"    {title}", measured[key], _interval_of(measured, key))
+
+    def not_predicted(self) -> list[str]:
+        """List what found cells have, and the model does not predict."""
+        of_class = self._metrics.get("class_n") and self._metrics.get("class_f1") is None
+        attributes = self._metrics.get("attributes", {})
+        return [
+            *(["class"] if of_class else []),
+            *(_words(name) for name, row in attributes.items() if row.get("n") and row["f1"] is None),
+        ]
 
     def _row(self, name: str, value: Any, between: Sequence[float] | None = None, n: Any = "") -> None:
         interval = "" if between is None else f"{number(between[0])}–{number(between[1])}"

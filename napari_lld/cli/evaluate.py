@@ -93,19 +93,18 @@ def evaluate(
             ),
             on_message=show,
         )
-    tested = done.model_id if done.model_id else which
     skipped = done.result.get("skipped", [])
     if as_json:
         say_json(
             {
                 "project": project.absolute(),
-                "model": tested,
+                "model": done.model_id or "starter",
                 "metrics": done.metrics,
                 "skipped": skipped,
             }
         )
     else:
-        _say(done.metrics, str(tested), truth)
+        _say(done.metrics, done.model_id, truth)
         say_skipped(((image["path"], image["why"]) for image in skipped), "image")
     if skipped:
         complain(
@@ -115,10 +114,11 @@ def evaluate(
         raise typer.Exit(INCOMPLETE)
 
 
-def _say(metrics: Mapping[str, Any], tested: str, truth: Path | None) -> None:
+def _say(metrics: Mapping[str, Any], model: int | None, truth: Path | None) -> None:
     from training.evaluation.unchecked_films import trust_reasons
 
-    say(f"Model {tested}, measured {'on held-out cells' if truth is None else f'against {truth}'}:")
+    name = "The starter" if model is None else f"Model {model}"
+    say(f"{name}, measured {'on held-out cells' if truth is None else f'against {truth}'}:")
     say_metrics(metrics)
     if count := int(metrics.get("found_nothing", 0)):
         say(

@@ -105,7 +105,7 @@ def predict(
             on_message=show,
         )
     if as_json:
-        answer = {"project": project.absolute(), "model": done.model_id if done.model_id else which}
+        answer = {"project": project.absolute(), "model": done.model_id or "starter"}
         say_json(answer | {"out": None if out is None else out.absolute()} | done.result)
     else:
         _say(done.result, f"to {out}" if out is not None else f"to review in {project}")

@@ -134,7 +134,8 @@ def of_model(metrics: CardPart, mark: Mark, missing: str = "") -> Measurement:
         return Measurement(mark, missing or "Nothing was measured.")
     between = numbers.part("intervals")
     # a mean over attributes: it stands on no more cells than the attribute that most of them have
-    most = max((numbers.part("attributes", n).count("n") for n in numbers.part("attributes")), default=0)
+    rows = [numbers.part("attributes", name) for name in numbers.part("attributes")]
+    most = max((row.count("n") for row in rows if row.number("f1") is not None), default=0)
     return Measurement(
         mark,
         "",

@@ -211,6 +211,22 @@ def test_evaluate_prints_a_table_with_the_cells_each_number_stands_on(
     assert asked[0].truth == str(sample.truth())
 
 
+def test_evaluate_names_the_starter_and_what_it_does_not_predict(
+    cli, annotated: Path, asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nucleolus = {"f1": None, "look_up": 0.6, "n": 31}
+    attributes = {**SCORES["attributes"], "nucleolus": nucleolus}
+    monkeypatch.setitem(SCORES, "attributes", attributes)
+    answer = cli("evaluate", annotated)
+    assert answer.out.startswith("The starter, measured on held-out cells:")
+    (line,) = (line for line in answer.out.splitlines() if line.startswith("   nucleolus"))
+    assert line.split() == ["nucleolus", "–", "31"]
+    assert "Not predicted by this model, so not scored: nucleolus.\n" in answer.out
+    assert "class alone" not in answer.out
+    assert cli("evaluate", annotated, "--json").json["model"] == "starter"
+    assert cli("predict", annotated, "--json").json["model"] == "starter"
+
+
 def test_evaluate_prints_a_row_for_each_domain(
     cli, annotated: Path, asked: list[Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from training.evaluation.metrics import (
     macro_f1,
     merged,
     precision_recall,
+    score,
     summarise,
 )
 
@@ -219,6 +220,33 @@ def test_attributes_count_where_present_and_missed_cells_end_to_end() -> None:
     }
     assert numbers["attributes"]["shape"]["n"] == 0
     assert numbers["attribute_f1"] == 1.0
+
+
+def test_what_a_model_does_not_predict_is_not_scored_as_0() -> None:
+    cells = [cell(10, 10 + 40 * i, "AB"[i % 2], size="big", shape="round") for i in range(4)]
+    sizes_only = [proposal(10, 10 + 40 * i, 0.9, size="big") for i in range(4)]
+    fields = [FieldTruth(f"field {i}", 200, 200, tuple(cells)) for i in range(3)]
+    results = [evaluate_field(field, sizes_only, classes=("A", "B")) for field in fields]
+    names = {"size": ("big",), "shape": ("round", "oval")}
+    numbers = describe(results, classes=("A", "B"), attributes=names, ordered=["shape"], resamples=20)
+    shape = numbers["attributes"]["shape"]
+    assert (shape["n"], shape["look_up"]) == (12, 1.0)
+    assert shape["values"] == {"round": {"f1": None, "n": 12, "interval": None}}
+    assert {shape[key] for key in ("f1", "f1_end_to_end", "accuracy", "within_class", "rank_error")} == {None}
+    assert set(shape["intervals"].values()) == {None}
+    assert (numbers["attribute_f1"], numbers["intervals"]["attribute_f1"]) == (1.0, [1.0, 1.0])
+    assert (numbers["class_n"], numbers["class_f1"], numbers["map50"]) == (12, None, None)
+    assert numbers["intervals"]["class_f1"] is None
+    assert {row["f1"] for row in numbers["classes"].values()} == {None}
+    assert {bounds for row in numbers["classes"].values() for bounds in row["intervals"].values()} == {None}
+    assert score(results, list(names)) == pytest.approx(0.5), "to choose a model it counts as wrong"
+
+
+def test_a_class_that_is_predicted_for_no_cell_is_wrong() -> None:
+    says_a = [proposal(10, 10 + 40 * i, 0.9, cls="A") for i in range(4)]
+    cells = [cell(10, 10 + 40 * i, "B") for i in range(4)]
+    numbers = describe([evaluate_field(truth(*cells), says_a, classes=("A", "B"))], classes=("A", "B"))
+    assert (numbers["class_f1"], numbers["map50"], numbers["classes"]["B"]["f1"]) == (0, 0, 0)
 
 
 def test_precision_and_recall_at_a_threshold() -> None:

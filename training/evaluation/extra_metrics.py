@@ -21,6 +21,7 @@ from training.evaluation.metrics import (
     TrueCell,
     expected_calibration_error,
     merged,
+    predicted_heads,
     summarise,
 )
 from training.evaluation.ranks import rank_measures
@@ -101,11 +102,16 @@ def describe(
         }
         for name, table in tables.items()
     }
+    predicted = predicted_heads(results, attributes)
+    for name in set(rows) - predicted:
+        rows[name]["intervals"] = dict.fromkeys(rows[name]["intervals"])
+        for of_value in rows[name]["values"].values():
+            of_value |= {"f1": None, "interval": None}
     for name in set(ordered) & set(tables):
         for measure, (value, bounds) in rank_measures(tables[name][:, :, :-2], bootstrap).items():
             rows[name][measure], rows[name]["intervals"][measure] = value, bounds
     detection = _detection(bootstrap, results, threshold)
-    present = [spread[name].macro for name, row in rows.items() if row["n"]]
+    present = [spread[name].macro for name, row in rows.items() if row["f1"] is not None]
     numbers["attributes"] = rows
     numbers["intervals"] = {
         **detection,
@@ -117,6 +123,11 @@ def describe(
         "level": LEVEL,
     }
     numbers["classes"] = _per_class(results, class_tables, class_spread, classes, numbers, bootstrap)
+    if "class" not in predicted:
+        numbers["intervals"]["class_f1"] = None
+        for of_class in numbers["classes"].values():
+            of_class |= dict.fromkeys(("f1", "precision", "recall"))
+            of_class["intervals"] = dict.fromkeys(of_class["intervals"])
     numbers["calibration"] = _calibration(results, uncalibrated, classes, list(attributes), threshold)
     numbers["confusion"] = {
         "class": _confusion(
@@ -326,7 +337,9 @@ def _per_domain(
     for domain in sorted(domains):
         numbers = summarise(domains[domain], attributes=attributes, threshold=threshold)
         rows[domain] = {key: numbers[key] for key in _DOMAIN_METRICS}
-        rows[domain]["attribute_n"] = sum(row["n"] for row in numbers["attributes"].values())
+        rows[domain]["attribute_n"] = sum(
+            row["n"] for row in numbers["attributes"].values() if row["f1"] is not None
+        )
     return rows
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -402,6 +403,8 @@ def summarise(
 ) -> dict[str, Any]:
     """Compute the metrics of fields; undefined ones are ``None``.
 
+    Undefined are also those of the class, or of an attribute, that no proposal predicts.
+
     Parameters
     ----------
     attributes
@@ -415,15 +418,16 @@ def summarise(
         ``fields``, ``cells``; ``ap50`` (white cells, class-free); ``map50`` (mean over the classes that
         occur) and ``ap50_of`` (class to number); ``precision``, ``recall`` at ``threshold``; ``acceptances``
         (`acceptance_precision`); ``best_threshold``; ``ece``; ``class_f1`` with ``class_n`` on matched cells;
-        ``attribute_f1`` (mean over attributes that occur) and ``attributes`` (name to ``f1``,
-        ``f1_end_to_end``, ``accuracy``, ``n``, and the prediction beyond the class: ``look_up`` and
+        ``attribute_f1`` (mean over attributes that occur and are predicted) and ``attributes`` (name to
+        ``f1``, ``f1_end_to_end``, ``accuracy``, ``n``, and the prediction beyond the class: ``look_up`` and
         ``within_class``, see `beyond_class`).
     """
     found = merged(result.found for result in results)
     names = sorted({name for result in results for name in result.classes})
+    predicted = predicted_heads(results, attributes)
     ap_of_class = {
         name: average_precision(merged(r.classes[name] for r in results if name in r.classes))
-        for name in names
+        for name in (names if "class" in predicted else ())
     }
     ap_of_class = {name: value for name, value in ap_of_class.items() if np.isfinite(value)}
     precision, recall = precision_recall(found, threshold)
@@ -437,7 +441,9 @@ def summarise(
         if c.cell_class in class_names and c.cell_class is not None
     ]
     table = {name: _attribute(name, confident, missed) for name in attributes}
-    present = [row["f1"] for row in table.values() if row["n"]]
+    for name in set(table) - predicted:
+        table[name] |= dict.fromkeys(("f1", "f1_end_to_end", "accuracy", "within_class"))
+    present = [row["f1"] for row in table.values() if row["f1"] is not None]
     return {
         "fields": len(results),
         "fields_with_cells": sum(result.found.truths > 0 for result in results),
@@ -452,11 +458,22 @@ def summarise(
         "written": acceptance_precision(results, threshold),
         "best_threshold": best_threshold(found),
         "ece": _number(expected_calibration_error(found)),
-        "class_f1": _number(macro_f1([t for t, _ in pairs], [s for _, s in pairs])),
+        "class_f1": _number(macro_f1([t for t, _ in pairs], [s for _, s in pairs]))
+        if "class" in predicted
+        else None,
         "class_n": len(pairs),
         "attribute_f1": _number(float(np.mean(present)) if present else float("nan")),
         "attributes": table,
     }
+
+
+def predicted_heads(results: Sequence[FieldResult], attributes: Iterable[str]) -> set[str]:
+    """Return ``"class"`` and the attributes that any proposal predicts; all if there are no proposals."""
+    proposals = [p for r in results for p in chain((p for _, p in r.matched), r.spurious)]
+    if not proposals:
+        return {"class", *attributes}
+    heads = {"class"} if any(p.class_probabilities for p in proposals) else set()
+    return heads.union(*(p.attribute_probabilities for p in proposals))
 
 
 def acceptance_precision(results: Sequence[FieldResult], threshold: float) -> dict[str, Any]:
@@ -573,7 +590,13 @@ def _number(value: float) -> float | None:
 
 
 def score(results: Sequence[FieldResult], attributes: Sequence[str] = ()) -> float:
-    """Return one number to compare models by: the mean of AP50, class F1 and attribute F1, if defined."""
+    """Return one number to compare models by: the mean of AP50, class F1 and attribute F1, if defined.
+
+    What a model does not predict counts as wrong.
+    """
     numbers = summarise(results, attributes=attributes, threshold=0.25)
-    parts = [numbers[key] for key in ("ap50", "class_f1", "attribute_f1") if numbers[key] is not None]
+    parts = [] if numbers["ap50"] is None else [numbers["ap50"]]
+    parts += [numbers["class_f1"] or 0.0] if numbers["class_n"] else []
+    of_attributes = [row["f1"] or 0.0 for row in numbers["attributes"].values() if row["n"]]
+    parts += [float(np.mean(of_attributes))] if of_attributes else []
     return float(np.mean(parts)) if parts else 0.0
