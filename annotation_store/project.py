@@ -47,7 +47,7 @@ from annotation_store._db.engine import (
     refuse_foreign_wal,
     write_stamp,
 )
-from annotation_store._db.session import DatabaseSession, ProjectEvents, database_identity, open_here
+from annotation_store._db.session import DatabaseSession, ProjectEvents, identity_of, open_here
 from annotation_store._db.tables import (
     annotators,
     edits,
@@ -188,7 +188,7 @@ class Project:
                 f"The project {folder} cannot be written: open it for reading only, "
                 "or copy it to a folder where you may write."
             )
-        identity = database_identity(database)
+        identity = identity_of(database.lstat())
         engine = make_engine(database, read_only=read_only)
         migrate.bring_up_to_date(engine, folder, database, read_only=read_only)
         self = cls.__new__(cls)

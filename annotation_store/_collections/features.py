@@ -85,6 +85,7 @@ class Features:
 
     def __init__(self, db: DatabaseSession) -> None:
         self._db = db
+        self._made = False  # its folder: one that has gone is not made again, the project may be going too
 
     def of(self, trunk: str, field_ids: Collection[int] | None = None) -> dict[int, BoxFeatures]:
         """Return the stored vectors of a trunk, by field; fields without any are absent.
@@ -161,7 +162,8 @@ class Features:
         self._db.check_present()
         file = inside(self._db.path, FEATURES, _FILE)
         try:
-            connection = _connect(file, write=write)
+            connection = _connect(file, write=write, make=not self._made)
+            self._made |= write
         except (sqlite3.Error, OSError) as error:
             self._give_up(file, error)
             connection = None
@@ -184,10 +186,10 @@ class Features:
                     path.unlink(missing_ok=True)
 
 
-def _connect(file: Path, *, write: bool) -> sqlite3.Connection | None:
+def _connect(file: Path, *, write: bool, make: bool) -> sqlite3.Connection | None:
     if not write and not file.is_file():
         return None
-    if write:
+    if write and make:
         file.parent.mkdir(exist_ok=True)  # not those above it: the project may be gone
     uri = f"{file.absolute().as_uri()}?mode={'rwc' if write else 'ro'}"
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)

@@ -163,5 +163,4 @@ def _read_jpeg(path: Path, side: int) -> Pixels | None:
 def _write_jpeg(path: Path, pixels: Pixels) -> None:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=88, subsampling=0)
-    path.parent.mkdir(exist_ok=True)  # not those above it: the project may be gone
-    write_file(path, buffer.getvalue(), durable=False)
+    write_file(path, buffer.getvalue(), durable=False, parents=False)

@@ -20,6 +20,7 @@ from annotation_store._db.history import Change, Scope
 from annotation_store._db.tables import fields
 from annotation_store._db.tables import project as project_table
 from annotation_store.errors import EditError, ProjectError, ProjectGoneError
+from annotation_store.files.layout import database_status
 from annotation_store.records import Edit, Field, Reading
 from annotation_store.schema import Schema
 
@@ -48,7 +49,7 @@ class DatabaseSession:
     folder
         The project's folder.
     database, identity
-        The database file and what distinguishes it from another of the same name; see `database_identity`.
+        The database file and what distinguishes it from another of the same name; see `identity_of`.
     engine
         An engine on that file; `close` disposes of it.
     annotator, named
@@ -146,14 +147,7 @@ class DatabaseSession:
         ProjectGoneError
             The folder or its database was deleted, moved or replaced, or cannot be reached.
         """
-        try:
-            identity = database_identity(self._database)
-        except OSError as error:
-            raise ProjectGoneError(
-                f"The project {self.path} is no longer there ({error.strerror or error}): nothing more is "
-                "saved. Bring the folder back, then open it again."
-            ) from error
-        if identity != self._identity:
+        if identity_of(database_status(self._database.parent)) != self._identity:
             raise ProjectGoneError(
                 f"The database of the project {self.path} was replaced while it was open (by a program that "
                 "synchronises folders, or by hand): nothing more is saved. Close it and open it again."
@@ -294,9 +288,8 @@ def open_here(database: Path) -> bool:
     return any(session._database == place and session.is_open for session in list(_sessions))
 
 
-def database_identity(database: Path) -> tuple[int, int]:
+def identity_of(status: os.stat_result) -> tuple[int, int]:
     """Return what distinguishes files of the same name (zeros where the system does not number its files)."""
-    status = os.lstat(database)
     return (status.st_dev, status.st_ino) if status.st_ino else (0, 0)
 
 

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from annotation_store.errors import ProjectError
+from annotation_store.errors import ProjectError, ProjectGoneError
 from annotation_store.files.disk import make_folder, move
 
 DATABASE = "project.db"
@@ -94,6 +94,23 @@ def inside(project: Path, *names: str) -> Path:
                 "replace it with the file or folder that it points to."
             )
     return path
+
+
+def database_status(project: Path) -> os.stat_result:
+    """Return the status of the database of a project that is open.
+
+    Raises
+    ------
+    ProjectGoneError
+        There is none: the folder or its database was deleted or moved, or cannot be reached.
+    """
+    try:
+        return (project / DATABASE).lstat()
+    except OSError as error:
+        raise ProjectGoneError(
+            f"The project {project} is no longer there ({error.strerror or error}): nothing more is "
+            "saved. Bring the folder back, then open it again."
+        ) from error
 
 
 def refuse_links_below(folder: Path) -> None:

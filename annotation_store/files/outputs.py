@@ -72,7 +72,9 @@ def removed_on_failure(places: Sequence[Path]) -> Iterator[None]:
         raise
 
 
-def write_file(out: Path, content: str | bytes | Iterable[str], *, durable: bool = True) -> None:
+def write_file(
+    out: Path, content: str | bytes | Iterable[str], *, durable: bool = True, parents: bool = True
+) -> None:
     """Write a file in one step: a reader sees the old file or the new one, never half of it.
 
     Parameters
@@ -80,6 +82,8 @@ def write_file(out: Path, content: str | bytes | Iterable[str], *, durable: bool
     durable
         Whether it is on the disk before this returns, and what killed programs left beside it is removed
         first. What can be made again needs neither.
+    parents
+        Whether to make the folders above its own: not in a project, which may be gone.
 
     Raises
     ------
@@ -87,19 +91,19 @@ def write_file(out: Path, content: str | bytes | Iterable[str], *, durable: bool
         It cannot be written. What was there before is unchanged.
     """
     chunks = [content] if isinstance(content, str | bytes) else content
-    with new_file(out, durable=durable) as temporary, temporary.open("wb") as file:
+    with new_file(out, durable=durable, parents=parents) as temporary, temporary.open("wb") as file:
         for chunk in chunks:
             # half of a surrogate pair (from a file's name) is written as "?"
             file.write(chunk.encode("utf-8", "replace") if isinstance(chunk, str) else chunk)
 
 
 @contextmanager
-def new_file(out: Path, *, durable: bool = True) -> Iterator[Path]:
+def new_file(out: Path, *, durable: bool = True, parents: bool = True) -> Iterator[Path]:
     """Yield a file beside `out` to be written, which takes its place at the end; for writers of others.
 
     Parameters
     ----------
-    durable
+    durable, parents
         As `write_file` has it.
 
     Raises
@@ -110,7 +114,7 @@ def new_file(out: Path, *, durable: bool = True) -> Iterator[Path]:
     try:
         if out.is_dir():
             raise OutputError(f"{out} is a folder: give a file to write to.")
-        with place_beside(out, tidy=durable) as hidden:
+        with place_beside(out, tidy=durable, parents=parents) as hidden:
             temporary = hidden / "file"
             yield temporary
             if durable:
@@ -124,7 +128,7 @@ def new_file(out: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def place_beside(out: Path, *, tidy: bool = True) -> Iterator[Path]:
+def place_beside(out: Path, *, tidy: bool = True, parents: bool = True) -> Iterator[Path]:
     """Make a hidden folder beside a file or folder that is to be written, and remove it at the end.
 
     Parameters
@@ -132,11 +136,13 @@ def place_beside(out: Path, *, tidy: bool = True) -> Iterator[Path]:
     tidy
         Whether to remove first what killed programs left there of earlier attempts; what a living one fills
         stays.
+    parents
+        As `write_file` has it.
     """
     prefix = f".{out.name[:40]}{_BESIDE}"
     if tidy:
         sweep(out.absolute().parent, prefix)
-    with locked_folder(out.absolute().parent, prefix) as folder:
+    with locked_folder(out.absolute().parent, prefix, parents=parents) as folder:
         yield folder
 
 

@@ -27,9 +27,15 @@ _process = os.getpid()
 
 
 @contextmanager
-def locked_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
-    """Create a folder that no other process removes while this one lives; it is removed at the end."""
-    parent.mkdir(parents=True, exist_ok=True)
+def locked_folder(parent: Path, prefix: str = "", *, parents: bool = False) -> Iterator[Path]:
+    """Create a folder that no other process removes while this one lives; it is removed at the end.
+
+    Parameters
+    ----------
+    parents
+        Whether to make the folders above `parent` too: not in a project, which may be gone.
+    """
+    parent.mkdir(parents=parents, exist_ok=True)
     folder, lock = _new(parent, prefix)
     try:
         yield folder

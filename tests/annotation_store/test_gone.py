@@ -8,9 +8,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from annotation_store import Project, ProjectGoneError
+from annotation_store import OutputError, Project, ProjectGoneError
+from annotation_store._collections.features import BoxFeatures
+from annotation_store.files.layout import FEATURES, RUNS, STAGING, THUMBNAILS
+from annotation_store.files.outputs import write_file
+from annotation_store.files.temporary import locked_folder
 from tests.database import writing
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows lets nobody replace an open file")
@@ -46,6 +51,24 @@ def test_an_edit_of_a_project_that_is_gone_is_refused_in_a_sentence(
             with pytest.raises(ProjectGoneError, match="nothing more is saved"):
                 attempt()
         assert [c.id for c in project.cells.all()] == [cell]
+
+
+def test_nothing_that_is_kept_beside_the_database_makes_a_deleted_project_anew(folder: Path) -> None:
+    one = BoxFeatures(np.ones((1, 4), np.float32), np.ones((1, 8), np.float32))
+    with Project.open(folder, annotator="Ada") as project:
+        project.features.save("trunk", {1: one})
+        shutil.rmtree(folder / FEATURES)
+        project.features.save("trunk", {1: one})
+        assert not (folder / FEATURES).exists(), "its deletion has begun"
+        deleted(folder)
+        with pytest.raises(ProjectGoneError):
+            project.features.save("trunk", {1: one})
+        for place in (THUMBNAILS, RUNS):
+            with pytest.raises(OutputError):
+                write_file(folder / place / "file", b"", parents=False)
+        with pytest.raises(FileNotFoundError), locked_folder(folder / STAGING):
+            pass
+    assert not folder.exists()
 
 
 def test_an_edit_during_which_the_database_is_replaced_is_not_acknowledged(folder: Path) -> None:

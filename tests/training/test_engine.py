@@ -322,3 +322,18 @@ def test_a_projects_models_have_their_graphs_in_the_project(tmp_path: Path, made
         model, _ = resolve(project, "starter")
         assert engine_of(model) is not None
         assert project.check() == []
+
+
+def test_graphs_of_a_project_that_was_deleted_meanwhile_make_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+
+    def deleted(_model: LearnedModel, _digest: str) -> bytes:
+        shutil.rmtree(project)
+        return b"graphs"
+
+    monkeypatch.setattr(engine_graph, "build_graphs", deleted)
+    assert not make(starter_place(), project / ENGINE, digest_of(read_model(starter_place())))
+    assert not project.exists()

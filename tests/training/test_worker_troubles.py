@@ -21,7 +21,7 @@ import pytest
 import torch
 from PIL import Image
 
-from annotation_store.errors import LLDError, OutputError
+from annotation_store.errors import LLDError, OutputError, ProjectGoneError
 from annotation_store.files.outputs import place_beside
 from annotation_store.project import Project
 from training.client import worker_command, worker_environment, write_request
@@ -99,6 +99,17 @@ def cut_off(project: Path, request: TrainRequest, *, epochs: int = 1) -> None:
     with pytest.raises(KeyboardInterrupt):
         here(request, Listener(die))
     assert state_of(project).is_file()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows deletes no open file")
+def test_a_training_whose_project_is_deleted_says_so_and_makes_no_folder(project: Path) -> None:
+    def delete(message: Any) -> None:
+        if message.type == "progress" and message.stage == "train":
+            shutil.rmtree(project, ignore_errors=True)
+
+    with pytest.raises(ProjectGoneError, match="is no longer there"):
+        here(quick(project), Listener(delete))
+    assert not project.exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

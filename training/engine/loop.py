@@ -428,7 +428,7 @@ class Loop:
             "identity": self._identity,
         }
         content = {n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}
-        write_file(file, save_safetensors(content, metadata=metadata))
+        write_file(file, save_safetensors(content, metadata=metadata), parents=False)
 
     def resume(self, file: Path) -> bool:
         """Resume from a checkpoint, if it is of the same run; otherwise change nothing.

@@ -104,7 +104,7 @@ def outcomes(
 def write_outcomes(folder: Path, by_split: Mapping[str, Sequence[Row]]) -> None:
     """Write outcomes to a model's folder, by the set they were measured on (``held_out``, ``trained_on``)."""
     text = json.dumps({"version": VERSION, **{name: list(rows) for name, rows in by_split.items()}})
-    write_file(folder / FILE, text)
+    write_file(folder / FILE, text, parents=False)
 
 
 def read_outcomes(folder: Path) -> dict[str, list[Row]]:

@@ -175,7 +175,10 @@ def make(path: Path, folder: Path, digest: str) -> bool:
         model = read_model(path)
         if digest_of(model) != digest:
             return False  # it was replaced by another since
-        write_file(file, build_graphs(model, digest), durable=False)
+        graphs = build_graphs(model, digest)
+        if not folder.is_dir():
+            return False  # the project was deleted meanwhile
+        write_file(file, graphs, durable=False, parents=False)
     tidy(folder)
     return True
 

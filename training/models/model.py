@@ -346,8 +346,8 @@ def write_model(model: LearnedModel, weights: Path, card: Path) -> dict[str, Any
         "taught_before": model.taught_before,
         "source": model.source,
     }
-    write_file(weights, content)
-    write_file(card, json.dumps(card_content, indent=1, ensure_ascii=False))
+    write_file(weights, content, parents=False)
+    write_file(card, json.dumps(card_content, indent=1, ensure_ascii=False), parents=False)
     return card_content
 
 

@@ -58,4 +58,5 @@ def hide_names(project: Project) -> None:
             card = read_card(folder)
             anonymous = nameless(project, card)
             if anonymous != card:
-                write_file(folder / CARD, json.dumps(anonymous, indent=1, ensure_ascii=False))
+                text = json.dumps(anonymous, indent=1, ensure_ascii=False)
+                write_file(folder / CARD, text, parents=False)

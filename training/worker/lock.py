@@ -69,7 +69,8 @@ def training_lock(
             "who": who or _user(),
             "since": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
-        write_file(holder, json.dumps({**holder_info, "process": os.getpid(), "host": socket.gethostname()}))
+        told = {**holder_info, "process": os.getpid(), "host": socket.gethostname()}
+        write_file(holder, json.dumps(told), parents=False)
         try:
             yield time.monotonic() - begun
         finally:
@@ -81,7 +82,8 @@ def training_lock(
 @contextlib.contextmanager
 def _ticket(queue: Path) -> Iterator[Path]:
     """Join the queue: a file named by the time of arrival, locked while its process lives."""
-    queue.mkdir(parents=True, exist_ok=True)
+    for folder in (queue.parent, queue):  # not those above them: the project may be gone
+        folder.mkdir(exist_ok=True)
     path = queue / f"{time.time_ns():020d}-{os.getpid()}"
     try:
         with open_to_lock(path, new=True) as file:

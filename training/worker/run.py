@@ -6,6 +6,8 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
+from annotation_store.errors import LLDError
+from annotation_store.files.layout import database_status
 from annotation_store.files.outputs import check_output
 from annotation_store.project import Project
 from training.protocol import (
@@ -44,7 +46,11 @@ def run(request: Request, channel: Channel, begun: float) -> Done:
                     on_wait=_Waiting(channel).tell,
                 )
             )
-        return _run(request, channel, begun)
+        try:
+            return _run(request, channel, begun)
+        except (LLDError, OSError):
+            database_status(Path(request.project))  # the better reason, if it is one
+            raise
 
 
 class _Waiting:

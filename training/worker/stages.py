@@ -202,7 +202,7 @@ class Stages:
         if keep:
             content = {n: t.detach().cpu().contiguous() for n, t in self.model.tensors()}
             metadata = {"identity": self.mark, "epoch": str(done)}
-            write_file(stage_file(self.state, name), save(content, metadata))
+            write_file(stage_file(self.state, name), save(content, metadata), parents=False)
         return done
 
     def _epochs_after(self, name: str) -> int:

@@ -264,7 +264,7 @@ class TrainingElsewhere:
         try:
             folder.mkdir()
             for name, content in trained.files.items():
-                write_file(folder / name, content)
+                write_file(folder / name, content, parents=False)
             try:
                 read_model(folder)
                 card = read_card(folder)
@@ -279,7 +279,7 @@ class TrainingElsewhere:
             card |= {"run": self.run_id, "request": self.request.model_dump(), "held_out": sorted(held_out)}
             card["why_not_active"] = None if active else why
             card = nameless(project, card)
-            write_file(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False))
+            write_file(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False), parents=False)
             project.models.add(number, parent=str(card.get("parent", "")), card=card, activate=active)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)  # an incomplete model is useless
