@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
@@ -48,6 +49,8 @@ _PASSING = frozenset(
 """Errors that say nothing of what the file holds: a full disk, another writer, no right to write."""
 _CHECK = 4
 """Bytes of the check sum behind a row: SQLite notices no damage within one."""
+_KINDS = ("<f4", "<f2", "i1")
+"""Types of the parts of a row: see `_Quantised`."""
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS features (trunk TEXT, content TEXT, count INTEGER NOT NULL, "
     "length INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (trunk, content)) WITHOUT ROWID"
@@ -72,6 +75,10 @@ class BoxFeatures:
     def places(self) -> dict[Box, int]:
         """Return the row of each box, rounded as `box_key` does."""
         return {box_key(box): row for row, box in enumerate(self.boxes.tolist())}
+
+    def as_stored(self) -> BoxFeatures:
+        """Return what is read once they are stored: numbers are rounded."""
+        return _quantised(self).features()
 
 
 def box_key(box: Collection[float]) -> Box:
@@ -140,8 +147,8 @@ class Features:
                 for part, new in _split_by_part(content, vectors[field_id]):
                     query = "SELECT count, length, data FROM features WHERE trunk = ? AND content = ?"
                     row = connection.execute(query, (trunk, part)).fetchone()
-                    both = _merge(unpack(*row) if row else None, new)
-                    values = (trunk, part, len(both.boxes), both.vectors.shape[1], pack(both))
+                    both = _merge(_read(*row) if row else None, _quantised(new))
+                    values = (trunk, part, len(both.boxes), both.codes.shape[1], _written(both))
                     connection.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?)", values)
             connection.execute("COMMIT")
 
@@ -212,32 +219,59 @@ def _split_by_part(content: str, new: BoxFeatures) -> Iterator[tuple[str, BoxFea
         yield key, new if len(rows) == len(places) else BoxFeatures(new.boxes[rows], new.vectors[rows])
 
 
-def _merge(old: BoxFeatures | None, new: BoxFeatures) -> BoxFeatures:
-    if old is None or old.vectors.shape[1] != new.vectors.shape[1]:
-        return new
-    again = new.places()
-    rest = [row for box, row in old.places().items() if box not in again]
-    return BoxFeatures(
-        np.concatenate((old.boxes[rest], new.boxes))[-_MOST_ON_A_FIELD:],
-        np.concatenate((old.vectors[rest], new.vectors))[-_MOST_ON_A_FIELD:],
-    )
+class _Quantised(NamedTuple):
+    """Features as they are stored: boxes ``(n, 4)``, a float16 scale for each block of a vector, and int8."""
+
+    boxes: np.ndarray
+    scales: np.ndarray
+    codes: np.ndarray
+
+    def features(self) -> BoxFeatures:
+        """Return boxes and vectors as float32."""
+        wide = np.repeat(self.scales.astype(np.float32), _BLOCK, axis=1)[:, : self.codes.shape[1]]
+        return BoxFeatures(self.boxes.astype(np.float32), self.codes * wide)
 
 
-def pack(features: BoxFeatures) -> bytes:
-    """Return boxes as float32, a float16 scale for each block of a vector, and the numbers as int8."""
+def _quantised(features: BoxFeatures) -> _Quantised:
     vectors = np.asarray(features.vectors, np.float32)
     starts = np.arange(0, vectors.shape[1], _BLOCK)
     scales = np.maximum.reduceat(np.abs(vectors), starts, axis=1) / 127 if vectors.size else vectors[:, :0]
     scales = np.minimum(np.nextafter(scales.astype(np.float16), np.float16(np.inf)), np.float16(60_000))
     wide = np.repeat(scales.astype(np.float32), _BLOCK, axis=1)[:, : vectors.shape[1]]
     codes = np.clip(np.rint(vectors / wide), -127, 127).astype(np.int8)
-    parts = (np.asarray(features.boxes, "<f4"), scales.astype("<f2"), codes)
-    data = b"".join(part.tobytes() for part in parts)
-    return data + zlib.crc32(data).to_bytes(_CHECK, "little")
+    return _Quantised(np.asarray(features.boxes, np.float32), scales, codes)
+
+
+def _merge(old: _Quantised | None, new: _Quantised) -> _Quantised:
+    """Put new rows in place of those of the same boxes; the others stay as they are, to the last bit."""
+    if old is None or old.codes.shape[1] != new.codes.shape[1]:
+        return new
+    again = BoxFeatures(new.boxes, new.codes).places()
+    places = BoxFeatures(old.boxes, old.codes).places()
+    rest = [row for box, row in places.items() if box not in again]
+    joined = (np.concatenate((a[rest], b))[-_MOST_ON_A_FIELD:] for a, b in zip(old, new, strict=True))
+    return _Quantised(*joined)
+
+
+def pack(features: BoxFeatures) -> bytes:
+    """Return the bytes that are stored of features."""
+    return _written(_quantised(features))
 
 
 def unpack(count: object, length: object, data: object) -> BoxFeatures | None:
     """Read what `pack` wrote; ``None`` if the row is not valid."""
+    quantised = _read(count, length, data)
+    return None if quantised is None else quantised.features()
+
+
+def _written(quantised: _Quantised) -> bytes:
+    """Return the bytes of a row, the check sum last."""
+    data = b"".join(part.astype(kind).tobytes() for part, kind in zip(quantised, _KINDS, strict=True))
+    return data + zlib.crc32(data).to_bytes(_CHECK, "little")
+
+
+def _read(count: object, length: object, data: object) -> _Quantised | None:
+    """Read what `_written` wrote; ``None`` if the row is not valid."""
     if not (isinstance(count, int) and isinstance(length, int) and isinstance(data, bytes)):
         return None
     blocks = -(-length // _BLOCK)
@@ -250,9 +284,8 @@ def unpack(count: object, length: object, data: object) -> BoxFeatures | None:
     if zlib.crc32(memoryview(data)[:-_CHECK]) != int.from_bytes(data[-_CHECK:], "little"):
         return None
     boxes = np.frombuffer(data, "<f4", 4 * count).reshape(count, 4)
-    scales = np.frombuffer(data, "<f2", blocks * count, 16 * count).reshape(count, blocks).astype(np.float32)
+    scales = np.frombuffer(data, "<f2", blocks * count, 16 * count).reshape(count, blocks)
     codes = np.frombuffer(data, np.int8, length * count, count * (16 + 2 * blocks)).reshape(count, length)
-    vectors = codes * np.repeat(scales, _BLOCK, axis=1)[:, :length]
-    if not (np.isfinite(boxes).all() and np.isfinite(vectors).all()):
+    if not (np.isfinite(boxes).all() and np.isfinite(scales).all()):
         return None
-    return BoxFeatures(boxes.astype(np.float32), vectors.astype(np.float32))
+    return _Quantised(boxes, scales, codes)

@@ -52,6 +52,16 @@ def test_vectors_of_more_boxes_join_those_that_are_there_and_replace_those_of_th
     assert np.allclose(found.vectors[row], again.vectors[0], atol=0.05)
 
 
+def test_what_is_stored_is_what_was_said_before_and_stays_when_more_is_stored(project: Project) -> None:
+    first = some(3)
+    project.features.save("trunk", {1: first})
+    for seed in range(1, 6):
+        project.features.save("trunk", {1: some(2, seed)})
+    found = project.features.of("trunk", [1])[1]
+    rows = [found.places()[box_key(box)] for box in first.boxes]
+    assert np.array_equal(found.vectors[rows], first.as_stored().vectors)
+
+
 def test_the_boxes_of_a_field_are_bounded_and_the_newest_stay(project: Project) -> None:
     project.features.save("trunk", {1: some(500)})
     newest = some(300, seed=1)

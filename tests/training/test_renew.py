@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,8 @@ from annotation_store.schema.model import CellClass
 from training.inference.stain_proposals import STAIN_CONFIDENCE, has_box_from_stain
 from training.models.model import starter_place
 from training.protocol import DescribeRequest, PredictRequest, Renewed, RenewRequest
+from training.worker.embedded import Vectors
+from training.worker.models import resolve
 from training.worker.predict import predict
 from training.worker.renew import describe, renew
 
@@ -76,6 +79,17 @@ def test_a_class_the_starter_never_saw_is_predicted_after_a_few_labels_and_boxes
         assert one.box == rest[one.id].box
         assert one.confidence == rest[one.id].confidence
         assert one.model_id == rest[one.id].model_id
+
+
+def test_features_are_the_same_in_the_process_that_computes_them_and_in_the_next(folder: Path) -> None:
+    with Project.open(folder, annotator="Ada") as project:
+        model, _ = resolve(project, "starter")
+        boxes = [(1, (x, 40.0, 60.0, 60.0)) for x in (50.0, 150.0, 250.0)]
+        first = Vectors(model.trunk_digest()).of(project, model, boxes)
+        Vectors(model.trunk_digest()).of(project, model, [(1, (350.0, 40.0, 60.0, 60.0))])
+        again = Vectors(model.trunk_digest())
+        assert np.array_equal(again.of(project, model, boxes), first)
+        assert again.computed == 0
 
 
 def test_a_project_without_a_label_changes_nothing(folder: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as default
 from typing import TYPE_CHECKING
@@ -124,6 +124,11 @@ class Vectors:
         self._content.update({i: _content(fields[i]) for i in new})
         self._checked = weakref.ref(project)
 
+    def _keep(self, field_id: int, keys: Iterable[Box], computed: BoxFeatures) -> None:
+        """Keep computed features as the next process will read them, so that both predict the same."""
+        vectors = computed.as_stored().vectors.astype(np.float16)
+        self._known.setdefault(field_id, {}).update(zip(keys, vectors, strict=True))
+
     def _embed(
         self,
         project: Project,
@@ -141,10 +146,9 @@ class Vectors:
                 sizes = [size_feature(max(box[2:]), against) for box in part.values()]
                 computed = features_of(model.describer, crops, sizes).float().cpu().numpy()
                 self.computed += len(computed)
-                known = self._known.setdefault(field_id, {})
-                known.update(zip(part, computed.astype(np.float16), strict=True))
                 # a slide comes in several parts: `save` keeps the earlier ones
                 new[field_id] = BoxFeatures(np.array(list(part.values()), np.float32), computed)
+                self._keep(field_id, part, new[field_id])
                 if len(new) >= _AT_ONCE or field.is_slide:
                     project.features.save(self._trunk, new)
                     new = {}
@@ -185,10 +189,10 @@ class Vectors:
             for field_id, rows in new.items():
                 boxes = missing[field_id]
                 vectors = np.stack([vector for _, vector in rows])
-                known = self._known.setdefault(field_id, {})
-                known.update(zip((key for key, _ in rows), vectors.astype(np.float16), strict=True))
                 boxes_of_rows = np.array([boxes[key] for key, _ in rows], np.float32)
-                project.features.save(self._trunk, {field_id: BoxFeatures(boxes_of_rows, vectors)})
+                features_of_rows = BoxFeatures(boxes_of_rows, vectors)
+                self._keep(field_id, (key for key, _ in rows), features_of_rows)
+                project.features.save(self._trunk, {field_id: features_of_rows})
                 self.computed += len(rows)
             done |= {part.field_id for part in batch}
             if on_field is not None:
