@@ -131,13 +131,10 @@ class FieldPixels:
                 )
             return path
         path = original_path(self._db.path, rows[0].content_hash, rows[0].suffix)
-        if not path.is_file():
+        if not path.is_file() or hash_of(path) != rows[0].content_hash:
             raise ImageError(
-                f"The original {path} is missing: run napari-lld check {self._db.path} --repair."
-            )
-        if hash_of(path) != rows[0].content_hash:
-            raise ImageError(
-                f"The original {path} was changed: run napari-lld check {self._db.path} --repair."
+                f"The original {path} is missing or was changed: "
+                f"run napari-lld check {self._db.path} --repair."
             )
         return path
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from training.evaluation.unchecked_films import MIN_CELLS_OF_NEW_CLASSES
 from training.models.memory import Memory, source_of
-from training.similarity.novelty import MIN_CELLS, Novelty
+from training.similarity.novelty import Novelty
 
 CLASSES, FEATURES = 4, 60
 RNG = np.random.default_rng(5)
@@ -149,7 +150,7 @@ def test_a_film_is_told_from_one_like_those_learnt_from(novelty: Novelty) -> Non
 
 
 def test_without_enough_cells_of_two_classes_nothing_is_said() -> None:
-    assert Novelty.from_memory(memory(MIN_CELLS // CLASSES - 1), 0, DESCRIBER) is None
+    assert Novelty.from_memory(memory(MIN_CELLS_OF_NEW_CLASSES // CLASSES - 1), 0, DESCRIBER) is None
     assert Novelty.from_memory(memory(), 1, DESCRIBER) is None  # a head without labels
     whole = memory()
     assert Novelty.from_memory(whole.subset(np.flatnonzero(whole.labels[:, 0] == 2)), 0, DESCRIBER) is None

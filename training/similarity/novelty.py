@@ -45,9 +45,6 @@ from training.similarity.space import Space
 
 FOLDS = 5
 
-MIN_CELLS = MIN_CELLS_OF_NEW_CLASSES
-"""With fewer remembered cells there is no p-value: their rarest twentieth would be one or two cells."""
-
 MIN_CELLS_PER_FILM = 10
 """Minimum number of cells to judge a film."""
 
@@ -147,7 +144,8 @@ class Novelty:
         labels = memory.majority_labels(head)
         labels = labels[labels >= 0]
         counts = np.bincount(labels, minlength=1) if len(labels) else np.zeros(1, int)
-        if counts[counts >= 2].sum() < MIN_CELLS or (counts >= 2).sum() < 2:
+        # the rarest twentieth of fewer cells would be one or two
+        if counts[counts >= 2].sum() < MIN_CELLS_OF_NEW_CLASSES or (counts >= 2).sum() < 2:
             return None
         return Novelty(memory, head, describer)
 
