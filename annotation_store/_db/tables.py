@@ -384,21 +384,3 @@ ENTITIES: dict[str, Table] = {
     "conflict": conflicts,
 }
 """Word of the history to table."""
-
-TRIGGERS = (
-    *(
-        f"CREATE TRIGGER {table}_append_only_{verb.lower()} BEFORE {verb} ON {table} "
-        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-        for table in ("history", "edits")
-        for verb in ("UPDATE", "DELETE")
-    ),
-    *(
-        f"CREATE TRIGGER cells_in_field_{verb.split()[0].lower()} BEFORE {verb} ON cells "
-        # a thousandth of a pixel: 700.3 + 99.7 is not exactly 800.0
-        "WHEN EXISTS (SELECT 1 FROM fields WHERE id = NEW.field_id "
-        "AND (NEW.x + NEW.w > width + 0.001 OR NEW.y + NEW.h > height + 0.001)) "
-        "BEGIN SELECT RAISE(ABORT, 'box outside the field'); END"
-        for verb in ("INSERT", "UPDATE OF x, y, w, h, field_id")
-    ),
-)
-"""Rules that a CHECK cannot state; created by the first migration."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -157,8 +156,3 @@ def set_aside(project: Path, path: Path, *, under: str = "") -> Path:
         number += 1
     move(path, target)
     return target
-
-
-def unique_name() -> str:
-    """Return a unique name."""
-    return uuid.uuid4().hex

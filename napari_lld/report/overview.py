@@ -63,7 +63,6 @@ class Overview:
     cells: int
     waiting: int
     patients: Sequence[PatientRow]
-    more_patients: int
     known_patients: int
     domains: Sequence[DomainRow]
     differential: Differential
@@ -73,15 +72,13 @@ class Overview:
 def overview(project: Project, facts: ReportFacts) -> Overview:
     """Count the contents of a project."""
     summaries = facts.summaries
-    patients, more = _patients(facts)
     return Overview(
         fields=len(summaries),
         annotated=sum(summary.finished_regions > 0 for summary in summaries),
         regions=sum(summary.finished_regions for summary in summaries),
         cells=len(facts.cells),
         waiting=sum(summary.pending_suggestions for summary in summaries),
-        patients=patients,
-        more_patients=more,
+        patients=_patients(facts),
         known_patients=len(facts.words.patients),
         domains=_domains(facts),
         differential=differential(
@@ -91,7 +88,7 @@ def overview(project: Project, facts: ReportFacts) -> Overview:
     )
 
 
-def _patients(facts: ReportFacts) -> tuple[list[PatientRow], int]:
+def _patients(facts: ReportFacts) -> list[PatientRow]:
     classes: dict[str | None, Counter[str | None]] = defaultdict(Counter)
     first: dict[str | None, int] = {}
     for cell in facts.cells:
@@ -133,7 +130,7 @@ def _patients(facts: ReportFacts) -> tuple[list[PatientRow], int]:
         for patient, n in fields.items()
     ]
     if len(rows) <= MOST_PATIENTS:
-        return rows, 0
+        return rows
     shown_ids = {id(row) for row in sorted(rows, key=lambda row: -row.cells)[: MOST_PATIENTS - 1]}
     rest = [row for row in rows if id(row) not in shown_ids]
     total = PatientRow(
@@ -145,7 +142,7 @@ def _patients(facts: ReportFacts) -> tuple[list[PatientRow], int]:
         "",
         "",
     )
-    return [*(row for row in rows if id(row) in shown_ids), total], len(rest)
+    return [*(row for row in rows if id(row) in shown_ids), total]
 
 
 def _class_list(facts: ReportFacts, counts: Counter[str | None]) -> str:

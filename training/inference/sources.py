@@ -67,9 +67,6 @@ class ImageFile:
         return np.asarray(read_image(self.path))
 
 
-Source = StoredField | SlideArea | ImageFile
-
-
 def read(pixels: Callable[[], np.ndarray]) -> np.ndarray | None:
     """Read pixels; ``None`` where the image is damaged or gone."""
     try:

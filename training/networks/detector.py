@@ -109,15 +109,10 @@ def to_working_scale(
 
 
 @torch.inference_mode()
-def detect(
-    model: nn.Module,
-    pixels: torch.Tensor,
-    *,
-    min_score: float = 0.01,
-    iou: float = IOU,
-    most: int = 300,
-) -> list[np.ndarray]:
-    """Detect white cells.
+def detect_and_pool(
+    model: nn.Module, pixels: torch.Tensor, *, min_score: float, iou: float = IOU, most: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Detect white cells, and embed each image in one vector, in the same forward pass.
 
     Parameters
     ----------
@@ -129,25 +124,15 @@ def detect(
         Raw score below which nothing is returned.
     iou
         IoU threshold of non-maximum suppression.
+    most
+        Maximum number of boxes per image.
 
     Returns
     -------
-    list
+    boxes
         Per image ``(n, 5)`` float32: x1, y1, x2, y2 in working pixels and raw score, best first.
-    """
-    return detect_and_pool(model, pixels, min_score=min_score, iou=iou, most=most)[0]
-
-
-@torch.inference_mode()
-def detect_and_pool(
-    model: nn.Module, pixels: torch.Tensor, *, min_score: float, iou: float = IOU, most: int
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Detect, and embed each image in one vector, in the same forward pass.
-
-    Returns
-    -------
-    tuple
-        What `detect` returns, and ``(B, channels)`` float32: the backbone's last feature map, average-pooled.
+    embeddings
+        ``(B, channels)`` float32: the backbone's last feature map, average-pooled.
     """
     decoded, vectors = decode(model, pixels)
     return [choose(boxes, min_score=min_score, iou=iou, most=most) for boxes in decoded], vectors
@@ -185,7 +170,7 @@ def choose(boxes: np.ndarray, *, min_score: float = 0.01, iou: float = IOU, most
     boxes
         As `decode` returns them.
     min_score, iou, most
-        See `detect`.
+        See `detect_and_pool`.
     """
     candidates = boxes[boxes[:, 4] >= min_score]
     candidates = candidates[np.argsort(-candidates[:, 4], kind="stable")[:CANDIDATES]]

@@ -149,11 +149,6 @@ class Novelty:
             return None
         return Novelty(memory, head, describer)
 
-    @property
-    def n_components(self) -> int:
-        """Dimension d of the transformed features."""
-        return int(self._means.shape[1])
-
     def transform(self, features: np.ndarray) -> np.ndarray:
         """Project features ``(n, F)`` to ``(n, d)``: discriminant scores, whitened within the classes."""
         weight, bias = self._discriminant
