@@ -13,7 +13,7 @@ import ast
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +54,12 @@ _SHOWS = {
     "setPrefix", "setSuffix", "setLabelText", "setPlainText", "QLabel", "QPushButton", "QCheckBox",
     "QRadioButton", "QAction", "QGroupBox", "label", "button", "tool_button", "notify",
 }  # fmt: skip
+_REASONS_OF_ERRORS = {
+    "_clash", "_lacks_here", "_lacks_there", "_lookalikes", "_one_image", "missing", "too_large", "unfit",
+}  # fmt: skip
+"""Functions that return what errors give as the reason."""
+_NOUNS = {"number (id)", "letter", "colour", "key"}
+"""What sentences are filled with."""
 _FREE = {"setObjectName", "setStyleSheet", "setProperty", "getattr", "setattr", "strftime", "property"}
 _SENTENCE = re.compile(r"[^\W\d_]{2,},? [^\W\d_]{2,}")
 _FOR_PROGRAMS = {
@@ -211,16 +217,64 @@ def _forms(text: str | Sequence[str]) -> tuple[str, ...]:
 
 def sentences() -> dict[str, str]:
     """Collect the sentences of the store and the trainer, with a place where each stands."""
-    found: dict[str, str] = {}
-    for path in sorted(
-        p for package in ("annotation_store", "training") for p in (ROOT / package).rglob("*.py")
-    ):
+    found = dict.fromkeys(_NOUNS, "a word")
+    trees = {
+        path: ast.parse(path.read_text(encoding="utf-8"))
+        for package in ("annotation_store", "training")
+        for path in sorted((ROOT / package).rglob("*.py"))
+    }
+    nodes = [node for tree in trees.values() for node in ast.walk(tree)]
+    functions = {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
+    for path, tree in trees.items():
+        functions |= {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
         of_node = _stored if path.name == "cautions.py" else _spoken
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            for text in filter(None, map(_template, of_node(node))):
+        for node in ast.walk(tree):
+            spoken = [sentence for text in of_node(node) for sentence in _returned(text, functions)]
+            if isinstance(node, ast.FunctionDef) and node.name in _REASONS_OF_ERRORS:
+                spoken += _returns(node)
+            for text in filter(None, map(_template, spoken)):
                 if len(_LETTER.findall(text)) >= _FEWEST_LETTERS:
                     found.setdefault(text, f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}")
     return found
+
+
+def _returned(text: ast.expr, functions: Mapping[str, ast.FunctionDef]) -> list[ast.expr]:
+    """Return the sentences that a called function returns, with the words that the call gives it."""
+    function = functions.get(_name(text.func)) if isinstance(text, ast.Call) else None
+    if function is None or not isinstance(text, ast.Call):
+        return [text]
+    names = [argument.arg for argument in function.args.args]
+    given = {n: a.values for n, a in zip(names, text.args, strict=False) if isinstance(a, ast.JoinedStr)}
+    return [_filled(sentence, given) for sentence in _returns(function)]
+
+
+def _returns(function: ast.FunctionDef) -> list[ast.expr]:
+    """Return the texts that a function returns."""
+    values = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    return [value for value in values if isinstance(value, ast.Constant | ast.JoinedStr)]
+
+
+def _filled(sentence: ast.expr, given: Mapping[str, list[ast.expr]]) -> ast.expr:
+    if not isinstance(sentence, ast.JoinedStr):
+        return sentence
+    parts: list[ast.expr] = []
+    for part in sentence.values:
+        name = (
+            part.value.id if isinstance(part, ast.FormattedValue) and isinstance(part.value, ast.Name) else ""
+        )
+        parts += given.get(name, [part])
+    return ast.JoinedStr(_joined(parts))
+
+
+def _joined(parts: Sequence[ast.expr]) -> list[ast.expr]:
+    """Join texts that follow each other."""
+    joined: list[ast.expr] = []
+    for part in parts:
+        if joined and isinstance(part, ast.Constant) and isinstance(joined[-1], ast.Constant):
+            joined[-1] = ast.Constant(str(joined[-1].value) + str(part.value))
+        else:
+            joined.append(part)
+    return joined
 
 
 def _spoken(node: ast.AST) -> Sequence[ast.expr]:

@@ -90,18 +90,27 @@ def _differs(
     theirs: Iterable[str],
     other: Path,
 ) -> str:
-    sentences = []
-    for where, gone, new in (
-        (f"the project {other}", gone_there, sorted(set(theirs) - set(ours))),
-        ("this project", gone_here, sorted(set(ours) - set(theirs))),
-    ):
-        if gone:
-            instead = f" (and has {', '.join(new[:3])} instead)" if new else ""
-            sentences.append(f"{where} no longer has {', '.join(gone[:5])}{instead}")
+    why = []
+    if gone_there:
+        why.append(_lacks_there(other, ", ".join(gone_there[:5]), sorted(set(theirs) - set(ours))))
+    if gone_here:
+        why.append(_lacks_here(", ".join(gone_here[:5]), sorted(set(ours) - set(theirs))))
     return (
-        f"The schemas differ: {'; '.join(sentences)}. Give both projects the same words first "
+        f"{' '.join(why)} Give both projects the same words first "
         "(napari-lld schema PROJECT --set FILE.yaml --map OLD=NEW), then try again. Nothing was changed."
     )
+
+
+def _lacks_there(other: Path, gone: str, new: Sequence[str]) -> str:
+    if new:
+        return f"The project {other} no longer has {gone} (and has {', '.join(new[:3])} instead)."
+    return f"The project {other} no longer has {gone}."
+
+
+def _lacks_here(gone: str, new: Sequence[str]) -> str:
+    if new:
+        return f"This project no longer has {gone} (and has {', '.join(new[:3])} instead)."
+    return f"This project no longer has {gone}."
 
 
 def _union(base: Schema, first: Schema, second: Schema) -> dict[str, Any]:

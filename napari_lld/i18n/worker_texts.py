@@ -17,7 +17,9 @@ _OPTION = re.compile(r"--option (\w+)=([\w.]+)( or \w+=[\w.]+)*")
 _BOTH = re.compile(
     r"\((?:in\sthe\swindow|im\sFenster):\s([^;()]+);\s(?:in\sthe\sterminal|im\sTerminal):\s[^()]+\)"
 )
-_COMMAND = re.compile(r"'napari-lld [^']*'|napari-lld [a-z]+( --?\w[\w-]*| [A-Z]+\b)*")
+_COMMAND = re.compile(
+    r"'napari-lld [^']*'|napari-lld\scheck\s(?:[^'\n]+? )?--repair|napari-lld [a-z]+( --?\w[\w-]*| [A-Z]+\b)*"
+)
 
 
 def _controls() -> Mapping[str, str]:
@@ -59,7 +61,10 @@ def in_the_window(sentence: str) -> str:
     sentence = re.sub(r"--[a-z][a-z-]*", lambda match: controls.get(match[0], match[0]), sentence)
 
     def in_terminal(match: re.Match[str]) -> str:
-        return tr("in a terminal: {command}", command=commands[int(match[1])])
+        command = commands[int(match[1])]
+        if match.string[: match.start()].endswith("("):
+            return tr("in a terminal: {command}", command=command)
+        return tr("{command} in a terminal", command=command)
 
     return re.sub("\0(\\d+)\0", in_terminal, sentence)
 

@@ -148,6 +148,44 @@ def test_sentences_of_the_store_are_german_with_their_names_numbers_and_reasons(
     assert in_the_window("The region 7 was deleted: keep what is here.").startswith("The region 7")
 
 
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        (
+            "The original a.png is missing or was changed: run napari-lld check /a b/p --repair.",
+            "Das Original a.png fehlt oder wurde verändert: "
+            "Führen Sie napari-lld check /a b/p --repair in einem Terminal aus.",
+        ),
+        (
+            "The project /p no longer has class Mono (and has class Monocyte instead). Give both projects "
+            "the same words first (napari-lld schema PROJECT --set FILE.yaml --map OLD=NEW), then try again. "
+            "Nothing was changed.",
+            "Das Projekt /p hat nicht mehr: class Mono (stattdessen: class Monocyte). Geben Sie zuerst "
+            "beiden Projekten dieselben Wörter (in einem Terminal: napari-lld schema PROJECT "
+            "--set FILE.yaml --map OLD=NEW), dann versuchen Sie es noch einmal. Nichts wurde geändert.",
+        ),
+        (
+            "The schemas of the two projects cannot be joined (letter X is Blast in this project, and Band "
+            "in /p): change one of them with 'napari-lld schema /p --set FILE.yaml', then try again. "
+            "Nothing was changed.",
+            "Die Schemas der beiden Projekte lassen sich nicht vereinen (Buchstabe X gehört in diesem "
+            "Projekt zu Blast und in /p zu Band): Ändern Sie eines davon mit "
+            "'napari-lld schema /p --set FILE.yaml' in einem Terminal, dann versuchen Sie es "
+            "noch einmal. Nichts wurde geändert.",
+        ),
+        (
+            "None of the 2 images of a.json was found in /b: give their folder with --images "
+            "(c.png: the image was not found.)",
+            "Keines der 2 Bilder von a.json wurde in /b gefunden: Geben Sie ihren Ordner unter „Bilder“ an "
+            "(c.png: Das Bild wurde nicht gefunden.)",
+        ),
+    ],
+)
+def test_reasons_and_commands_within_german_sentences_are_german(english: str, german: str) -> None:
+    use_language("de")
+    assert in_the_window(english) == german
+
+
 def test_every_sentence_of_the_store_and_the_trainer_is_known_by_its_own_translation() -> None:
     """Filled with words, none is taken for another one."""
     use_language("de")

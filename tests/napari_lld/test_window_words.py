@@ -63,7 +63,11 @@ def test_every_option_that_a_sentence_of_the_packages_names_has_words_in_the_win
         ),
         (
             "try 'napari-lld check /a b/p.lld --repair'.",
-            "try in a terminal: 'napari-lld check /a b/p.lld --repair'.",
+            "try 'napari-lld check /a b/p.lld --repair' in a terminal.",
+        ),
+        (
+            "run napari-lld check /a b/p.lld --repair.",
+            "run napari-lld check /a b/p.lld --repair in a terminal.",
         ),
         ("Nothing -- at all.", "Nothing -- at all."),
     ],
