@@ -97,7 +97,7 @@ class SlideDifferentialController:
         """Close the window permanently."""
         self._listening.close()
         self._soon.stop()
-        self._task.close(1.0)
+        self._task.close()
         self._drop_window()
 
     def _on_words(self) -> None:

@@ -88,8 +88,8 @@ class SlideMapController:
         """Close the window permanently."""
         self._listening.close()
         self._soon.stop()
-        self._marks.close(1.0)
-        self._task.close(1.0)
+        self._marks.close()
+        self._task.close()
         self._drop_window()
 
     def _on_words(self) -> None:

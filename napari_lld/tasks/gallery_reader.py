@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from annotation_store.errors import LLDError
 from annotation_store.records import Box, Field
 from napari_lld.i18n.worker_texts import in_the_window
 from napari_lld.session.gallery_items import Item, Key, crop_window, read_items, successors
+from napari_lld.tasks.progress import PATIENCE
 
 Crop = npt.NDArray[np.uint8]
 _WHOLE = 4_000_000
@@ -99,12 +101,17 @@ class GalleryReader(threading.Thread):
         with self._something:
             return not (self._busy or self._lists or self._requests)
 
-    def stop(self, seconds: float = 3.0) -> None:
-        """End the thread; nothing is called any more once it has ended."""
+    def stop(self, seconds: float = PATIENCE) -> None:
+        """Have the thread end; nothing is called any more, even if it still reads for a while."""
         with self._something:
             self._stopped = True
             self._something.notify()
         self.join(seconds)
+
+    def _deliver(self, call: Callable[..., None], *what: Any) -> None:
+        with self._something:
+            if not self._stopped:
+                call(*what)
 
     def run(self) -> None:
         """Run until stopped."""
@@ -113,8 +120,7 @@ class GalleryReader(threading.Thread):
                 while self._step(project):
                     pass
         except LLDError as error:
-            if not self._stopped:
-                self._on_failure(in_the_window(str(error)))
+            self._deliver(self._on_failure, in_the_window(str(error)))
         except RuntimeError:
             return  # the window is gone
 
@@ -135,11 +141,11 @@ class GalleryReader(threading.Thread):
                 self._requests = [w for w in self._requests if w.field_id != first]
             self._in_hand = batch
         if batch:
-            self._on_crops(self._crops(project, batch))
+            self._deliver(self._on_crops, self._crops(project, batch))
         else:
             project.refresh()  # the schema may have grown
             items = read_items(project, field_ids)
-            self._on_items(field_ids, items, self._changes(field_ids, items))
+            self._deliver(self._on_items, field_ids, items, self._changes(field_ids, items))
         return True
 
     def _changes(self, field_ids: list[int] | None, items: list[Item]) -> Mapping[Key, Key]:

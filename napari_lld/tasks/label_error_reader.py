@@ -34,6 +34,6 @@ class LabelErrorThread:
 
         self._task.start(work, on_result, on_result)
 
-    def close(self, seconds: float = 3.0) -> None:
-        """Stop reporting, and wait briefly for the running task."""
-        self._task.close(seconds)
+    def close(self) -> None:
+        """Stop reporting."""
+        self._task.close()

@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from annotation_store.errors import LLDError
 from napari_lld.i18n.translate import tr
 from napari_lld.i18n.worker_texts import in_the_window
+from napari_lld.tasks.progress import PATIENCE
 
 _PAINTED_MS = 50
 """Milliseconds of the window's loop in which it begins to paint; what is due meanwhile follows."""
@@ -76,8 +77,8 @@ class LatestTask(QObject):
         self._number += 1
         self._then = self._failed = None
 
-    def close(self, seconds: float = 3.0) -> None:
-        """Stop reporting, and wait briefly for the running task."""
+    def close(self, seconds: float = PATIENCE) -> None:
+        """Stop reporting, and wait for the running task: for long only where it writes."""
         self.drop()
         for thread in self._threads:
             thread.join(seconds)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from napari.components import ViewerModel
@@ -16,6 +17,8 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QMessageBox, 
 
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.training_state import TrainingProgress
+from napari_lld.tasks import gallery_reader, label_error_reader
+from napari_lld.tasks.label_error_reader import LabelErrorThread
 from napari_lld.widgets.dialogs.close_question import may_close, what_would_end
 
 
@@ -161,3 +164,66 @@ def test_where_nothing_is_at_work_napari_closes_as_it_does(host: HostWindow) -> 
     host.close(quit_app=True, confirm_need=True)
     assert host.how == [{"quit_app": True, "confirm_need": True}]
     assert not host.isVisible()
+
+
+class Slow:
+    """A function that takes as long as one wants."""
+
+    def __init__(self, work: Callable[..., Any]) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self._work = work
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.begun.set()
+        self.go_on.wait(60)
+        return self._work(*arguments)
+
+
+def test_closing_waits_for_nothing_that_only_reads(
+    dock: AnnotateDock, small_project: Path, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot
+) -> None:
+    waited = {}
+    reads = [Slow(lambda: None), Slow(gallery_reader.read_items)]
+    monkeypatch.setattr(gallery_reader, "read_items", reads[1])
+    desk = dock.desk
+    assert desk.session.open(small_project, annotator="Ada")
+    reader = desk.session.label_errors.reader
+    assert isinstance(reader, LabelErrorThread)
+    monkeypatch.setattr(label_error_reader, "label_errors", lambda _project: reads[0]())
+    reader.read(small_project, 1, lambda _found: None)
+    desk.gallery.open()
+    qtbot.waitUntil(lambda: all(slow.begun.is_set() for slow in reads))
+    join = threading.Thread.join
+
+    def joined(thread: threading.Thread, timeout: float | None = None) -> None:
+        waited[thread] = 60 if timeout is None else timeout
+        join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", joined)
+    dock.release()
+    monkeypatch.undo()
+    assert {"label_errors", "gallery"} <= {thread.name for thread in waited}
+    assert sum(waited.values()) < 0.5, "the window is gone at once"
+    for slow in reads:
+        slow.go_on.set()
+    for thread in waited:
+        thread.join(60)
+
+
+def test_of_the_gallery_nothing_arrives_that_is_read_after_it_was_closed(
+    small_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived: list[object] = []
+    slow = Slow(gallery_reader.read_items)
+    monkeypatch.setattr(gallery_reader, "read_items", slow)
+    reader = gallery_reader.GalleryReader(
+        small_project, 1, 64, lambda *items: arrived.append(items), arrived.append, arrived.append
+    )
+    reader.start()
+    reader.read(None)
+    assert slow.begun.wait(60)
+    reader.stop()
+    slow.go_on.set()
+    reader.join(60)
+    assert not reader.is_alive()
+    assert not arrived
