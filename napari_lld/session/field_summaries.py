@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -193,8 +194,19 @@ class _Summaries:
 
 
 def _read(path: Path, annotator: str, reading: int) -> _Summaries:
-    with Project.open(path, annotator=annotator, reading=reading, read_only=True) as project:
-        return _Summaries(project.fields.summaries())
+    """Read all; the garbage collector leaves them alone.
+
+    In the window's thread it would go through all of them at its next turns, for a tenth of a second each.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        with Project.open(path, annotator=annotator, reading=reading, read_only=True) as project:
+            return _Summaries(project.fields.summaries())
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
 
 
 def _is_complete(summary: FieldSummary) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,14 @@ def test_opening_reads_no_states_beside_the_thread(
     reader.deliver(reader.read())
     assert asked == [None]
     session.close()
+
+
+def test_the_garbage_collector_passes_over_what_the_thread_has_read(session: Session, reader: Reader) -> None:
+    reader.deliver(reader.read())
+    summary = session.fields.summary(2)
+    assert gc.is_tracked(summary)
+    assert not any(summary is collected for collected in gc.get_objects())
+    assert gc.isenabled()
 
 
 def test_what_is_edited_meanwhile_is_counted(session: Session, reader: Reader) -> None:
