@@ -135,7 +135,7 @@ def detection_table(kept: Sequence[dict[str, Any]]) -> str:
     rows = []
     for (fields, arm), some in groups.items():
         per_class = " / ".join(
-            tables.spread([item["ap50_of"][name] for item in some], 2) for name in some[0]["ap50_of"]
+            tables.spread([item["ap50_of"].get(name) for item in some], 2) for name in some[0]["ap50_of"]
         )
         naive, full = (groups.get((fields, other)) for other in ("naive", "full"))
         closed = ""

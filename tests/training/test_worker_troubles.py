@@ -326,10 +326,10 @@ def test_a_full_disk_leaves_nothing_half_written(
     full = {"state": state_of(project).name, "card": "model.json"}[full_at]
     written = ""
 
-    def beside(out: Path, *, tidy: bool) -> AbstractContextManager[Path]:
+    def beside(out: Path, **more: bool) -> AbstractContextManager[Path]:
         nonlocal written
         written = out.name
-        return place_beside(out, tidy=tidy)
+        return place_beside(out, **more)
 
     def fsync(_: int) -> None:
         if written == full:
