@@ -133,10 +133,11 @@ class RowList(QTableView):
         """Search for nothing: letters are commands."""
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Keep the current row in sight, in the first layout and when the list becomes lower."""
+        """Keep the current row in sight, in the first layout and when the list becomes lower or higher."""
         super().resizeEvent(event)
         rows = self.verticalHeader()
         height = _ROW if event.size().height() >= _SEEN * _ROW else _LOW_ROW
         if rows is not None and rows.defaultSectionSize() != height:
             rows.setDefaultSectionSize(height)
+            self.updateGeometries()  # or it scrolls no further than rows of the other height reach
         self.scrollTo(self.currentIndex())
