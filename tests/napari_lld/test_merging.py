@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QApplication
 
 from annotation_store import Project
 from napari_lld.controllers.desk import desk_for
 from napari_lld.widgets.dialogs import dialogs, merge_dialog
-from napari_lld.widgets.dialogs.conflicts_dialog import in_words
+from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog, in_words
 from napari_lld.widgets.dialogs.merge_dialog import MergeDialog
 
 
@@ -55,4 +56,7 @@ def test_what_would_come_in_is_shown_and_comes_in_once_it_is_agreed(
     desk.merging.ask()
     qtbot.waitUntil(lambda: not desk.jobs.busy, timeout=60_000)
     assert len(shown) == 1
+    listed = [window for window in QApplication.topLevelWidgets() if isinstance(window, ConflictsDialog)]
+    assert [len(window.model.conflicts) for window in listed] == [1]
+    listed[0].close()
     desk.close()
