@@ -274,6 +274,7 @@ def tutorial(album: Album) -> None:
     album.until(lambda: session.fields.current is not None, 60)
     assert session.fields.current.name == "pbc_00.jpg", "the tutorial speaks of the first field"
     album.wait(1500)
+    dock._message.hide()  # as it does by itself a little later
     album.press("R")
     album.drag((30, 30), (200, 110), (370, 190))
     drawn = session.marks.regions[-1].shape.bounds
