@@ -13,7 +13,7 @@ import ast
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -223,19 +223,22 @@ def sentences() -> dict[str, str]:
         for package in ("annotation_store", "training")
         for path in sorted((ROOT / package).rglob("*.py"))
     }
-    nodes = [node for tree in trees.values() for node in ast.walk(tree)]
-    functions = {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
+    functions = _functions(node for tree in trees.values() for node in ast.walk(tree))
     for path, tree in trees.items():
-        functions |= {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
         of_node = _stored if path.name == "cautions.py" else _spoken
+        near = functions | _functions(ast.walk(tree))  # a name may stand for others elsewhere
         for node in ast.walk(tree):
-            spoken = [sentence for text in of_node(node) for sentence in _returned(text, functions)]
+            spoken = [sentence for text in of_node(node) for sentence in _returned(text, near)]
             if isinstance(node, ast.FunctionDef) and node.name in _REASONS_OF_ERRORS:
                 spoken += _returns(node)
             for text in filter(None, map(_template, spoken)):
                 if len(_LETTER.findall(text)) >= _FEWEST_LETTERS:
                     found.setdefault(text, f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}")
     return found
+
+
+def _functions(nodes: Iterable[ast.AST]) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
 
 
 def _returned(text: ast.expr, functions: Mapping[str, ast.FunctionDef]) -> list[ast.expr]:

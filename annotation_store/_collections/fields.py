@@ -35,6 +35,7 @@ from annotation_store.records import (
     Patient,
     RegionState,
     Shape,
+    many_records,
 )
 
 _FEW = 200
@@ -93,7 +94,7 @@ class Fields:
             Only these, in no order; ``None`` = all, as they were added.
         """
         few = None if field_ids is None or len(field_ids) > _FEW else list(field_ids)
-        with row_mappers.many_records():
+        with many_records():
             return self._summaries(field_ids, few)
 
     def _summaries(self, field_ids: Collection[int] | None, few: list[int] | None) -> list[FieldSummary]:

@@ -21,7 +21,7 @@ from annotation_store._db.tables import fields
 from annotation_store._db.tables import project as project_table
 from annotation_store.errors import EditError, ProjectError, ProjectGoneError
 from annotation_store.files.layout import database_status
-from annotation_store.records import Edit, Field, Reading
+from annotation_store.records import Edit, Field, Reading, many_records
 from annotation_store.schema import Schema
 
 T = TypeVar("T")
@@ -166,7 +166,7 @@ class DatabaseSession:
                     self.connection.exec_driver_sql("COMMIT")
 
     def rows(self, query: Any) -> Sequence[Any]:
-        with plain_errors(self.path), row_mappers.many_records():
+        with plain_errors(self.path), many_records():
             return self.connection.execute(query).all()
 
     def records(self, query: Any, make: Callable[[Any], T]) -> list[T]:
@@ -174,7 +174,7 @@ class DatabaseSession:
         found: list[T] = []
         with (
             plain_errors(self.path),
-            row_mappers.many_records(),
+            many_records(),
             self.connection.execute(query) as result,
         ):
             for rows in result.partitions(_ROWS_AT_ONCE):
@@ -190,7 +190,7 @@ class DatabaseSession:
         """
         before, self._check = self._check, check
         try:
-            with row_mappers.many_records():
+            with many_records():
                 yield
         finally:
             self._check = before

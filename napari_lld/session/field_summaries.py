@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from psygnal import Signal
 
 from annotation_store import Project
-from annotation_store.records import FieldState, FieldSummary
+from annotation_store.records import FieldState, FieldSummary, many_records
 from napari_lld.session.open_project import OpenProject
 
 AT_ONCE = 2_000
@@ -198,15 +198,11 @@ def _read(path: Path, annotator: str, reading: int) -> _Summaries:
 
     In the window's thread it would go through all of them at its next turns, for a tenth of a second each.
     """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
+    with many_records():
         with Project.open(path, annotator=annotator, reading=reading, read_only=True) as project:
-            return _Summaries(project.fields.summaries())
-    finally:
+            found = _Summaries(project.fields.summaries())
         gc.freeze()
-        if was_on:
-            gc.enable()
+        return found
 
 
 def _is_complete(summary: FieldSummary) -> bool:

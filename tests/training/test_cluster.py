@@ -110,7 +110,7 @@ def same(found: dict[int, list[Any]], expected: dict[int, list[Any]]) -> None:
     for field_id, some in found.items():
         for one, other in zip(some, expected[field_id], strict=True):
             assert one.box == pytest.approx(other.box, abs=0.01)
-            # as exactly as the engine's graphs agree with torch: they may be built between two predictions
+            # as exactly as the engine's graphs must agree with torch
             assert one.confidence == pytest.approx(other.confidence, abs=1e-3)
             assert one.class_probabilities == pytest.approx(other.class_probabilities, abs=1e-3)
             # the share of remembered cells that look odder: one may change places by rounding

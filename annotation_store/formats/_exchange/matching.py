@@ -51,7 +51,10 @@ def find_images(fields: Sequence[FieldIn], images: Images) -> tuple[dict[int, Ma
             matches[index] = match
         else:
             reasons[index] = images.missing(field.name, match)
-    if not any(match.path and states_folders(fields[index].name) for index, match in matches.items()):
+    in_stated_folders = any(
+        match.path and states_folders(fields[index].name) for index, match in matches.items()
+    )
+    if reasons and not in_stated_folders:
         _find_by_name_alone(fields, images, matches, reasons)
     return matches, reasons
 
@@ -64,7 +67,7 @@ def _find_by_name_alone(
     A name must be the only one of its last part among the fields.
     """
     names: dict[str, dict[str, str]] = {}
-    for field in fields if reasons else ():
+    for field in fields:
         names.setdefault(_last_part(field.name), {}).setdefault(comparable(field.name), field.name)
     for index in list(reasons):
         name = fields[index].name
