@@ -19,7 +19,7 @@ from annotation_store import Project, formats
 from napari_lld import sample
 from training import ranking
 from training.client import PersistentWorker
-from training.evaluation.metrics import TrueCell
+from training.evaluation.ground_truth import TrueCell
 from training.protocol import EvaluateRequest, TrainRequest
 from training.simulate import SimulatedAnnotator
 

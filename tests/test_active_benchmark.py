@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from annotation_store.records import Proposal
-from training.evaluation.metrics import FieldResult, Ranking, TrueCell
+from training.evaluation.ground_truth import TrueCell
+from training.evaluation.matching import FieldResult, Ranking
 from training.ranking.cost import CostModel
 from training.simulate import AnnotationWork, SimulatedAnnotator
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from annotation_store.records import Proposal
-from training.evaluation.metrics import TrueCell
+from training.evaluation.ground_truth import TrueCell
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "benchmarks"))
 

@@ -39,7 +39,7 @@ from bench.worker import ask
 from PIL import Image
 
 from annotation_store import BoxFeatures, Project
-from training.evaluation.metrics import TrueCell
+from training.evaluation.ground_truth import TrueCell
 from training.protocol import EmbeddingsRequest, LikenessRequest
 from training.ranking.cost import CostModel
 

@@ -34,7 +34,8 @@ from annotation_store import Project
 from annotation_store.geometry import iou, iou_matrix
 from annotation_store.records import Box
 from training import ranking
-from training.evaluation.metrics import IOU, TrueCell
+from training.evaluation.ground_truth import TrueCell
+from training.evaluation.matching import IOU
 from training.protocol import PredictRequest
 
 ARMS = ("injected:24", "injected:6", "injected:24 trained", "readers:lld", "readers:wbcatt")

@@ -23,7 +23,7 @@ from bench.data import Field, load_fields, sample, second_readings
 
 from annotation_store.geometry import iou_matrix
 from annotation_store.schema import load_schema
-from training.evaluation.metrics import IOU
+from training.evaluation.matching import IOU
 
 Readings = list[tuple[Mapping[str, str], Mapping[str, str], Mapping[str, str]]]
 """For each cell the values of the model, the first and the second reader: attribute to value."""

@@ -24,7 +24,8 @@ from bench.cache import sources
 from bench.data import Field, sample, sparsely, studied, taught_and_judged
 
 from annotation_store import Project
-from training.evaluation.metrics import evaluate_field, summarise
+from training.evaluation.matching import evaluate_field
+from training.evaluation.metrics import summarise
 from training.protocol import Message, Progress
 
 ANNOTATED, OTHERS = 5, 20

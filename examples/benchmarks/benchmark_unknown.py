@@ -32,7 +32,8 @@ from PIL import Image
 
 from annotation_store.geometry import iou_matrix
 from annotation_store.records import Proposal
-from training.evaluation.metrics import IOU, macro_f1
+from training.evaluation.matching import IOU
+from training.evaluation.metrics import macro_f1
 
 CLASSES = ("Neutrophil", "Eosinophil", "Basophil", "Lymphocyte", "Monocyte")
 YOUNG = ("Myelocyte", "Metamyelocyte", "None")

@@ -46,7 +46,8 @@ from training.engine.augment import OTHER_LOOKS
 from training.engine.data import LabelledCell, TrainingField, cut_patches, prepare_field
 from training.engine.loop import LearningConfig, Loop, StepReport
 from training.engine.recipe import embed_cells, estimate_domain_shifts, remember, remember_untaught
-from training.evaluation.metrics import TrueCell, summarise
+from training.evaluation.ground_truth import TrueCell
+from training.evaluation.metrics import summarise
 from training.inference.measure import evaluate, fit_calibration
 from training.inference.predict import propose_raw
 from training.models.model import LearnedModel, adapt, new_model, read_model, starter_place, write_model

@@ -44,7 +44,7 @@ from annotation_store.records import Box  # noqa: E402
 from annotation_store.schema.reserved import UNSURE  # noqa: E402
 from napari_lld import sample  # noqa: E402
 from napari_lld.demo.truth import best_overlap, iou, read_truth  # noqa: E402
-from training.evaluation.metrics import TrueCell  # noqa: E402
+from training.evaluation.ground_truth import TrueCell  # noqa: E402
 from training.ranking import CostModel  # noqa: E402
 
 

@@ -28,7 +28,7 @@ from napari_lld.demo.scoring import LEAST, SUGGESTED, read_proposals, score
 from napari_lld.demo.truth import read_truth
 from napari_lld.report.card import model_rows, starter_rows
 from training.client import PersistentWorker
-from training.evaluation.metrics import FieldTruth
+from training.evaluation.ground_truth import FieldTruth
 from training.protocol import Message, PredictRequest, TrainRequest
 
 ANNOTATOR = "simulated reviewer"

@@ -13,7 +13,7 @@ from training.simulate import SAME_CELL
 if TYPE_CHECKING:
     from annotation_store import Project
     from annotation_store.schema import Schema
-    from training.evaluation.metrics import FieldTruth
+    from training.evaluation.ground_truth import FieldTruth
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from annotation_store.records import RejectionReason
 from napari_lld.demo.report.data import Effort
-from training.evaluation.metrics import TrueCell
+from training.evaluation.ground_truth import TrueCell
 from training.simulate import Action, Verdict, judge
 
 if TYPE_CHECKING:

@@ -9,7 +9,9 @@ from pathlib import Path
 from annotation_store.records import Proposal
 from annotation_store.schema import Schema
 from napari_lld.demo.report.data import AttributeScores, Scores, Tally
-from training.evaluation.metrics import FieldTruth, evaluate_field, summarise
+from training.evaluation.ground_truth import FieldTruth
+from training.evaluation.matching import evaluate_field
+from training.evaluation.metrics import summarise
 
 LEAST = 0.01
 """Confidence down to which proposals are asked for: average precision needs the doubtful ones too."""

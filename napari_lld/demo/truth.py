@@ -9,7 +9,7 @@ from pathlib import Path
 from annotation_store.geometry import iou
 from annotation_store.records import Box
 from annotation_store.schema.reserved import UNSURE
-from training.evaluation.metrics import TrueCell
+from training.evaluation.ground_truth import TrueCell
 
 
 def read_truth(path: Path) -> dict[str, list[TrueCell]]:

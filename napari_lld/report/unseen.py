@@ -18,7 +18,8 @@ from napari_lld.report.measured import Measurement, of_model
 from napari_lld.report.numbers import CardPart
 from training.agreement.votes import true_cell, votes
 from training.evaluation.extra_metrics import describe
-from training.evaluation.metrics import IOU, FieldTruth, evaluate_field
+from training.evaluation.ground_truth import FieldTruth
+from training.evaluation.matching import IOU, evaluate_field
 from training.networks.scale import domain_of
 
 _RESAMPLES = 300

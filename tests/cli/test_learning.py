@@ -430,7 +430,8 @@ def test_evaluate_shows_intervals_calibration_and_confusion(
 ) -> None:
     from annotation_store.records import Proposal
     from training.evaluation.extra_metrics import describe
-    from training.evaluation.metrics import FieldTruth, TrueCell, evaluate_field
+    from training.evaluation.ground_truth import FieldTruth, TrueCell
+    from training.evaluation.matching import evaluate_field
 
     names, sizes = ("Monocyte", "Basophil"), ("small", "large")
     cells = tuple(TrueCell((40 * i, 0, 20, 20), names[i % 2], {"cell_size": sizes[i % 2]}) for i in range(4))

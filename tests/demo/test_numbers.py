@@ -7,7 +7,7 @@ import math
 from annotation_store.records import Proposal, Shape
 from napari_lld.demo import plan_review
 from napari_lld.demo.scoring import score, tallies
-from training.evaluation.metrics import FieldTruth, TrueCell
+from training.evaluation.ground_truth import FieldTruth, TrueCell
 
 
 def test_each_value_is_counted_with_its_precision_recall_and_f1() -> None:

@@ -18,7 +18,9 @@ from training.evaluation.bulk_accept import (
     may_be_accepted,
     upper_bound,
 )
-from training.evaluation.metrics import FieldResult, Ranking, TrueCell, acceptances
+from training.evaluation.ground_truth import TrueCell
+from training.evaluation.matching import FieldResult, Ranking
+from training.evaluation.metrics import acceptances
 from training.evaluation.statistics import wilson
 
 CLASSES = ("Neutrophil", "Lymphocyte", "Monocyte", "Eosinophil", "Basophil")

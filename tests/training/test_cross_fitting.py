@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from annotation_store.records import Proposal, Shape
-from training.evaluation.metrics import FieldResult, FieldTruth, Ranking, TrueCell
+from training.evaluation.ground_truth import FieldTruth, TrueCell
+from training.evaluation.matching import FieldResult, Ranking
 from training.inference import measure
 from training.inference.predict import RawProposals
 from training.inference.pseudo_labels import trusted_confidence

@@ -13,17 +13,9 @@ from sklearn.metrics import confusion_matrix, f1_score
 
 from annotation_store.records import Proposal, Shape
 from training.evaluation.extra_metrics import describe
-from training.evaluation.metrics import (
-    FieldResult,
-    FieldTruth,
-    Ranking,
-    TrueCell,
-    average_precision,
-    evaluate_field,
-    expected_calibration_error,
-    macro_f1,
-    merged,
-)
+from training.evaluation.ground_truth import FieldTruth, TrueCell
+from training.evaluation.matching import FieldResult, Ranking, evaluate_field
+from training.evaluation.metrics import average_precision, expected_calibration_error, macro_f1, merged
 
 CLASSES = ("A", "B", "C")
 VALUES = {"size": ("small", "large"), "shape": ("round", "odd", "long")}

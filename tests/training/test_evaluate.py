@@ -10,14 +10,12 @@ from sklearn.metrics import cohen_kappa_score
 
 from annotation_store.records import Proposal, Shape
 from training.evaluation.extra_metrics import describe
+from training.evaluation.ground_truth import FieldTruth, TrueCell
+from training.evaluation.matching import Ranking, evaluate_field
 from training.evaluation.metrics import (
-    FieldTruth,
-    Ranking,
-    TrueCell,
     acceptance_precision,
     average_precision,
     beyond_class,
-    evaluate_field,
     expected_calibration_error,
     macro_f1,
     merged,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from annotation_store.records import Proposal
-from training.evaluation.metrics import FieldTruth, TrueCell
+from training.evaluation.ground_truth import FieldTruth, TrueCell
 from training.inference import measure
 
 CELLS = tuple(TrueCell((40.0 * i, 10, 20, 20), "A") for i in range(4))

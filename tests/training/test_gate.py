@@ -11,7 +11,7 @@ import pytest
 
 from annotation_store.splits import field_unit
 from training.evaluation.gate import MARGIN, MIN_UNITS, Comparison, compare
-from training.evaluation.metrics import FieldResult, Ranking
+from training.evaluation.matching import FieldResult, Ranking
 from training.evaluation.units import of_units
 from training.reasons import Reason
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from annotation_store import Project
 from annotation_store.errors import LLDError
-from training.evaluation.metrics import FieldResult, Ranking
+from training.evaluation.matching import FieldResult, Ranking
 from training.evaluation.patient_split import held_out, held_out_key
 from training.models.lineage import Lineage
 from training.worker import cautions, evaluate

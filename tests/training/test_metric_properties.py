@@ -13,13 +13,9 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from annotation_store.records import Proposal, Shape
 from annotation_store.schema.reserved import UNSURE
-from training.evaluation.metrics import (
-    MIN_CELLS_WITHIN_CLASS,
-    FieldTruth,
-    TrueCell,
-    evaluate_field,
-    summarise,
-)
+from training.evaluation.ground_truth import FieldTruth, TrueCell
+from training.evaluation.matching import evaluate_field
+from training.evaluation.metrics import MIN_CELLS_WITHIN_CLASS, summarise
 
 CLASSES = ("A", "B", "C")
 GROUPS = {"A or B": ("A", "B")}

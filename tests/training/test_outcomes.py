@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from annotation_store.records import Proposal
 from annotation_store.schema.reserved import UNSURE
 from training.evaluation.cell_outcomes import FILE, outcomes, read_outcomes, write_outcomes
-from training.evaluation.metrics import FieldResult, Ranking, TrueCell
+from training.evaluation.ground_truth import TrueCell
+from training.evaluation.matching import FieldResult, Ranking
 from training.evaluation.reliability import curve
 
 GROUPS = {"blast": ("Myeloblast", "Lymphoblast")}

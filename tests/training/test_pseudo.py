@@ -11,7 +11,8 @@ import pytest
 from annotation_store.records import Proposal, Shape
 from annotation_store.schema.reserved import UNSURE
 from training.engine.data import LabelledCell, prepare_field
-from training.evaluation.metrics import FieldResult, Ranking, TrueCell
+from training.evaluation.ground_truth import TrueCell
+from training.evaluation.matching import FieldResult, Ranking
 from training.inference.pseudo_labels import add_pseudo_labels, trusted_confidence
 
 EMPTY = Ranking(np.zeros(0), np.zeros(0, bool), 0)

@@ -20,7 +20,8 @@ from annotation_store.records import Field
 from napari_lld import sample
 from tests.training.conftest import FieldMaker
 from training.engine.data import prepare_field
-from training.evaluation.metrics import FieldTruth, TrueCell, precision_recall
+from training.evaluation.ground_truth import FieldTruth, TrueCell
+from training.evaluation.metrics import precision_recall
 from training.inference.measure import evaluate
 from training.inference.predict import (
     Pixels,

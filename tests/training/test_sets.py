@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from annotation_store.records import Box, Proposal
-from training.evaluation.metrics import FieldResult, Ranking, TrueCell
+from training.evaluation.ground_truth import TrueCell
+from training.evaluation.matching import FieldResult, Ranking
 from training.evaluation.prediction_sets import (
     HeadSets,
     Sets,

@@ -13,7 +13,8 @@ import torch
 from annotation_store.records import Proposal
 from training.engine.data import LabelledCell, TrainingField, cut_patches
 from training.engine.loop import LearningConfig, StepReport, StoppedError
-from training.evaluation.metrics import FieldResult, Ranking, TrueCell
+from training.evaluation.ground_truth import TrueCell
+from training.evaluation.matching import FieldResult, Ranking
 from training.models.model import LearnedModel, new_model
 from training.networks.vocabulary import Vocabulary
 from training.worker import stages as module

@@ -12,7 +12,9 @@ import pytest
 from annotation_store.records import Box, Proposal, Suggestion, SuggestionState
 from annotation_store.schema import load_schema
 from training.evaluation.bulk_accept import fit_bulk
-from training.evaluation.metrics import FieldResult, Ranking, TrueCell, acceptance_precision, acceptances
+from training.evaluation.ground_truth import TrueCell
+from training.evaluation.matching import FieldResult, Ranking
+from training.evaluation.metrics import acceptance_precision, acceptances
 from training.evaluation.uncertainty import uncertainty
 from training.ranking.cells import Queue, rank_cells
 from training.ranking.cost import CostModel

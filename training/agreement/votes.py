@@ -12,7 +12,7 @@ from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 from training.agreement.consensus import majority
 from training.agreement.project import match_project_readings
-from training.evaluation.metrics import TrueCell
+from training.evaluation.ground_truth import TrueCell
 
 if TYPE_CHECKING:
     from annotation_store.project import Project

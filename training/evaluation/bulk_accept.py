@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from training.evaluation.gate import MIN_UNITS, units_of
-from training.evaluation.metrics import FieldResult, acceptances
+from training.evaluation.matching import FieldResult
+from training.evaluation.metrics import acceptances
 from training.evaluation.patient_split import count_fields
 
 MAX_ERROR_RATE = 0.05

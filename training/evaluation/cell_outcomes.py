@@ -16,7 +16,8 @@ from typing import Any, Literal
 from annotation_store.files.outputs import write_file
 from annotation_store.records import Proposal
 from annotation_store.schema.reserved import UNSURE
-from training.evaluation.metrics import FieldResult, TrueCell
+from training.evaluation.ground_truth import TrueCell
+from training.evaluation.matching import FieldResult
 from training.evaluation.uncertainty import Groups, uncertainty
 
 FILE = "outcomes.json"

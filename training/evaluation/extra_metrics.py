@@ -15,15 +15,9 @@ import numpy as np
 from annotation_store.records import Proposal
 from annotation_store.schema.reserved import UNSURE
 from training.evaluation.bootstrap import LEVEL, RESAMPLES, Bootstrap, interval
-from training.evaluation.metrics import (
-    FieldResult,
-    Ranking,
-    TrueCell,
-    expected_calibration_error,
-    merged,
-    predicted_heads,
-    summarise,
-)
+from training.evaluation.ground_truth import TrueCell
+from training.evaluation.matching import FieldResult, Ranking
+from training.evaluation.metrics import expected_calibration_error, merged, predicted_heads, summarise
 from training.evaluation.ranks import rank_measures
 from training.evaluation.reliability import curve
 

@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from training.evaluation.metrics import FieldResult, score
+from training.evaluation.matching import FieldResult
+from training.evaluation.metrics import score
 from training.evaluation.patient_split import count_fields
 from training.evaluation.units import of_units
 from training.reasons import Reason

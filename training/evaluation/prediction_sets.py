@@ -28,7 +28,7 @@ from annotation_store.records import Proposal
 from annotation_store.schema.reserved import UNSURE
 from training.evaluation.bulk_accept import MIN_INTRACLASS_CORRELATION
 from training.evaluation.gate import MIN_UNITS
-from training.evaluation.metrics import FieldResult
+from training.evaluation.matching import FieldResult
 from training.evaluation.open_set import given_taught
 from training.evaluation.patient_split import count_fields
 from training.evaluation.unchecked_films import MIN_MEASURED_CELLS

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.metrics import Ranking
+from training.evaluation.matching import Ranking
 
 STEPS = 10
 """Number of bins of equal width."""

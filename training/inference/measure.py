@@ -9,15 +9,9 @@ from typing import Any
 import numpy as np
 
 from training.evaluation.extra_metrics import describe
-from training.evaluation.metrics import (
-    FieldResult,
-    FieldTruth,
-    Ranking,
-    evaluate_field,
-    merged,
-    pair,
-    precision_recall,
-)
+from training.evaluation.ground_truth import FieldTruth
+from training.evaluation.matching import FieldResult, Ranking, evaluate_field, pair
+from training.evaluation.metrics import merged, precision_recall
 from training.inference.predict import RawProposals, calibrated
 from training.models.calibration import Calibration, fit_platt, fit_temperature
 from training.models.model import LearnedModel

@@ -18,7 +18,7 @@ import shapely
 from annotation_store.geometry import iou_matrix
 from annotation_store.schema.reserved import UNSURE
 from training.engine.data import LabelledCell, TrainingField
-from training.evaluation.metrics import FieldResult
+from training.evaluation.matching import FieldResult
 from training.inference.predict import Pixels, calibrated, propose_raw
 from training.models.model import LearnedModel
 

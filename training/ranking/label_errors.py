@@ -23,7 +23,8 @@ from annotation_store.records import (
 )
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
-from training.evaluation.metrics import FieldTruth, match
+from training.evaluation.ground_truth import FieldTruth
+from training.evaluation.matching import match
 from training.models.lineage import Lineage
 from training.ranking.cost import CostModel
 from training.ranking.explanations import Words

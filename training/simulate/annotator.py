@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from annotation_store.records import Box, RejectionReason, Shape, Suggestion
-from training.evaluation.metrics import TrueCell
+from training.evaluation.ground_truth import TrueCell
 from training.ranking.cost import CostModel
 from training.simulate.verdicts import Action, Verdict, annotated_cells, judge
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from annotation_store.geometry import SAME_CELL, iou_matrix
 from annotation_store.records import Box, Proposal, RejectionReason
-from training.evaluation.metrics import TrueCell
+from training.evaluation.ground_truth import TrueCell
 
 BAD_BOX_IOU = 0.3
 """Minimum IoU with a true cell of a suggestion that is rejected for its bad box."""

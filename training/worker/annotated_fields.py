@@ -16,7 +16,7 @@ from annotation_store.errors import ImageError, LLDError
 from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, Shape
 from annotation_store.splits import units_of_fields
 from training.agreement.votes import Votes, true_cell, votes
-from training.evaluation.metrics import FieldTruth
+from training.evaluation.ground_truth import FieldTruth
 from training.inference.sources import StoredField, is_readable
 from training.models.lineage import still_held_out
 from training.networks.scale import CellSides, domain_of

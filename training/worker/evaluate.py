@@ -17,7 +17,7 @@ from annotation_store.errors import ImageError, LLDError, ProjectError
 from annotation_store.formats._exchange.images import Images
 from annotation_store.project import Project
 from training.evaluation.extra_metrics import SUGGESTED
-from training.evaluation.metrics import FieldTruth
+from training.evaluation.ground_truth import FieldTruth
 from training.evaluation.patient_split import MIN_CELLS
 from training.inference.measure import measure
 from training.inference.predict import Pixels, RawProposals, cell_sides

@@ -7,7 +7,7 @@ from typing import Any
 
 from training.evaluation.cell_outcomes import outcomes
 from training.evaluation.extra_metrics import describe
-from training.evaluation.metrics import FieldResult
+from training.evaluation.matching import FieldResult
 from training.networks.vocabulary import Vocabulary
 from training.worker.annotated_fields import AnnotatedField
 

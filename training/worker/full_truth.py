@@ -20,7 +20,7 @@ from annotation_store.records import Field, Shape
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 from annotation_store.splits import units
-from training.evaluation.metrics import FieldTruth, TrueCell
+from training.evaluation.ground_truth import FieldTruth, TrueCell
 from training.networks.scale import domain_of_size
 
 

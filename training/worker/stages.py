@@ -21,7 +21,8 @@ from safetensors.torch import load_file, save
 from annotation_store.files.outputs import write_file
 from training.engine.data import CellPatches, PreparedField, TrainingField, prepare_field
 from training.engine.loop import DivergedError, LearningConfig, Loop, StepReport
-from training.evaluation.metrics import FieldResult, score
+from training.evaluation.matching import FieldResult
+from training.evaluation.metrics import score
 from training.inference.pseudo_labels import add_pseudo_labels, trusted_confidence
 from training.models.model import LearnedModel
 from training.worker.resume import stage_done, stage_file, state_identity

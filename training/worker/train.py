@@ -29,7 +29,8 @@ from training.engine.recipe import MAX_PER_VALUE, Cells, embed_cells, fit_heads,
 from training.evaluation.bulk_accept import fit_bulk
 from training.evaluation.cell_outcomes import write_outcomes
 from training.evaluation.extra_metrics import SUGGESTED
-from training.evaluation.metrics import FieldResult, summarise
+from training.evaluation.matching import FieldResult
+from training.evaluation.metrics import summarise
 from training.evaluation.patient_split import count_fields
 from training.evaluation.prediction_sets import fit_sets
 from training.inference.engine import remember_files

@@ -21,7 +21,8 @@ from active_benchmark.prices import counted, counting, seconds, vector
 from annotation_store import Project
 from annotation_store.schema import Schema
 from training.evaluation.bulk_accept import MAX_ERROR_RATE, fit_bulk, may_be_accepted
-from training.evaluation.metrics import FieldResult, acceptance_precision, evaluate_field, summarise
+from training.evaluation.matching import FieldResult, evaluate_field
+from training.evaluation.metrics import acceptance_precision, summarise
 from training.simulate import Action, AnnotationWork, SimulatedAnnotator
 
 SUGGESTED = 0.25

@@ -15,7 +15,7 @@ from PIL import Image
 
 from annotation_store.records import Box, Shape
 from annotation_store.schema import wbcatt_to_lld
-from training.evaluation.metrics import FieldTruth, TrueCell
+from training.evaluation.ground_truth import FieldTruth, TrueCell
 
 
 def read_pixels(file: Path) -> np.ndarray:

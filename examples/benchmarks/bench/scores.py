@@ -12,7 +12,9 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
 from annotation_store.records import Proposal
-from training.evaluation.metrics import FieldTruth, evaluate_field, macro_f1, merged, precision_recall
+from training.evaluation.ground_truth import FieldTruth
+from training.evaluation.matching import evaluate_field
+from training.evaluation.metrics import macro_f1, merged, precision_recall
 
 
 def score_classes(

@@ -27,7 +27,7 @@ from annotation_store.files.temporary import keep_until_exit
 from annotation_store.geometry import iou_matrix
 from annotation_store.records import Proposal
 from bench.data import Field, whole
-from training.evaluation.metrics import TrueCell
+from training.evaluation.ground_truth import TrueCell
 
 # offline and quiet, with its settings in a folder of this process: read at import
 os.environ.update(

@@ -21,7 +21,7 @@ from bench import project
 from bench.data import Field
 from bench.worker import ask
 from training import ranking
-from training.evaluation.metrics import TrueCell
+from training.evaluation.ground_truth import TrueCell
 from training.protocol import LikenessRequest, PredictRequest, RenewRequest, TrainRequest
 
 FIELDS = 60

@@ -17,7 +17,8 @@ from annotation_store.splits import units_of_fields
 from napari_lld.report import render_project
 from training.evaluation.cell_outcomes import outcomes, write_outcomes
 from training.evaluation.extra_metrics import describe
-from training.evaluation.metrics import FieldResult, FieldTruth, TrueCell, evaluate_field
+from training.evaluation.ground_truth import FieldTruth, TrueCell
+from training.evaluation.matching import FieldResult, evaluate_field
 
 HOSTILE = "<script>alert('x')</script>"
 PATIENTS = ("Müller, Hans", f"Ada {HOSTILE}", 'O\'Brien & "Sons"', "Yılmaz")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from annotation_store import Project, Proposal
 from annotation_store.records import RejectionReason, SuggestionState
-from training.evaluation.metrics import TrueCell
+from training.evaluation.ground_truth import TrueCell
 from training.ranking import CostModel
 from training.simulate import AnnotationWork, SimulatedAnnotator
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from annotation_store.records import Proposal, RejectionReason
-from training.evaluation.metrics import TrueCell
+from training.evaluation.ground_truth import TrueCell
 from training.simulate import Action, Verdict, judge
 
 BOX = (10.0, 10.0, 20.0, 20.0)
