@@ -37,7 +37,8 @@ from annotation_store.formats._exchange.export import (
     refuse_nothing,
     with_progress,
 )
-from annotation_store.formats._exchange.images import Images, walk
+from annotation_store.formats._exchange.image_places import walk
+from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.pairing import Pairing
 from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
 from annotation_store.formats._io.file_names import Names, safe_name

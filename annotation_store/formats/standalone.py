@@ -18,7 +18,8 @@ from annotation_store.files.json_reader import read_json
 from annotation_store.files.outputs import check_output, write_file
 from annotation_store.formats._exchange import export
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
-from annotation_store.formats._exchange.images import Images, image_size, walk
+from annotation_store.formats._exchange.image_places import image_size, walk
+from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.matching import matching_images
 from annotation_store.formats._exchange.pairing import Pairing
 from annotation_store.formats._io.file_names import Names

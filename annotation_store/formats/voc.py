@@ -34,7 +34,8 @@ from annotation_store.formats._exchange.export import (
     refuse_nothing,
     with_progress,
 )
-from annotation_store.formats._exchange.images import Images, walk
+from annotation_store.formats._exchange.image_places import walk
+from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.pairing import Pairing
 from annotation_store.formats._exchange.pictures import with_pictures
 from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest

@@ -1,138 +1,38 @@
 """Find the images that annotations name: image files, or fields of the project.
 
 One rule for every format. In this order: the exact path; the same name in folders that agree; the same but
-for capitals and Unicode composition; the same name with another suffix. Folders must agree from the image
-upwards, as far as both sides state them: ``P2/field1.png`` is never found in ``P1/field1.png``, nor in a
-folder ``films/P1``. An absolute path or a web address begins at the root of an unknown machine: its first
-folders may be others than here, its last ones may not, and one that says whose the image is must agree.
+for capitals and Unicode composition; the same name with another suffix. `image_names` defines when folders
+agree.
 
 Where no folder that a file of annotations names is here, its images may lie in one folder without any
-(`find_by_name_alone`).
+(`Images.find_by_name_alone`).
 """
 
 from __future__ import annotations
 
-import os
-import re
-import unicodedata
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from functools import cached_property, lru_cache
-from itertools import islice
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote
 
-from PIL import Image
-
-from annotation_store.errors import FormatError
-from annotation_store.images import IMAGE_SUFFIXES
+from annotation_store.formats._exchange.image_names import Candidate, Key, Rank, StatedName, folded, stem_of
+from annotation_store.formats._exchange.image_places import (
+    SearchPlace,
+    Size,
+    image_files,
+    image_size,
+    places,
+)
 from annotation_store.records import Field
 from annotation_store.validation import clean_name
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-Size = tuple[int, int]
-Key = Callable[[str], str]
-
-_MAX_FILES = 1_000_000
-_ORIENTATION = 0x0112
-_EXACT, _NAME, _LOOSE_NAME, _STEM, _LOOSE_STEM, _FAR, _ALONE, _NOTHING = range(8)
 _SHOWN = 3
-_IMAGE_FOLDERS = ("images", "Images", "JPEGImages", "image", "imgs", "img")
-# such a folder is named for its content, not for a patient
-_SAY_NOTHING = frozenset(name.lower() for name in _IMAGE_FOLDERS)
-_ANNOTATION_FOLDERS = frozenset({"annotations", "annotation", "labels", "label", "ann", "json", "xml"})
-
-
-def image_size(path: Path) -> Size | None:
-    """Return width and height as a viewer shows them, from the file's head; ``None`` if it has none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(path) as image:
-                width, height = image.size
-                turned = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
-        except Exception:  # decoders raise any exception on damaged files
-            return None
-    return (height, width) if turned else (width, height)
-
-
-def walk(root: Path) -> Iterator[Path]:
-    """List the files under a folder; hidden ones, and links that lead out of it, are passed over.
-
-    Raises
-    ------
-    FormatError
-        There is no such folder, or it contains too many files.
-    """
-    if not root.is_dir():
-        raise FormatError(f"There is no folder {root}: check the path.")
-    top = root.resolve()
-    count = 0
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            count += 1
-            if count > _MAX_FILES:
-                raise FormatError(
-                    f"The folder {root} holds more than {_MAX_FILES:,} files: name a smaller one."
-                )
-            path = Path(folder) / name
-            if name.startswith(".") or (path.is_symlink() and not path.resolve().is_relative_to(top)):
-                continue
-            yield path
-
-
-# folders that many patients have: a magnification, a share of a data set
-_OF_MANY = re.compile(r"x?\d+x?|train\d*|val\d*|test\d*|default|raw|data", re.IGNORECASE)
 _MAX_FOLDERS = 8
-_ROOT = re.compile(r"[a-z]:|/", re.IGNORECASE)
-
-
-class SearchPlace(NamedTuple):
-    """A folder in which images are looked for, with its sub-folders where it is `deep`."""
-
-    folder: Path
-    deep: bool = True
-
-
-def places(path: Path, images: Path | None) -> list[SearchPlace]:
-    """List where the images of a file (or folder) of annotations may lie.
-
-    Without a folder that the user names, these are the folder of the file, the image folders in it, and,
-    where it is called ``annotations`` or the like, those beside it: so COCO, CVAT, VOC and LLD have it.
-
-    Raises
-    ------
-    FormatError
-        There is no such folder.
-    """
-    if images is not None:
-        if not images.is_dir():
-            raise FormatError(f"There is no folder {images}: give the folder of the images.")
-        return [SearchPlace(images), *_subsets(images, path)]
-    whole = path.is_dir()
-    home = path if whole else path.parent
-    places = [SearchPlace(home, deep=whole)]
-    tops = [home]
-    if home.absolute().name.lower() in _ANNOTATION_FOLDERS:
-        tops.append(home.absolute().parent)
-        places += _subsets(tops[-1], path)  # train2017/ beside annotations/
-    for top in tops:
-        for name in _IMAGE_FOLDERS:
-            if (top / name).is_dir():
-                places += [*_subsets(top / name, path), SearchPlace(top / name)]
-    return places
-
-
-def _subsets(folder: Path, path: Path) -> list[SearchPlace]:
-    """Return the sub-folder that a file's name speaks of: ``instances_train.json`` of ``train``."""
-    names = dict.fromkeys((path.stem, path.stem.partition("_")[2])) if path.suffix else {}
-    return [SearchPlace(folder / name) for name in names if name and (folder / name).is_dir()]
 
 
 class Match(NamedTuple):
@@ -141,14 +41,14 @@ class Match(NamedTuple):
     Attributes
     ----------
     rank
-        How well it fits; 0 is exact.
+        How well it fits.
     alike
         What fits equally well, where the name fits several.
     elsewhere
         A file or field of that name in folders that contradict it, where nothing fits.
     """
 
-    rank: int = _NOTHING
+    rank: Rank = Rank.NOTHING
     path: Path | None = None
     field: Field | None = None
     alike: tuple[str, ...] = ()
@@ -158,76 +58,6 @@ class Match(NamedTuple):
     def found(self) -> bool:
         """Whether there is a file or a field."""
         return self.path is not None or self.field is not None
-
-
-class _Candidate(NamedTuple):
-    """A file or field: the folders that it states, below its place and of its place, and its name.
-
-    Those of a field's place are known by `key` alone (`annotation_store._db.pseudonyms`).
-    """
-
-    inside: tuple[str, ...]
-    outside: tuple[str, ...]
-    name: str
-    path: Path | None = None
-    field: Field | None = None
-    key: Key | None = None
-
-    def __str__(self) -> str:
-        return str(self.path) if self.field is None else f"the field {self.field.name}"
-
-
-class _Name(NamedTuple):
-    """A name as a file of annotations states it: backslashes are slashes.
-
-    An `absolute` one has lost its drive, scheme and host.
-    """
-
-    folders: tuple[str, ...]
-    name: str
-    absolute: bool = False
-
-    @classmethod
-    def parse(cls, text: str) -> _Name | None:
-        plain = text.replace("\\", "/")
-        scheme, is_address, rest = plain.partition("://")
-        if is_address and scheme.isalnum():
-            plain = "/" + unquote(re.split(r"[?#]", rest.partition("/")[2])[0])
-        absolute = _ROOT.match(plain)
-        plain = plain[absolute.end() :] if absolute else plain
-        parts = tuple(part for part in plain.split("/") if part not in ("", "."))
-        return None if not parts or ".." in parts else cls(parts[:-1], parts[-1], absolute is not None)
-
-    def rank(self, candidate: _Candidate) -> int:
-        """Return how well a candidate of the same stem fits."""
-        loose = tuple(map(_folded, self.folders))
-        if self.absolute:
-            return self._rank_from_elsewhere(loose, candidate)
-        inside, outside = (tuple(map(_folded, f)) for f in (candidate.inside, candidate.outside))
-        if not _agree(loose, inside, outside, candidate.key):
-            return _NOTHING
-        strict = _agree(self.folders, candidate.inside, candidate.outside, candidate.key)
-        if strict and self.name == candidate.name:
-            return _NAME
-        if _folded(self.name) == _folded(candidate.name):
-            return _LOOSE_NAME
-        return _STEM if strict and _stem(self.name) == _stem(candidate.name) else _LOOSE_STEM
-
-    def may_lie_flat(self, candidate: _Candidate) -> bool:
-        """Return whether a candidate lies in no folder that contradicts the name's."""
-        above = set(map(_folded, candidate.outside))
-        others = {_folded(folder) for folder in self.folders} - above
-        return not candidate.inside and set(map(_unnumbered, others)).isdisjoint(map(_unnumbered, above))
-
-    def _rank_from_elsewhere(self, loose: tuple[str, ...], candidate: _Candidate) -> int:
-        inside, outside = (tuple(map(_folded, f)) for f in (candidate.inside, candidate.outside))
-        if candidate.key is None:
-            near = _agree_from_elsewhere(loose, inside, outside, None)
-        else:
-            near = _agree_from_elsewhere(self.folders, candidate.inside, candidate.outside, candidate.key)
-        if near == _NAME:
-            return _LOOSE_NAME if _folded(self.name) == _folded(candidate.name) else _LOOSE_STEM
-        return near if _folded(self.name) == _folded(candidate.name) else _NOTHING
 
 
 @dataclass
@@ -248,9 +78,7 @@ class Images:
     fields: Sequence[Field] = ()
     key: Key | None = None
     _sizes: dict[Path, Size | None] = dataclass_field(default_factory=dict)
-    _listed: dict[tuple[Path, str | None], dict[str, list[_Candidate]]] = dataclass_field(
-        default_factory=dict
-    )
+    _listed: dict[tuple[Path, str | None], dict[str, list[Candidate]]] = dataclass_field(default_factory=dict)
 
     @classmethod
     def for_file(cls, path: Path, images: Path | None, project: Project | None = None) -> Images:
@@ -281,21 +109,21 @@ class Images:
         It must lie directly in a searched folder, and no folder above it may be numbered differently from one
         that is stated (``P1``, ``P2``). If other files have the name, all are listed.
         """
-        parsed = _Name.parse(name)
+        parsed = StatedName.parse(name)
         if parsed is None or parsed.absolute:
             return Match()
-        stem = _folded(_stem(parsed.name))
+        stem = folded(stem_of(parsed.name))
         files = {
             candidate.path.resolve(): candidate
             for place in self.places
             for candidate in self._list(place, None).get(stem, ())
-            if candidate.path is not None and _folded(candidate.name) == _folded(parsed.name)
+            if candidate.path is not None and folded(candidate.name) == folded(parsed.name)
         }
         if not any(parsed.may_lie_flat(candidate) for candidate in files.values()):
             return Match()
         if len(files) > 1:
-            return Match(_ALONE, alike=tuple(map(str, files.values())))
-        return Match(_ALONE, next(iter(files.values())).path)
+            return Match(Rank.ALONE, alike=tuple(map(str, files.values())))
+        return Match(Rank.ALONE, next(iter(files.values())).path)
 
     def file(self, name: str, *, beside: Path | None = None) -> Path | None:
         """Find the file of an image; no guess between two."""
@@ -303,7 +131,7 @@ class Images:
 
     def field_named(self, name: str) -> Field | None:
         """Find the field of the project with a name; if two match, none is chosen."""
-        parsed = _Name.parse(name)
+        parsed = StatedName.parse(name)
         return None if parsed is None else self._match_field(name, parsed).field
 
     def size(self, path: Path | None, name: str) -> Size | None:
@@ -327,8 +155,8 @@ class Images:
 
     def short(self, name: str, match: Match) -> str:
         """Return the name of a field: folders of another machine are replaced by those that are here."""
-        parsed = _Name.parse(name)
-        if parsed is None or not (parsed.absolute or match.rank == _ALONE):
+        parsed = StatedName.parse(name)
+        if parsed is None or not (parsed.absolute or match.rank == Rank.ALONE):
             return name
         if match.path is None:
             return parsed.name if match.field is None else match.field.name
@@ -366,7 +194,7 @@ class Images:
         return " or ".join(folders[:_SHOWN])
 
     def _find(self, text: str, beside: Path | None) -> Match:
-        parsed = _Name.parse(text)
+        parsed = StatedName.parse(text)
         if parsed is None:
             return Match()
         searched = list(self.places)
@@ -376,8 +204,8 @@ class Images:
         exact = (_inside(place.folder, parsed) for place in searched if not bare)
         field_match = self._match_field(text, parsed)
         if (path := next((p for p in exact if p is not None), None)) is not None:
-            return Match(_EXACT, path, field_match.field if field_match.rank == _EXACT else None)
-        if field_match.rank == _EXACT:
+            return Match(Rank.EXACT, path, field_match.field if field_match.rank == Rank.EXACT else None)
+        if field_match.rank == Rank.EXACT:
             return field_match
         near = self._best(parsed, searched[:1]) if beside is not None else Match()
         anywhere = self._best(parsed, searched)
@@ -386,10 +214,10 @@ class Images:
             return files._replace(field=field_match.field)
         return min(files, field_match, key=lambda match: (match.rank, not match.elsewhere))
 
-    def _best(self, parsed: _Name, searched: Iterable[SearchPlace]) -> Match:
-        stem = _folded(_stem(parsed.name))
+    def _best(self, parsed: StatedName, searched: Iterable[SearchPlace]) -> Match:
+        stem = folded(stem_of(parsed.name))
         folders = parsed.folders[-_MAX_FOLDERS:] if parsed.absolute else parsed.folders[:1]
-        tops = [None, *dict.fromkeys(map(_folded, folders))]
+        tops = [None, *dict.fromkeys(map(folded, folders))]
         return _choose(
             parsed,
             [
@@ -400,56 +228,45 @@ class Images:
             ],
         )
 
-    def _list(self, place: SearchPlace, top: str | None) -> dict[str, list[_Candidate]]:
+    def _list(self, place: SearchPlace, top: str | None) -> dict[str, list[Candidate]]:
         """List the image files of a place by stem; of a flat one, those of one sub-folder (`top`), if any."""
         key = (place.folder, "*" if place.deep else top)
         if key not in self._listed:
-            by_stem: dict[str, list[_Candidate]] = {}
+            by_stem: dict[str, list[Candidate]] = {}
             outside = _folders(place.folder.resolve())
-            for path in _image_files(place, top):
+            for path in image_files(place, top):
                 below = path.relative_to(place.folder).parts
-                candidate = _Candidate(below[:-1], outside, below[-1], path)
-                by_stem.setdefault(_folded(_stem(path.name)), []).append(candidate)
+                candidate = Candidate(below[:-1], outside, below[-1], path)
+                by_stem.setdefault(folded(stem_of(path.name)), []).append(candidate)
             self._listed[key] = by_stem
         return self._listed[key]
 
-    def _match_field(self, text: str, parsed: _Name) -> Match:
+    def _match_field(self, text: str, parsed: StatedName) -> Match:
         if (field := self._by_name.get(clean_name(text))) is not None:
-            return Match(_EXACT, field=field)
-        return _choose(parsed, self._fields_by_stem.get(_folded(_stem(parsed.name)), ()))
+            return Match(Rank.EXACT, field=field)
+        return _choose(parsed, self._fields_by_stem.get(folded(stem_of(parsed.name)), ()))
 
     @cached_property
     def _by_name(self) -> dict[str, Field]:
         return {field.name: field for field in self.fields}
 
     @cached_property
-    def _fields_by_stem(self) -> dict[str, list[_Candidate]]:
-        by_stem: dict[str, list[_Candidate]] = {}
+    def _fields_by_stem(self) -> dict[str, list[Candidate]]:
+        by_stem: dict[str, list[Candidate]] = {}
         for field in self.fields:
-            named = _Name.parse(field.name) or _Name((), field.name)
+            named = StatedName.parse(field.name) or StatedName((), field.name)
             outside = _came_from(field, self.key)
             folders = tuple(map(self.key, named.folders)) if self.key is not None else named.folders
             if folders:
                 outside = outside[: -len(folders)] if outside[-len(folders) :] == folders else ()
-            candidate = _Candidate(named.folders, outside, named.name, field=field, key=self.key)
-            by_stem.setdefault(_folded(_stem(named.name)), []).append(candidate)
+            candidate = Candidate(named.folders, outside, named.name, field=field, key=self.key)
+            by_stem.setdefault(folded(stem_of(named.name)), []).append(candidate)
         return by_stem
 
 
-def comparable(name: str) -> str:
-    """Return a form of a name that is equal for names that differ in slashes, capitals or composition."""
-    return _folded(name.replace("\\", "/"))
-
-
-def states_folders(name: str) -> bool:
-    """Return whether a name has folders that tell images apart, so not just ``images``."""
-    parsed = _Name.parse(name)
-    return parsed is not None and any(folder.lower() not in _SAY_NOTHING for folder in parsed.folders)
-
-
-def _choose(parsed: _Name, candidates: Iterable[_Candidate]) -> Match:
+def _choose(parsed: StatedName, candidates: Iterable[Candidate]) -> Match:
     """Return the one candidate that fits best; several are listed, and none is used."""
-    ranked: dict[int, dict[object, _Candidate]] = {}
+    ranked: dict[Rank, dict[object, Candidate]] = {}
     for candidate in candidates:
         same = candidate.path.resolve() if candidate.path else candidate.field
         ranked.setdefault(parsed.rank(candidate), {}).setdefault(same, candidate)
@@ -457,85 +274,14 @@ def _choose(parsed: _Name, candidates: Iterable[_Candidate]) -> Match:
         return Match()
     rank = min(ranked)
     best = list(ranked[rank].values())
-    if rank == _NOTHING:
+    if rank == Rank.NOTHING:
         return Match(elsewhere=str(best[0]))
     if len(best) > 1:
         return Match(rank, alike=tuple(map(str, best)))
     return Match(rank, best[0].path, best[0].field)
 
 
-class _Step(NamedTuple):
-    """A folder of a name beside one of a candidate: whether they agree, whether it is below the place."""
-
-    stated: str
-    there: str
-    agrees: bool
-    below: bool
-
-
-def _upwards(
-    stated: Sequence[str], below: list[str], outside: Sequence[str], key: Key | None
-) -> Iterator[_Step]:
-    """Compare a name's folders with a candidate's, upwards, to the first that differ.
-
-    A folder *images* of the candidate may go unnamed; one that is named may be called otherwise, if it is the
-    place itself (which the user chose). With a `key`, `outside` holds what it makes of folders. What is left
-    of `below` was not reached.
-    """
-    left, above = list(stated), list(outside)
-    while left and (parts := below or above):
-        part = left[-1] if below or key is None else key(left[-1])
-        if part == parts[-1]:
-            yield _Step(left[-1], parts[-1], True, bool(below))
-            left.pop()
-            parts.pop()
-        elif parts[-1].lower() in _SAY_NOTHING:
-            parts.pop()
-        elif not below and left[-1].lower() in _SAY_NOTHING:
-            left.pop()
-        else:
-            yield _Step(left[-1], parts[-1], False, bool(below))
-            return
-
-
-def _agree(
-    stated: Sequence[str], inside: Sequence[str], outside: Sequence[str], key: Key | None = None
-) -> bool:
-    """Return whether the folders of a name and those of a candidate agree, upwards, as far as both go."""
-    return all(step.agrees for step in _upwards(stated, list(inside), outside, key))
-
-
-def _agree_from_elsewhere(
-    stated: Sequence[str], inside: Sequence[str], outside: Sequence[str], key: Key | None
-) -> int:
-    """Return how well the folders of an absolute name agree with those of a candidate, upwards.
-
-    Those below the place must all agree. Above it the two part where the machines differ: then a folder that
-    tells images apart must have agreed, and the two folders may not be numbered alike (``P1``, ``P2``).
-
-    Returns
-    -------
-    int
-        `_NAME`; `_FAR` where they part at the place itself; `_NOTHING`.
-    """
-    below = list(inside)
-    agreed, near = 0, _FAR
-    for step in _upwards(stated, below, outside, key):
-        if not step.agrees:
-            alike = step.below or _unnumbered(step.stated) == _unnumbered(step.there)
-            return _NOTHING if alike or not agreed else near
-        if step.stated.lower() not in _SAY_NOTHING and not _OF_MANY.fullmatch(step.stated):
-            agreed += 1
-            near = near if step.below else _NAME
-    return _NAME if agreed and not below else _NOTHING
-
-
-def _unnumbered(folder: str) -> str:
-    """Replace the numbers in a folder's name, so that ``P1`` and ``P2`` are one."""
-    return re.sub(r"\d+", "0", folder)
-
-
-def _inside(folder: Path, parsed: _Name) -> Path | None:
+def _inside(folder: Path, parsed: StatedName) -> Path | None:
     """Find a file by its path below a folder; links out of the folder are not followed."""
     path = folder.joinpath(*parsed.folders, parsed.name)
     try:
@@ -546,24 +292,6 @@ def _inside(folder: Path, parsed: _Name) -> Path | None:
     return None
 
 
-def _image_files(place: SearchPlace, top: str | None) -> Iterator[Path]:
-    folder = place.folder
-    if not folder.is_dir():
-        return
-    if place.deep:
-        paths: Iterable[Path] = walk(folder)
-    elif top is None:
-        real = folder.resolve()
-        children = (p for p in islice(folder.iterdir(), _MAX_FILES) if not p.name.startswith("."))
-        paths = (p for p in sorted(children) if not p.is_symlink() or p.resolve().is_relative_to(real))
-    else:
-        children = (p for p in islice(folder.iterdir(), _MAX_FILES) if _folded(p.name) == top)
-        paths = (
-            p for child in sorted(children) if child.is_dir() and not child.is_symlink() for p in walk(child)
-        )
-    yield from (path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-
-
 def _came_from(field: Field, key: Key | None) -> tuple[str, ...]:
     """Return the folders that a field came from, as `key` makes them; a slide's stand in clear."""
     folders = tuple(p for p in field.source_path.replace("\\", "/").split("/")[:-1] if p)
@@ -572,14 +300,3 @@ def _came_from(field: Field, key: Key | None) -> tuple[str, ...]:
 
 def _folders(folder: Path) -> tuple[str, ...]:
     return folder.parts[1:] if folder.anchor else folder.parts
-
-
-@lru_cache(maxsize=65_536)
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-
-
-def _stem(name: str) -> str:
-    """Remove the suffix of an image; what follows another dot belongs to the name."""
-    stem, dot, suffix = name.rpartition(".")
-    return stem if stem and f"{dot}{suffix}".lower() in IMAGE_SUFFIXES else name

@@ -6,12 +6,8 @@ from collections.abc import Sequence
 
 from annotation_store.errors import FormatError
 from annotation_store.formats._exchange.document import Document, FieldIn
-from annotation_store.formats._exchange.images import (
-    Images,
-    Match,
-    comparable,
-    states_folders,
-)
+from annotation_store.formats._exchange.image_names import Rank, comparable, states_folders
+from annotation_store.formats._exchange.images import Images, Match
 from annotation_store.validation import clean_name
 
 _SHOWN = 3
@@ -45,7 +41,7 @@ def find_images(fields: Sequence[FieldIn], images: Images) -> tuple[dict[int, Ma
         match = (
             images.find(field.name, beside=field.beside, stem=field.stem)
             if field.image is None
-            else Match(0, field.image, images.field_named(field.name))
+            else Match(Rank.EXACT, field.image, images.field_named(field.name))
         )
         if match.found:
             matches[index] = match

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from annotation_store.errors import FormatError
 from annotation_store.files.json_kinds import ends_of, kind_of_json
-from annotation_store.formats._exchange.images import walk
+from annotation_store.formats._exchange.image_places import walk
 
 _HEAD = 1_000_000
 _TAIL = 200_000

@@ -18,7 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 from annotation_store.errors import FormatError
 from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
-from annotation_store.formats._exchange.images import Images, Match, Size
+from annotation_store.formats._exchange.image_places import Size
+from annotation_store.formats._exchange.images import Images, Match
 from annotation_store.formats._io.file_names import safe_name
 from annotation_store.formats._io.labels import certain, confidence_of, read_class, read_flags, read_values
 from annotation_store.formats._io.text import shown

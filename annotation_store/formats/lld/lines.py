@@ -9,7 +9,7 @@ from typing import NamedTuple
 import shapely
 
 from annotation_store.errors import FormatError
-from annotation_store.formats._exchange.images import Size
+from annotation_store.formats._exchange.image_places import Size
 from annotation_store.formats._io.text import lines, number, whole
 from annotation_store.records import Box, Shape
 

@@ -41,7 +41,8 @@ from annotation_store.formats._exchange.export import (
     refuse_nothing,
     with_progress,
 )
-from annotation_store.formats._exchange.images import Images, Size, walk
+from annotation_store.formats._exchange.image_places import Size, walk
+from annotation_store.formats._exchange.images import Images
 from annotation_store.formats._exchange.pictures import with_pictures
 from annotation_store.formats._exchange.requests import ExportRequest, ImportRequest
 from annotation_store.formats._exchange.sidecar import read_sidecar, write_sidecar

@@ -15,7 +15,8 @@ from PIL import Image
 
 from annotation_store import Project, formats
 from annotation_store.errors import FormatError
-from annotation_store.formats._exchange.images import Images, SearchPlace
+from annotation_store.formats._exchange.image_places import SearchPlace
+from annotation_store.formats._exchange.images import Images
 from annotation_store.records import Field
 from napari_lld.tasks.coco_check import problems
 
