@@ -20,6 +20,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples" / "benchmarks"
 PUBLIC = (
     "training.client",
     "training.protocol",
+    "training.evaluation.ground_truth",
+    "training.evaluation.matching",
     "training.evaluation.metrics",
     "training.evaluation.bulk_accept",
     "training.evaluation.uncertainty",
