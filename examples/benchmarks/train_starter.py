@@ -43,9 +43,9 @@ from bench.data import Field, around, close_ups, parted, renamed, sample, taught
 from annotation_store.records import Shape
 from annotation_store.schema import load_schema
 from training.engine.augment import OTHER_LOOKS
+from training.engine.cell_features import embed_cells, estimate_domain_shifts, remember, remember_untaught
 from training.engine.data import LabelledCell, TrainingField, cut_patches, prepare_field
 from training.engine.loop import LearningConfig, Loop, StepReport
-from training.engine.recipe import embed_cells, estimate_domain_shifts, remember, remember_untaught
 from training.evaluation.ground_truth import TrueCell
 from training.evaluation.metrics import summarise
 from training.inference.measure import evaluate, fit_calibration

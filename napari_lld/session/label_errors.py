@@ -22,7 +22,8 @@ from napari_lld.session.open_project import OpenProject
 from napari_lld.session.selection import Selection
 from napari_lld.session.suggestions import Suggestions
 from training.ranking.items import Ranked
-from training.ranking.label_errors import Contradiction, LabelErrors, label_errors
+from training.ranking.label_errors import LabelErrors, label_errors
+from training.ranking.label_statistics import Contradiction
 
 ErrorKey = tuple[int, int | None, tuple[float, ...] | None]
 """Field, cell, and, of a cell that nobody boxed, where the model sees it."""

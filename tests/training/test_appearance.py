@@ -19,8 +19,9 @@ from training.cluster import remote
 from training.cluster.arrays import unpack
 from training.cluster.model_files import read_files
 from training.cluster.versions import own_versions
+from training.engine.cell_features import Cells
 from training.engine.data import Labels
-from training.engine.recipe import Cells, fit_heads
+from training.engine.recipe import fit_heads
 from training.inference.engine import engine_of, remember_files
 from training.inference.engine_graph import digest_of, make
 from training.inference.onnx_export import NoTrunkError, export_onnx

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from training.engine.cell_features import Cells
 from training.engine.data import Labels
 from training.engine.new_attribute import fit_logistic
-from training.engine.recipe import Cells, fit_heads
+from training.engine.recipe import fit_heads
 from training.models.memory import source_of
 from training.models.model import adapt, new_model
 from training.networks.describer import NEVER, Discriminant

@@ -13,8 +13,9 @@ from PIL import Image
 
 import napari_lld.sample as sample
 from annotation_store.records import Shape
+from training.engine.cell_features import Cells, embed_cells
 from training.engine.data import LabelledCell, Labels, TrainingField
-from training.engine.recipe import Cells, Mixing, embed_cells, fit_heads, out_of_fold
+from training.engine.recipe import Mixing, fit_heads, out_of_fold
 from training.models.memory import Memory, source_of
 from training.models.model import LearnedModel, adapt, new_model, read_model, starter_place
 from training.networks.vocabulary import Vocabulary
@@ -205,7 +206,7 @@ def test_a_memory_of_old_vectors_is_of_no_use_to_another_trunk(words: Vocabulary
         np.zeros((2, model.describer.features), np.float16), np.zeros((2, 3), np.int16), np.zeros(2, np.int64)
     )
     cells = clusters(words, model.describer.features, {0: 3})
-    from training.engine.recipe import remember
+    from training.engine.cell_features import remember
 
     remember(model, cells)
     assert len(model.memory) == 3

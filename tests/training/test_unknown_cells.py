@@ -19,7 +19,7 @@ from training.evaluation.uncertainty import uncertainty
 from training.ranking.cells import Queue, rank_cells
 from training.ranking.cost import CostModel
 from training.ranking.explanations import Words
-from training.ranking.label_errors import Contradiction, contradiction
+from training.ranking.label_statistics import Contradiction, contradiction
 from training.simulate import Action, judge
 from training.worker.predict import OfImage, coco_object
 

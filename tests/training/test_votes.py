@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from training.engine.cell_features import Cells
 from training.engine.data import LabelledCell, Labels, cut_patches, labelled_cells, log_priors, prepare_field
-from training.engine.recipe import Cells, fit_heads, out_of_fold
+from training.engine.recipe import fit_heads, out_of_fold
 from training.models.memory import Memory
 from training.models.model import LearnedModel, new_model, read_model, write_model
 from training.networks.describer import description_loss

@@ -12,8 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from training.engine.cell_features import Cells
 from training.engine.data import Labels
-from training.engine.recipe import Cells, fit_heads
+from training.engine.recipe import fit_heads
 from training.engine.within_class import MIN_CELLS_PER_VALUE, fit_shift
 from training.evaluation.metrics import beyond_class, macro_f1
 from training.models.memory import source_of

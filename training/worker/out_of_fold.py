@@ -11,8 +11,9 @@ import numpy as np
 
 from annotation_store.errors import ImageError
 from annotation_store.records import Proposal
+from training.engine.cell_features import Cells, embed_cells, joined
 from training.engine.data import TrainingField
-from training.engine.recipe import Cells, embed_cells, joined, out_of_fold
+from training.engine.recipe import out_of_fold
 from training.inference.predictor import Boxes, Predictor
 from training.models.lineage import Lineage
 from training.models.memory import source_of

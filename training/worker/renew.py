@@ -18,8 +18,9 @@ import torch
 from annotation_store.project import Project
 from annotation_store.records import Proposal, Suggestion
 from training import ranking
+from training.engine.cell_features import Cells
 from training.engine.data import Labels, labelled_cells
-from training.engine.recipe import Cells, Mixing, fit_heads
+from training.engine.recipe import Mixing, fit_heads
 from training.inference.stain_proposals import has_box_from_stain
 from training.models.memory import Memory, source_of
 from training.models.model import LearnedModel, adapt

@@ -21,11 +21,12 @@ from torch import nn
 from annotation_store.errors import LLDError
 from annotation_store.files.layout import ENGINE, inside
 from annotation_store.project import Project
+from training.engine.cell_features import MAX_PER_VALUE, Cells, embed_cells, remember
 from training.engine.data import TrainingField, cut_patches, labelled_cells
 from training.engine.interpolation import SHARES, interpolate_with_parent
 from training.engine.loop import DivergedError, LearningConfig, StepReport, StoppedError
 from training.engine.presets import NOTHING_FOUND, CellsFound, settings
-from training.engine.recipe import MAX_PER_VALUE, Cells, embed_cells, fit_heads, remember
+from training.engine.recipe import fit_heads
 from training.evaluation.bulk_accept import fit_bulk
 from training.evaluation.cell_outcomes import write_outcomes
 from training.evaluation.extra_metrics import SUGGESTED

@@ -21,7 +21,8 @@ from tests.database import engine, writing
 from training import ranking
 from training.ranking import diversity
 from training.ranking.cells import Queue, rank_cells
-from training.ranking.label_errors import PredictedField, find_label_errors
+from training.ranking.label_errors import find_label_errors
+from training.ranking.label_statistics import PredictedField
 from training.worker.annotated_fields import annotated_fields
 
 from .conftest import candidate
@@ -113,7 +114,7 @@ class Counted:
         # by their names: the package has functions that are called as some of its modules
         module = import_module("training.ranking.acquisition")
         monkeypatch.setattr(module, "uncertainty", self._once(module.uncertainty))
-        for name in ("project", "label_errors"):
+        for name in ("project", "label_errors", "label_statistics"):
             module = import_module(f"training.ranking.{name}")
             monkeypatch.setattr(module, "iou_matrix", self._pairs(module.iou_matrix))
         original = diversity._distances
