@@ -31,13 +31,12 @@ from napari_lld.report.numbers import FEW, format_estimate, percent
 from napari_lld.report.overview import overview
 from napari_lld.report.pictures import LABELLED, PROPOSED, pictures
 from napari_lld.report.rounds import MOST, curves, rounds
-from napari_lld.report.trust import films_not_learned, set_rows, units_word
+from napari_lld.report.trust import set_rows, unchecked_films, units_word
 from napari_lld.report.unseen import before_annotation
 from napari_lld.report.words import counted
 from napari_lld.report.work import work
 from training.evaluation.unchecked_films import (
     MAX_UNCHECKED_PROBABILITY,
-    MIN_CHECKED_CELLS,
     MIN_MEASURED_CELLS,
 )
 
@@ -112,9 +111,8 @@ def render_project(project: Project, options: ReportOptions | None = None) -> st
             set_rows=(sets := set_rows(facts)),
             set_units=units_word(sets),
             wide_sets=[row.title for row in sets if row.is_wide],
-            films_not_learned=films_not_learned(project, facts),
+            unchecked=unchecked_films(project, facts),
             needed_cells=MIN_MEASURED_CELLS,
-            checked=MIN_CHECKED_CELLS,
             unchecked_at_most=MAX_UNCHECKED_PROBABILITY,
             agreement=agreed,
             pictures=pictures(project, facts),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from annotation_store import Project
+from annotation_store.records import Cell
 from napari_lld.report.facts import ReportFacts
 from napari_lld.report.numbers import CardPart
-from training.evaluation.unchecked_films import MIN_CHECKED_CELLS, narrows_nothing
-from training.models.lineage import learnt_from
+from training.evaluation.unchecked_films import can_tell_unlike, narrows_nothing, needed_cells
+from training.models.folder import read_card, starter_place
+from training.models.lineage import count_labelled
 from training.networks.scale import domain_of
+from training.networks.vocabulary import Vocabulary, trained_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +75,74 @@ def units_word(rows: Sequence[SetRow]) -> str:
     return "Patients" if all(row.of_fields == 0 for row in rows) else "Patients (or fields)"
 
 
-def films_not_learned(project: Project, facts: ReportFacts) -> list[tuple[str, int, int]]:
-    """List the films with fewer than `MIN_CHECKED_CELLS` training cells, with fields and cells.
+@dataclass(frozen=True, slots=True)
+class UncheckedFilms:
+    """The films that too few cells are labelled of to check predictions on them.
 
-    Without a model they are those of all fields, where the starter's suggestions wait. Empty for a model of a
-    version that kept no account of it.
+    Attributes
+    ----------
+    films
+        Name, number of fields and number of labelled cells of each; empty if there are none.
+    needed
+        The number of cells that is enough.
+    """
+
+    films: Sequence[tuple[str, int, int]]
+    needed: int
+
+
+def unchecked_films(project: Project, facts: ReportFacts) -> UncheckedFilms:
+    """Count the labelled cells of films as a prediction does (`training.worker.films`), the largest first.
+
+    Without a model the starter suggests, and learns from the project's labels. Empty if nothing waits of it,
+    or what waits has no class and no value yet, and for a model of a version that kept no account of its
+    films.
     """
     card = {} if facts.model is None else facts.model.card
-    waiting = any(summary.pending_suggestions for summary in facts.summaries)
+    vocabulary = Vocabulary.from_schema(facts.schema)
+    taught = _taught(card if facts.model else read_card(starter_place()), vocabulary)
+    if facts.model is None:
+        taught = _with_labels(taught, vocabulary, facts.cells)
+    trained = trained_values(vocabulary, taught)
+    of_classes = taught.get("class", {}).values()
+    needed = needed_cells(
+        predicts_classes=bool(vocabulary.classes) and trained[0] is not None,
+        tells_unlike=can_tell_unlike(of_classes),
+    )
+    waiting = any(summary.pending_suggestions for summary in facts.summaries) and any(
+        known is not None for known in trained
+    )
     if "learnt_films" not in card and (facts.model is not None or not waiting):
-        return []
+        return UncheckedFilms((), needed)
+    cells: dict[str, list[Cell]] = defaultdict(list)
+    for cell in facts.cells:
+        cells[domain_of(facts.fields[cell.field_id])].append(cell)
     fields = Counter(domain_of(summary.field) for summary in facts.summaries if not summary.field.is_slide)
-    cells = {film: learnt_from(project, card, film) for film in fields}
-    return [
-        (facts.words.domain(film), count, cells[film])
-        for film, count in fields.items()
-        if cells[film] < MIN_CHECKED_CELLS
-    ]
+    films = []
+    for film, count in fields.most_common():
+        labelled = count_labelled(project, card, film, cells[film], vocabulary, trained)
+        if labelled < needed:
+            films.append((facts.words.domain(film), count, labelled))
+    return UncheckedFilms(films, needed)
+
+
+def _taught(card: Mapping[str, object], vocabulary: Vocabulary) -> dict[str, dict[str, float]]:
+    """Return how many cells of each value of the schema a model was trained on, according to its card."""
+    listed = CardPart(card).part("taught")
+    return {
+        name: {value: listed.part(name).number(value) or 0.0 for value in values}
+        for name, values in zip(vocabulary.head_names, vocabulary.heads, strict=True)
+    }
+
+
+def _with_labels(
+    taught: Mapping[str, Mapping[str, float]], vocabulary: Vocabulary, cells: Iterable[Cell]
+) -> dict[str, dict[str, float]]:
+    """Add the project's labelled cells to those that a model was trained on."""
+    added = {name: dict(counts) for name, counts in taught.items()}
+    for cell in cells:
+        targets = vocabulary.targets(cell.cell_class, cell.attributes)
+        for counts, target in zip(added.values(), targets, strict=True):
+            if target.sum() == 1:
+                counts[list(counts)[int(target.argmax())]] += 1
+    return added

@@ -47,6 +47,8 @@ SCORES: dict[str, Any] = {
     "attributes": {"cell_size": {"f1": 0.7, "n": 31}, "nucleolus": {"f1": None, "n": 0}},
 }
 
+UNCHECKED = Suggested(field_ids=[1], count=7, unchecked=["lab A"], labelled={"lab A": 14}, needed=40)
+
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
@@ -59,7 +61,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
         if isinstance(request, TrainRequest):
             on_message(Saved(model_id=4, active=False, why="It is worse."))
             on_message(Suggested(field_ids=[1], count=7, unknown=2))
-            return Done(task="train", model_id=4, metrics={"held_out": SCORES})
+            trust = UNCHECKED.trust() if request.init == "starter" else {}
+            return Done(task="train", model_id=4, metrics={"held_out": SCORES}, result=trust)
         if isinstance(request, EvaluateRequest):
             return Done(task="evaluate", metrics=SCORES)
         if isinstance(request, ExportModelRequest):
@@ -70,7 +73,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
         if isinstance(request, PredictRequest) and request.fields is not None:
             searched = {"slides": 1, "tiles": 9, "glass_tiles": 2, "seconds": 3.0}
             return Done(task="predict", model_id=4, result={"count": 5, "slides": searched})
-        result = {"fields": 6, "count": 12, "unknown": 3, "unchecked": ["lab A"], "sets": None}
+        result = {"fields": 6, "count": 12, "unknown": 3, **UNCHECKED.trust(), "sets": None}
         return Done(task="predict", result=result)
 
     monkeypatch.setattr("training.client.run_worker", run_worker)
@@ -144,6 +147,14 @@ def test_train_answers_in_json_alone(cli, annotated: Path, asked: list[Request])
     assert told["metrics"]["held_out"]["ap50"] == 0.91
 
 
+def test_train_says_the_same_of_a_film_as_predict(cli, annotated: Path, asked: list[Request]) -> None:
+    line = "Probabilities are not yet checked on the film lab A (14 of 40 cells labelled)"
+    for command in (("train", annotated, "--init", "starter"), ("predict", annotated)):
+        assert line in cli(*command).out
+        told = cli(*command, "--json").json
+        assert (told["unchecked"], told["labelled"], told["needed"]) == (["lab A"], {"lab A": 14}, 40)
+
+
 def test_predict_suggests_in_the_project_or_writes_other_images_to_a_file(
     cli, annotated: Path, asked: list[Request], tmp_path: Path
 ) -> None:
@@ -152,7 +163,8 @@ def test_predict_suggests_in_the_project_or_writes_other_images_to_a_file(
     assert "3 of them unknown" in text
     assert text.count("not yet checked") == 1
     assert (
-        "not yet checked on the film lab A, and none of a class or value is above 90% there: label 10" in text
+        "not yet checked on the film lab A (14 of 40 cells labelled), and none of a class or value is above "
+        "90% there: label 40 of its cells." in text
     )
     out = tmp_path / "out.json"
     images = sample.fields()[:2]

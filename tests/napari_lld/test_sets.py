@@ -141,9 +141,12 @@ def test_the_gallery_leaves_it_though_it_was_on_the_screen(session: Session) -> 
 @pytest.mark.parametrize(
     ("result", "says"),
     [
-        ({"unchecked": ["A", "B"], "sets": None}, "Probabilities are not yet checked on the films A, B, and"),
         (
-            {"unchecked": ["A"], "labelled": {"A": 3}, "sets": None},
+            {"unchecked": ["A", "B"], "labelled": {"A": 0, "B": 14}, "needed": 40, "sets": None},
+            "on the films A (0 of 40 cells labelled), B (14 of 40 cells labelled), and",
+        ),
+        (
+            {"unchecked": ["A"], "labelled": {"A": 3}, "needed": 10, "sets": None},
             "Probabilities are not yet checked on the film A (3 of 10 cells labelled), and",
         ),
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from training.reasons import Reason
@@ -25,6 +25,28 @@ MIN_NARROWING = 0.2
 """Minimum share of the other values that sets exclude on average; below it they are useless."""
 
 
+def can_tell_unlike(counts: Iterable[float]) -> bool:
+    """Return whether a model can recognise cells unlike all of its classes (`similarity.novelty`).
+
+    Parameters
+    ----------
+    counts
+        Number of cells of each class that it has learned from; a class with one cell has no spread.
+    """
+    # the rarest twentieth of fewer cells would be one or two
+    usable = [count for count in counts if count >= 2]
+    return len(usable) >= 2 and sum(usable) >= MIN_CELLS_OF_NEW_CLASSES
+
+
+def needed_cells(*, predicts_classes: bool, tells_unlike: bool) -> int:
+    """Return the number of labelled cells of a film from which on predictions on it count as validated.
+
+    A model that tells classes apart, but not cells unlike all of them, would be certain of such cells too: it
+    needs as many cells as that takes (``docs/adr/0034``).
+    """
+    return MIN_CELLS_OF_NEW_CLASSES if predicts_classes and not tells_unlike else MIN_CHECKED_CELLS
+
+
 def trust_reasons(result: Mapping[str, Any]) -> list[Reason]:
     """Describe the limits of the suggestions of a task.
 
@@ -37,8 +59,7 @@ def trust_reasons(result: Mapping[str, Any]) -> list[Reason]:
     if unlike := result.get("unlike"):
         reasons.append(unlike_reason(unlike))
     if unchecked := result.get("unchecked"):
-        needed = result.get("needed", MIN_CHECKED_CELLS)
-        reasons.append(unchecked_reason(unchecked, result.get("labelled", {}), needed))
+        reasons.append(unchecked_reason(unchecked, result["labelled"], result["needed"]))
     elif "sets" in result and not result["sets"]:
         reasons.append(not_measured_reason())
     heads = (result.get("sets") or {}).get("heads", {})
@@ -67,7 +88,7 @@ def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int], needed: 
         "Probabilities are not yet checked on the films {names}, and none of a class or value is above "
         "{most:.0%} there: label {needed} cells of each",
         count=len(films),
-        names=_join([_labelled(film, labelled.get(film), needed) for film in films]),
+        names=_join([_labelled(film, labelled[film], needed) for film in films]),
         most=MAX_UNCHECKED_PROBABILITY,
         needed=needed,
     )
@@ -116,9 +137,7 @@ def not_measured_reason() -> Reason:
     )
 
 
-def _labelled(film: str, count: int | None, needed: int) -> Reason:
-    if count is None:
-        return Reason("{film}", film=film)
+def _labelled(film: str, count: int, needed: int) -> Reason:
     return Reason(
         "{film} ({count} of {needed} cells labelled)",
         "{film} ({count} of {needed} cells labelled)",

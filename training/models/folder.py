@@ -22,6 +22,11 @@ def model_files(place: Path) -> tuple[Path, Path]:
     return place, place.with_suffix(".json")
 
 
+def starter_place() -> Path:
+    """Return the path of the bundled starter's weights."""
+    return Path(__file__).parent / "starter" / "starter.safetensors"
+
+
 def read_card(place: Path) -> dict[str, Any]:
     """Read and validate a model's card.
 

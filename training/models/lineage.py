@@ -11,7 +11,10 @@ from annotation_store.records import Cell, Field
 from training.evaluation.patient_split import card_names, listed_as_held_out, listed_entries
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from annotation_store import Project
+    from training.networks.vocabulary import Vocabulary
 
 Cards = Mapping[int, tuple[Mapping[str, Any], str]]
 """A model's number to its card and its parent."""
@@ -119,6 +122,35 @@ def learnt_from(project: Project, card: Mapping[str, Any], film: str) -> int:
     listed = card.get("learnt_films")
     cells = listed.get(project.pseudonyms.of_domain(film)) if isinstance(listed, dict) else None
     return cells if isinstance(cells, int) else 0
+
+
+def count_labelled(
+    project: Project,
+    card: Mapping[str, Any],
+    film: str,
+    cells: Iterable[Cell],
+    vocabulary: Vocabulary,
+    trained: Sequence[np.ndarray | None],
+) -> int:
+    """Count the labelled cells of a film: of the reading, or of the training data if there are more.
+
+    Parameters
+    ----------
+    cells
+        Those of the reading on the film.
+    vocabulary, trained
+        Of the model, and which values it was trained on (`training.networks.vocabulary.trained_values`): only
+        cells labelled with one of these count.
+    """
+
+    def teaches(cell: Cell) -> bool:
+        targets = vocabulary.targets(cell.cell_class, cell.attributes)
+        return any(
+            known is not None and bool((known & target).any())
+            for known, target in zip(trained, targets, strict=True)
+        )
+
+    return max(sum(map(teaches, cells)), learnt_from(project, card, film))
 
 
 def still_held_out(

@@ -31,6 +31,7 @@ from training.models.folder import CARD as CARD
 from training.models.folder import WEIGHTS as WEIGHTS
 from training.models.folder import model_files
 from training.models.folder import read_card as read_card
+from training.models.folder import starter_place as starter_place
 from training.models.memory import Memory
 from training.networks.appearance import AppearanceDescriber
 from training.networks.architectures import STARTER_ARCHITECTURE, ArchitectureName
@@ -38,7 +39,7 @@ from training.networks.colours import VERSION
 from training.networks.describer import Describer
 from training.networks.detector import build_detector
 from training.networks.scale import STARTER_SIDES
-from training.networks.vocabulary import Vocabulary, shares
+from training.networks.vocabulary import Vocabulary, shares, trained_values
 
 _MAX_BYTES = 500_000_000
 _DISCRIMINANTS = "describer.lines."
@@ -159,16 +160,8 @@ class LearnedModel:
                     counts[value] = round(counts.get(value, 0.0) + float(n), 3)
 
     def trained_values(self) -> list[np.ndarray | None]:
-        """Return, per head, which values it was trained on: ``(K,)`` bool.
-
-        ``None`` if fewer than two: a head that was trained on one value would predict it for every cell.
-        """
-        heads: list[np.ndarray | None] = []
-        for name, values in zip(self.vocabulary.head_names, self.vocabulary.heads, strict=True):
-            counts = self.taught.get(name, {})
-            known = np.array([counts.get(value, 0) > 0 for value in values], bool)
-            heads.append(known if known.sum() >= 2 else None)
-        return heads
+        """Return, per head, which values it predicts (`training.networks.vocabulary.trained_values`)."""
+        return trained_values(self.vocabulary, self.taught)
 
     @property
     def predicts_classes(self) -> bool:
@@ -405,8 +398,3 @@ def read_model(place: Path) -> LearnedModel:
 
 def _counts(shares: Mapping[str, Mapping[str, float]]) -> Taught:
     return {str(name): {str(v): float(n) for v, n in counts.items()} for name, counts in shares.items()}
-
-
-def starter_place() -> Path:
-    """Return the path of the bundled starter's weights."""
-    return Path(__file__).parent / "starter" / "starter.safetensors"

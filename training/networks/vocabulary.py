@@ -120,6 +120,26 @@ class Vocabulary:
         return allowed
 
 
+def trained_values(
+    vocabulary: Vocabulary, taught: Mapping[str, Mapping[str, float]]
+) -> list[np.ndarray | None]:
+    """Return, per head, which values were trained: ``(K,)`` bool.
+
+    ``None`` if fewer than two: a head that was trained on one value would predict it for every cell.
+
+    Parameters
+    ----------
+    taught
+        Head name to value name to the number of training cells.
+    """
+    heads: list[np.ndarray | None] = []
+    for name, values in zip(vocabulary.head_names, vocabulary.heads, strict=True):
+        counts = taught.get(name, {})
+        known = np.array([counts.get(value, 0) > 0 for value in values], bool)
+        heads.append(known if known.sum() >= 2 else None)
+    return heads
+
+
 def shares(allowed: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Split each label evenly over the members of its group: ``(n, K)`` from ``(n, K)`` bool.
 

@@ -38,7 +38,7 @@ import torch
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 
-from training.evaluation.unchecked_films import MIN_CELLS_OF_NEW_CLASSES
+from training.evaluation.unchecked_films import can_tell_unlike
 from training.models.memory import NO_SOURCE, Memory
 from training.networks.describer import Describer
 from training.similarity.space import Space
@@ -143,9 +143,7 @@ class Novelty:
         """Create it from a memory; ``None`` if that has too few cells, or cells of one value of the head."""
         labels = memory.majority_labels(head)
         labels = labels[labels >= 0]
-        counts = np.bincount(labels, minlength=1) if len(labels) else np.zeros(1, int)
-        # the rarest twentieth of fewer cells would be one or two
-        if counts[counts >= 2].sum() < MIN_CELLS_OF_NEW_CLASSES or (counts >= 2).sum() < 2:
+        if not can_tell_unlike(np.bincount(labels).tolist()):
             return None
         return Novelty(memory, head, describer)
 

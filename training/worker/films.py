@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotation_store.records import Cell
-from training.evaluation.unchecked_films import MIN_CELLS_OF_NEW_CLASSES, MIN_CHECKED_CELLS
+from training.evaluation.unchecked_films import needed_cells
 from training.inference.predict import Move, RawProposals, novelty_of
-from training.models.lineage import learnt_from
+from training.models.lineage import count_labelled
 from training.models.model import LearnedModel
 from training.networks.scale import domain_of, domain_of_size
 from training.similarity.novelty import Novelty
@@ -79,14 +78,10 @@ class Films:
 
     @cached_property
     def needed(self) -> int:
-        """Number of labelled cells of a film from which on predictions on it count as validated.
-
-        A model that tells classes apart, but not cells unlike all of them, would be certain of such cells
-        too: it needs as many cells as that takes.
-        """
-        if self._model.predicts_classes and self._novelty is None:
-            return MIN_CELLS_OF_NEW_CLASSES
-        return MIN_CHECKED_CELLS
+        """Number of labelled cells of a film from which on predictions on it count as validated."""
+        return needed_cells(
+            predicts_classes=self._model.predicts_classes, tells_unlike=self._novelty is not None
+        )
 
     def trust(self) -> dict[str, Any]:
         """Return the arguments of `training.evaluation.unchecked_films.trust_reasons`."""
@@ -100,21 +95,12 @@ class Films:
         }
 
     def _count_labelled(self, film: str) -> int:
-        """Count the labelled cells of a film: of the reading, or of the training data if there are more."""
         if film not in self._labelled:
-            labelled = sum(
-                map(self._teaches, chain.from_iterable(k.cells for k in self._known.get(film, ())))
+            model, cells = self._model, chain.from_iterable(k.cells for k in self._known.get(film, ()))
+            self._labelled[film] = count_labelled(
+                self._project, model.card, film, cells, model.vocabulary, model.trained_values()
             )
-            learnt = learnt_from(self._project, self._model.card, film)
-            self._labelled[film] = max(labelled, learnt)
         return self._labelled[film]
-
-    def _teaches(self, cell: Cell) -> bool:
-        targets = self._model.vocabulary.targets(cell.cell_class, cell.attributes)
-        return any(
-            trained is not None and bool((trained & target).any())
-            for trained, target in zip(self._model.trained_values(), targets, strict=True)
-        )
 
     def note(self, film: str, raw: RawProposals) -> None:
         """Record the features of the likely cells of a field; mark predictions that were not validated."""

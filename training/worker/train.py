@@ -50,7 +50,7 @@ from training.models.lineage import Lineage
 from training.models.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.networks.scale import domain_of, sides_around
 from training.networks.ultralytics_api import VERSION as ULTRALYTICS_VERSION
-from training.protocol import Done, Metrics, Notice, Progress, Saved, Started, TrainRequest
+from training.protocol import Done, Metrics, Notice, Progress, Saved, Started, Suggested, TrainRequest
 from training.reasons import Reason
 from training.worker.annotated_fields import (
     AnnotatedField,
@@ -227,7 +227,7 @@ class _Training:
         forget_state(state)
         stored = None if reason is None else reason.stored()
         self.channel.send(Saved(model_id=number, active=active, why=verdict, reason=stored))
-        trust: dict[str, Any] = {"unlike": [], "unchecked": [], "labelled": {}}
+        trust = Suggested(field_ids=[], count=0).trust()
         if request.suggest:
             using, number_used = (model, number) if active else resolve(project, "active")
             using.to(self.device)

@@ -33,7 +33,17 @@ from training.models.folder import CARD, model_files, read_card
 from training.models.lineage import Lineage
 from training.models.model import ModelError, read_model
 from training.models.ultralytics_checkpoints import is_checkpoint
-from training.protocol import Done, Message, Metrics, Notice, Progress, Saved, Started, TrainRequest
+from training.protocol import (
+    Done,
+    Message,
+    Metrics,
+    Notice,
+    Progress,
+    Saved,
+    Started,
+    Suggested,
+    TrainRequest,
+)
 from training.worker.annotated_fields import AnnotatedField, annotated_fields, readable
 from training.worker.anonymous_card import nameless
 from training.worker.budget import Budget
@@ -117,7 +127,7 @@ class TrainingElsewhere:
         self.channel.check()
         same = (None if in_use is None else in_use.id) == self._active()
         number, active, verdict, metrics = self._keep(trained, copy, same)
-        trust = self._suggest() if request.suggest else {"unlike": [], "unchecked": [], "labelled": {}}
+        trust = self._suggest() if request.suggest else Suggested(field_ids=[], count=0).trust()
         result = {
             **trained.done.result,
             "active": active,

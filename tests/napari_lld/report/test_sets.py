@@ -65,6 +65,33 @@ def test_films_that_the_model_has_not_learned_from_are_named_without_names(small
     assert "H_100x_C1 (1 field, 9 of 10 cells)" in page(small_project, {"learnt_films": {"H_100x_C1": 9}})
 
 
+def test_labels_since_the_training_count_and_a_model_of_few_cells_needs_more_of_them(
+    small_project: Path,
+) -> None:
+    with Project.open(small_project, annotator="Ada") as project:
+        one = project.fields.all()[0].id
+        names = project.schema.class_names[:2]
+        for i, name in enumerate((*names, *names, *names)):
+            project.cells.add(one, (15.0 * i, 5, 12, 12), cell_class=name)
+    few = {"taught": {"class": dict.fromkeys(names, 19)}, "learnt_films": {"H_100x_C1": 2}}
+    told = page(small_project, few)
+    assert "H_100x_C1 (1 field, 6 of 40 cells), Domain 2 (1 field, 0 of 40 cells)" in told
+    assert "until 40 cells are labelled" in told
+    enough = {"taught": {"class": dict.fromkeys(names, 20)}, "learnt_films": {"H_100x_C1": 2}}
+    assert "H_100x_C1 (1 field, 6 of 10 cells)" in page(small_project, enough)
+
+
+def test_the_starter_is_judged_with_the_labels_that_it_learns_from(small_project: Path) -> None:
+    with Project.open(small_project, annotator="Ada") as project:
+        one, other = (field.id for field in project.fields.all())
+        project.fields.update(other, domain="another film")
+        project.suggestions.replace(other, [Proposal((10, 10, 20, 20), 0.8)], model_id=None)
+        for i in range(3):
+            project.cells.add(one, (15.0 * i, 5, 12, 12), cell_class="Neutrophil")
+        told = " ".join(render_project(project).split())
+    assert "(1 field, 3 of 10 cells)" in told
+
+
 def test_while_only_the_starter_suggests_no_film_is_said_to_be_checked(small_project: Path) -> None:
     with Project.open(small_project, annotator="Ada") as project:
         assert "Prediction sets" not in render_project(project)
