@@ -444,7 +444,8 @@ class Suggested(_Message):
     `from_stain`: fields with proposals by the stain only, as the model found none. `unknown`: number of
     unknown cells. `unlike`: films with a domain shift from the training films. `unchecked`: films that the
     model was not trained on and with too few labelled cells; `labelled`: the number of labelled cells of each
-    of these; `needed`: the number that is enough. `damaged`: names of the fields whose image cannot be read.
+    of these; `needed`: the number that is enough; `described`: whether suggestions have a class or values.
+    `damaged`: names of the fields whose image cannot be read.
     """
 
     type: Literal["suggested"] = "suggested"
@@ -456,11 +457,12 @@ class Suggested(_Message):
     unchecked: list[str] = Field(default_factory=list)
     labelled: dict[str, int] = Field(default_factory=dict)
     needed: int = MIN_CHECKED_CELLS
+    described: bool = True
     damaged: list[str] = Field(default_factory=list)
 
     def trust(self) -> dict[str, Any]:
         """Return the entries about films in the result of a task."""
-        return self.model_dump(include={"unlike", "unchecked", "labelled", "needed"})
+        return self.model_dump(include={"unlike", "unchecked", "labelled", "needed", "described"})
 
 
 class Searched(_Message):

@@ -44,6 +44,7 @@ _STAGES = {
     "evaluate": later("Measuring on held-out cells"),
     "calibrate": later("Calibrating"),
     "check": later("Checking the labels"),
+    "look": later("Examining cells"),
     "suggest": later("Looking for cells"),
     "map": later("Mapping the slide"),
     "search": later("Searching the slide"),

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from annotation_store import Project, Proposal, Schema, Suggestion
 from annotation_store.records import SuggestionState
 from annotation_store.schema.model import CellClass
+from training.evaluation.unchecked_films import trust_reasons
 from training.inference.stain_proposals import STAIN_CONFIDENCE, has_box_from_stain
 from training.models.model import starter_place
-from training.protocol import DescribeRequest, PredictRequest, Renewed, RenewRequest
+from training.protocol import DescribeRequest, Notice, PredictRequest, Renewed, RenewRequest
+from training.reasons import Reason
 from training.worker.embedded import Vectors
 from training.worker.models import resolve
 from training.worker.predict import predict
@@ -219,9 +222,9 @@ def test_a_schema_that_grew_is_learnt_from_at_once(folder: Path) -> None:
     assert any("Hairy cell" in s.proposal.class_probabilities for s in pending(folder))
 
 
-def test_a_schema_of_words_that_the_starter_was_never_taught_is_learnt_from_the_first_labels(
-    tmp_path: Path,
-) -> None:
+@pytest.fixture
+def own_classes(tmp_path: Path) -> Path:
+    """Make a project of two sample fields with classes that the starter does not know, and predict it."""
     from napari_lld import sample
 
     classes = tuple(
@@ -232,12 +235,98 @@ def test_a_schema_of_words_that_the_starter_was_never_taught_is_learnt_from_the_
     images = sorted(Path(sample.__file__).parent.rglob("*.jpg"))[:2]
     with Project.create(folder, Schema(name="own", classes=classes), annotator="Ada") as project:
         project.fields.add(images)
-    predict(PredictRequest(project=str(folder), annotator="Ada"), Heard(), CPU)  # type: ignore[arg-type]
-    some = pending(folder)
+    predict_again(folder)
+    return folder
+
+
+def predict_again(folder: Path, **more: Any) -> tuple[dict[str, Any], list[str]]:
+    heard = Heard()
+    done = predict(PredictRequest(project=str(folder), annotator="Ada", **more), heard, CPU)  # type: ignore[arg-type]
+    return done.result, [str(Reason.read(m.reason)) for m in heard.messages if isinstance(m, Notice)]
+
+
+def of_classes(folder: Path) -> list[tuple[Any, dict[str, float]]]:
+    return sorted((s.box, dict(s.proposal.class_probabilities)) for s in pending(folder))
+
+
+def test_a_schema_of_words_that_the_starter_was_never_taught_is_learnt_from_the_first_labels(
+    own_classes: Path,
+) -> None:
+    some = pending(own_classes)
     assert not any(s.proposal.class_probabilities or s.novelty is not None for s in some)
-    label(folder, some[:3], "Type A")
-    label(folder, some[3:6], "Type B")
-    result, _ = once(folder)
+    label(own_classes, some[:3], "Type A")
+    label(own_classes, some[3:6], "Type B")
+    result, _ = once(own_classes)
     assert result["of_another_model"] == 0
-    assert all(set(s.proposal.class_probabilities) == {"Type A", "Type B"} for s in pending(folder))
+    assert all(set(s.proposal.class_probabilities) == {"Type A", "Type B"} for s in pending(own_classes))
+    assert once(own_classes)[0]["count"] == 0
+
+
+def test_predicting_again_gives_the_classes_that_the_labels_taught_and_counts_these_labels(
+    own_classes: Path,
+) -> None:
+    some = pending(own_classes)
+    label(own_classes, some[:3], "Type A")
+    label(own_classes, some[3:6], "Type B")
+    once(own_classes)
+    taught = of_classes(own_classes)
+    result, notices = predict_again(own_classes)
+    assert notices == []
+    assert (result["needed"], result["described"]) == (40, True)
+    assert sum(result["labelled"].values()) == 6
+    assert (told := str(*trust_reasons(result))).count("of 40 cells labelled") == len(result["unchecked"]) > 0
+    assert "label 40" in told
+    again = of_classes(own_classes)
+    assert [box for box, _ in again] == [box for box, _ in taught]
+    for (_, one), (_, other) in zip(again, taught, strict=True):
+        assert one == pytest.approx(other, abs=0.01)
+    assert all(s.renewed for s in pending(own_classes)), "no model was measured on them"
+    assert once(own_classes)[0]["count"] == 0
+
+
+def test_before_the_labels_teach_a_class_it_is_said_how_many_there_are_and_nothing_of_probabilities(
+    own_classes: Path, tmp_path: Path
+) -> None:
+    result, (notice,) = predict_again(own_classes)
+    assert "have none: label some cells of each class, then renew the suggestions or train" in notice
+    assert (result["described"], trust_reasons(result)) == (False, [])
+    some = pending(own_classes)
+    label(own_classes, some[:3], "Type A")
+    _, (notice,) = predict_again(own_classes)
+    assert "3 cells are labelled, all of one class" in notice
+    label(own_classes, pending(own_classes)[:3], "Type B")
+    with Project.open(own_classes) as project:
+        image = project.path / "field.png"
+        Image.fromarray(project.pixels.read(1)).save(image)
+    out = str(tmp_path / "out.json")
+    _, (notice,) = predict_again(own_classes, images=[str(image)], out=out)
+    assert "6 cells are labelled, train on them" in notice
+
+
+def test_without_a_trained_model_a_prediction_shows_what_labels_taught_of_a_known_schema_too(
+    folder: Path,
+) -> None:
+    label(folder, pending(folder)[:4], NEW)
+    once(folder)
+    taught = of_classes(folder)
+    predict_again(folder)
+    again = of_classes(folder)
+    assert any(chances.get(NEW, 0) > 0.2 for _, chances in again)
+    for (_, one), (_, other) in zip(again, taught, strict=True):
+        assert one == pytest.approx(other, abs=0.01)
     assert once(folder)[0]["count"] == 0
+
+
+def test_a_trained_model_predicts_as_it_was_measured_whatever_was_labelled_since(folder: Path) -> None:
+    with Project.open(folder, annotator="Ada") as project:
+        number = project.models.reserve_id()
+        place = project.models.folder(number)
+        place.mkdir(parents=True)
+        for file in ("model.safetensors", "model.json"):
+            shutil.copyfile(starter_place().with_suffix(Path(file).suffix), place / file)
+        card = json.loads((place / "model.json").read_text("utf-8"))
+        project.models.add(number, parent="starter", card=card, activate=True)
+    label(folder, pending(folder)[:4], NEW)
+    for model in (number, "active", "starter"):
+        predict_again(folder, model=model)
+        assert not any(s.renewed or NEW in s.proposal.class_probabilities for s in pending(folder)), model

@@ -55,7 +55,9 @@ def trust_reasons(result: Mapping[str, Any]) -> list[Reason]:
     result
         The result in its `training.protocol.Done` message.
     """
-    reasons = []
+    reasons: list[Reason] = []
+    if not result.get("described", True):
+        return reasons  # there is no probability of a class or value
     if unlike := result.get("unlike"):
         reasons.append(unlike_reason(unlike))
     if unchecked := result.get("unchecked"):
@@ -94,11 +96,33 @@ def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int], needed: 
     )
 
 
-def no_classes_reason() -> Reason:
-    """Explain why suggestions have no class, and what helps."""
+def no_classes_reason(labelled: Mapping[str, int]) -> Reason:
+    """Explain why suggestions have no class, and what helps.
+
+    Parameters
+    ----------
+    labelled
+        Number of labelled cells of each class that has any.
+    """
+    count = sum(labelled.values())
+    if not count:
+        return Reason(
+            "The model has not learned the classes of this project, so its suggestions have none: label some "
+            "cells of each class, then renew the suggestions or train"
+        )
+    if len(labelled) == 1:
+        return Reason(
+            "The model has not learned the classes of this project, so its suggestions have none: {count} "
+            "cell is labelled. Label some of another class too, then renew the suggestions or train",
+            "The model has not learned the classes of this project, so its suggestions have none: {count} "
+            "cells are labelled, all of one class. Label some of another class too, then renew the "
+            "suggestions or train",
+            count=count,
+        )
     return Reason(
-        "The model has not learned the classes of this project, so its suggestions have none: label some "
-        "cells of each class, then renew the suggestions or train"
+        "The model has not learned the classes of this project, so its suggestions have none: {count} cells "
+        "are labelled, train on them",
+        count=count,
     )
 
 

@@ -6,7 +6,7 @@ Shifts are estimated by `training.similarity.novelty`.
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
@@ -80,8 +80,28 @@ class Films:
     def needed(self) -> int:
         """Number of labelled cells of a film from which on predictions on it count as validated."""
         return needed_cells(
-            predicts_classes=self._model.predicts_classes, tells_unlike=self._novelty is not None
+            predicts_classes=self._model.predicts_classes, tells_unlike=novelty_of(self._model) is not None
         )
+
+    def labelled_in_vain(self) -> Counter[str] | None:
+        """Count the labelled cells of each class, if suggestions have no class nevertheless."""
+        classes = self._model.vocabulary.classes
+        if not classes or self._model.predicts_classes:
+            return None
+        of_cells = (cell.cell_class for items in self._known.values() for k in items for cell in k.cells)
+        return Counter(name for name in of_cells if name in classes)
+
+    def learn(self, model: LearnedModel) -> None:
+        """Judge what was predicted by a model that has since learned from the project's labels.
+
+        Parameters
+        ----------
+        model
+            Made from the one that predicted: boxes, and shifts of films, are still the latter's.
+        """
+        self._model = model
+        self._labelled.clear()
+        self.__dict__.pop("needed", None)
 
     def trust(self) -> dict[str, Any]:
         """Return the arguments of `training.evaluation.unchecked_films.trust_reasons`."""
@@ -92,6 +112,7 @@ class Films:
             "unchecked": unchecked,
             "labelled": labelled,
             "needed": self.needed,
+            "described": any(known is not None for known in self._model.trained_values()),
         }
 
     def _count_labelled(self, film: str) -> int:

@@ -32,6 +32,7 @@ from training.worker.films import Films
 from training.worker.many import elsewhere, predictor_for
 from training.worker.models import resolve
 from training.worker.out_of_fold import check_labels, trunk_for
+from training.worker.renew import learn_from_labels
 from training.worker.search import Searcher, search_notice
 from training.worker.slides_to_file import Found, SlideFiles, is_slide
 from training.worker.suggest import rank_again, suggest_on
@@ -72,8 +73,6 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         if not (fields or slides):
             raise LLDError("The project has no fields yet. Add some first.")
         channel.send(Started(task="predict", device=str(device), fields=len(fields) + len(slides)))
-        if model.vocabulary.classes and not model.predicts_classes:
-            channel.send(Notice(reason=no_classes_reason().stored()))
         checked = None
         if all_fields:  # with a selection of fields, keep earlier results
             readable_ones, _ = readable(project, known)
@@ -111,9 +110,15 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
             result["count"] += search["count"]
             result["unknown"] += search["unknown"]
             result["slides"] = search
+        _notice_without_classes(films, channel)
         result |= films.trust()
         result["sets"] = model.sets.summary()
     return Done(task="predict", model_id=number, result=result)
+
+
+def _notice_without_classes(films: Films, channel: Channel) -> None:
+    if (labelled := films.labelled_in_vain()) is not None:
+        channel.send(Notice(reason=no_classes_reason(labelled).stored()))
 
 
 def _search(searcher: Searcher, slides: Sequence[Field], request: PredictRequest) -> dict[str, Any]:
@@ -132,11 +137,15 @@ def _search(searcher: Searcher, slides: Sequence[Field], request: PredictRequest
             channel.send(Notice(reason=str(error).removesuffix(".")))
         if new := searcher.found.damaged[damaged:]:
             channel.send(search_notice(slide, new))
-    rank_again(searcher.project, channel)
     search = searcher.found
+    ids = [slide.id for slide in slides]
+    search.unknown += learn_from_labels(
+        searcher.project, searcher.model, searcher.number, channel, searcher.films, ids
+    )
+    rank_again(searcher.project, channel)
     channel.send(
         Suggested(
-            field_ids=[slide.id for slide in slides],
+            field_ids=ids,
             count=search.count,
             unknown=search.unknown,
             **searcher.films.trust(),
@@ -240,6 +249,7 @@ def _to_file(
             _without_sets(item) if item.film in trust["unlike"] else item for item in predicted_images
         ]
         channel.check()
+        _notice_without_classes(films, channel)
         write_file(out, coco_chunks(schema, predicted_images, set(from_stain)))
         unknown = [item.is_unknown for of_image in predicted_images for item in of_image.proposals]
     return Done(

@@ -34,6 +34,7 @@ from training.worker.embedded import model_of, vectors_of
 if TYPE_CHECKING:
     from training.models.calibration import Calibration
     from training.models.model import Taught
+    from training.worker.films import Films
 
 _MAX_PER_VALUE = 200
 """Maximum number of cells of each value that heads are fitted on between rounds: more hardly change them."""
@@ -80,6 +81,50 @@ def renew(request: RenewRequest, channel: Channel, device: torch.device) -> Done
             "damaged": sorted(predicting.damaged),
         }
     return Done(task="renew", model_id=heads.number, result=result)
+
+
+def learn_from_labels(
+    project: Project,
+    model: LearnedModel,
+    number: int | None,
+    channel: Channel,
+    films: Films,
+    field_ids: Collection[int],
+) -> int:
+    """Update what a model has just suggested on fields from the labels, as `renew` does afterwards.
+
+    Only of a model without measured classes: the starter, in a project without a trained model, or a model
+    that tells no classes of the schema apart. Of the others, what the measured model says is shown.
+
+    Parameters
+    ----------
+    model, number
+        The model that suggested, and its number; ``None`` = the starter.
+    films
+        Those that it suggested on: they are judged with what was learned.
+
+    Returns
+    -------
+    int
+        How many more of the suggestions are unknown than before.
+    """
+    active = project.models.active()
+    if number != (None if active is None else active.id) or (number is not None and model.predicts_classes):
+        return 0
+    known = annotated_fields(project)
+    if not any(cell.cell_class or cell.attributes for item in known for cell in item.cells):
+        return 0
+    heads = _heads_of(project, "active", next(model.detector.parameters()).device)
+    if not heads.fit(project, known, channel):
+        return 0
+    predicting = BoxPredictor(project, heads.model, known, channel)
+    starter_fields = set(project.embeddings.fields(ranking.STARTER)) if number is None else set()
+    wanted = set(field_ids)
+    before = [one for one in project.suggestions.find() if one.field_id in wanted]
+    _renew(project, heads, predicting, before, starter_fields, channel)
+    films.learn(heads.model)
+    after = [one for one in project.suggestions.find() if one.field_id in wanted]
+    return sum(one.is_unknown for one in after) - sum(one.is_unknown for one in before)
 
 
 def describe(request: DescribeRequest, channel: Channel, device: torch.device) -> Done:

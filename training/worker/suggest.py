@@ -29,6 +29,7 @@ from training.worker.box_predictor import BoxPredictor
 from training.worker.budget import SUGGESTIONS, Budget
 from training.worker.channel import CancelledError, Channel
 from training.worker.films import Films
+from training.worker.renew import learn_from_labels
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -182,6 +183,7 @@ def suggest_on(
         named = BoxPredictor(project, model, known, channel).of(boxes_of_stain, confidences)
         project.suggestions.renew({i: item for i, item in zip(boxes, named, strict=True) if item is not None})
         unknown += sum(item is not None and item.is_unknown for item in named)
+    unknown += learn_from_labels(project, model, number, channel, films, done)
     budget.leave_out(SUGGESTIONS, len(done) + len(damaged), len(known))
     if damaged:
         channel.send(Notice(reason=why_left_out(project, damaged.values()).stored()))
