@@ -153,6 +153,15 @@ def test_the_gallery_leaves_it_though_it_was_on_the_screen(session: Session) -> 
             {"unchecked": [], "sets": None},
             "The probabilities are not yet checked on your films: this needs 50",
         ),
+        (
+            {
+                "unchecked": list("ABCDEFG"),
+                "labelled": dict.fromkeys("ABCDEFG", 1),
+                "needed": 10,
+                "sets": None,
+            },
+            "D (1 of 10 cells labelled), E (1 of 10 cells labelled) and 2 more, and none",
+        ),
         ({"unchecked": [], "sets": {"heads": {}}}, ""),
         ({}, ""),
     ],

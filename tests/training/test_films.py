@@ -101,6 +101,25 @@ def test_a_model_that_cannot_tell_unlike_cells_needs_more_labels_before_it_is_ce
             assert reason is None or f"({count} of 40 cells labelled)" in str(reason)
 
 
+def test_all_films_are_named_if_they_are_few_else_the_largest_and_the_number_of_the_others(
+    project: Path,
+) -> None:
+    with Project.open(project, annotator="tester") as opened:
+        films = Films(opened, read_model(starter_place()), ())
+        for fields, film in enumerate("ABCDEFG", 1):
+            for _ in range(fields):
+                films.note(film, RawProposals(np.zeros((0, 4)), np.zeros(0), []))
+        told = films.trust()
+    assert told["unchecked"] == list("GFEDCBA")
+    (reason,) = trust_reasons(told)
+    named = ", ".join(f"{film} (0 of 10 cells labelled)" for film in "GFEDC")
+    assert f"on the films {named} and 2 more, and none" in reason
+    (reason,) = trust_reasons(told | {"unchecked": told["unchecked"][2:]})
+    assert "A (0 of 10 cells labelled), and none" in reason
+    (reason,) = trust_reasons({"unlike": list("ABCDEF")})
+    assert "The films A, B, C, D, E and 1 more look unlike" in reason
+
+
 def test_an_image_is_of_the_one_film_that_has_fields_of_its_size(project: Path) -> None:
     with Project.open(project, annotator="tester") as opened:
         known = annotated_fields(opened)[:2]

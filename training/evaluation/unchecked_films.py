@@ -21,6 +21,9 @@ MAX_UNCHECKED_PROBABILITY = 0.9
 MIN_MEASURED_CELLS = 50
 """Minimum number of held-out labelled cells to predict sets (`evaluation.prediction_sets`)."""
 
+_MOST_NAMED = 5
+"""Maximum number of films that a sentence names."""
+
 MIN_NARROWING = 0.2
 """Minimum share of the other values that sets exclude on average; below it they are useless."""
 
@@ -78,7 +81,7 @@ def unlike_reason(films: Sequence[str]) -> Reason:
         "The films {names} look unlike those that the model learned from: label some ordinary cells of each "
         "before you rely on its classes there",
         count=len(films),
-        names=_join_names(films),
+        names=_join([Reason("{film}", film=film) for film in films], most=_MOST_NAMED),
     )
 
 
@@ -90,7 +93,7 @@ def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int], needed: 
         "Probabilities are not yet checked on the films {names}, and none of a class or value is above "
         "{most:.0%} there: label {needed} cells of each",
         count=len(films),
-        names=_join([_labelled(film, labelled[film], needed) for film in films]),
+        names=_join([_labelled(film, labelled[film], needed) for film in films], most=_MOST_NAMED),
         most=MAX_UNCHECKED_PROBABILITY,
         needed=needed,
     )
@@ -171,14 +174,15 @@ def _labelled(film: str, count: int, needed: int) -> Reason:
     )
 
 
-def _join(reasons: Sequence[Reason], *, most: int = 3) -> Reason:
-    """Join reasons by commas; an ellipsis marks omitted ones."""
-    if len(reasons) > most:
-        return Reason("{some} …", some=_join(reasons[:most]))
+def _join(reasons: Sequence[Reason], *, most: int) -> Reason:
+    """Join reasons by commas, and count those after the first `most`."""
+    if left := len(reasons[most:]):
+        return Reason(
+            "{names} and {count} more",
+            "{names} and {count} more",
+            names=_join(reasons[:most], most=most),
+            count=left,
+        )
     if len(reasons) == 1:
         return reasons[0]
     return Reason("{first}, {last}", first=_join(reasons[:-1], most=most), last=reasons[-1])
-
-
-def _join_names(films: Sequence[str]) -> str:
-    return ", ".join(films[:3]) + (" …" if len(films) > 3 else "")

@@ -54,7 +54,7 @@ class Films:
         self._project = project
         self._known: dict[str, list[AnnotatedField]] = defaultdict(list)
         self._of_size: dict[tuple[int, int], set[str]] = defaultdict(set)
-        self._seen: set[str] = set()
+        self._seen: Counter[str] = Counter()
         for item in known:
             self._known[domain_of(item.field)].append(item)
             self._of_size[item.field.width, item.field.height].add(domain_of(item.field))
@@ -104,8 +104,8 @@ class Films:
         self.__dict__.pop("needed", None)
 
     def trust(self) -> dict[str, Any]:
-        """Return the arguments of `training.evaluation.unchecked_films.trust_reasons`."""
-        unchecked = sorted(film for film in self._seen if self.is_unchecked(film))
+        """Return the arguments of `unchecked_films.trust_reasons`, the largest films first."""
+        unchecked = [film for film in self._by_size() if self.is_unchecked(film)]
         labelled = {film: self._count_labelled(film) for film in unchecked}
         return {
             "unlike": self.unlike(),
@@ -125,21 +125,26 @@ class Films:
 
     def note(self, film: str, raw: RawProposals) -> None:
         """Record the features of the likely cells of a field; mark predictions that were not validated."""
-        self._seen.add(film)
+        self._seen[film] += 1
         raw.unchecked = self.is_unchecked(film)
         if raw.places is not None and sum(map(len, self._transformed[film])) < _MAX_CELLS:
             likely = self._model.calibration.confidence(raw.scores) >= _MIN_CONFIDENCE
             self._transformed[film].append(raw.places[likely])
 
     def unlike(self) -> list[str]:
-        """Return the films with a domain shift from the training films."""
+        """Return the films with a domain shift from the training films, the largest first."""
         if self._novelty is None:
             return []
-        return sorted(
+        return [
             film
-            for film, transformed in self._transformed.items()
-            if transformed and self._novelty.is_shifted(np.concatenate(transformed))
-        )
+            for film in self._by_size()
+            if (transformed := self._transformed.get(film))
+            and self._novelty.is_shifted(np.concatenate(transformed))
+        ]
+
+    def _by_size(self) -> list[str]:
+        """Return the films that were predicted, those of most fields first."""
+        return sorted(self._seen, key=lambda film: (-self._seen[film], film))
 
     def _estimate_shift(self, novelty: Novelty, known: Sequence[AnnotatedField]) -> np.ndarray:
         classes = list(self._model.vocabulary.classes)
