@@ -108,6 +108,35 @@ def test_their_colour_differs_from_every_other_to_colour_blind_eyes(name: str, k
     assert palette.contrast(palette.UNKNOWN, palette.CASING) >= 4.5
 
 
+def test_of_a_suggestion_without_a_class_it_is_said_why_and_of_a_faint_one_which_is_likeliest(
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
+) -> None:
+    session = dock.desk.session
+    with Project.open(small_project, annotator="Ada") as project:
+        boxes = [(x, 10.0, 20.0, 20.0) for x in (5.0, 35.0, 65.0)]
+        said = [
+            Proposal(boxes[0], 0.5),  # as the stain proposes
+            Proposal(boxes[1], 0.97, {}, SIZES),
+            Proposal(boxes[2], 0.02, {"Monocyte": 0.4, "Neutrophil": 0.3, "Basophil": 0.3}),
+        ]
+        project.suggestions.replace(project.fields.all()[0].id, said, model_id=None)
+    session.open(small_project, annotator="Ada")
+    session.marks.threshold = 0.0
+    shown = {}
+    for suggestion in session.marks.waiting:
+        session.selection.select("suggestion", suggestion.id)
+        qtbot.wait(50)
+        (text,) = {t for one in dock.findChildren(QLabel) if (t := one.text()).startswith("White cell ")}
+        shown[suggestion.box] = text.split("\n")[0]
+        dashes = [one.aside for one in dock.findChildren(ChoiceButton) if one.untaught]
+        assert bool(dashes) == (suggestion.box != boxes[0]), "of a box from the stain no model says anything"
+    assert shown == {
+        boxes[0]: "White cell 50% · no class: the box is from the stain alone",
+        boxes[1]: "White cell 97% · no class predicted",
+        boxes[2]: "White cell 2% · Monocyte 1%",
+    }
+
+
 def test_the_panels_call_its_classes_candidates(session: Session, dock: AnnotateDock, qtbot: QtBot) -> None:
     session.selection.select("suggestion", next(s.id for s in session.marks.waiting if s.is_unknown))
     qtbot.wait(50)

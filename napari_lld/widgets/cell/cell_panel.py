@@ -199,7 +199,7 @@ class CellPanel(Part):
                 checked=cell is not None and cell.cell_class == name,
                 suggested=name == (predicted.stated_class if predicted else first),
                 probability=probability if probability is not None and probability >= 0.05 else None,
-                untaught=predicted is not None and probability is None and name in taught_or_not,
+                untaught=_is_described(predicted) and probability is None and name in taught_or_not,
                 candidate=predicted is not None and predicted.is_unknown and probability is not None,
                 among=among if predicted is not None and name in predicted.sets.get("class", ()) else "",
             )
@@ -485,6 +485,7 @@ class AttributeRow(QWidget):
                 probability=probabilities.get(value),
                 untaught=cell is None
                 and predicted is not None
+                and bool(predicted.attribute_probabilities)  # a cell of few pixels has none
                 and value != UNSURE
                 and value not in probabilities,
                 among=among if predicted is not None and value in predicted.sets.get(name, ()) else "",
@@ -522,3 +523,8 @@ class AttributeRow(QWidget):
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def _is_described(predicted: Proposal | None) -> bool:
+    """Return whether a model predicted anything of a cell: of a box from the stain, none did."""
+    return predicted is not None and bool(predicted.class_probabilities or predicted.attribute_probabilities)

@@ -15,6 +15,7 @@ from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import Part, ToolButton, column, label, row
 from napari_lld.widgets.base.room import FoldingRow
 from napari_lld.widgets.review.queue_choice import QueueChoice
+from training.inference.stain_proposals import has_box_from_stain
 
 _ELLIPSIS = 3
 """Pixels that a label that gives way needs beside its text, or it is cut."""
@@ -155,13 +156,16 @@ class SuggestionPanel(Part):
             if pending:
                 return tr("S or a click selects one. Any class or value key accepts it with that change.")
             return self.commands.spelled(session.suggestions.what_next)
-        ranked = sorted(predicted.class_probabilities, key=lambda name: -predicted.score(name))[:3]
+        ranked = sorted(
+            (name for name in predicted.class_probabilities if name in schema.class_names),
+            key=lambda name: -predicted.score(name),
+        )
         named = [
             f"{schema.class_title(name)} {predicted.score(name):.0%}"
-            for name in ranked
-            if name in schema.class_names and predicted.score(name) >= 0.01
+            for i, name in enumerate(ranked[:3])
+            if i == 0 or predicted.score(name) >= 0.01
         ]
-        classes = ", ".join(named) or tr("it was never trained on classes")
+        classes = ", ".join(named) or self._why_no_class()
         text = tr("White cell {sure:.0%} · {classes}", sure=predicted.confidence, classes=classes)
         if predicted.is_unknown:
             text = tr("White cell {sure:.0%} · its class is unknown", sure=predicted.confidence)
@@ -174,6 +178,12 @@ class SuggestionPanel(Part):
             )
         )
         return f"{text}\n{more}".rstrip()
+
+    def _why_no_class(self) -> str:
+        suggestion = self.session.selection.suggestion
+        if suggestion is not None and has_box_from_stain(suggestion):
+            return tr("no class: the box is from the stain alone")
+        return tr("no class predicted")  # not learned by the model, not in the imported file, or renamed
 
     def _on_slider(self, value: int) -> None:
         self.session.marks.threshold = value / 100
