@@ -96,7 +96,7 @@ def train(
     why = saved.why if saved is not None else None
     resumed = int(done.result.get("resumed_epochs", 0))
     left_out = [str(Reason.read(reason)) for reason in done.result.get("left_out", ())]
-    trust = Suggested(field_ids=[], count=0).trust() | {"sets": None}
+    trust = Suggested(field_ids=[], count=0).trust() | {"sets": None, "measured": None}
     trust |= {name: done.result[name] for name in trust if name in done.result}
     if as_json:
         answer: dict[str, Any] = {"project": project.absolute(), "model": done.model_id, "active": active}

@@ -39,6 +39,7 @@ from training.evaluation.unchecked_films import (
     MAX_UNCHECKED_PROBABILITY,
     MIN_MEASURED_CELLS,
 )
+from training.evaluation.units import MIN_UNITS
 
 
 def write_report(
@@ -113,6 +114,7 @@ def render_project(project: Project, options: ReportOptions | None = None) -> st
             wide_sets=[row.title for row in sets if row.is_wide],
             unchecked=unchecked_films(project, facts),
             needed_cells=MIN_MEASURED_CELLS,
+            needed_units=MIN_UNITS,
             unchecked_at_most=MAX_UNCHECKED_PROBABILITY,
             agreement=agreed,
             pictures=pictures(project, facts),

@@ -12,8 +12,7 @@ from napari_lld.i18n.reasons import in_words
 from napari_lld.i18n.sentences import in_language
 from napari_lld.i18n.translate import later, tr
 from training.evaluation.bulk_accept import MAX_ERROR_RATE, may_be_accepted
-from training.evaluation.gate import MIN_UNITS
-from training.evaluation.units import of_units
+from training.evaluation.units import MIN_UNITS, of_units
 from training.models.folder import damage
 from training.reasons import Reason
 

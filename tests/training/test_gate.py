@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from annotation_store.splits import field_unit
-from training.evaluation.gate import MARGIN, MIN_UNITS, Comparison, compare
+from training.evaluation.gate import MARGIN, Comparison, compare
 from training.evaluation.matching import FieldResult, Ranking
-from training.evaluation.units import of_units
+from training.evaluation.units import MIN_UNITS, of_units
 from training.reasons import Reason
 
 

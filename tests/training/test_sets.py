@@ -130,9 +130,37 @@ def test_fewer_than_fifty_cells_claim_nothing() -> None:
     assert (sets.heads["size"].coverage, sets.heads["size"].size) == (1.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("held_out", "says"),
+    [
+        ([], "this needs 50 held-out cells"),
+        (
+            results(45),
+            "this needs 50 held-out cells that the model finds and does not call unknown, and there are 45",
+        ),
+        (results(72, patients=2), "the held-out cells are of 2 patients, and 5 are needed"),
+    ],
+)
+def test_why_there_are_no_sets_is_said_with_the_number_that_lacks(
+    held_out: list[FieldResult], says: str
+) -> None:
+    told = fit_sets(held_out, ["size"], min_confidence=0.25).summary()
+    assert told["sets"] is None
+    (reason,) = trust_reasons({"unchecked": [], **told})
+    assert reason == f"The probabilities are not yet checked on your films: {says}"
+
+
+def test_patients_that_differ_too_much_for_sets_are_said_to() -> None:
+    measured = {"cells": 72, "patients": 6, "of_fields": 0}
+    (reason,) = trust_reasons({"unchecked": [], "sets": None, "measured": measured})
+    assert reason.endswith(
+        "held-out cells of 6 patients are too few, or differ too much from patient to patient"
+    )
+
+
 def test_sets_that_hold_nearly_all_values_are_named() -> None:
     told = fit_sets(results(60, wrong=3), ["size"], min_confidence=0.25).summary()
-    (reason,) = trust_reasons({"unchecked": [], "sets": told})
+    (reason,) = trust_reasons({"unchecked": [], **told})
     assert (
         "down hardly anything for the class (on average 3.0 of 3 values): they contain nearly all values"
         in reason

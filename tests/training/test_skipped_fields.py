@@ -28,6 +28,7 @@ def one_cell_each(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Any, Told]
         found = SimpleNamespace(vector=None, features=None, scores=np.array([0.9]))
         return [found for load in pixels if load() is not None]
 
+    monkeypatch.setattr(suggest, "learn_from_labels", lambda *_: 0)
     monkeypatch.setattr(predictor, "seen_side", lambda *_: None)
     monkeypatch.setattr(predictor, "propose_raw", propose)
     monkeypatch.setattr(predictor, "Networks", lambda _model: None)

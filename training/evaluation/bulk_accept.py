@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.gate import MIN_UNITS, units_of
+from training.evaluation.gate import units_of
 from training.evaluation.matching import FieldResult
 from training.evaluation.metrics import acceptances
 from training.evaluation.patient_split import count_fields
+from training.evaluation.units import MIN_UNITS
 
 MAX_ERROR_RATE = 0.05
 """Maximum error rate of suggestions accepted in bulk."""

@@ -21,11 +21,8 @@ import numpy as np
 from training.evaluation.matching import FieldResult
 from training.evaluation.metrics import score
 from training.evaluation.patient_split import count_fields
-from training.evaluation.units import of_units
+from training.evaluation.units import MIN_UNITS, of_units
 from training.reasons import Reason
-
-MIN_UNITS = 5
-"""Minimum number of patients: with fewer, the variance between patients is as good as unknown."""
 
 MARGIN = 0.05
 """Non-inferiority margin: the new model was trained on more cells."""

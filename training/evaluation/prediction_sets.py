@@ -27,11 +27,11 @@ import numpy as np
 from annotation_store.records import Proposal
 from annotation_store.schema.reserved import UNSURE
 from training.evaluation.bulk_accept import MIN_INTRACLASS_CORRELATION
-from training.evaluation.gate import MIN_UNITS
 from training.evaluation.matching import FieldResult
 from training.evaluation.open_set import given_taught
 from training.evaluation.patient_split import count_fields
 from training.evaluation.unchecked_films import MIN_MEASURED_CELLS
+from training.evaluation.units import MIN_UNITS
 
 LEVEL = 0.95
 FOLDS = 5
@@ -86,9 +86,18 @@ class Sets:
             if head.mass is not None and (predicted := _predicted(proposal, name))
         }
 
-    def summary(self) -> dict[str, Any] | None:
-        """Return `to_dict` for users; ``None`` if no head has sets."""
-        return self.to_dict() if self else None
+    def summary(self) -> dict[str, Any]:
+        """Return the entries in the result of a task.
+
+        Returns
+        -------
+        dict
+            ``sets``: `to_dict`, ``None`` if no head has sets. ``measured``: on how many cells they were, or
+            could not be, calibrated, of how many patients (and fields, if unknown); ``None`` if on none.
+        """
+        largest = max(self.heads.values(), key=lambda head: head.cells, default=None)
+        measured = largest and {name: getattr(largest, name) for name in ("cells", "patients", "of_fields")}
+        return {"sets": self.to_dict() if self else None, "measured": measured}
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable dict, for a model's card."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from training.evaluation.units import MIN_UNITS, of_units
 from training.reasons import Reason
 
 MIN_CHECKED_CELLS = 10
@@ -66,7 +67,7 @@ def trust_reasons(result: Mapping[str, Any]) -> list[Reason]:
     if unchecked := result.get("unchecked"):
         reasons.append(unchecked_reason(unchecked, result["labelled"], result["needed"]))
     elif "sets" in result and not result["sets"]:
-        reasons.append(not_measured_reason())
+        reasons.append(not_measured_reason(result.get("measured")))
     heads = (result.get("sets") or {}).get("heads", {})
     if wide := {name: head for name, head in heads.items() if narrows_nothing(head)}:
         reasons.append(wide_reason(wide))
@@ -156,11 +157,40 @@ def narrows_nothing(head: Mapping[str, Any]) -> bool:
     return bool(values - size < MIN_NARROWING * (values - 1))
 
 
-def not_measured_reason() -> Reason:
-    """Explain that a model's probabilities have not been validated yet, and when they will be."""
+def not_measured_reason(measured: Mapping[str, Any] | None) -> Reason:
+    """Explain why a model's probabilities have not been validated, and when they will be.
+
+    Parameters
+    ----------
+    measured
+        See `prediction_sets.Sets.summary`.
+    """
+    if measured is None:
+        return Reason(
+            "The probabilities are not yet checked on your films: this needs {needed} held-out cells",
+            needed=MIN_MEASURED_CELLS,
+        )
+    if measured["cells"] < MIN_MEASURED_CELLS:
+        return Reason(
+            "The probabilities are not yet checked on your films: this needs {needed} held-out cells that "
+            "the model finds and does not call unknown, and there is {count}",
+            "The probabilities are not yet checked on your films: this needs {needed} held-out cells that "
+            "the model finds and does not call unknown, and there are {count}",
+            count=measured["cells"],
+            needed=MIN_MEASURED_CELLS,
+        )
+    units = of_units(measured["patients"], measured["of_fields"])
+    if measured["patients"] < MIN_UNITS:
+        return Reason(
+            "The probabilities are not yet checked on your films: the held-out cells are {units}, and "
+            "{needed} are needed",
+            units=units,
+            needed=MIN_UNITS,
+        )
     return Reason(
-        "The probabilities are not yet checked on your films: this needs {needed} held-out cells",
-        needed=MIN_MEASURED_CELLS,
+        "The probabilities are not yet checked on your films: the held-out cells {units} are too few, or "
+        "differ too much from patient to patient",
+        units=units,
     )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from training.reasons import Reason
 
+MIN_UNITS = 5
+"""Minimum number of patients: with fewer, the variance between patients is as good as unknown."""
+
 
 def of_units(units: int, fields: int | None) -> Reason:
     """Describe units: "of 3 patients", "of 4 fields whose patients are not known", or both.

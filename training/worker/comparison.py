@@ -8,10 +8,10 @@ import torch
 
 from annotation_store.project import Project
 from training.evaluation.extra_metrics import SUGGESTED
-from training.evaluation.gate import MIN_UNITS, Comparison, cannot_judge, compare, units_of
+from training.evaluation.gate import Comparison, cannot_judge, compare, units_of
 from training.evaluation.matching import FieldResult
 from training.evaluation.patient_split import count_fields
-from training.evaluation.units import of_units
+from training.evaluation.units import MIN_UNITS, of_units
 from training.inference.measure import cross_validate, evaluate
 from training.inference.predict import RawProposals
 from training.models.calibration import Calibration

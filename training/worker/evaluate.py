@@ -98,7 +98,7 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
             "on": on,
             "outside_regions": request.outside_regions,
             **films.trust(),
-            "sets": model.sets.summary(),
+            **model.sets.summary(),
             "found_nothing": sum(_finds_nothing(model, proposals) for proposals in raw),
             **measure(model, truths, raw),
         }

@@ -111,8 +111,7 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
             result["unknown"] += search["unknown"]
             result["slides"] = search
         _notice_without_classes(films, channel)
-        result |= films.trust()
-        result["sets"] = model.sets.summary()
+        result |= films.trust() | model.sets.summary()
     return Done(task="predict", model_id=number, result=result)
 
 
@@ -264,7 +263,7 @@ def _to_file(
             "from_stain": len(from_stain),
             **({"slides": searched.result()} if slides else {}),
             **trust,
-            "sets": model.sets.summary(),
+            **model.sets.summary(),
         },
     )
 

@@ -257,7 +257,7 @@ class _Training:
                     budget=self.budget,
                     predictor=predictor,
                 )
-            trust = suggested.trust() | {"sets": using.sets.summary()}
+            trust = suggested.trust() | using.sets.summary()
         result = {
             "active": active,
             "why": verdict,

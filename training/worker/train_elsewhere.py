@@ -328,7 +328,7 @@ class TrainingElsewhere:
                 budget=self.budget,
                 predictor=predictor,
             )
-        return suggested.trust() | {"sets": model.sets.summary()}
+        return suggested.trust() | model.sets.summary()
 
 
 def _pixel_file(path: Path, *, own: bool) -> bytes:

@@ -40,6 +40,19 @@ def test_sets_have_coverage_and_mean_size_by_attribute(small_project: Path) -> N
     assert "has not learned from" not in told, "of a model from before nobody knows it"
 
 
+@pytest.mark.parametrize(
+    ("counted", "why"),
+    [
+        ({"cells": 45, "patients": 9}, "too few cells (50 are needed)"),
+        ({"cells": 72, "patients": 2, "of_fields": 0}, "too few patients (5 are needed)"),
+        ({"cells": 72, "patients": 6}, "too few cells, or too different from patient to patient"),
+    ],
+)
+def test_why_there_is_no_set_is_said(small_project: Path, counted: dict[str, int], why: str) -> None:
+    told = page(small_project, {"sets": {"heads": {"class": {"mass": None, **counted}}}})
+    assert f"no set: {why}</td>" in told
+
+
 def test_sets_that_hold_nearly_all_values_are_said_to_narrow_nothing(small_project: Path) -> None:
     counted = {"mass": 0.96, "cells": 60, "patients": 9, "of_fields": 9, "coverage": 0.98}
     heads = {
