@@ -444,8 +444,9 @@ class Suggested(_Message):
     `from_stain`: fields with proposals by the stain only, as the model found none. `unknown`: number of
     unknown cells. `unlike`: films with a domain shift from the training films. `unchecked`: films that the
     model was not trained on and with too few labelled cells; `labelled`: the number of labelled cells of each
-    of these; `needed`: the number that is enough; `described`: whether suggestions have a class or values.
-    `damaged`: names of the fields whose image cannot be read.
+    of these; `needed`: the number that is enough; `not_learned`: the number of cells of these that do not
+    count, as they are labelled with nothing that the model has learned; `described`: whether suggestions have
+    a class or values. `damaged`: names of the fields whose image cannot be read.
     """
 
     type: Literal["suggested"] = "suggested"
@@ -457,12 +458,15 @@ class Suggested(_Message):
     unchecked: list[str] = Field(default_factory=list)
     labelled: dict[str, int] = Field(default_factory=dict)
     needed: int = MIN_CHECKED_CELLS
+    not_learned: dict[str, int] = Field(default_factory=dict)
     described: bool = True
     damaged: list[str] = Field(default_factory=list)
 
     def trust(self) -> dict[str, Any]:
         """Return the entries about films in the result of a task."""
-        return self.model_dump(include={"unlike", "unchecked", "labelled", "needed", "described"})
+        return self.model_dump(
+            include={"unlike", "unchecked", "labelled", "needed", "not_learned", "described"}
+        )
 
 
 class Searched(_Message):

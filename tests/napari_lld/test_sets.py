@@ -142,11 +142,17 @@ def test_the_gallery_leaves_it_though_it_was_on_the_screen(session: Session) -> 
     ("result", "says"),
     [
         (
-            {"unchecked": ["A", "B"], "labelled": {"A": 0, "B": 14}, "needed": 40, "sets": None},
-            "on the films A (0 of 40 cells labelled), B (14 of 40 cells labelled), and",
+            {
+                "unchecked": ["A", "B"],
+                "labelled": {"A": 0, "B": 14},
+                "needed": 40,
+                "not_learned": {"A": 12},
+                "sets": None,
+            },
+            "films A (0 of 40 cells labelled, and 12 with what the model has not learned), B (14 of 40",
         ),
         (
-            {"unchecked": ["A"], "labelled": {"A": 3}, "needed": 10, "sets": None},
+            {"unchecked": ["A"], "labelled": {"A": 3}, "needed": 10, "not_learned": {}, "sets": None},
             "Probabilities are not yet checked on the film A (3 of 10 cells labelled), and",
         ),
         (
@@ -158,6 +164,7 @@ def test_the_gallery_leaves_it_though_it_was_on_the_screen(session: Session) -> 
                 "unchecked": list("ABCDEFG"),
                 "labelled": dict.fromkeys("ABCDEFG", 1),
                 "needed": 10,
+                "not_learned": {},
                 "sets": None,
             },
             "D (1 of 10 cells labelled), E (1 of 10 cells labelled) and 2 more, and none",

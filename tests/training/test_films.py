@@ -76,7 +76,11 @@ def test_a_film_is_checked_from_ten_labelled_cells_of_taught_classes_on(project:
             films = Films(opened, model, some)
             assert films.is_unchecked(film) == unchecked, (count, changes)
             films.note(film, RawProposals(np.zeros((0, 4)), np.zeros(0), []))
-            assert films.trust()["labelled"] == ({film: 9 if not changes else 0} if unchecked else {})
+            told = films.trust()
+            assert told["labelled"] == ({film: 9 if not changes else 0} if unchecked else {})
+            others = sum(len(one.cells) for one in some) if changes.get("cell_class") else 0
+            assert told["not_learned"] == ({film: others} if others else {})
+            assert bool(others) == any("with what the model has not" in one for one in trust_reasons(told))
         assert Films(opened, model, ()).is_unchecked("never labelled")
         model.card = {"learnt_films": {opened.pseudonyms.of_domain("of another reading"): 10}}
         assert not Films(opened, model, ()).is_unchecked("of another reading")

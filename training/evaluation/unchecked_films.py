@@ -65,7 +65,11 @@ def trust_reasons(result: Mapping[str, Any]) -> list[Reason]:
     if unlike := result.get("unlike"):
         reasons.append(unlike_reason(unlike))
     if unchecked := result.get("unchecked"):
-        reasons.append(unchecked_reason(unchecked, result["labelled"], result["needed"]))
+        named = [
+            _labelled(film, result["labelled"][film], result["needed"], result["not_learned"].get(film, 0))
+            for film in unchecked
+        ]
+        reasons.append(unchecked_reason(named, result["needed"]))
     elif "sets" in result and not result["sets"]:
         reasons.append(not_measured_reason(result.get("measured")))
     heads = (result.get("sets") or {}).get("heads", {})
@@ -86,7 +90,7 @@ def unlike_reason(films: Sequence[str]) -> Reason:
     )
 
 
-def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int], needed: int) -> Reason:
+def unchecked_reason(films: Sequence[Reason], needed: int) -> Reason:
     """Describe which films the model was not trained on, the effect on its probabilities, and the cure."""
     return Reason(
         "Probabilities are not yet checked on the film {names}, and none of a class or value is above "
@@ -94,7 +98,7 @@ def unchecked_reason(films: Sequence[str], labelled: Mapping[str, int], needed: 
         "Probabilities are not yet checked on the films {names}, and none of a class or value is above "
         "{most:.0%} there: label {needed} cells of each",
         count=len(films),
-        names=_join([_labelled(film, labelled[film], needed) for film in films], most=_MOST_NAMED),
+        names=_join(films, most=_MOST_NAMED),
         most=MAX_UNCHECKED_PROBABILITY,
         needed=needed,
     )
@@ -194,7 +198,16 @@ def not_measured_reason(measured: Mapping[str, Any] | None) -> Reason:
     )
 
 
-def _labelled(film: str, count: int, needed: int) -> Reason:
+def _labelled(film: str, count: int, needed: int, not_learned: int) -> Reason:
+    if not_learned:
+        return Reason(
+            "{film} ({labelled} of {needed} cells labelled, and {count} with what the model has not learned)",
+            "{film} ({labelled} of {needed} cells labelled, and {count} with what the model has not learned)",
+            count=not_learned,
+            labelled=count,
+            needed=needed,
+            film=film,
+        )
     return Reason(
         "{film} ({count} of {needed} cells labelled)",
         "{film} ({count} of {needed} cells labelled)",

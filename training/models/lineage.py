@@ -142,15 +142,24 @@ def count_labelled(
         Of the model, and which values it was trained on (`training.networks.vocabulary.trained_values`): only
         cells labelled with one of these count.
     """
+    return max(count_taught(cells, vocabulary, trained)[0], learnt_from(project, card, film))
 
-    def teaches(cell: Cell) -> bool:
+
+def count_taught(
+    cells: Iterable[Cell], vocabulary: Vocabulary, trained: Sequence[np.ndarray | None]
+) -> tuple[int, int]:
+    """Count the cells labelled with a value that a model was trained on, and those with others only."""
+    known = other = 0
+    for cell in cells:
         targets = vocabulary.targets(cell.cell_class, cell.attributes)
-        return any(
-            known is not None and bool((known & target).any())
-            for known, target in zip(trained, targets, strict=True)
-        )
-
-    return max(sum(map(teaches, cells)), learnt_from(project, card, film))
+        if any(
+            of_head is not None and bool((of_head & target).any())
+            for of_head, target in zip(trained, targets, strict=True)
+        ):
+            known += 1
+        else:
+            other += any(bool(target.any()) for target in targets)
+    return known, other
 
 
 def still_held_out(

@@ -16,7 +16,7 @@ import numpy as np
 
 from training.evaluation.unchecked_films import needed_cells
 from training.inference.predict import Move, RawProposals, novelty_of
-from training.models.lineage import count_labelled
+from training.models.lineage import count_labelled, count_taught
 from training.models.model import LearnedModel
 from training.networks.scale import domain_of, domain_of_size
 from training.similarity.novelty import Novelty
@@ -112,6 +112,7 @@ class Films:
             "unchecked": unchecked,
             "labelled": labelled,
             "needed": self.needed,
+            "not_learned": {film: count for film in unchecked if (count := self._count_not_learned(film))},
             "described": any(known is not None for known in self._model.trained_values()),
         }
 
@@ -122,6 +123,11 @@ class Films:
                 self._project, model.card, film, cells, model.vocabulary, model.trained_values()
             )
         return self._labelled[film]
+
+    def _count_not_learned(self, film: str) -> int:
+        """Count the cells of a film that are labelled with nothing that the model has learned."""
+        cells = chain.from_iterable(k.cells for k in self._known.get(film, ()))
+        return count_taught(cells, self._model.vocabulary, self._model.trained_values())[1]
 
     def note(self, film: str, raw: RawProposals) -> None:
         """Record the features of the likely cells of a field; mark predictions that were not validated."""
