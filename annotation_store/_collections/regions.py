@@ -27,11 +27,9 @@ class Regions:
         return self._marks.all(field_id)
 
     def any_finished(self) -> bool:
-        """Return whether the current reading has a finished region on any field; one statement."""
+        """Return whether any reading has a finished region on any field; one statement."""
         r = regions.c
-        query = sa.select(r.id).where(
-            r.reading_id == self._db.reading.id, r.state == RegionState.FINISHED.value, sa.not_(r.deleted)
-        )
+        query = sa.select(r.id).where(r.state == RegionState.FINISHED.value, sa.not_(r.deleted))
         return bool(self._db.rows(query.limit(1)))
 
     def add(self, field_id: int, shape: Shape, *, state: RegionState = RegionState.FINISHED) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_lld.cli._console import UsageError
+from napari_lld.cli._console import UsageError, complain, plural
 from napari_lld.options import DEVICE, MODEL, SCHEDULER, WORKERS
 
 if TYPE_CHECKING:
@@ -104,6 +104,35 @@ def _reading_number(project: Project, text: str) -> int:
             return reading.id
     listed = ", ".join(f"'{reading.name}' ({reading.annotator or 'nobody'})" for reading in readings)
     raise UsageError(f"--reading {text}: the project has no such reading; there are {listed}")
+
+
+def readings_of(project: Project) -> list[dict[str, Any]]:
+    """Count the cells and finished regions of each reading."""
+    counts = []
+    for reading in project.readings.all():
+        with project.readings.within(reading.id):
+            finished = sum(region.finished for region in project.regions.all())
+            cells = len(project.cells.all())
+        counts.append(
+            {"name": reading.name, "annotator": reading.annotator, "cells": cells, "finished": finished}
+        )
+    return counts
+
+
+def hint_at_readings(project: Project, chosen: str | None) -> None:
+    """Write on standard error which readings have annotations, if the one in use by default has none."""
+    if chosen is not None or len(project.readings.all()) == 1 or project.cells.all() or project.regions.all():
+        return
+    filled = [
+        f"'{reading['name']}' ({plural(reading['cells'], 'cell')})"
+        for reading in readings_of(project)
+        if reading["cells"] or reading["finished"]
+    ]
+    if filled:
+        complain(
+            f"The reading '{project.reading.name}' is empty, but others are not: {', '.join(filled)}. "
+            "Choose one with --reading."
+        )
 
 
 def model_of(text: str) -> int | str:

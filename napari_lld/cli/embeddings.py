@@ -19,6 +19,7 @@ from napari_lld.cli._options import (
     Workers,
     check_cluster,
     device_of,
+    hint_at_readings,
     model_of,
     open_project,
 )
@@ -54,6 +55,7 @@ def embeddings(
         raise UsageError(f"{out}: give a file name that ends with {' or '.join(EMBEDDINGS_SUFFIXES)}")
     check_out(out, overwrite=overwrite)
     with open_project(project, keeps_if_possible=True, reading=reading) as opened:
+        hint_at_readings(opened, reading)
         check_model(opened.path, [known_model.id for known_model in opened.models.all()], which)
         number = opened.reading.id
     request = EmbeddingsRequest(

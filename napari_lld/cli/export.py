@@ -9,7 +9,7 @@ import typer
 
 from napari_lld.cli._console import UsageError, complain, listed, plural, say, say_json
 from napari_lld.cli._faces import with_options
-from napari_lld.cli._options import Json, Overwrite, ProjectPath, ReadingName, open_project
+from napari_lld.cli._options import Json, Overwrite, ProjectPath, ReadingName, hint_at_readings, open_project
 from napari_lld.options import ExportOptions
 
 
@@ -32,6 +32,8 @@ def export(
     for place in formats.targets(form, out, card=options.card):
         check_out(place, folder=form.target != "file", overwrite=overwrite)
     with open_project(project, read_only=True, reading=reading) as opened:
+        if options.what == "cells":
+            hint_at_readings(opened, reading)
         report = formats.write(
             options.format,
             opened,

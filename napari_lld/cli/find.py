@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from napari_lld.cli._console import UsageError, new_table, number, plural, say, say_json, say_table
-from napari_lld.cli._options import Json, ProjectPath, ReadingName, open_project
+from napari_lld.cli._options import Json, ProjectPath, ReadingName, hint_at_readings, open_project
 
 _QUERY = (
     "What to search for, in quotes: class:Neutrophil cell_size:large,medium flag:second "
@@ -27,6 +27,7 @@ def find(
     from napari_lld.session.search import QueryError, parse
 
     with open_project(project, read_only=True, reading=reading) as opened:
+        hint_at_readings(opened, reading)
         schema = opened.schema
         try:
             parsed = parse(query, schema)

@@ -6,7 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from napari_lld.cli._console import new_table, number, plural, say, say_json, say_table
-from napari_lld.cli._options import Json, ProjectPath, ReadingName, open_project
+from napari_lld.cli._options import (
+    Json,
+    ProjectPath,
+    ReadingName,
+    hint_at_readings,
+    open_project,
+    readings_of,
+)
 
 if TYPE_CHECKING:
     from annotation_store import Project
@@ -15,6 +22,7 @@ if TYPE_CHECKING:
 def info(project: ProjectPath, reading: ReadingName = None, as_json: Json = False) -> None:
     """Report what a project holds."""
     with open_project(project, read_only=True, reading=reading) as opened:
+        hint_at_readings(opened, reading)
         facts = collect(opened)
         schema = opened.schema
     if as_json:
@@ -67,6 +75,7 @@ def collect(project: Project) -> dict[str, Any]:
         "schema": project.schema.name,
         "annotator": project.annotator,
         "reading": project.reading.name,
+        "readings": readings_of(project),
         "fields": {
             "total": len(summaries),
             "patients": len({s.field.patient for s in summaries if s.field.patient}),

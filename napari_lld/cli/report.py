@@ -9,7 +9,7 @@ import typer
 
 from napari_lld.cli._console import say
 from napari_lld.cli._faces import with_options
-from napari_lld.cli._options import Overwrite, ProjectPath, ReadingName, open_project
+from napari_lld.cli._options import Overwrite, ProjectPath, ReadingName, hint_at_readings, open_project
 from napari_lld.cli.export import check_out
 from napari_lld.options import ReportOptions
 
@@ -27,5 +27,6 @@ def report(
     from napari_lld.report import write_report
 
     with open_project(project, read_only=True, reading=reading) as opened:
+        hint_at_readings(opened, reading)
         write_report(opened, out, options, overwrite=overwrite)
     say(f"Wrote {out}.")

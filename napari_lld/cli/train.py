@@ -150,10 +150,20 @@ def check_evidence(project: Project, path: Path) -> None:
     """Raise an error if there is nothing to learn from: starting the worker takes seconds."""
     if not project.fields.all():
         raise UsageError(f"{path} has no fields yet; add some with: napari-lld add {path} IMAGES…")
-    finished = [region for region in project.regions.all() if region.state == "finished"]
-    missing = "finished region" if not finished else "cell" if not project.cells.all() else ""
+    missing = (
+        "finished region" if not project.regions.any_finished() else "" if _any_cell(project) else "cell"
+    )
     if missing:
         raise UsageError(
             f"{path} has no {missing} to train on; annotate with: napari-lld open {path}, or import "
             f"annotations with: napari-lld import {path} FILE --format coco"
         )
+
+
+def _any_cell(project: Project) -> bool:
+    """Return whether any reading has a cell."""
+    for reading in project.readings.all():
+        with project.readings.within(reading.id):
+            if project.cells.all():
+                return True
+    return False

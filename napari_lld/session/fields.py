@@ -142,11 +142,11 @@ class Fields:
 
     @property
     def has_annotated(self) -> bool:
-        """Whether any field has a finished region; the project is asked while summaries are being read."""
+        """Whether any reading has a finished region; the project is asked if the summaries show none."""
+        if not self.being_read and self.annotated:
+            return True
         project = self._opened.project
-        if self.being_read and project is not None:
-            return project.regions.any_finished()
-        return self.annotated > 0
+        return project is not None and project.regions.any_finished()
 
     @property
     def _known(self) -> FieldSummaries:

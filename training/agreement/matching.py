@@ -55,11 +55,11 @@ class Unit:
         return x, y, w, h
 
 
-def match_readings(field_id: int, views: Mapping[int, ReadingView]) -> list[Unit]:
+def match_readings(field_id: int, views: Mapping[int, ReadingView], *, judges: int = 2) -> list[Unit]:
     """Match the cells of one field between readings, by descending overlap.
 
     No unit has two cells of one reading. A reading judges a unit if the centre of its own cell, or the centre
-    of the unit if it has none, lies in the area it has finished; units with fewer than two judges are
+    of the unit if it has none, lies in the area it has finished; units with fewer than `judges` judges are
     skipped. The result does not depend on the order of the readings.
     """
     cells = [(reading, cell) for reading in sorted(views) for cell in views[reading].cells]
@@ -75,7 +75,7 @@ def match_readings(field_id: int, views: Mapping[int, ReadingView]) -> list[Unit
     for members in {id(indices): indices for indices in group.values()}.values():
         cell_of_reading = {cells[k][0]: cells[k][1] for k in sorted(members)}
         units.append(_with_judges(Unit(field_id, cell_of_reading, ()), views))
-    judged = [unit for unit in units if len(unit.judges) >= 2 and unit.cells]
+    judged = [unit for unit in units if len(unit.judges) >= judges and unit.cells]
     return sorted(judged, key=lambda unit: (unit.box[1], unit.box[0], min(c.id for c in unit.cells.values())))
 
 

@@ -74,7 +74,7 @@ def match_project_readings(project: Project, readings: Sequence[int] | None = No
     used = []
     for reading in chosen:
         with project.readings.within(reading):
-            field_views = _views(project)
+            field_views = reading_views(project)
         if field_views or readings is not None:
             used.append(known[reading])
         for field_id, view in field_views.items():
@@ -89,7 +89,8 @@ def match_project_readings(project: Project, readings: Sequence[int] | None = No
     return MatchedReadings(tuple(used), fields, compared, tuple(units), units_of_fields(fields.values()))
 
 
-def _views(project: Project) -> dict[int, ReadingView]:
+def reading_views(project: Project) -> dict[int, ReadingView]:
+    """Return the annotations of the current reading by field id, where it has finished an area."""
     from training.ranking.project import by_field
 
     finished = by_field((r.field_id, r.shape) for r in project.regions.all() if r.finished)

@@ -81,10 +81,15 @@ def votes(project: Project) -> dict[int, Votes]:
         if cell is None or all(one is cell for one in voters):
             continue
         if current in readers:
-            votes_by_cell[cell.id] = Votes(unit.box, _shares(voters, schema))
+            votes_by_cell[cell.id] = votes_of(unit.box, voters, schema)
         else:
             votes_by_cell[cell.id] = Votes(cell.box, _shares(voters, schema, consensus=cell))
     return votes_by_cell
+
+
+def votes_of(box: Box, voters: Sequence[Cell], schema: Schema) -> Votes:
+    """Return the votes of readers on one cell, as each of them boxed it; `box` is the mean of the boxes."""
+    return Votes(box, _shares(voters, schema))
 
 
 def _shares(

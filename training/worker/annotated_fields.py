@@ -15,6 +15,7 @@ import numpy as np
 from annotation_store.errors import ImageError, LLDError
 from annotation_store.records import Box, Cell, Field, IgnoreArea, Region, Shape
 from annotation_store.splits import units_of_fields
+from training.agreement.joint import JointField, joint_fields
 from training.agreement.votes import Votes, true_cell, votes
 from training.evaluation.ground_truth import FieldTruth
 from training.inference.sources import StoredField, is_readable
@@ -34,7 +35,7 @@ class NothingToLearnError(LLDError):
 
 @dataclass(frozen=True)
 class AnnotatedField:
-    """A field with the annotations of the current reading, and the votes of others on its cells.
+    """A field with its annotations, and the votes of several readings on its cells.
 
     Each annotated window of a whole slide is one (`training.worker.slide_windows`). Boxes and areas are in
     pixels of the field, or of the slide; `training_field` and `truth` are in pixels of the window.
@@ -142,20 +143,28 @@ class AnnotatedField:
         return voted | {cell.cell_class for cell in self.cells}
 
 
-def annotated_fields(project: Project) -> list[AnnotatedField]:
+def annotated_fields(project: Project, *, own: bool = False) -> list[AnnotatedField]:
     """Read the annotations of all fields in a fixed number of SQL statements for each reading.
 
-    Boxes and finished regions are those of the current reading; labels are by vote of all readings
+    Boxes and finished regions are those of the current reading, and on fields where it has finished nothing,
+    those of the other readings (`training.agreement.joint`); labels are by vote of all readings
     (`training.agreement.votes`). A whole slide is represented by its annotated windows.
+
+    Parameters
+    ----------
+    own
+        Whether boxes and regions are of the current reading only, as for suggestions: areas that only others
+        have finished are unknown in it.
     """
     cells = _by_field(project.cells.all())
     regions = _by_field(project.regions.all())
     ignore = _by_field(project.ignore_areas.all())
     rejected = project.suggestions.rejected_boxes()
     voted = votes(project)
+    joint = joint_fields(project)
     all_fields = project.fields.all()
     units = units_of_fields(all_fields)
-    cell_sides_of = {f.id: [max(c.box[2:]) for c in cells.get(f.id, ())] for f in all_fields}
+    cell_sides_of = _cell_sides(cells, joint)
     sides = CellSides.learn((f, cell_sides_of[f.id]) for f in all_fields)
     known = []
     for field in all_fields:
@@ -171,8 +180,37 @@ def annotated_fields(project: Project) -> list[AnnotatedField]:
             sides.on_slide(field, cell_sides_of[field.id]) if field.is_slide else sides.on(field),
             {cell.id: voted[cell.id] for cell in cells.get(field.id, ()) if cell.id in voted},
         )
+        if not own and field.id in joint:
+            annotated = _with_others(annotated, joint[field.id])
         known += _windows_of(annotated) if field.is_slide else [annotated]
     return known
+
+
+def _with_others(annotated: AnnotatedField, others: JointField) -> AnnotatedField:
+    """Add what other readings say of a field; in the areas they have finished, only that counts."""
+
+    def is_outside(box: Box) -> bool:
+        return not any(shape.contains_centre(box) for shape in others.finished)
+
+    return dataclasses.replace(
+        annotated,
+        cells=(*others.cells, *(cell for cell in annotated.cells if is_outside(cell.box))),
+        finished=others.finished,
+        ignore=(*others.ignore, *annotated.ignore),
+        rejections=tuple(filter(is_outside, annotated.rejections)),
+        votes={**annotated.votes, **others.votes},
+    )
+
+
+def _cell_sides(
+    cells: Mapping[int, Sequence[Cell]], joint: Mapping[int, JointField]
+) -> dict[int, list[float]]:
+    """Return the longer sides of the boxed cells of each field, in its pixels, by the field's id."""
+    cell_sides_of: dict[int, list[float]] = defaultdict(list)
+    for by_field in (cells, {field_id: others.cells for field_id, others in joint.items()}):
+        for field_id, of_field in by_field.items():
+            cell_sides_of[field_id] += [max(cell.box[2:]) for cell in of_field]
+    return cell_sides_of
 
 
 def _windows_of(slide: AnnotatedField) -> list[AnnotatedField]:
@@ -204,10 +242,7 @@ def slide_sides(project: Project) -> dict[int, float]:
     slides = project.slides.all()
     if not slides:
         return {}
-    cell_sides_of: dict[int, list[float]] = defaultdict(list)
-    for cell in project.cells.all():
-        cell_sides_of[cell.field_id].append(max(cell.box[2:]))
-    sides = CellSides.learn((f, cell_sides_of[f.id]) for f in project.fields.all())
+    sides, cell_sides_of = _sides_of_readings(project)
     return {slide.id: sides.on_slide(slide, cell_sides_of[slide.id]) for slide in slides}
 
 
@@ -216,15 +251,17 @@ def cells_seen(project: Project, slide: Field) -> tuple[float | None, float]:
 
     The latter is 0 if no cell is boxed.
     """
-    cell_sides_of: dict[int, list[float]] = defaultdict(list)
-    for cell in project.cells.all():
-        cell_sides_of[cell.field_id].append(max(cell.box[2:]))
-    sides = CellSides.learn((f, cell_sides_of[f.id]) for f in project.fields.all())
+    sides, cell_sides_of = _sides_of_readings(project)
     own_sides = cell_sides_of[slide.id]
     side = sides.on(slide)
     if side is None and own_sides:
         side = float(np.median(own_sides))
     return side, float(np.percentile(own_sides, 99)) if own_sides else 0.0
+
+
+def _sides_of_readings(project: Project) -> tuple[CellSides, dict[int, list[float]]]:
+    cell_sides_of = _cell_sides(_by_field(project.cells.all()), joint_fields(project))
+    return CellSides.learn((f, cell_sides_of[f.id]) for f in project.fields.all()), cell_sides_of
 
 
 def readable(

@@ -58,7 +58,7 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
         predictor = stack.enter_context(predictor_for(request, project, channel))
         if request.images is not None and request.out is not None:
             return _to_file(request, channel, project.schema, (model, number), films, predictor)
-        fields = [item for item in known if item.window is None]
+        fields = [item for item in annotated_fields(project, own=True) if item.window is None]
         slides = [slide for slide in project.slides.all() if not slide.skipped]
         all_fields = request.fields is None
         if request.fields is not None:

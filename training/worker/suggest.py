@@ -23,7 +23,7 @@ from training.models.model import LearnedModel
 from training.networks.scale import domain_of
 from training.protocol import Notice, Progress, Suggested
 from training.reasons import Reason
-from training.worker.annotated_fields import AnnotatedField
+from training.worker.annotated_fields import AnnotatedField, annotated_fields
 from training.worker.annotated_fields import damaged as why_left_out
 from training.worker.box_predictor import BoxPredictor
 from training.worker.budget import SUGGESTIONS, Budget
@@ -180,7 +180,9 @@ def suggest_on(
         # stain proposals have no class: the model, trained on this project, predicts it, as between rounds
         boxes_of_stain = [(field_of[i], item.box) for i, item in boxes.items()]
         confidences = np.array([item.confidence for item in boxes.values()])
-        named = BoxPredictor(project, model, known, channel).of(boxes_of_stain, confidences)
+        named = BoxPredictor(project, model, annotated_fields(project), channel).of(
+            boxes_of_stain, confidences
+        )
         project.suggestions.renew({i: item for i, item in zip(boxes, named, strict=True) if item is not None})
         unknown += sum(item is not None and item.is_unknown for item in named)
     unknown += learn_from_labels(project, model, number, channel, films, done)

@@ -231,6 +231,8 @@ class _Training:
         if request.suggest:
             using, number_used = (model, number) if active else resolve(project, "active")
             using.to(self.device)
+            readable_ids = {item.field.id for item in self.known}
+            own = [item for item in annotated_fields(project, own=True) if item.field.id in readable_ids]
             trunk = trunk_for(project, using, number_used)
             ready = None if self.seen is None or trunk is not model else (training, self.seen)
             with predictor_for(
@@ -240,7 +242,7 @@ class _Training:
                     project,
                     using,
                     number_used,
-                    self.known,
+                    own,
                     self.channel,
                     films=self.films if active else Films(project, using, self.known),
                     min_confidence=request.min_confidence,

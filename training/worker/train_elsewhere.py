@@ -305,7 +305,8 @@ class TrainingElsewhere:
     def _suggest(self) -> dict[str, Any]:
         """Update suggestions with the active model, using the labels as they are now."""
         project, channel = self.project, self.channel
-        known, _ = readable(project, annotated_fields(project))
+        known, lost = readable(project, annotated_fields(project))
+        own = [item for item in annotated_fields(project, own=True) if item.field.id not in lost]
         model, number = resolve(project, "active")
         model.to(self.device)
         with predictor_for(self.request, project, channel) as predictor:
@@ -313,7 +314,7 @@ class TrainingElsewhere:
                 project,
                 model,
                 number,
-                known,
+                own,
                 channel,
                 films=Films(project, model, known),
                 min_confidence=self.request.min_confidence,

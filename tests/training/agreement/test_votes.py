@@ -131,9 +131,15 @@ class Quiet:
     def check(self) -> None: ...
 
 
-def trained(project: Project) -> dict[str, Any]:
+def trained(project: Project, reading: int | None = None) -> dict[str, Any]:
     request = TrainRequest(
-        project=str(project.path), init="scratch", size=96, epochs=1, device="cpu", suggest=False
+        project=str(project.path),
+        init="scratch",
+        size=96,
+        epochs=1,
+        device="cpu",
+        suggest=False,
+        reading=reading,
     )
     quiet: Any = Quiet()
     done = run(request, quiet, time.monotonic())
@@ -153,3 +159,64 @@ def test_a_second_reader_who_agrees_changes_no_bit_of_a_training(project: Projec
     with project.readings.within(1):
         project.regions.add(2, Shape.rectangle(0, 0, 5, 5))
     assert len([k for k in annotated_fields(project) if k.finished]) == 2
+
+
+def places(known: list[Any]) -> dict[int, list[int]]:
+    return {k.field.id: [round(cell.box[0]) for cell in k.cells] for k in known if k.finished}
+
+
+def test_where_the_current_reading_has_finished_nothing_readers_vote_together(project: Project) -> None:
+    read(project, "Ada's", (10, "Monocyte", None), (50, "Monocyte", None))
+    bob = read(project, "Bob", (12, "Lymphocyte", None), (50, "Monocyte", None), (130, None, None))
+    with project.readings.within(bob):
+        project.cells.add(2, (10, 40, 20, 20), cell_class="Basophil")
+        project.regions.add(2, Shape.rectangle(0, 0, 80, 96))
+    assert project.reading.id == 1
+    known = annotated_fields(project)
+    assert places(known) == {1: [10, 50], 2: [10]}, "of fields that readers have divided, each counts"
+    first = known[0].training_field(project)
+    assert [(cell.box[0], dict(cell.shares)) for cell in first.cells] == [
+        (11, {"class": {"Lymphocyte": 0.5, "Monocyte": 0.5}}),
+        (50, {}),
+    ]
+    assert [shape.bounds[0] for shape in known[0].ignore] == [130], "half of the readers boxed it"
+    assert not places(annotated_fields(project, own=True)), "for suggestions, its areas are unknown"
+    read(project, "Cem", (10, "Monocyte", None), (90, None, None))
+    assert places(annotated_fields(project))[1] == [10, 50], "one of three is not a cell"
+    assert not annotated_fields(project)[0].ignore
+
+
+def test_a_consensus_takes_the_place_of_an_empty_reading_where_it_has_finished(project: Project) -> None:
+    read(project, "Ada's", (10, "Monocyte", None))
+    bob = read(project, "Bob", (10, "Lymphocyte", None))
+    with project.readings.within(bob):
+        project.cells.add(2, (90, 40, 20, 20))
+        project.regions.add_whole_field(2)
+    both = write_consensus(project).reading.id
+    with project.readings.within(both):
+        (cell,) = project.cells.all()
+        project.cells.change(cell.id, cell_class="Basophil")
+        project.cells.add(1, (50, 40, 20, 20), cell_class="Monoblast")
+    known = annotated_fields(project)
+    assert places(known) == {1: [10, 50], 2: [90]}, "a consensus lacks what one reader alone has finished"
+    assert [c.cell_class for c in known[0].training_field(project).cells] == ["Basophil", "Monoblast"]
+
+
+def test_a_reading_that_has_finished_something_on_a_field_defines_its_cells_there(project: Project) -> None:
+    bob = read(project, "Bob", (10, "Monocyte", None), (50, "Monocyte", None))
+    with project.readings.within(bob):
+        project.regions.change(1, shape=Shape.rectangle(0, 0, 80, 96))
+    project.cells.add(1, (11, 40, 20, 20), cell_class="Basophil")
+    project.cells.add(1, (120, 40, 20, 20), cell_class="Basophil")
+    assert places(annotated_fields(project)) == {1: [10, 50, 120]}, (
+        "a cell outside what others finished stays"
+    )
+    project.regions.add(1, Shape.rectangle(0, 0, 40, 96))
+    assert places(annotated_fields(project)) == {1: [11, 120]}
+
+
+def test_a_training_in_an_empty_reading_is_that_of_the_only_reader(project: Project) -> None:
+    labels = [(10.0, "Monocyte", "regular"), (50.0, "Lymphocyte", None), (90.0, "blast", "irregular")]
+    bob = read(project, "Bob", *labels)
+    before, after = trained(project, bob), trained(project, 1)
+    assert all((before[name] == after[name]).all() for name in before)
