@@ -447,6 +447,8 @@ class Suggested(_Message):
     of these; `needed`: the number that is enough; `not_learned`: the number of cells of these that do not
     count, as they are labelled with nothing that the model has learned; `described`: whether suggestions have
     a class or values. `damaged`: names of the fields whose image cannot be read.
+    `pending`, `pending_unknown`: as `count` and `unknown`, but of all that wait for review there, if that may
+    be more: a search of a slide continues an earlier one.
     """
 
     type: Literal["suggested"] = "suggested"
@@ -461,6 +463,8 @@ class Suggested(_Message):
     not_learned: dict[str, int] = Field(default_factory=dict)
     described: bool = True
     damaged: list[str] = Field(default_factory=list)
+    pending: int | None = None
+    pending_unknown: int | None = None
 
     def trust(self) -> dict[str, Any]:
         """Return the entries about films in the result of a task."""
@@ -477,7 +481,7 @@ class Searched(_Message):
     field_id
         The slide.
     count
-        Number of suggestions so far.
+        Number of suggestions so far, including those of an earlier run.
     done, total
         Number of tiles searched so far, including those of an earlier run, and in total.
     boxes

@@ -144,13 +144,18 @@ def _say(result: Mapping[str, Any], where: str) -> None:
     from training.evaluation.unchecked_films import trust_reasons
 
     count = int(result.get("count", 0))
-    say(f"{plural(count, 'suggestion')} {where}.")
+    say_suggestions(count, int(result.get("pending", count)), where)
     if searched := result.get("slides"):
         say_searched(searched)
-    say_unknown(int(result.get("unknown", 0)))
+    say_unknown(int(result.get("pending_unknown", result.get("unknown", 0))))
     for reason in trust_reasons(result):
         say(f"{reason}.")
     say_skipped(((image["path"], image["why"]) for image in result.get("skipped", ())), "image")
+
+
+def say_suggestions(new: int, pending: int, where: str) -> None:
+    """Print how many suggestions wait, and how many of them are new if earlier ones wait too."""
+    say(f"{plural(pending, 'suggestion')} {where}" + ("." if pending == new else f" ({new:,} new)."))
 
 
 def say_searched(result: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from napari_lld.cli._console import UsageError, plural, say, say_json, say_unkno
 from napari_lld.cli._faces import with_options
 from napari_lld.cli._metrics import say_metrics
 from napari_lld.cli._options import Json, ProjectPath, ReadingName, check_cluster, device_of, open_project
-from napari_lld.cli.predict import say_searched
+from napari_lld.cli.predict import say_searched, say_suggestions
 from napari_lld.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -57,17 +57,21 @@ def train(
         check_init(opened, start)
         check_start(opened, start, options.detector)
     saved: Saved | None = None
-    suggestions = unknown = 0
+    suggestions = unknown = pending = pending_unknown = 0
     with worker_progress() as show:
 
         def hear(message: Message) -> None:
-            nonlocal saved, suggestions, unknown
+            nonlocal saved, suggestions, unknown, pending, pending_unknown
             show(message)
             if isinstance(message, Saved):
                 saved = message
             elif isinstance(message, Suggested):
                 suggestions += message.count
                 unknown += message.unknown
+                pending += message.count if message.pending is None else message.pending
+                pending_unknown += (
+                    message.unknown if message.pending_unknown is None else message.pending_unknown
+                )
 
         done = run_worker(
             TrainRequest(
@@ -101,14 +105,15 @@ def train(
     if as_json:
         answer: dict[str, Any] = {"project": project.absolute(), "model": done.model_id, "active": active}
         answer |= {"why": why, "suggestions": suggestions, "unknown": unknown, "resumed_epochs": resumed}
+        answer |= {"pending": pending, "pending_unknown": pending_unknown}
         answer |= {"left_out": left_out, **trust, "slides": slides, "slides_not_searched": len(todo)}
         say_json(answer | {"metrics": done.metrics})
         return
     if resumed:
         say(f"Resumed an interrupted run after {plural(resumed, 'epoch')}.")
     say(f"Model {done.model_id} is {'active' if active else 'saved, but not active'}. {why or ''}".rstrip())
-    say(f"{plural(suggestions, 'suggestion')} to review.")
-    say_unknown(unknown)
+    say_suggestions(suggestions, pending, "to review")
+    say_unknown(pending_unknown)
     if slides is not None:
         say_searched(slides)
     if todo:

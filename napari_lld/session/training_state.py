@@ -213,10 +213,17 @@ class TrainingState:
                     total=message.total,
                 )
             case "suggested":
-                self.message = tr(
-                    "{count} suggestions on {fields} fields",
-                    count=message.count,
-                    fields=len(message.field_ids),
+                pending = message.count if message.pending is None else message.pending
+                fields = len(message.field_ids)
+                self.message = (
+                    tr("{count} suggestions on {fields} fields", count=pending, fields=fields)
+                    if pending == message.count
+                    else tr(
+                        "{count} suggestions on {fields} fields ({new} new)",
+                        count=pending,
+                        fields=fields,
+                        new=message.count,
+                    )
                 )
             case "cancelling":
                 self.phase, self.message = TrainingPhase.CANCELLING, tr("Stopping …")

@@ -72,7 +72,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
             )
         if isinstance(request, PredictRequest) and request.fields is not None:
             searched = {"slides": 1, "tiles": 9, "glass_tiles": 2, "seconds": 3.0}
-            return Done(task="predict", model_id=4, result={"count": 5, "slides": searched})
+            counts = {"count": 5, "unknown": 1, "pending": 73, "pending_unknown": 9}
+            return Done(task="predict", model_id=4, result=counts | {"slides": searched})
         result = {"fields": 6, "count": 12, "unknown": 3, **UNCHECKED.trust(), "sets": None}
         return Done(task="predict", result=result)
 
@@ -137,6 +138,19 @@ def test_train_says_what_slides_it_did_not_search_and_searches_them_when_asked(
     assert "not searched" not in told.out
     assert isinstance(asked[-1], PredictRequest)
     assert asked[-1].fields == [7]
+
+
+def test_of_a_search_that_continues_all_that_waits_is_told_and_what_of_it_is_new(
+    cli, annotated: Path, asked: list[Request]
+) -> None:
+    with Project.open(annotated) as project:
+        name = project.fields.all()[0].name
+    answer = cli("predict", annotated, "--field", name)
+    assert "73 suggestions to review in" in answer.out
+    assert "(5 new)" in answer.out
+    assert "9 of them unknown" in answer.out
+    told = cli("predict", annotated, "--field", name, "--json").json
+    assert (told["count"], told["pending"]) == (5, 73)
 
 
 def test_train_answers_in_json_alone(cli, annotated: Path, asked: list[Request]) -> None:

@@ -14,6 +14,7 @@ from annotation_store import Project, Proposal, RejectionReason, Shape
 from napari_lld.session.session import Session
 from napari_lld.session.tool import Tool
 from napari_lld.session.training_state import TrainingPhase
+from training.protocol import Suggested
 
 Suggest = Callable[[Path], list[int]]
 
@@ -386,7 +387,7 @@ def test_a_training_from_start_to_suggestions(
     assert not session.suggestions.shown
     suggest(small_project)  # the worker writes from its own process
     assert not session.suggestions.shown
-    training.receive(SimpleNamespace(type="suggested", field_ids=[session.fields.current_id], count=3))
+    training.receive(Suggested(field_ids=[session.fields.current_id], count=3))
     assert len(session.suggestions.shown) == 3
     short = ["{done} of {of} held-out fields were measured", {"done": 2, "of": 5}]
     result = {"left_out": [short], "unlike": ["other stain"]}

@@ -33,6 +33,15 @@ def test_the_window_says_whom_a_training_waits_for_until_it_starts() -> None:
     assert "Anna" not in training.message
 
 
+def test_the_window_says_how_many_suggestions_of_a_continued_search_are_new() -> None:
+    training = TrainingState()
+    training.begin("predict")
+    training.receive(Suggested(field_ids=[1], count=20, pending=73))
+    assert training.message == "73 suggestions on 1 fields (20 new)"
+    training.receive(Suggested(field_ids=[1], count=20, pending=20))
+    assert training.message == "20 suggestions on 1 fields"
+
+
 def test_the_window_tells_notices_when_the_task_ends_and_of_that_task_only() -> None:
     training = TrainingState()
     for told in (True, False):

@@ -206,8 +206,15 @@ def test_a_cancelled_search_goes_on_at_the_tile(project: Project) -> None:
     searched = [message for message in listener.messages if message.type == "searched"]
     assert searched[0].done == 4
     assert searched[0].boxes
-    result = search(project)
+    listener = Listener()
+    result = search(project, listener)
     assert result["slides"]["tiles"] == len(Tiling.of(WIDTH, HEIGHT, SIDE)) - 4
+    assert result["count"] == len(BOXES) - len(some), "new"
+    assert result["pending"] == result["slides"]["pending"] == len(BOXES), "what there is to review"
+    searched = [message for message in listener.messages if message.type == "searched"]
+    assert len(some) < searched[0].count <= searched[-1].count == len(BOXES)
+    (suggested,) = [message for message in listener.messages if message.type == "suggested"]
+    assert (suggested.count, suggested.pending) == (result["count"], len(BOXES))
     assert_each_once(pending(project))
     assert {one.id for one in some} <= {one.id for one in project.suggestions.find(1)}, "not found anew"
 

@@ -24,7 +24,7 @@ from training.worker.channel import Channel
 from training.worker.films import Films
 from training.worker.many import elsewhere, predictor_for
 from training.worker.models import resolve
-from training.worker.search import Searcher, search_notice
+from training.worker.search import Searcher, search_notice, to_review
 
 _FIRST = 4
 """Number of tiles that estimate the cells per tile."""
@@ -53,7 +53,13 @@ def differential(request: DifferentialRequest, channel: Channel, device: torch.d
         if search.damaged:
             channel.send(search_notice(slide, search.damaged))
         channel.send(
-            Suggested(field_ids=[slide.id], count=search.count, unknown=search.unknown, **films.trust())
+            Suggested(
+                field_ids=[slide.id],
+                count=search.count,
+                unknown=search.unknown,
+                **to_review(project, [slide]),
+                **films.trust(),
+            )
         )
         result = {**target.result(search.read), "searched_tiles": search.tiles, **films.trust()}
     return Done(task="differential", model_id=number, result=result)

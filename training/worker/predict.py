@@ -33,7 +33,7 @@ from training.worker.many import elsewhere, predictor_for
 from training.worker.models import resolve
 from training.worker.out_of_fold import check_labels, trunk_for
 from training.worker.renew import learn_from_labels
-from training.worker.search import Searcher, search_notice
+from training.worker.search import Searcher, search_notice, to_review
 from training.worker.slides_to_file import Found, SlideFiles, is_slide
 from training.worker.suggest import rank_again, suggest_on
 
@@ -109,6 +109,8 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
             search = _search(searcher, slides, request)
             result["count"] += search["count"]
             result["unknown"] += search["unknown"]
+            for name, new in (("pending", "count"), ("pending_unknown", "unknown")):
+                result[name] = result[new] - search[new] + search[name]
             result["slides"] = search
         _notice_without_classes(films, channel)
         result |= films.trust() | model.sets.summary()
@@ -142,17 +144,20 @@ def _search(searcher: Searcher, slides: Sequence[Field], request: PredictRequest
         searcher.project, searcher.model, searcher.number, channel, searcher.films, ids
     )
     rank_again(searcher.project, channel)
+    waiting = to_review(searcher.project, slides)
     channel.send(
         Suggested(
             field_ids=ids,
             count=search.count,
             unknown=search.unknown,
+            **waiting,
             **searcher.films.trust(),
         )
     )
     return {
         "slides": len(slides) - lost,
         **search.counts(),
+        **waiting,
         "seconds_preparing": round(search.preparing, 2),
     }
 

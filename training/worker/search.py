@@ -313,7 +313,7 @@ class _Run:
             by.channel.send(
                 Searched(
                     field_id=self.slide.id,
-                    count=totals.count,
+                    count=sum(searched.count for searched in self.done.values()),
                     done=passed + done,
                     total=passed + len(tiles),
                     boxes=[self.tiling.core_of(tile) for tile, _ in whole],
@@ -495,6 +495,14 @@ class _Run:
                 before = embeddings.of(source, field_id=slide, predictions=True).get(slide)
                 of_cells = before.cells if before is not None else {}
             embeddings.save(source, {slide: Embedding(mean, (), of_cells)})
+
+
+def to_review(project: Project, slides: Sequence[Field]) -> dict[str, int]:
+    """Count the suggestions that wait for review on slides, of this search and of earlier ones."""
+    return {
+        "pending": sum(project.suggestions.count(slide.id) for slide in slides),
+        "pending_unknown": project.suggestions.count_unknown([slide.id for slide in slides]),
+    }
 
 
 def search_notice(slide: Field, damaged: Sequence[Box]) -> Notice:
