@@ -11,6 +11,7 @@ from typing import Any
 
 from training.cluster import remote
 from training.cluster.errors import ClusterError, MissingExtraError
+from training.cluster.greeting import refuse_other_programs
 from training.cluster.versions import difference
 
 PATIENCE = 60.0
@@ -62,6 +63,7 @@ def connected(
             target: Any = stack.enter_context(_processes(max(1, workers or 1)))
         else:
             where, target = f"the scheduler {scheduler}", _address(scheduler)
+            refuse_other_programs(target, check, CONNECT)
         try:
             client = distributed.Client(target, timeout=CONNECT, set_as_default=False, name="napari-lld")
         except TypeError as error:  # a TLS address, but dask's settings name no certificates
