@@ -28,7 +28,14 @@ from typing import Any
 from annotation_store.errors import FormatError
 from annotation_store.files.json_reader import read_json
 from annotation_store.files.outputs import write_file
-from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._exchange.document import (
+    CellIn,
+    Document,
+    FieldIn,
+    Skipped,
+    note_odd_side,
+    stated_side,
+)
 from annotation_store.formats._exchange.export import (
     Contents,
     file_names,
@@ -117,7 +124,7 @@ def parse(data: Any, file: Path, schema: Schema, document: Document, pairing: Pa
     """
     name = file.name
     features = data.get("features", [data]) if isinstance(data, dict) else data
-    if not isinstance(features, list):
+    if not isinstance(features, list) or (features and not any(map(_is_feature, features))):
         raise FormatError(f"{name} is not GeoJSON: it needs a list of features. Export it from QuPath again.")
     field = _field(data if isinstance(data, dict) else {}, file, pairing, document.skipped)
     document.fields.append(field)
@@ -130,6 +137,10 @@ def parse(data: Any, file: Path, schema: Schema, document: Document, pairing: Pa
             document.skipped.note("features that cannot be read", f"{error} The feature was left out.")
             field.left_out(None)
     _keep_from_background(nameless, field)
+
+
+def _is_feature(feature: Any) -> bool:
+    return isinstance(feature, dict) and feature.get("type") == "Feature"
 
 
 def features_of(data: Any) -> Iterator[Any]:
@@ -157,7 +168,7 @@ def _read(
     """Read one feature; the boxes of annotations without a class are kept for later."""
     skipped = document.skipped
     properties = (feature.get("properties") or {}) if isinstance(feature, dict) else None
-    if not isinstance(properties, dict) or feature.get("type") != "Feature":
+    if not isinstance(properties, dict) or not _is_feature(feature):
         raise FormatError(f"{at} is not a GeoJSON feature.")
     label = _label(properties.get("classification"), at)
     if label in (REGION, IGNORE):
@@ -214,9 +225,10 @@ def _field(data: Mapping[str, Any], file: Path, pairing: Pairing, skipped: Skipp
         except FormatError as error:
             numbers[key] = None
             skipped.note("numbers that cannot be read", f"{error} It was left out.")
-    field.width, field.height = (
-        None if (v := numbers[key]) is None else round(v) for key in ("width", "height")
-    )
+    for side in ("width", "height"):
+        if numbers[side] is not None and stated_side(numbers[side]) is None:
+            note_odd_side(skipped, field.name, side)
+    field.width, field.height = (stated_side(numbers[side]) for side in ("width", "height"))
     field.pixel_size_um = numbers["pixel_size_um"]
     return field
 

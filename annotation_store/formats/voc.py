@@ -26,7 +26,14 @@ from defusedxml import DefusedXmlException
 from defusedxml import ElementTree as SafeTree
 
 from annotation_store.errors import FormatError
-from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._exchange.document import (
+    CellIn,
+    Document,
+    FieldIn,
+    Skipped,
+    note_odd_side,
+    stated_side,
+)
 from annotation_store.formats._exchange.export import (
     Contents,
     new_folder,
@@ -205,7 +212,11 @@ def _field(root: Any, source: str, pairing: Pairing, file: Path, skipped: Skippe
         except FormatError as error:
             numbers[key] = None
             skipped.note("numbers that cannot be read", f"{error} It was left out.")
-    field.width, field.height = (round(numbers[f"size/{s}"] or 0) or None for s in ("width", "height"))
+    for side in ("width", "height"):
+        stated_number = numbers[f"size/{side}"]
+        if stated_number and stated_side(stated_number) is None:  # 0 stands for unknown
+            note_odd_side(skipped, field.name, side)
+    field.width, field.height = (stated_side(numbers[f"size/{s}"]) for s in ("width", "height"))
     field.pixel_size_um = numbers["pixel_size_um"]
     field.patient, field.slide, field.domain = (
         clean_name(word) if (word := _text(root, key)) else None for key in ("patient", "slide", "domain")

@@ -168,8 +168,10 @@ def existing_file(path: Path, what: str) -> Path:
     """Check that a file exists and is not empty."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give {what}")
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(f"{path} does not exist; give {what}")
+    if not path.is_file():
+        raise UsageError(f"{path} is a device or a pipe, not a file; give {what}")
     if path.stat().st_size == 0:
         raise UsageError(f"{path} is empty (0 bytes); give {what}")
     return path.absolute()

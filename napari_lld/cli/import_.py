@@ -40,6 +40,8 @@ def import_annotations(
         existing_file(file, f"a {form} file")
     elif not file.exists():
         raise UsageError(f"{file} does not exist; give the {form} file or folder")
+    elif not file.is_dir():
+        existing_file(file, f"the {form} file or folder")
     if images is not None and not images.is_dir():
         raise UsageError(f"--images {images} is not a folder; give the folder that holds the images")
     with open_project(project, annotator=annotator, reading=reading) as opened, progress("Importing") as tick:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -274,3 +275,9 @@ def test_options_of_a_format_are_checked(cli, annotated: Path, tmp_path: Path) -
     cli("export", annotated, tmp_path / "o.json", "--format", "coco", "--option", "a=b").refuses("'a'")
     cli("import", annotated, tmp_path / "none", "--format", "yolo").refuses("none")
     assert not out.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no /dev/null")
+@pytest.mark.parametrize("form", ["coco", "geojson", "voc"])
+def test_a_device_is_not_said_to_be_missing(cli: Any, project: Path, form: str) -> None:
+    cli("import", project, "/dev/null", "--format", form).refuses("/dev/null is a device or a pipe")

@@ -120,7 +120,7 @@ def _receive(stream: socket.socket, size: int, check: Callable[[], None], end: f
 
 def _is_message(message: bytes) -> bool:
     """Return whether the lengths of a message's frames fit its size."""
-    (count,) = _LENGTH.unpack_from(message)
+    count: int = _LENGTH.unpack_from(message)[0]
     start = _LENGTH.size * (1 + count)
     if not 1 <= count <= _MOST_FRAMES or start > len(message):
         return False

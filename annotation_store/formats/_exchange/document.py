@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from annotation_store.errors import FormatError
 from annotation_store.records import Box, Proposal
+from annotation_store.validation import clean_name
 
 Regions = Literal["file", "stated", "none", "full"]
 """Which areas an import finishes; see `annotation_store.formats.read`."""
@@ -86,6 +87,9 @@ class FieldIn:
             self.reasons.append(reason)
 
 
+_MAX_SIDE = 1e9
+
+
 class Skipped:
     """Sentences about what was left out; a flood of one kind becomes one line."""
 
@@ -122,6 +126,18 @@ class Skipped:
             if len(listed) > _SHOWN:
                 lines.append(f"… and {len(listed) - _SHOWN} more: {kind}.")
         return lines
+
+
+def stated_side(number: float | None) -> int | None:
+    """Return the width or height that a file states of an image; ``None`` if it cannot be one."""
+    return round(number) if number is not None and 1 <= number <= _MAX_SIDE else None
+
+
+def note_odd_side(skipped: Skipped, name: str, side: str) -> None:
+    """Note that the width or height that a file states of an image is not one."""
+    sentence = f"{clean_name(name)}: its {side} in the file is not a size, and is ignored."
+    if sentence not in skipped.listed("odd sizes"):
+        skipped.note("odd sizes", sentence)
 
 
 @dataclass(slots=True)

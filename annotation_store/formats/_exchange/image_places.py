@@ -64,9 +64,14 @@ def walk(root: Path) -> Iterator[Path]:
                     f"The folder {root} holds more than {_MAX_FILES:,} files: name a smaller one."
                 )
             path = Path(folder) / name
-            if name.startswith(".") or (path.is_symlink() and not path.resolve().is_relative_to(top)):
+            if name.startswith(".") or (path.is_symlink() and not _leads_to(path).is_relative_to(top)):
                 continue
             yield path
+
+
+def _leads_to(link: Path) -> Path:
+    """Return where a link leads; `Path.resolve` raises an error for links that lead to themselves."""
+    return Path(os.path.realpath(link))
 
 
 def places(path: Path, images: Path | None) -> list[SearchPlace]:
@@ -113,7 +118,7 @@ def image_files(place: SearchPlace, top: str | None) -> Iterator[Path]:
     elif top is None:
         real = folder.resolve()
         children = (p for p in islice(folder.iterdir(), _MAX_FILES) if not p.name.startswith("."))
-        paths = (p for p in sorted(children) if not p.is_symlink() or p.resolve().is_relative_to(real))
+        paths = (p for p in sorted(children) if not p.is_symlink() or _leads_to(p).is_relative_to(real))
     else:
         children = (p for p in islice(folder.iterdir(), _MAX_FILES) if folded(p.name) == top)
         paths = (

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotation_store.errors import FormatError
-from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._exchange.document import (
+    CellIn,
+    Document,
+    FieldIn,
+    Skipped,
+    note_odd_side,
+    stated_side,
+)
 from annotation_store.formats._exchange.unknown_classes import is_surely_not_white
 from annotation_store.formats._io.file_names import safe_name
 from annotation_store.formats._io.labels import certain, class_of, confidence_of, novelty_of, sets_of
@@ -201,15 +208,10 @@ class _Reader:
         return field_in
 
     def _side(self, image: Mapping[str, Any], side: str, name: str) -> int | None:
-        value = image.get(side)
-        number = finite(value)
-        if number is not None and 1 <= number <= 1e9:
-            return round(number)
-        if value is not None:
-            self.skipped.note(
-                "odd sizes", f"{clean_name(name)}: its {side} in the file is not a size, and is ignored."
-            )
-        return None
+        stated = stated_side(finite(image.get(side)))
+        if stated is None and side in image:  # NaN and endless numbers are read as null
+            note_odd_side(self.skipped, name, side)
+        return stated
 
     def _leave_out_astray(self, annotation: Mapping[str, Any], fields: Mapping[Id, FieldIn]) -> None:
         """Leave out an annotation of no usable image: where it may lie, no field is finished as a whole."""

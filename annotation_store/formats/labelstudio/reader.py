@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from annotation_store.errors import FormatError
-from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped
+from annotation_store.formats._exchange.document import CellIn, Document, FieldIn, Skipped, note_odd_side
 from annotation_store.formats._exchange.image_places import Size
 from annotation_store.formats._exchange.images import Images, Match
 from annotation_store.formats._io.file_names import safe_name
@@ -447,6 +447,10 @@ class _Marks:
             if width > 0 and height > 0:
                 self.field.width, self.field.height = width, height
                 return width, height
+        for side in ("width", "height"):
+            value = result.get(f"original_{side}")
+            if f"original_{side}" in result and (value is None or number(value, self.at) < 1):
+                note_odd_side(self.document.skipped, self.field.name, side)
         size = self.images.size(self.field.image, self.field.name)
         if size is None:
             raise FormatError(
