@@ -127,7 +127,7 @@ class FieldPixels:
             if not path.exists():
                 raise ImageError(
                     f"The slide at {shown(path)} is no longer there: "
-                    "move it back, or search for it (napari-lld check --slides FOLDER)."
+                    "move it back, or search for it (napari-lld check PROJECT --slides FOLDER)."
                 )
             return path
         path = original_path(self._db.path, rows[0].content_hash, rows[0].suffix)

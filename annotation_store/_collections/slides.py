@@ -67,7 +67,7 @@ class Slides:
             if not path.exists():
                 raise ImageError(
                     f"The slide {field.name} is no longer at {shown(path)}: "
-                    "move it back, or search for it (napari-lld check --slides FOLDER)."
+                    "move it back, or search for it (napari-lld check PROJECT --slides FOLDER)."
                 )
             opened = open_slide(path, slide_options(inside(self._db.path, PIXELS, str(field_id))))
             if (opened.width, opened.height) != (field.width, field.height):

@@ -110,7 +110,7 @@ class Check:
         if not path.exists():
             problems.append(
                 f"The slide {row.name} is no longer at {shown(path)}: put it back, "
-                "or search for it (napari-lld check --slides FOLDER)."
+                "or search for it (napari-lld check PROJECT --slides FOLDER)."
             )
         elif (size := size_on_disk(path)) is not None and size != row.source_bytes:
             problems.append(f"The slide {row.name} was changed ({shown(path)}).")

@@ -82,11 +82,12 @@ def check(
         if not problems:
             say(f"{project} is sound.")
     if problems:
-        cure = (
-            f"fix the problems listed, or restore a backup (napari-lld restore {project})"
-            if repair
-            else f"run: napari-lld check {project} --repair"
-        )
+        if all("check PROJECT --slides FOLDER" in problem for problem in problems):
+            cure = f"run: napari-lld check {project} --slides FOLDER, with the folder where they are now"
+        elif repair:
+            cure = f"fix the problems listed, or restore a backup (napari-lld restore {project})"
+        else:
+            cure = f"run: napari-lld check {project} --repair"
         complain(f"{project} has {plural(len(problems), 'problem')}; {cure}.")
         return 2
     return 0

@@ -128,7 +128,10 @@ def test_a_whole_slide_is_added_and_found_again_where_it_was_moved(
     assert cli("check", project).code == 0
     archive.mkdir()
     slide.rename(archive / "other.tif")
-    assert "--slides" in cli("check", project).out
+    answer = cli("check", project)
+    assert "napari-lld check PROJECT --slides FOLDER" in answer.out
+    assert f"run: napari-lld check {project} --slides FOLDER" in answer.err
+    assert "--repair" not in answer.err, "which cannot find a slide"
     assert cli("check", project, "--slides", tmp_path / "nowhere").code == 2
     answer = cli("check", project, "--slides", archive, "--json")
     assert answer.code == 0

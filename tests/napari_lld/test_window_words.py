@@ -54,8 +54,8 @@ def test_every_option_that_a_sentence_of_the_packages_names_has_words_in_the_win
             "Leave them out (Options › “Fields”: Only completely annotated fields), or train here.",
         ),
         (
-            "search for it (napari-lld check --slides FOLDER).",
-            "search for it (in a terminal: napari-lld check --slides FOLDER).",
+            "search for it (napari-lld check PROJECT --slides FOLDER).",
+            "search for it (in a terminal: napari-lld check PROJECT --slides FOLDER).",
         ),
         (
             "Continue it (in the window: ☰ › Readings; in the terminal: --reading).",

@@ -298,7 +298,7 @@ def not_read(project: Project, lost: Collection[int]) -> list[Reason]:
     fields = [field.name for field in unread if not field.is_slide]
     about_slides = Reason(
         "Slides that could not be opened were left out: {names}. Search for them with "
-        "napari-lld check --slides FOLDER.",
+        "napari-lld check PROJECT --slides FOLDER.",
         names=", ".join(slides),
     )
     return [*([about_slides] if slides else []), *([damaged(project, fields)] if fields else [])]
