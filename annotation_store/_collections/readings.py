@@ -96,6 +96,14 @@ class Readings:
         """
         return self._undecided
 
+    @property
+    def unclaimed(self) -> bool:
+        """Whether the reading in use becomes the annotator's own by their first mark in it.
+
+        It still has another annotator's name, but it is empty and the only one.
+        """
+        return self._unclaimed and self._db.reading.annotator != self._db.annotator
+
     def choose(self) -> None:
         """Take the annotator's own reading, else the one they went on with, else the first."""
         readings = self.all()

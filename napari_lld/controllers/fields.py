@@ -268,7 +268,12 @@ class FieldController:
         if project is None:
             return
         choice = reading_dialog.ask_reading(
-            project.annotator, project.readings.all(), project.reading, self._desk.window, begin=begin
+            project.annotator,
+            project.readings.all(),
+            project.reading,
+            self._desk.window,
+            unclaimed=project.readings.unclaimed,
+            begin=begin,
         )
         if choice is not None:
             self._session.readings.go_to(choice)

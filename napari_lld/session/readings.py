@@ -9,7 +9,7 @@ from psygnal import Signal
 
 from annotation_store import Project
 from annotation_store.records import Reading
-from napari_lld.i18n.translate import tr
+from napari_lld.i18n.translate import later, tr
 from napari_lld.session.fields import Fields
 from napari_lld.session.label_errors import LabelErrorReview
 from napari_lld.session.open_project import OpenProject
@@ -24,6 +24,9 @@ class NewReading:
     blind: bool
 
 
+FIRST_READING = later("Reading 1")
+"""The name that the store gives to the reading of a new project."""
+
 ReadingChoice = int | NewReading
 """The number of a reading, or one to begin."""
 
@@ -36,6 +39,11 @@ class Questions(Protocol):
 
     def open_for_reading(self, why: str) -> bool:
         """Ask whether to open a project for reading only, which cannot be written."""
+
+
+def reading_words(name: str) -> str:
+    """Return the name of a reading as it is shown: the one that a project starts with is named by nobody."""
+    return tr(FIRST_READING) if name == FIRST_READING else name
 
 
 def take_up(project: Project, choice: ReadingChoice) -> None:
@@ -60,6 +68,23 @@ class Readings:
         """Read the list of the project."""
         self.all = self._opened.project.readings.all() if self._opened.project is not None else []
 
+    def note_edit(self) -> None:
+        """Report it once the first mark has made another annotator's empty reading the user's own."""
+        project, known = self._opened.project, self.all
+        if project is None or len(known) != 1 or known[0].annotator in ("", project.annotator):
+            return
+        self.read()  # an import marks in it too, from another thread
+        if self.all[0].annotator == project.annotator:
+            self.changed.emit()
+            self._opened.notify(
+                "info",
+                tr(
+                    "The only reading was empty and is yours now. {reader}, whose it was, is asked for "
+                    "a new one when they open the project.",
+                    reader=known[0].annotator,
+                ),
+            )
+
     def use(self, reading_id: int) -> None:
         """Work in another reading: its regions, cells and values are shown, and no other's."""
         project = self._opened.project
@@ -83,7 +108,9 @@ class Readings:
             return None
         if reading.annotator == project.annotator:
             self.use(reading.id)
-            self._opened.notify("info", tr("The reading {name} is still empty.", name=reading.name))
+            self._opened.notify(
+                "info", tr("The reading {name} is still empty.", name=reading_words(reading.name))
+            )
         else:
             self.read()
             self.changed.emit()
@@ -91,7 +118,7 @@ class Readings:
                 "info",
                 tr(
                     "The reading {name} is ready: it opens when {reader} annotates.",
-                    name=reading.name,
+                    name=reading_words(reading.name),
                     reader=reading.annotator,
                 ),
             )

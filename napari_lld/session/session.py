@@ -348,6 +348,7 @@ class Session(OpenProject):
         self.notify("info", tr("Another program changed the schema of the project."))
 
     def _on_edited(self, edit: Edit) -> None:
+        self.readings.note_edit()
         self.label_errors.note_edit(edit)
         self.marks.on_edited(edit)
         self.fields.on_edited(edit)

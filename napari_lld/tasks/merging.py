@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from annotation_store.copies.merge import merge
 from annotation_store.copies.report import Brought, MergeReport
 from napari_lld.i18n.translate import tr, trn
+from napari_lld.session.readings import reading_words
 
 if TYPE_CHECKING:
     from napari_lld.tasks.import_preview import ProjectPlace
@@ -30,7 +31,7 @@ def comes_in(brought: Brought) -> str:
     ]
     lines = [", ".join(part for part in parts if part) or tr("Details of fields.")]
     if brought.readings:
-        lines.append(tr("New readings: {names}", names=", ".join(brought.readings)))
+        lines.append(tr("New readings: {names}", names=", ".join(map(reading_words, brought.readings))))
     if brought.words:
         lines.append(tr("Added to the schema: {words}", words=", ".join(brought.words)))
     return "\n".join(lines)

@@ -13,7 +13,9 @@ from qtpy.QtWidgets import QAbstractButton, QLabel, QTabWidget
 from annotation_store import Project, Shape, formats
 from annotation_store.records import FieldState, Reading
 from napari_lld.controllers.dock import AnnotateDock
+from napari_lld.i18n.translate import use_language
 from napari_lld.session.readings import NewReading, ReadingChoice
+from napari_lld.session.session import Session
 from napari_lld.widgets.dialogs import reading_dialog
 from napari_lld.widgets.dialogs.conflicts_dialog import ConflictsDialog
 from napari_lld.widgets.dialogs.reading_dialog import ReadingDialog
@@ -177,6 +179,83 @@ def test_anothers_reading_is_named_in_the_header(dock: AnnotateDock, read: Path,
     session.open(read, annotator="Ada")
     dock._header.refresh()
     assert button.text() == "Reading: Reading 1 – your own"
+
+
+def told_by(session: Session) -> list[str]:
+    told: list[str] = []
+    session.notice.connect(lambda _level, sentence: told.append(sentence))
+    return told
+
+
+def test_an_empty_reading_of_another_is_nothing_to_warn_of_and_is_said_to_be_taken(
+    dock: AnnotateDock, small_project: Path, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, header = dock.desk.session, dock._header
+    told = told_by(session)
+    session.open(small_project, annotator="Ben")  # made by Ada, who has marked nothing
+    button = dock.findChild(QAbstractButton, "lld_reading.choose")
+    header.refresh()
+    assert not button.isVisible()
+    assert not button.property("others")
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(reading_dialog, "ask_reading", lambda *_, **told: asked.append(told))
+    dock.desk.commands.run("reading.choose")
+    assert asked[0]["unclaimed"]
+    session.boxes.add((5, 5, 20, 20))
+    assert [sentence for sentence in told if "Ada" in sentence] == [
+        "The only reading was empty and is yours now. Ada, whose it was, is asked for a new one when they "
+        "open the project."
+    ]
+    assert [reading.annotator for reading in session.readings.all] == ["Ben"]
+    session.boxes.add((50, 5, 20, 20))
+    header.refresh()
+    assert not button.isVisible()
+    assert len([sentence for sentence in told if "Ada" in sentence]) == 1
+    asked_for = answers(NewReading("Ada's", "Ada", False))
+    session.change_annotator("Ada")
+    assert asked_for == ["Ada"]
+
+
+def test_an_import_into_an_empty_reading_of_another_is_said_to_take_it(
+    dock: AnnotateDock, small_project: Path
+) -> None:
+    session = dock.desk.session
+    told = told_by(session)
+    session.open(small_project, annotator="Ben")
+    with Project.open(small_project, annotator="Ben") as project:  # as a job does
+        project.cells.add(1, (5, 5, 20, 20))
+    session.refresh()
+    assert len([sentence for sentence in told if "is yours now" in sentence]) == 1
+    dock._header.refresh()
+    assert not dock.findChild(QAbstractButton, "lld_reading.choose").isVisible()
+
+
+def test_continuing_anothers_reading_takes_nothing_from_them(
+    dock: AnnotateDock, read: Path, answers: Answers
+) -> None:
+    answers(1)
+    session = dock.desk.session
+    told = told_by(session)
+    session.open(read, annotator="Ben")
+    session.boxes.add((5, 5, 20, 20))
+    assert [reading.annotator for reading in session.readings.all] == ["Ada"]
+    assert not [sentence for sentence in told if "yours now" in sentence]
+
+
+def test_an_empty_reading_is_described_as_such_and_the_first_one_named_in_german(qtbot: QtBot) -> None:
+    first = Reading(1, "Reading 1", "Ada", False)
+    dialog = ReadingDialog("Ben", [first], first, unclaimed=True)
+    qtbot.addWidget(dialog)
+    assert "Reading 1 – still empty" in [w.text() for w in dialog.findChildren(QAbstractButton)]
+    assert "becomes yours" in dialog.about.text()
+    use_language("de")
+    german = ReadingDialog("Ben", [first], None)
+    qtbot.addWidget(german)
+    assert "Befundung 1 – von Ada" in [w.text() for w in german.findChildren(QAbstractButton)]
+    german.name.setText("Befundung 1")
+    assert not german.ok.isEnabled()
+    assert "Befundung 1" in german.about.text()
+    use_language("en")
 
 
 def test_the_question_says_whose_reading_it_is(read: Path, qtbot: QtBot) -> None:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 
 from annotation_store.records import Reading
 from napari_lld.i18n.translate import tr
-from napari_lld.session.readings import NewReading, ReadingChoice
+from napari_lld.session.readings import NewReading, ReadingChoice, reading_words
 from napari_lld.widgets.base.parts import confirm_buttons, label, run_dialog
 
 _NEW = 0
@@ -26,12 +26,15 @@ _NEW = 0
 
 def reading_name(reading: Reading) -> str:
     """Return the name of a reading, and whether it is blind."""
-    return tr("{name} (blind)", name=reading.name) if reading.blind else reading.name
+    name = reading_words(reading.name)
+    return tr("{name} (blind)", name=name) if reading.blind else name
 
 
-def reading_title(reading: Reading, annotator: str) -> str:
+def reading_title(reading: Reading, annotator: str, *, unclaimed: bool = False) -> str:
     """Return the name of a reading and whose it is, for one of the annotators."""
     name = reading_name(reading)
+    if unclaimed:
+        return tr("{reading} – still empty", reading=name)
     if not reading.annotator:
         return tr("{reading} – no reader (consensus)", reading=name)
     if reading.annotator == annotator:
@@ -46,6 +49,8 @@ class ReadingDialog(QDialog):
     ----------
     current
         The reading in use; ``None`` if the annotator has none and has to choose.
+    unclaimed
+        Whether the reading in use is empty, and becomes the annotator's by their first mark.
     begin
         Whether a new reading is what was asked for.
     """
@@ -56,6 +61,7 @@ class ReadingDialog(QDialog):
         readings: Sequence[Reading],
         current: Reading | None,
         *,
+        unclaimed: bool = False,
         begin: bool = False,
         parent: QWidget | None = None,
     ) -> None:
@@ -63,6 +69,7 @@ class ReadingDialog(QDialog):
         self._annotator = annotator
         self._readings = {reading.id: reading for reading in readings}
         self._current = current
+        self._unclaimed = unclaimed
         self.setWindowTitle(tr("Readings"))
         self.setMinimumWidth(460)
         layout = QVBoxLayout(self)
@@ -79,7 +86,7 @@ class ReadingDialog(QDialog):
         )
         self._choices = QButtonGroup(self)
         for number, reading in self._readings.items():
-            self._add_choice(layout, number, reading_title(reading, annotator))
+            self._add_choice(layout, number, reading_title(reading, annotator, unclaimed=unclaimed))
         self._add_choice(layout, _NEW, tr("Start a new, empty reading"))
         form = QFormLayout()
         form.setContentsMargins(24, 0, 0, 0)
@@ -111,7 +118,7 @@ class ReadingDialog(QDialog):
         layout.addWidget(button)
 
     def _free_name(self, name: str) -> str:
-        used = {reading.name for reading in self._readings.values()}
+        used = {reading_words(reading.name) for reading in self._readings.values()}
         free, number = name, 2
         while free in used:
             free, number = f"{name} {number}", number + 1
@@ -135,7 +142,11 @@ class ReadingDialog(QDialog):
             self._show_new()
         elif self._current is not None and reading.id == self._current.id:
             self.ok.setText(tr("Stay in this reading"))
-            self.about.setText("")
+            self.about.setText(
+                tr("Nothing is marked in it yet: it becomes yours by your first mark.")
+                if self._unclaimed
+                else ""
+            )
         elif reading.annotator == self._annotator:
             self.ok.setText(tr("Open your reading"))
             self.about.setText("")
@@ -161,7 +172,9 @@ class ReadingDialog(QDialog):
 
     def _show_new(self) -> None:
         name, reader = self.name.text().strip(), self.reader.text().strip()
-        exists = any(reading.name == name for reading in self._readings.values())
+        exists = any(
+            name in (reading.name, reading_words(reading.name)) for reading in self._readings.values()
+        )
         self.ok.setText(tr("Start the reading"))
         self.ok.setEnabled(bool(name and reader) and not exists)
         if exists:
@@ -185,8 +198,9 @@ def ask_reading(
     current: Reading | None,
     parent: QWidget | None,
     *,
+    unclaimed: bool = False,
     begin: bool = False,
 ) -> ReadingChoice | None:
     """Ask in which reading to work."""
-    dialog = ReadingDialog(annotator, readings, current, begin=begin, parent=parent)
+    dialog = ReadingDialog(annotator, readings, current, unclaimed=unclaimed, begin=begin, parent=parent)
     return run_dialog(dialog, dialog.answer)

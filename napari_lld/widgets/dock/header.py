@@ -138,7 +138,8 @@ class Header(Part):
             self._reading.hide()
             return
         reading = project.reading
-        is_of_other = reading.annotator != project.annotator
+        # an empty reading that becomes one's own is no other's: nothing to warn of
+        is_of_other = reading.annotator != project.annotator and not project.readings.unclaimed
         self._reading.setVisible(reading.id > 1 or is_of_other or len(self.session.readings.all) > 1)
         text = tr("Reading: {reading}", reading=reading_title(reading, project.annotator))
         metrics = self._reading.fontMetrics()
