@@ -20,6 +20,8 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
     QLabel,
+    QLineEdit,
+    QPushButton,
     QTableView,
     QVBoxLayout,
     QWidget,
@@ -35,7 +37,8 @@ from napari_lld.widgets.base.room import FoldingRow, Scrolling, keep_on_screen
 from napari_lld.widgets.base.theme import HINT_PADDING
 from napari_lld.widgets.dock.foot import Foot
 from napari_lld.window import keep_frame_on_screen
-from tests.napari_lld.all_dialogs import all_dialogs
+from tests.napari_lld.all_dialogs import all_dialogs, windows_of_slides
+from tests.napari_lld.cut_texts import cut_texts
 
 SMALL = QSize(853, 480)
 """1280 × 720 at 150 %, in logical pixels."""
@@ -381,22 +384,36 @@ def test_a_row_of_the_dock_folds_before_a_text_in_it_is_cut(
     session.preferences.language = language
     session.refresh()
     cut, folded = set(), set()
-    for width in range(470, 318, -3):
-        open_dock.resize(width, 760)
-        for _ in range(4):  # layouts ask for another one
-            QApplication.processEvents()
-        for place, folding in enumerate(open_dock.findChildren(FoldingRow)):
-            layout = folding.layout()
-            assert isinstance(layout, QBoxLayout)
-            if layout.direction() == QBoxLayout.Direction.TopToBottom:
-                folded.add(place)
-            for text in folding.findChildren(QLabel):
-                seen = QLabel.text(text)
-                if text.isVisible() and ("…" in seen or text.sizeHint().width() > text.width()):
-                    cut.add((width, seen))
+    for show in (open_dock.show_suggestions_tab, open_dock.show_model_tab, open_dock.show_count_tab):
+        show()
+        for width in range(470, 318, -6):
+            open_dock.resize(width, 760)
+            for _ in range(4):  # layouts ask for another one
+                QApplication.processEvents()
+            for place, folding in enumerate(open_dock.findChildren(FoldingRow)):
+                layout = folding.layout()
+                assert isinstance(layout, QBoxLayout)
+                if layout.direction() == QBoxLayout.Direction.TopToBottom:
+                    folded.add(place)
+                cut |= {(width, text) for text in cut_texts(folding)}
+                cut |= {
+                    (width, shown) for shown in map(QLabel.text, folding.findChildren(QLabel)) if "…" in shown
+                }
     use_language("en")
     assert len(folded) >= 3
     assert not cut
+
+
+def test_a_choice_is_as_wide_as_what_is_chosen(open_dock: AnnotateDock, qtbot: QtBot) -> None:
+    open_dock.show_count_tab()
+    open_dock.resize(340, 760)
+    scope = open_dock.findChild(QComboBox, "lld_scope")
+    assert scope is not None
+    scope.addItem("A choice that is longer than all others")
+    for number in range(scope.count()):
+        scope.setCurrentIndex(number)
+        qtbot.wait(5)
+        assert not cut_texts(scope), scope.currentText()
 
 
 # ---------------------------------------------------------------------- dialogs
@@ -436,6 +453,65 @@ def test_every_dialog_fits_the_screen_with_its_buttons(
             assert all(dialog.rect().contains(b.mapTo(dialog, b.rect().center())) for b in last), name
             dialog.close()
             dialog.deleteLater()
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("size", [SMALL, QSize(1366, 768)], ids=str)
+def test_no_text_of_a_dialog_is_cut(
+    size: QSize,
+    language: str,
+    screen: Callable[[QSize], None],
+    dock: AnnotateDock,
+    small_project: Path,
+    tmp_path: Path,
+    qtbot: QtBot,
+) -> None:
+    screen(size)
+    session = dock.desk.session
+    assert session.open(small_project, annotator="Ada")
+    session.preferences.language = language
+    cut = {}
+    with Project.open(small_project, annotator="Ada") as project:
+        for dialog in (*all_dialogs(dock, project, tmp_path), *windows_of_slides()):
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+            keep_on_screen(dialog)
+            dialog.show()
+            qtbot.wait(10)
+            if found := cut_texts(dialog):
+                cut[type(dialog).__name__] = found
+            dialog.close()
+            dialog.deleteLater()
+    for ask in ("fields.filter", "field.go"):
+        dock.desk.commands.run(ask)
+        popup = QApplication.activePopupWidget()
+        assert popup is not None
+        if found := cut_texts(popup):
+            cut[ask] = found
+        popup.close()
+    use_language("en")
+    assert not cut
+
+
+def test_what_is_cut_is_found(qtbot: QtBot) -> None:
+    """What looks for cut texts sees each kind of them."""
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    choice, line, wrapped = QComboBox(parent), QLineEdit(parent), QLabel("many words " * 9, parent)
+    choice.addItem("A long choice")
+    line.setPlaceholderText("What may be written here")
+    wrapped.setWordWrap(True)
+    everything = [choice, line, wrapped, QLabel("A long text", parent), QPushButton("Do something", parent)]
+    everything.append(QCheckBox("A long condition", parent))
+    for number, widget in enumerate(everything):
+        widget.setGeometry(0, 30 * number, 60, 24)
+    parent.resize(400, 300)
+    parent.show()
+    assert len(cut_texts(parent)) == len(everything)
+    for widget in everything:
+        widget.setGeometry(0, 0, 390, 60)
+    assert not cut_texts(parent)
+    parent.resize(200, 300)
+    assert len(cut_texts(parent)) == len(everything), "what lies outside cannot be read either"
 
 
 def test_a_dialog_with_room_is_as_large_as_ever_and_grows_with_what_it_says(qtbot: QtBot) -> None:

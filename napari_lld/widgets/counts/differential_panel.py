@@ -9,13 +9,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontMetrics
 from qtpy.QtWidgets import (
     QApplication,
-    QComboBox,
     QFileDialog,
     QMenu,
     QPlainTextEdit,
     QProgressBar,
     QPushButton,
-    QSizePolicy,
     QToolButton,
     QWidget,
 )
@@ -30,6 +28,7 @@ from napari_lld.session.differential import Differential, as_csv, as_text, diffe
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.parts import Part, column, label, row
 from napari_lld.widgets.base.room import FoldingRow
+from napari_lld.widgets.base.whole_text import ChosenText
 
 _ALL, _SLIDE, _HERE = "all", "slide", "here"
 _TARGETS = (100, 200, 500)
@@ -46,10 +45,9 @@ class DifferentialPanel(Part):
         self.setObjectName("lld_differential")
         self._counts: Differential | None = None
         layout = column(self, 1, (0, 2, 0, 0))
-        self._scope = QComboBox()
+        self._scope = ChosenText()
         self._scope.setObjectName("lld_scope")
         self._scope.setAccessibleName(tr("What is counted"))
-        self._scope.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._scope.addItem(tr("This patient"), _HERE)
         self._scope.addItem(tr("This slide"), _SLIDE)
         self._scope.addItem(tr("All fields"), _ALL)
@@ -64,9 +62,8 @@ class DifferentialPanel(Part):
             button.setObjectName(f"lld_differential_{name}")
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             button.clicked.connect(action)
-        self._target = QComboBox()
+        self._target = ChosenText()
         self._target.setObjectName("lld_target")
-        self._target.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._target.setToolTip(tr("Number of white cells to count"))
         self._target.setAccessibleName(tr("Number of white cells to count"))
         self._target.addItem(tr("No target"), 0)
@@ -89,15 +86,11 @@ class DifferentialPanel(Part):
         for command_id in ("overlap.find", "overlap.same_cell", "overlap.remove"):
             self.menu_action(menu, command_id)
         overlap.setMenu(menu)
-        for choice in (self._scope, self._target):
-            choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            choice.setMinimumContentsLength(4)
-            choice.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._slide = self.tool_button("slide.differential", tr("Slide …"), hint=False)
         self._slide.setProperty("others", True)
-        what = row(self._scope, self._target)
-        acts = row(self._slide, overlap, self._copy, self._csv, 1)
-        layout.addWidget(FoldingRow(what, acts, stretch=0))
+        what = row(self._scope, self._target, spacing=2)
+        acts = row(self._slide, overlap, self._copy, self._csv, 1, spacing=2)
+        layout.addWidget(FoldingRow(what, acts, spacing=2, stretch=0))
         counted = row(self._sum, self._progress)
         counted.setStretch(0, 1)
         layout.addLayout(counted)

@@ -31,6 +31,7 @@ from napari_lld.tasks import actions
 from napari_lld.tasks.jobs import Jobs
 from napari_lld.widgets.base.parts import confirm_buttons, label, path_row, run_dialog
 from napari_lld.widgets.base.theme import RESEARCH_USE
+from napari_lld.widgets.base.whole_text import HintedLine
 from napari_lld.widgets.fields.patient_chooser import PatientChooser
 
 SCHEMAS = (
@@ -62,12 +63,12 @@ class NewProjectDialog(QDialog):
         form = QFormLayout()
         self.name = QLineEdit("blood-films")
         self.place = QLineEdit(str(user_state.recall("place", Path.home())))
-        self.images = QLineEdit()
+        self.images = HintedLine()
         self.images.setPlaceholderText(tr("a folder of PNG, JPEG or TIFF fields; may be added later"))
         self.schema = QComboBox()
         for title, name in SCHEMAS:
             self.schema.addItem(tr(title), name)
-        self.annotator = QLineEdit(annotator)
+        self.annotator = HintedLine(annotator)
         self.annotator.setPlaceholderText(tr("your name, saved with every edit"))
         form.addRow(tr("Name"), self.name)
         form.addRow(tr("In the folder"), self._folder_row(self.place, tr("In the folder")))

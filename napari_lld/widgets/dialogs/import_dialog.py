@@ -28,6 +28,7 @@ from napari_lld.tasks.jobs import Jobs
 from napari_lld.widgets.base.form import Control, OptionsForm
 from napari_lld.widgets.base.parts import confirm_buttons, label, path_row, run_dialog, show_whole
 from napari_lld.widgets.base.room import keep_on_screen
+from napari_lld.widgets.base.whole_text import HintedLine
 from napari_lld.widgets.dialogs.format_options import FormatOptions
 from napari_lld.widgets.fields.patient_chooser import PatientChooser
 
@@ -72,7 +73,7 @@ class ImportDialog(QDialog):
         self._pause.setInterval(_PAUSE_MS)
         self._pause.timeout.connect(self._look_now)
 
-        self.path = QLineEdit()
+        self.path = HintedLine()
         self.path.setPlaceholderText(tr("the file of labels, or the data set's folder"))
         self.images = QLineEdit()
         self._means = label(role="muted", wrap=True)

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
     QHeaderView,
-    QLineEdit,
     QMainWindow,
     QPushButton,
     QTreeWidget,
@@ -26,6 +25,7 @@ from napari_lld.widgets.base.keys import french_digit, key_name
 from napari_lld.widgets.base.parts import column, label, row
 from napari_lld.widgets.base.room import keep_on_screen
 from napari_lld.widgets.base.theme import Colours, stylesheet
+from napari_lld.widgets.base.whole_text import HintedLine
 
 _HANDS = ((RIGHT, later("Mouse in the right hand")), (LEFT, later("Mouse in the left hand")))
 _MODIFIERS = {Qt.Key.Key_Shift, Qt.Key.Key_Control, Qt.Key.Key_Alt, Qt.Key.Key_Meta, Qt.Key.Key_AltGr}
@@ -53,7 +53,7 @@ class KeyEditor(QDialog):
         self._reset = QPushButton(tr("Reset all keys of the profile"))
         self._reset.clicked.connect(lambda *_: self._use(KeyMap(self._commands.key_map.profile)))
         layout.addLayout(row(self._profile, self._reset, 1))
-        self._filter = QLineEdit()
+        self._filter = HintedLine()
         self._filter.setPlaceholderText(tr("Find a command or a key"))
         self._filter.setAccessibleName(tr("Find a command or a key"))
         self._filter.textChanged.connect(self._show_found)
@@ -221,7 +221,7 @@ class KeyEditor(QDialog):
         self._fill()
 
 
-class KeyField(QLineEdit):
+class KeyField(HintedLine):
     """Takes one key press, whatever it is, instead of text."""
 
     pressed = Signal(str)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFrame, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFrame, QPushButton, QVBoxLayout, QWidget
 
 from annotation_store.records import FieldSummary
 from napari_lld.commands.registry import class_like
@@ -15,6 +15,7 @@ from napari_lld.session.field_order import NO_FILTER, NO_PATIENT, QUALITIES, Fie
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.focus import show_focus
 from napari_lld.widgets.base.parts import label
+from napari_lld.widgets.base.whole_text import HintedLine
 
 _PAUSE_MS = 150
 
@@ -35,7 +36,7 @@ class FieldFilterPopup(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 10, 8)
         layout.setSpacing(4)
-        self.text = QLineEdit(current.text)
+        self.text = HintedLine(current.text)
         self.text.setPlaceholderText(tr("name, patient, slide or comment"))
         self.text.setAccessibleName(tr("Words to filter the fields by"))
         self.text.setClearButtonEnabled(True)

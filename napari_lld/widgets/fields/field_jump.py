@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QFrame, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from annotation_store.records import Field
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.session import Session
 from napari_lld.widgets.base.focus import show_focus
 from napari_lld.widgets.base.parts import label
+from napari_lld.widgets.base.whole_text import HintedLine
 
 _ROWS = 12
 _STEPS = {
@@ -36,7 +37,7 @@ class FieldJumpPopup(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 10, 8)
         layout.setSpacing(4)
-        self.line = QLineEdit()
+        self.line = HintedLine()
         self.line.setPlaceholderText(tr("number, or words of name, patient or slide"))
         self.line.setAccessibleName(tr("Go to a field"))
         self.line.setClearButtonEnabled(True)
