@@ -335,6 +335,11 @@ class Desk(QObject):
         else:
             self.session.selection.select(None)
 
+    @property
+    def unclosed(self) -> bool:
+        """Whether a polygon is being drawn that would be lost."""
+        return self.pointer.unclosed
+
     def _can_finish_drawing(self, session: Session) -> bool:
         fitted = session.display.fitted_pixel_size is not None
         return bool(

@@ -123,8 +123,9 @@ class ProjectController:
         """Close the project; ask first if there are unsaved changes."""
         from napari_lld.widgets.dialogs.close_question import may_close
 
-        if not self._desk.session.unsaved.count or may_close(self._desk, self._desk.window):
-            self._desk.session.close()
+        desk = self._desk
+        if not (desk.session.unsaved.count or desk.unclosed) or may_close(desk, desk.window):
+            desk.session.close()
 
     def add_fields(self) -> None:
         """Prompt for images and add them."""

@@ -30,6 +30,9 @@ _CLICK = 4.0
 _GRIP = 8.0
 """How near a handle or an outline counts as on it, in pixels of the screen."""
 
+_CORNERS = 3
+"""How many corners an area has at least."""
+
 Point = tuple[float, float]
 
 
@@ -69,6 +72,11 @@ class Pointer:
         """Whether a polygon is begun."""
         return bool(self._corners)
 
+    @property
+    def unclosed(self) -> bool:
+        """Whether a polygon that is not closed yet has the corners of an area."""
+        return len(self._corners) >= _CORNERS
+
     def cancel(self) -> None:
         """Drop what is being drawn or measured."""
         self._corners = []
@@ -80,7 +88,7 @@ class Pointer:
         """Close the polygon that is being drawn."""
         corners = self._corners
         self.cancel()
-        if len(corners) < 3:
+        if len(corners) < _CORNERS:
             self._session.notify("hint", tr("A region needs three corners or more."))
         else:
             self._add_area(Shape.polygon(corners))
@@ -177,7 +185,7 @@ class Pointer:
             self._session.boxes.propose(pixels, around[:2], *point)
 
     def _add_corner(self, point: Point) -> None:
-        if len(self._corners) >= 3 and self._near(point, self._corners[0], _GRIP):
+        if self.unclosed and self._near(point, self._corners[0], _GRIP):
             self.finish()
             return
         self._corners.append(point)

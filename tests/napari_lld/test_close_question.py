@@ -11,14 +11,25 @@ from typing import Any
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import Qt
+from qtpy import sip
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QMessageBox, QPushButton, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QDialog,
+    QDockWidget,
+    QMainWindow,
+    QMessageBox,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_lld.controllers.dock import AnnotateDock
 from napari_lld.session.training_state import TrainingProgress
 from napari_lld.tasks import gallery_reader, label_error_reader
 from napari_lld.tasks.label_error_reader import LabelErrorThread
+from napari_lld.widgets.base.parts import run_dialog
 from napari_lld.widgets.dialogs.close_question import may_close, what_would_end
 
 
@@ -158,6 +169,38 @@ def test_every_way_to_close_the_window_asks_our_question_once(host: HostWindow, 
     assert host.how == [{"quit_app": True, "confirm_need": False}]
     assert not host.isVisible()
     assert host.dock.desk.session.training.process is None
+
+
+def test_an_area_that_is_not_closed_is_not_lost_without_a_word(
+    host: HostWindow, small_project: Path, answers: list[str]
+) -> None:
+    desk = host.dock.desk
+    assert desk.session.open(small_project, annotator="Ada")
+    desk.commands.run("tool.region")
+    for corner in ((5.0, 5.0), (50.0, 5.0)):
+        desk.pointer._add_corner(corner)
+    assert what_would_end(desk) == [], "two corners are no area"
+    desk.pointer._add_corner((50.0, 50.0))
+    assert what_would_end(desk) == [
+        "The area that you are drawing is not closed yet: if you close, it is lost."
+    ]
+    for way in (host.close, lambda: desk.commands.run("project.close")):
+        answers[:] = ["Keep working"]
+        way()
+        assert not answers
+        assert host.isVisible()
+        assert desk.session.project is not None
+    desk.finish_drawing()
+    assert len(desk.session.marks.regions) == 1
+    assert what_would_end(desk) == []
+
+
+def test_a_dialog_whose_window_is_closed_by_a_program_is_answered_with_nothing(qtbot: QtBot) -> None:
+    window = QWidget()
+    dialog = QDialog(window)
+    QVBoxLayout(dialog).addWidget(QPushButton("OK"))
+    QTimer.singleShot(20, lambda: sip.delete(window))
+    assert run_dialog(dialog, lambda: "answered") is None
 
 
 def test_where_nothing_is_at_work_napari_closes_as_it_does(host: HostWindow) -> None:

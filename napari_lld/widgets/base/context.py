@@ -56,6 +56,10 @@ class DeskContext(Protocol):
     def training_options(self) -> Callable[[], dict[str, Any]]:
         """What the next training is asked for."""
 
+    @property
+    def unclosed(self) -> bool:
+        """Whether a polygon is being drawn that would be lost."""
+
     def fail(self, sentence: str) -> None:
         """Show why an action failed."""
 

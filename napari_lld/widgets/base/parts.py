@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import (
     QAction,
@@ -272,6 +273,8 @@ def run_dialog(dialog: QDialog, answer: Callable[[], Answer]) -> Answer | None:
     """Show a dialog until it is closed; return its answer, or ``None`` if it was not accepted."""
     keep_on_screen(dialog)
     accepted = dialog.exec() == QDialog.DialogCode.Accepted
+    if not isalive(dialog):  # a program has closed the window under it
+        return None
     result = answer() if accepted else None
     dialog.deleteLater()
     return result

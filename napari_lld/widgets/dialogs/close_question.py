@@ -50,6 +50,8 @@ def what_would_end(desk: DeskContext) -> list[str]:
                 desk.session.unsaved.count,
             )
         )
+    if desk.unclosed:
+        losses.append(tr("The area that you are drawing is not closed yet: if you close, it is lost."))
     if desk.jobs.busy:
         left = desk.jobs.left or tr("Earlier results are kept.")
         losses.append(tr("{title} will be stopped. {left}", title=desk.jobs.title, left=left))
@@ -64,10 +66,14 @@ def may_close(desk: DeskContext, window: QWidget | None) -> bool:
     box = QMessageBox(
         QMessageBox.Icon.Question, "napari-lld", tr("Stop the running tasks, and close?"), parent=window
     )
-    if desk.session.unsaved.count:
+    if desk.session.unsaved.count or desk.unclosed:
         box.setText(tr("Close without saving?"))
-    else:
-        losses.append(tr("All your annotations are saved."))
+    if not desk.session.unsaved.count:
+        losses.append(
+            tr("All your other annotations are saved.")
+            if desk.unclosed
+            else tr("All your annotations are saved.")
+        )
     box.setInformativeText("\n".join(losses))
     close = box.addButton(tr("Stop and close"), QMessageBox.ButtonRole.DestructiveRole)
     stay = box.addButton(tr("Keep working"), QMessageBox.ButtonRole.RejectRole)
