@@ -58,8 +58,30 @@ _REASONS_OF_ERRORS = {
     "_clash", "_lacks_here", "_lacks_there", "_lookalikes", "_one_image", "missing", "too_large", "unfit",
 }  # fmt: skip
 """Functions that return what errors give as the reason."""
-_NOUNS = {"number (id)", "letter", "colour", "key"}
+_NOUNS = {
+    "number (id)", "letter", "colour", "key", "attribute", "class {0}", "group {0}", "attribute {0}",
+    "kind {0} of {1}", "value {0} of {1}", "value of {0}", "class in group {0}", "other titles",
+    "'Reading 1'",
+}  # fmt: skip
 """What sentences are filled with."""
+_OF_PYDANTIC = {
+    "Field required", "Extra inputs are not permitted", "Input should be {0}",
+    "Input should be a valid integer", "Input should be a finite number",
+    "Input should be a valid integer, got a number with a fractional part",
+    "Input should be a valid integer, unable to parse string as an integer",
+    "Input should be a valid number", "Input should be a valid number, unable to parse string as a number",
+    "Input should be a valid string", "Input should be a valid list", "Input should be a valid tuple",
+    "Input should be a valid boolean", "Input should be a valid boolean, unable to interpret input",
+    "Input should be a valid dictionary", "Input should be a valid dictionary or instance of {0}",
+    "Input should be greater than {0}", "Input should be greater than or equal to {0}",
+    "Input should be less than {0}", "Input should be less than or equal to {0}",
+    "String should have at least {0} character", "String should have at least {0} characters",
+    "String should have at most {0} character", "String should have at most {0} characters",
+    "String should match pattern {0}",
+}  # fmt: skip
+"""What is wrong with an entry of a schema or of a model's card, as pydantic says it."""
+_RULES = {"annotation_store/schema/model.py", "training/models/card.py"}
+"""Modules whose ``ValueError`` pydantic hands on as the reason."""
 _FREE = {"setObjectName", "setStyleSheet", "setProperty", "getattr", "setattr", "strftime", "property"}
 _SENTENCE = re.compile(r"[^\W\d_]{2,},? [^\W\d_]{2,}")
 _FOR_PROGRAMS = {
@@ -217,7 +239,7 @@ def _forms(text: str | Sequence[str]) -> tuple[str, ...]:
 
 def sentences() -> dict[str, str]:
     """Collect the sentences of the store and the trainer, with a place where each stands."""
-    found = dict.fromkeys(_NOUNS, "a word")
+    found = dict.fromkeys(_NOUNS | _OF_PYDANTIC, "a word")
     trees = {
         path: ast.parse(path.read_text(encoding="utf-8"))
         for package in ("annotation_store", "training")
@@ -229,6 +251,8 @@ def sentences() -> dict[str, str]:
         near = functions | _functions(ast.walk(tree))  # a name may stand for others elsewhere
         for node in ast.walk(tree):
             spoken = [sentence for text in of_node(node) for sentence in _returned(text, near)]
+            if str(path.relative_to(ROOT)) in _RULES:
+                spoken += _rule(node)
             if isinstance(node, ast.FunctionDef) and node.name in _REASONS_OF_ERRORS:
                 spoken += _returns(node)
             for text in filter(None, map(_template, spoken)):
@@ -288,6 +312,14 @@ def _spoken(node: ast.AST) -> Sequence[ast.expr]:
             return [first] if name.endswith("Error") and name not in _FOR_PROGRAMS else []
         case ast.Call(func=ast.Attribute(attr="count" | "note" | "left_out"), args=arguments):
             return [one for one in arguments if " " in (_template(one) or "")]
+    return []
+
+
+def _rule(node: ast.AST) -> Sequence[ast.expr]:
+    """Return the reason of a rule that an entry breaks."""
+    match node:
+        case ast.Raise(exc=ast.Call(func=ast.Name(id="ValueError"), args=[text])):
+            return [text]
     return []
 
 

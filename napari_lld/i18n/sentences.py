@@ -19,6 +19,8 @@ from napari_lld.i18n.translate import language
 _PLACE = re.compile(r"\{\{n\}\}|\{(\d+)\}")
 _BETWEEN = re.compile(r"(?<=[.!?])\s+")
 _NUMBER = r"\d+"
+_WORD_OF_SCHEMA = re.compile("(?:class|kind|group|attribute|value) ")
+_BEFORE_WORD = re.compile(f", (?={_WORD_OF_SCHEMA.pattern})")
 
 
 class _Template(NamedTuple):
@@ -37,7 +39,7 @@ class _Template(NamedTuple):
         if match is None:
             return None
         # what stands in a place may be a sentence too: the reason within a reason
-        values = {name: in_language(value) for name, value in match.groupdict().items()}
+        values = {name: _in_place(value) for name, value in match.groupdict().items()}
         return "".join(values[word] if is_place else word for word, is_place in _words(self.translation))
 
 
@@ -60,6 +62,12 @@ def in_language(sentence: str) -> str:
         result += (sentence[begin:end] if translation is None else translation) + (space[0] if space else "")
         begin = space.end() if space else end
     return result
+
+
+def _in_place(value: str) -> str:
+    """Translate what stands in a place: words of a schema one by one, all else as a sentence."""
+    words = _BEFORE_WORD.split(value) if _WORD_OF_SCHEMA.match(value) else [value]
+    return ", ".join(in_language(word) for word in words)
 
 
 def _translated(sentence: str, templates: tuple[_Template, ...]) -> str | None:

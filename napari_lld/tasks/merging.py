@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from annotation_store.copies.merge import merge
 from annotation_store.copies.report import Brought, MergeReport
+from napari_lld.i18n.sentences import in_language
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.session.readings import reading_words
 
@@ -33,5 +34,5 @@ def comes_in(brought: Brought) -> str:
     if brought.readings:
         lines.append(tr("New readings: {names}", names=", ".join(map(reading_words, brought.readings))))
     if brought.words:
-        lines.append(tr("Added to the schema: {words}", words=", ".join(brought.words)))
+        lines.append(tr("Added to the schema: {words}", words=", ".join(map(in_language, brought.words))))
     return "\n".join(lines)

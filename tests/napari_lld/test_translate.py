@@ -13,12 +13,16 @@ from pathlib import Path
 import pytest
 
 import annotation_store
+from annotation_store import SchemaError
+from annotation_store.copies.report import Brought
+from annotation_store.schema import load_schema
 from napari_lld.commands.registry import Commands, session_commands
 from napari_lld.i18n.edit_texts import COMMANDS, edit_in_words
 from napari_lld.i18n.sentences import in_language
 from napari_lld.i18n.translate import decimal, languages, tr, trn, use_language
 from napari_lld.i18n.worker_texts import in_the_window
 from napari_lld.session.session import Session
+from napari_lld.tasks.merging import comes_in
 
 _spec = importlib.util.spec_from_file_location("texts", Path(__file__).parents[2] / ".ci" / "texts.py")
 assert _spec is not None
@@ -160,7 +164,7 @@ def test_sentences_of_the_store_are_german_with_their_names_numbers_and_reasons(
             "The project /p no longer has class Mono (and has class Monocyte instead). Give both projects "
             "the same words first (napari-lld schema PROJECT --set FILE.yaml --map OLD=NEW), then try again. "
             "Nothing was changed.",
-            "Das Projekt /p hat nicht mehr: class Mono (stattdessen: class Monocyte). Geben Sie zuerst "
+            "Das Projekt /p hat nicht mehr: Klasse Mono (stattdessen: Klasse Monocyte). Geben Sie zuerst "
             "beiden Projekten dieselben Wörter (in einem Terminal: napari-lld schema PROJECT "
             "--set FILE.yaml --map OLD=NEW), dann versuchen Sie es noch einmal. Nichts wurde geändert.",
         ),
@@ -184,6 +188,64 @@ def test_sentences_of_the_store_are_german_with_their_names_numbers_and_reasons(
 def test_reasons_and_commands_within_german_sentences_are_german(english: str, german: str) -> None:
     use_language("de")
     assert in_the_window(english) == german
+
+
+def test_several_words_of_a_schema_are_named_in_german() -> None:
+    use_language("de")
+    sentence = (
+        "This project no longer has attribute size, class Blast, group Any, kind smudge of Artefact, "
+        "value large of size."
+    )
+    assert in_the_window(sentence) == (
+        "Dieses Projekt hat nicht mehr: Attribut size, Klasse Blast, Gruppe Any, Art smudge von Artefact, "
+        "Wert large von size."
+    )
+    brought = Brought(Path("p"), readings=["Reading 1"], words=["class Mono", "value large of size"])
+    assert comes_in(brought).splitlines()[1:] == [
+        "Neue Befundungen: Befundung 1",
+        "Das Schema bekommt: Klasse Mono, Wert large von size",
+    ]
+
+
+CLASS = {"id": 1, "name": "Blast", "colour": "#000000", "letter": "B"}
+SCHEMA = {"name": "one", "classes": [CLASS], "attributes": [{"name": "size", "values": [{"name": "small"}]}]}
+WRONG: list[tuple[dict[str, object], str]] = [
+    ({"classes": [CLASS | {"id": "one"}]}, "Das muss eine ganze Zahl sein; der Text ist keine"),
+    ({"classes": [CLASS | {"id": 1.5}]}, "Das muss eine ganze Zahl sein, ohne Nachkommastellen"),
+    ({"classes": [CLASS | {"id": []}]}, "Das muss eine ganze Zahl sein"),
+    ({"classes": [CLASS | {"name": 3}]}, "Das muss ein Text sein"),
+    ({"classes": [CLASS | {"name": ""}]}, "Der Text braucht mindestens 1 Zeichen"),
+    ({"classes": [CLASS | {"letter": "long"}]}, "Der Text darf höchstens 2 Zeichen haben"),
+    ({"classes": [CLASS | {"colour": "red"}]}, "Der Text muss dem Muster"),
+    ({"classes": [CLASS | {"artefact": "perhaps"}]}, "Das muss wahr oder falsch sein"),
+    ({"classes": 3}, "Das muss eine Liste sein"),
+    ({"classes": [3]}, "Das müssen Namen mit Werten sein"),
+    ({"classes": [{}]}, "Diese Angabe fehlt"),
+    ({"more": 3}, "Diese Angabe ist nicht vorgesehen"),
+    ({"classes": [CLASS, CLASS]}, "doppelt"),
+    (
+        {"classes": [CLASS, CLASS | {"name": "Other"}]},
+        "haben beide Nummer (id) 1: Vergeben Sie das nur einmal",
+    ),
+    ({"classes": [CLASS | {"kinds": ["x"]}]}, "ist aber nicht als Artefakt gekennzeichnet"),
+    ({"groups": [{"name": "Any", "classes": ["Blast"]}]}, "braucht zwei Klassen oder mehr"),
+    ({"attributes": [{"name": "size", "values": []}]}, "hat keine Werte"),
+    ({"attributes": [{"name": "class", "values": [{"name": "a"}]}]}, "darf nicht class heißen"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "told"), WRONG, ids=[told for _, told in WRONG])
+def test_what_is_wrong_with_a_schema_is_said_in_german(
+    wrong: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "schema.yaml"
+    file.write_text(json.dumps(SCHEMA | wrong), encoding="utf-8")
+    with pytest.raises(SchemaError) as caught:
+        load_schema(file)
+    use_language("de")
+    sentence = in_the_window(str(caught.value))
+    assert told in sentence
+    assert not re.search(r"\b(should|not|given|same|required|has)\b", sentence)
 
 
 def test_every_sentence_of_the_store_and_the_trainer_is_known_by_its_own_translation() -> None:

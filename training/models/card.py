@@ -144,11 +144,10 @@ def read_card(card: Path) -> dict[str, Any]:
         ModelCard.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part)[:40] for part in first["loc"][:4])
+        where = ".".join(str(part)[:40] for part in first["loc"][:4]) or "the card"
         why = first["msg"].removeprefix("Value error, ")[:120]
         raise ModelError(
-            f"{card} has an invalid entry ({where + ': ' if where else ''}{why}): "
-            "use another copy of the model."
+            f"{card} has an invalid entry ({where}: {why}): use another copy of the model."
         ) from error
     return content
 
