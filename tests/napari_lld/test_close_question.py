@@ -31,6 +31,7 @@ from napari_lld.tasks import gallery_reader, label_error_reader
 from napari_lld.tasks.label_error_reader import LabelErrorThread
 from napari_lld.widgets.base.parts import run_dialog
 from napari_lld.widgets.dialogs.close_question import may_close, what_would_end
+from tests.napari_lld.mouse import Mouse
 
 
 def test_nothing_at_work_asks_nothing(dock: AnnotateDock, small_project: Path) -> None:
@@ -177,10 +178,11 @@ def test_an_area_that_is_not_closed_is_not_lost_without_a_word(
     desk = host.dock.desk
     assert desk.session.open(small_project, annotator="Ada")
     desk.commands.run("tool.region")
+    mouse = Mouse(desk.viewer)
     for corner in ((5.0, 5.0), (50.0, 5.0)):
-        desk.pointer._add_corner(corner)
+        mouse.click(*corner)
     assert what_would_end(desk) == [], "two corners are no area"
-    desk.pointer._add_corner((50.0, 50.0))
+    mouse.click(50.0, 50.0)
     assert what_would_end(desk) == [
         "The area that you are drawing is not closed yet: if you close, it is lost."
     ]

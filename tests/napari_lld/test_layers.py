@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +20,7 @@ from napari_lld.layers.field_image import DIM
 from napari_lld.layers.layer_set import CASINGS
 from napari_lld.session.session import Session
 from napari_lld.session.tool import Tool
+from tests.napari_lld.mouse import Mouse
 
 from .conftest import listen
 
@@ -161,9 +160,9 @@ def test_the_ink_follows_the_pixels() -> None:
 def test_the_field_comes_back_when_its_layer_is_deleted(
     layers: DeskLayers, viewer: ViewerModel, session: Session, qtbot: QtBot
 ) -> None:
-    told = listen(session)
     names = [layer.name for layer in viewer.layers]
     session.boxes.add((20, 40, 20, 20))
+    told = listen(session)
     for deleted in (["Field"], ["Cells"], ["Unknown area", "Regions: casing"], names):
         for name in deleted:
             viewer.layers.remove(viewer.layers[name])
@@ -354,40 +353,6 @@ def test_closing_takes_our_layers_and_no_other(
     viewer.add_points(np.zeros((1, 2)), name="mine")
     layers.close()
     assert [layer.name for layer in viewer.layers] == ["mine"]
-
-
-class Mouse:
-    """Drives the viewer's mouse callbacks as napari does."""
-
-    def __init__(self, viewer: ViewerModel) -> None:
-        self.viewer = viewer
-
-    def drag(self, *points: tuple[float, float], let_go: tuple[float, float] | None = None) -> bool:
-        event: Any = SimpleNamespace(
-            type="mouse_press", button=1, modifiers=(), handled=False, position=points[0][::-1]
-        )
-        generators = [callback(self.viewer, event) for callback in self.viewer.mouse_drag_callbacks]
-        running = [g for g in generators if next(g, "end") != "end"]
-        for point in points[1:]:
-            event.type, event.position = "mouse_move", point[::-1]
-            running = [g for g in running if next(g, "end") != "end"]
-        event.type = "mouse_release"
-        event.position = (let_go or points[-1])[::-1]
-        for generator in running:
-            next(generator, None)
-        return bool(event.handled)
-
-    def click(self, x: float, y: float) -> bool:
-        return self.drag((x, y))
-
-    def double_click(self, x: float, y: float) -> None:
-        self.click(x, y)
-        self.click(x, y)
-        event = SimpleNamespace(
-            type="mouse_double_click", button=1, modifiers=(), handled=False, position=(y, x)
-        )
-        for callback in self.viewer.mouse_double_click_callbacks:
-            callback(self.viewer, event)
 
 
 @pytest.fixture

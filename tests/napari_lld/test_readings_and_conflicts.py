@@ -188,13 +188,17 @@ def told_by(session: Session) -> list[str]:
 
 
 def test_an_empty_reading_of_another_is_nothing_to_warn_of_and_is_said_to_be_taken(
-    dock: AnnotateDock, small_project: Path, answers: Answers, monkeypatch: pytest.MonkeyPatch
+    dock: AnnotateDock,
+    small_project: Path,
+    answers: Answers,
+    monkeypatch: pytest.MonkeyPatch,
+    qtbot: QtBot,
 ) -> None:
-    session, header = dock.desk.session, dock._header
+    session = dock.desk.session
     told = told_by(session)
     session.open(small_project, annotator="Ben")  # made by Ada, who has marked nothing
     button = dock.findChild(QAbstractButton, "lld_reading.choose")
-    header.refresh()
+    qtbot.wait(50)
     assert not button.isVisible()
     assert not button.property("others")
     asked: list[dict[str, object]] = []
@@ -208,7 +212,7 @@ def test_an_empty_reading_of_another_is_nothing_to_warn_of_and_is_said_to_be_tak
     ]
     assert [reading.annotator for reading in session.readings.all] == ["Ben"]
     session.boxes.add((50, 5, 20, 20))
-    header.refresh()
+    qtbot.wait(50)
     assert not button.isVisible()
     assert len([sentence for sentence in told if "Ada" in sentence]) == 1
     asked_for = answers(NewReading("Ada's", "Ada", False))
@@ -217,7 +221,7 @@ def test_an_empty_reading_of_another_is_nothing_to_warn_of_and_is_said_to_be_tak
 
 
 def test_an_import_into_an_empty_reading_of_another_is_said_to_take_it(
-    dock: AnnotateDock, small_project: Path
+    dock: AnnotateDock, small_project: Path, qtbot: QtBot
 ) -> None:
     session = dock.desk.session
     told = told_by(session)
@@ -226,7 +230,7 @@ def test_an_import_into_an_empty_reading_of_another_is_said_to_take_it(
         project.cells.add(1, (5, 5, 20, 20))
     session.refresh()
     assert len([sentence for sentence in told if "is yours now" in sentence]) == 1
-    dock._header.refresh()
+    qtbot.wait(50)
     assert not dock.findChild(QAbstractButton, "lld_reading.choose").isVisible()
 
 
