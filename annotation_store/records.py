@@ -223,6 +223,11 @@ class Reading:
     annotator: str
     blind: bool = False
 
+    @property
+    def is_consensus(self) -> bool:
+        """Whether it belongs to nobody, as the majority of several readings does."""
+        return not self.annotator
+
 
 @dataclass(frozen=True, slots=True)
 class Region:

@@ -48,7 +48,7 @@ def joint_fields(project: Project) -> dict[int, JointField]:
     for reading in reversed(others):
         with project.readings.within(reading.id):
             views = {i: view for i, view in reading_views(project).items() if i not in own}
-            if reading.annotator:
+            if not reading.is_consensus:
                 for field_id, view in views.items():
                     readers.setdefault(field_id, {})[reading.id] = view
             elif new := views.keys() - joint.keys():

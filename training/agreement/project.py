@@ -65,11 +65,12 @@ class MatchedReadings:
 
 
 def match_project_readings(project: Project, readings: Sequence[int] | None = None) -> MatchedReadings:
-    """Match the cells of readings (by default, of all that have finished an area)."""
+    """Match the cells of readings: by default, of all that have finished an area but a consensus."""
     known = {r.id: r for r in project.readings.all()}
     if readings is not None and (missing := set(readings) - set(known)):
         raise EditError(f"There is no reading {min(missing)}.")
-    chosen = sorted(known if readings is None else set(readings))
+    readers = {i for i, reading in known.items() if not reading.is_consensus}
+    chosen = sorted(readers if readings is None else set(readings))
     views: dict[int, dict[int, ReadingView]] = {}
     used = []
     for reading in chosen:
@@ -82,8 +83,8 @@ def match_project_readings(project: Project, readings: Sequence[int] | None = No
     compared = {field_id: views[field_id] for field_id in sorted(views) if len(views[field_id]) >= 2}
     units = [
         unit
-        for field_id, reading_views in compared.items()
-        for unit in match_readings(field_id, reading_views)
+        for field_id, views_of_field in compared.items()
+        for unit in match_readings(field_id, views_of_field)
     ]
     fields = {field.id: field for field in project.fields.all()}
     return MatchedReadings(tuple(used), fields, compared, tuple(units), units_of_fields(fields.values()))

@@ -71,7 +71,7 @@ def votes(project: Project) -> dict[int, Votes]:
     person has changed in a consensus are final.
     """
     current, schema = project.reading.id, project.schema
-    readers = {one.id for one in project.readings.all() if one.annotator}
+    readers = {one.id for one in project.readings.all() if not one.is_consensus}
     if not readers - {current}:
         return {}
     votes_by_cell = {}

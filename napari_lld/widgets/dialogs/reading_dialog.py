@@ -35,7 +35,7 @@ def reading_title(reading: Reading, annotator: str, *, unclaimed: bool = False) 
     name = reading_name(reading)
     if unclaimed:
         return tr("{reading} – still empty", reading=name)
-    if not reading.annotator:
+    if reading.is_consensus:
         return tr("{reading} – no reader (consensus)", reading=name)
     if reading.annotator == annotator:
         return tr("{reading} – your own", reading=name)

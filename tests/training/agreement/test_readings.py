@@ -115,6 +115,16 @@ def test_a_consensus_is_a_reading_of_its_own(project: Project) -> None:
     assert len(project.readings.all()) == 4
 
 
+def test_a_consensus_is_no_reader_when_readers_are_compared_again(project: Project) -> None:
+    reading(project, None, (10, "Monocyte"), (50, "Lymphocyte"))
+    reading(project, "Bob", (10, "Monocyte"), (50, "Neutrophil"))
+    before = agreement(project), differences(project)
+    made = write_consensus(project)
+    assert (agreement(project), differences(project)) == before
+    again = write_consensus(project, "Again")
+    assert (again.cells, again.unsure) == (made.cells, made.unsure)
+
+
 def test_where_half_boxed_a_cell_its_place_is_ignored(project: Project) -> None:
     reading(project, None, (10, "Monocyte"), (50, "Monocyte"))
     reading(project, "Bob", (10, "Monocyte"))
