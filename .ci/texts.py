@@ -55,7 +55,8 @@ _SHOWS = {
     "QRadioButton", "QAction", "QGroupBox", "label", "button", "tool_button", "notify",
 }  # fmt: skip
 _REASONS_OF_ERRORS = {
-    "_clash", "_lacks_here", "_lacks_there", "_lookalikes", "_one_image", "missing", "too_large", "unfit",
+    "_clash", "_lacks_here", "_lacks_there", "_lookalikes", "_odd_side", "_one_image", "missing",
+    "too_large", "unfit",
 }  # fmt: skip
 """Functions that return what errors give as the reason."""
 _NOUNS = {
@@ -307,7 +308,10 @@ def _joined(parts: Sequence[ast.expr]) -> list[ast.expr]:
 def _spoken(node: ast.AST) -> Sequence[ast.expr]:
     """Return what an error says, or a note of an import or export."""
     match node:
-        case ast.Raise(exc=ast.Call(func=function, args=[first, *_])):
+        case (
+            ast.Raise(exc=ast.Call(func=function, args=[first, *_]))
+            | ast.Return(value=ast.Call(func=function, args=[first, *_]))
+        ):
             name = _name(function)
             return [first] if name.endswith("Error") and name not in _FOR_PROGRAMS else []
         case ast.Call(func=ast.Attribute(attr="count" | "note" | "left_out"), args=arguments):

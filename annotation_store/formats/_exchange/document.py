@@ -135,9 +135,13 @@ def stated_side(number: float | None) -> int | None:
 
 def note_odd_side(skipped: Skipped, name: str, side: str) -> None:
     """Note that the width or height that a file states of an image is not one."""
-    sentence = f"{clean_name(name)}: its {side} in the file is not a size, and is ignored."
+    sentence = _odd_side(clean_name(name), side)
     if sentence not in skipped.listed("odd sizes"):
         skipped.note("odd sizes", sentence)
+
+
+def _odd_side(name: str, side: str) -> str:
+    return f"{name}: its {side} in the file is not a size, and is ignored."
 
 
 @dataclass(slots=True)
