@@ -61,8 +61,9 @@ _REASONS_OF_ERRORS = {
 """Functions that return what errors give as the reason."""
 _NOUNS = {
     "number (id)", "letter", "colour", "key", "attribute", "class {0}", "group {0}", "attribute {0}",
-    "kind {0} of {1}", "value {0} of {1}", "value of {0}", "class in group {0}", "other titles",
-    "'Reading 1'",
+    "kind {0} of {1}", "value {0} of {1}", "value of {0}", "class in group {0}", "class or group",
+    "other titles", "'Reading 1'", "is nested too deeply", "holds {0}, which is not a number",
+    "holds {0}, which is too large a number",
 }  # fmt: skip
 """What sentences are filled with."""
 _OF_PYDANTIC = {

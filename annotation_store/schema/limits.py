@@ -31,7 +31,7 @@ def too_large(data: dict[str, Any]) -> str | None:
 def unfit(schema: Schema) -> str | None:
     """Explain why a schema cannot be used; ``None`` if it can."""
     if not schema.classes:
-        return "it has no class; list at least one under 'classes' (in a COCO file: 'categories')"
+        return "it has no class; list at least one under 'classes' ('categories' in a COCO file)"
     return _lookalikes(schema)
 
 
@@ -44,7 +44,7 @@ def _lookalikes(schema: Schema) -> str | None:
         *((f"value of {a.name!r}", a.value_names) for a in schema.attributes),
     ]:
         if twin := _twin(spellings):
-            return f"{what} {twin!r} is there twice, in spellings that cannot be distinguished"
+            return f"{twin!r} ({what}) is there twice, in spellings that cannot be distinguished"
     return None
 
 
