@@ -20,6 +20,7 @@ import numpy.typing as npt
 from annotation_store import Project, formats
 from annotation_store.errors import LLDError
 from annotation_store.records import Box, Shape
+from annotation_store.schema import Schema
 from napari_lld import sample
 from napari_lld.i18n.translate import tr, trn
 from napari_lld.i18n.worker_texts import in_the_window
@@ -66,7 +67,7 @@ def add_fields(
 
 def create_project(
     folder: Path,
-    schema: str,
+    schema: str | Schema,
     images: Sequence[Path],
     on_progress: OnProgress,
     *,

@@ -11,6 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QPushButton, QSlider, QTableView
 
 from annotation_store import Project, Shape
@@ -390,7 +391,7 @@ def test_the_new_project_dialog_answers_what_was_typed(qtbot: QtBot, tmp_path: P
     qtbot.addWidget(new)
     new.name.setText("ward 7")
     new.place.setText(str(tmp_path))
-    new.schema.setCurrentIndex(1)
+    QTest.keyClick(new.schema.choices, Qt.Key.Key_Down)
     answer = new.answer()
     assert answer.folder == tmp_path / "ward 7.lld"
     assert answer.schema == "wbcatt"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 from qtpy.QtWidgets import (
-    QComboBox,
     QDialog,
     QFileDialog,
     QFormLayout,
@@ -22,7 +21,8 @@ from qtpy.QtWidgets import (
 from annotation_store.files.layout import DATABASE
 from annotation_store.images.find import find_images
 from annotation_store.images.read import IMAGE_SUFFIXES
-from napari_lld.i18n.translate import later, tr, trn
+from annotation_store.schema import Schema
+from napari_lld.i18n.translate import tr, trn
 from napari_lld.i18n.worker_texts import in_the_window
 from napari_lld.session import user_state
 from napari_lld.session.new_project import folder_problem, images_problem
@@ -32,12 +32,9 @@ from napari_lld.tasks.jobs import Jobs
 from napari_lld.widgets.base.parts import confirm_buttons, label, path_row, run_dialog
 from napari_lld.widgets.base.theme import RESEARCH_USE
 from napari_lld.widgets.base.whole_text import HintedLine
+from napari_lld.widgets.dialogs.schema_choice import SchemaChoice
 from napari_lld.widgets.fields.patient_chooser import PatientChooser
 
-SCHEMAS = (
-    (later("LLD: 14 classes, 7 attributes"), "lld"),
-    (later("WBCAtt: 5 classes, 11 attributes"), "wbcatt"),
-)
 _IMAGES = f"({' '.join(f'*{suffix}' for suffix in sorted(IMAGE_SUFFIXES))})"
 
 
@@ -46,7 +43,7 @@ class NewProject:
     """What a new project shall be."""
 
     folder: Path
-    schema: str
+    schema: str | Schema
     images: Path | None
     annotator: str | None
     patient_from: str | None = None
@@ -65,9 +62,8 @@ class NewProjectDialog(QDialog):
         self.place = QLineEdit(str(user_state.recall("place", Path.home())))
         self.images = HintedLine()
         self.images.setPlaceholderText(tr("a folder of PNG, JPEG or TIFF fields; may be added later"))
-        self.schema = QComboBox()
-        for title, name in SCHEMAS:
-            self.schema.addItem(tr(title), name)
+        self.schema = SchemaChoice()
+        self.schema.changed.connect(self._check)
         self.annotator = HintedLine(annotator)
         self.annotator.setPlaceholderText(tr("your name, saved with every edit"))
         form.addRow(tr("Name"), self.name)
@@ -106,7 +102,7 @@ class NewProjectDialog(QDialog):
     def accept(self) -> None:
         """Create the project; on failure keep the dialog open and show the reason."""
         self._show_problem()
-        if self.jobs.busy or self.problem.text() or self.images_problem.text():
+        if self.jobs.busy or self.schema.busy or self.problem.text() or self.images_problem.text():
             return
         answer = self.answer()
         self._ok.setEnabled(False)
@@ -132,11 +128,12 @@ class NewProjectDialog(QDialog):
         )
 
     def _on_refused(self, sentence: str = "", images: str = "") -> None:
-        self._ok.setEnabled(True)
+        self._check()
         self._show_problem(in_the_window(sentence), in_the_window(images))
 
     def done(self, result: int) -> None:
         """Close once nothing is being made any more."""
+        self.schema.close_reading()
         self.jobs.wait(5)
         super().done(result)
 
@@ -145,8 +142,9 @@ class NewProjectDialog(QDialog):
         return images_in(Path(images).expanduser() if images else None)
 
     def _check(self) -> None:
-        """Reject a rule that cannot be read, and a project without a name."""
-        self._ok.setEnabled(self.patients.sound and bool(self.name.text().strip()))
+        """Reject a rule that cannot be read and a project without a name; wait for what runs."""
+        waits = self.jobs.busy or self.schema.busy
+        self._ok.setEnabled(not waits and self.patients.sound and bool(self.name.text().strip()))
 
     def _folder_row(self, line: QLineEdit, name: str) -> QWidget:
         def choose() -> str:
@@ -164,7 +162,7 @@ class NewProjectDialog(QDialog):
         annotator = self.annotator.text().strip()
         return NewProject(
             Path(self.place.text().strip() or Path.home()).expanduser() / name,
-            str(self.schema.currentData()),
+            self.schema.schema,
             Path(images).expanduser() if images else None,
             annotator or None,
             self.patients.expression or None,
