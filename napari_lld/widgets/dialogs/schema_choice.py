@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QComboBox, QFileDialog, QVBoxLayout, QWidget
 
+from annotation_store.records import many_records
 from annotation_store.schema import Schema, load_schema
 from napari_lld.i18n.translate import later, tr, trn
 from napari_lld.session import user_state
@@ -91,12 +92,16 @@ class SchemaChoice(QWidget):
     def read(self, file: Path) -> None:
         """Read the schema of a file, and choose it."""
 
+        def load() -> Schema:
+            with many_records():  # the collector would hold up the window: a COCO file lists each cell
+                return load_schema(file)
+
         def on_read(schema: Schema) -> None:
             self._add(schema, file)
             user_state.remember("schemas", str(file.parent))
             self._say("")
 
-        self._reading.start(lambda: load_schema(file), on_read, self._say)
+        self._reading.start(load, on_read, self._say)
         self._say(tr("Reading {name} …", name=file.name))
 
     def _add(self, schema: Schema, file: Path) -> None:
