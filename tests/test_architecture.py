@@ -105,7 +105,6 @@ ALLOWED_PRIVATE = {
     "e2e/conftest.py": 2,
     "e2e/test_fields_and_regions.py": 5,
     "e2e/test_repaint.py": 4,
-    "napari_lld/report/test_unknown_cells.py": 1,
     "napari_lld/test_areas_and_notes.py": 1,
     "napari_lld/test_class_colours.py": 1,
     "napari_lld/test_click_box.py": 1,

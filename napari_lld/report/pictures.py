@@ -111,9 +111,9 @@ def _picture(project: Project, facts: ReportFacts, row: dict[str, Any]) -> CellP
     return CellPicture(
         image,
         facts.words.field(field),
-        _verdict(row, facts.words),
+        describe_verdict(row, facts.words),
         _labelled(row, facts.words),
-        _proposed(row, facts.words),
+        describe_prediction(row, facts.words),
     )
 
 
@@ -172,12 +172,15 @@ def _dash(pen: ImageDraw.ImageDraw, corners: Sequence[float], colour: str) -> No
 # --- in words --------------------------------------------------------------------------------------------
 
 
-def _verdict(row: dict[str, Any], words: Words) -> str:
+def describe_verdict(row: dict[str, Any], words: Words) -> str:
+    """Describe what became of a cell; one that is unknown to the model is neither correct nor wrong."""
     match row.get("what"):
         case "not found":
             return "Not found"
         case "no cell":
             return "Suggested where there is no cell"
+        case "class" | "right" if row.get("unknown") is True:
+            return "Unknown to the model"
         case "class":
             return "Another class"
         case "attribute":
@@ -205,7 +208,8 @@ def _labelled(row: dict[str, Any], words: Words) -> str:
     return "; ".join([text, *wrong_values[:3]])
 
 
-def _proposed(row: dict[str, Any], words: Words) -> str:
+def describe_prediction(row: dict[str, Any], words: Words) -> str:
+    """Describe what the model predicted of a cell; of its attributes, the wrong ones."""
     confidence = number(row.get("confidence"))
     if confidence is None:
         return "nothing"
@@ -214,7 +218,13 @@ def _proposed(row: dict[str, Any], words: Words) -> str:
     if (pair := _pair(predicted)) is not None:
         parts.insert(0, f"{words.cell_class(pair[0])} at {pair[1]:.0%}")
     if row.get("unknown") is True:
-        parts.insert(0, "unknown, unlike all training cells")
+        similar = _pair(row.get("most_similar"))  # older versions stored none
+        parts.insert(
+            0,
+            f"unknown (most similar: {words.cell_class(similar[0])})"
+            if similar is not None
+            else "unknown, unlike all training cells",
+        )
     values, wrong = row.get("said_attributes"), row.get("wrong")
     if isinstance(values, dict) and isinstance(wrong, list):
         for name in wrong[:3]:

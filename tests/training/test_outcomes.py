@@ -45,12 +45,16 @@ def of(rows: list[dict[str, Any]], kind: str) -> list[tuple[int, str]]:
     return [(row["field"], row["what"]) for row in rows if row["kind"] == kind]
 
 
-def test_an_unknown_cell_is_no_wrong_class_and_none_stands_beside_it() -> None:
+def test_an_unknown_cell_is_counted_by_its_most_similar_class_and_is_never_the_best() -> None:
     unknown = replace(said(0.9, "Monocyte", 0.99), novelty=0.0)
     (row,) = outcomes([result([(cell("Neutrophil"), unknown)])], [0])
-    assert (row["kind"], row["what"], row["said_class"], row["unknown"]) == ("unsure", "right", None, True)
+    assert (row["kind"], row["what"], row["unknown"]) == ("worst", "class", True)
+    assert (row["said_class"], row["most_similar"]) == (None, ["Monocyte", 0.99])
+    (row,) = outcomes([result([(cell("Monocyte"), unknown)])], [0])
+    assert (row["kind"], row["what"]) == ("unsure", "right")
     (row,) = outcomes([result([(cell("Neutrophil"), replace(unknown, novelty=0.5))])], [0])
     assert (row["kind"], row["what"], row["unknown"]) == ("worst", "class", False)
+    assert (row["said_class"], row["most_similar"]) == (["Monocyte", 0.99], None)
 
 
 def test_each_kind_of_label_error_is_shown_in_turn_the_gravest_first() -> None:

@@ -68,7 +68,9 @@ def outcomes(
         ``what`` (see `What`); ``field``; ``box`` (``null`` if there is no cell) and ``proposed`` (``null`` if
         nothing was); ``class`` and ``attributes`` as labelled; ``wrong``, the wrong attributes;
         ``confidence``; ``said_class`` and ``said_attributes``: the predictions, ``[value, probability]``;
-        ``unknown``: the cell is unknown to the model, and ``said_class`` has no class.
+        ``unknown``: the cell is unknown to the model: ``said_class`` has no class, ``most_similar`` has it.
+        The class of an unknown cell is never correct; it is wrong if the most similar one is, as in the
+        confusion matrix and in F1.
     """
     groups = groups or {}
     rows = [
@@ -80,7 +82,7 @@ def outcomes(
     ]
     rows.sort(key=_sort_key)
     best = sorted(
-        (row for row in rows if row["what"] == "right" and row["labels"]),
+        (row for row in rows if row["what"] == "right" and row["labels"] and not row["unknown"]),
         key=lambda row: (-row["labels"], row["surprise"]),
     )
     by_mistake = [
@@ -151,6 +153,7 @@ def _row(
         "wrong": [],
         "confidence": None if predicted is None else round(predicted.confidence, 4),
         "said_class": None,
+        "most_similar": None,
         "unknown": predicted is not None and predicted.is_unknown,
         "said_attributes": {},
         "labels": 0,
@@ -160,9 +163,10 @@ def _row(
     }
     if predicted is None:
         return row
-    probabilities = {} if predicted.is_unknown else predicted.class_probabilities
-    if predicted.stated_class is not None:
-        row["said_class"] = [predicted.stated_class, round(probabilities[predicted.stated_class], 4)]
+    probabilities, best = predicted.class_probabilities, predicted.best_class
+    if best is not None:
+        name = "most_similar" if predicted.is_unknown else "said_class"
+        row[name] = [best, round(probabilities[best], 4)]
     row["said_attributes"] = {
         name: [value, round(predicted.attribute_probabilities[name][value], 4)]
         for name, value in predicted.best_attributes.items()
@@ -173,7 +177,7 @@ def _row(
     if label is not None and label != UNSURE and probabilities:
         members = groups.get(label, (label,))
         surprises["class"] = -math.log(max(sum(probabilities.get(name, 0.0) for name in members), _EPSILON))
-        if predicted.stated_class not in members:
+        if best not in members:
             row["what"] = "class"
     for name, value in labelled.items():
         value_probabilities = predicted.attribute_probabilities.get(name)

@@ -167,6 +167,7 @@ def test_a_confusion_matrix_holds_the_counts_that_were_measured(page: Page, rich
     rows = [re.findall(r"<td[^>]*>(\d*)</td>", row) for row in matrix[1].split("<tr>")[2:]]
     assert [[int(n or 0) for n in row] for row in rows] == table["counts"]
     assert matrix[1].count('class="right"') == sum(name is not None for name in table["truth"])
+    assert "unknown to the model is counted by its most similar class" in page.text("Confusion matrices")
 
 
 def test_single_cells_are_pictures_of_a_bounded_number_and_size(page: Page) -> None:

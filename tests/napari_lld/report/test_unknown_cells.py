@@ -1,4 +1,4 @@
-"""The report counts unknown cells apart, and calls none by the class that it is most like."""
+"""The report counts unknown cells apart, and names the class that each is most like."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from annotation_store import Project, Proposal
 from annotation_store.schema import load_schema
 from napari_lld.report import render_project
-from napari_lld.report.pictures import _proposed
+from napari_lld.report.pictures import describe_prediction, describe_verdict
 from napari_lld.report.words import Words
 
 
@@ -23,11 +23,18 @@ def test_suggestions_that_wait_are_told_apart(small_project: Path) -> None:
         assert "unknown cells" not in render_project(project)
 
 
-def test_a_picture_of_an_unknown_cell_has_no_class_of_the_model() -> None:
+def test_a_picture_of_an_unknown_cell_is_called_neither_correct_nor_wrong() -> None:
     words = Words(load_schema("lld"), {}, {})
-    row = {"confidence": 0.9, "said_class": None, "unknown": True}
-    assert _proposed(row, words) == "unknown, unlike all training cells; a cell at 90%"
+    row = {"confidence": 0.9, "said_class": None, "most_similar": ["Monocyte", 0.8], "unknown": True}
+    assert describe_prediction(row, words) == "unknown (most similar: Monocyte); a cell at 90%"
+    assert {describe_verdict(row | {"what": what}, words) for what in ("right", "class")} == {
+        "Unknown to the model"
+    }
+    assert describe_verdict(row | {"what": "no cell"}, words) == "Suggested where there is no cell"
+    of_an_older_version = {"confidence": 0.9, "said_class": None, "unknown": True}
     assert (
-        _proposed({"confidence": 0.9, "said_class": ["Monocyte", 0.8]}, words)
-        == "Monocyte at 80%; a cell at 90%"
+        describe_prediction(of_an_older_version, words) == "unknown, unlike all training cells; a cell at 90%"
     )
+    known = {"confidence": 0.9, "said_class": ["Monocyte", 0.8], "unknown": False}
+    assert describe_prediction(known, words) == "Monocyte at 80%; a cell at 90%"
+    assert describe_verdict(known | {"what": "right"}, words) == "Correct in everything labelled"
