@@ -66,13 +66,17 @@ def rank(
     with open_project(project, keeps_if_possible=True, reading=reading) as opened:
         if not opened.fields.all():
             raise UsageError(f"{project} has no fields yet; add some with: napari-lld add {project} IMAGES…")
-        ranked, notes = _rank(opened, what, queue, count, least, scheduler, workers)
+        named = "" if reading is None else f' --reading "{reading}"'
+        predict = f"napari-lld predict {project}{named}"
+        ranked, notes = _rank(opened, what, queue, count, least, scheduler, workers, predict)
+        nothing = "" if ranked else _nothing(opened, what, predict)
         names = {field.id: field.name for field in opened.fields.all()}
     if as_json:
         say_json([item.as_json(names[item.field_id]) for item in ranked])
         return
     if not ranked:
-        say(" ".join((_NOTHING[what], *notes)))
+        for sentence in (nothing, *notes):
+            say(sentence)
         return
     table = new_table("", "field", "time", "why")
     for column in table.columns[1:]:
@@ -87,13 +91,19 @@ def rank(
         say(note)
 
 
-_NOTHING = {
-    What.FIELDS: "Nothing to rank: every field is annotated.",
-    What.REGIONS: "Nothing to rank: every field is annotated.",
-    What.LABEL_ERRORS: "No possible label errors, or the model has not predicted yet: napari-lld predict "
-    "PROJECT",
-    What.CELLS: "No suggestions. Create some with: napari-lld predict PROJECT",
-}
+def _nothing(project: Project, what: What, predict: str) -> str:
+    """Return the sentence that says why nothing is listed."""
+    if what in (What.FIELDS, What.REGIONS):
+        return "Nothing to rank: every field is annotated."
+    if project.reading.blind:
+        blind = f"The reading '{project.reading.name}' is blind: "
+        if what is What.CELLS:
+            return f"{blind}it shows suggestions in its finished regions only."
+        why = "label errors are not computed in a blind reading, because they would influence the reader."
+        return blind + why
+    if what is What.CELLS:
+        return f"No suggestions. Create some with: {predict}"
+    return f"No possible label errors, or the model has not predicted yet. To predict: {predict}"
 
 
 def _rank(
@@ -104,8 +114,9 @@ def _rank(
     least: float,
     scheduler: str | None,
     workers: int | None,
+    predict: str,
 ) -> tuple[list[Ranked], list[str]]:
-    """Return the first items of an order, and its notes."""
+    """Return the first items of an order, and its notes; `predict` is the command that predicts."""
     from training import ranking
 
     if what is What.CELLS:
@@ -116,7 +127,7 @@ def _rank(
         if label_errors.source is not None and label_errors.unchecked:
             notes = [
                 f"Not yet checked against other cells: {label_errors.unchecked} (needs ten labelled cells; "
-                f"then: napari-lld predict {project.path})."
+                f"then: {predict})."
             ]
         return list(label_errors.items[:count]), notes
     stain: Mapping[int, Embedding] = {}

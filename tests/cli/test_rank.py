@@ -133,3 +133,30 @@ def test_likely_label_errors_are_named(cli: Cli, annotated: Path) -> None:
     assert set(one) == CONTRACT | {"box"}
     assert one["reasons"][0] == "Labelled Neutrophil, predicted Basophil at 99%"
     assert "Not yet checked against other cells" in cli("rank", annotated, "--what", "label-errors").out
+
+
+def test_the_hint_to_predict_repeats_the_project_and_the_reading(cli: Cli, annotated: Path) -> None:
+    told = cli("rank", annotated, "--what", "label-errors").out
+    assert told.endswith(f"To predict: napari-lld predict {annotated}\n")
+    assert f"with: napari-lld predict {annotated}\n" in cli("rank", annotated, "--what", "cells").out
+    with Project.open(annotated) as project:
+        name = project.reading.name
+        cell = project.cells.all()[0]
+        project.cells.change(cell.id, cell_class="Neutrophil")
+        prediction = Proposal(cell.box, 0.99, {"Neutrophil": 0.99, "Basophil": 0.01})
+        project.embeddings.save("starter", {cell.field_id: Embedding(np.ones(4), (prediction,))})
+    told = cli("rank", annotated, "--what", "label-errors", "--reading", name).out
+    first, second = told.splitlines()
+    command = f'napari-lld predict {annotated} --reading "{name}"'
+    assert first == f"No possible label errors, or the model has not predicted yet. To predict: {command}"
+    assert second.startswith("Not yet checked against other cells")
+    assert second.endswith(f"then: {command}).")
+
+
+def test_a_blind_reading_is_the_reason_why_no_label_errors_are_listed(cli: Cli, annotated: Path) -> None:
+    with Project.open(annotated) as project:
+        project.readings.add("second", blind=True)
+    told = cli("rank", annotated, "--what", "label-errors", "--reading", "second").out
+    assert "'second' is blind: label errors are not computed" in told
+    assert "napari-lld predict" not in told
+    assert "is blind" in cli("rank", annotated, "--what", "cells", "--reading", "second").out
