@@ -36,7 +36,8 @@ _RANGE = re.compile(rf"{_NUMBER}(?:\.\.{_NUMBER})?", re.ASCII)
 
 CLASS, READER, FLAG, COMMENT = later("class"), later("reader"), later("flag"), later("comment")
 FIELD, PATIENT, CERTAINTY = later("field"), later("patient"), later("certainty")
-ORIGIN, KIND, UNKNOWN = later("origin"), later("kind"), later("unknown")
+ORIGIN, KIND = later("origin"), later("kind")
+UNKNOWN, UNCHECKED = later("unknown"), later("unchecked")
 _KEYS = (CLASS, READER, FLAG, COMMENT, FIELD, PATIENT, CERTAINTY, ORIGIN, KIND)
 _FLAGS = (later("bookmark"), later("second opinion"), later("cut"), later("comment"))
 _ORIGINS = {
@@ -133,8 +134,11 @@ def _term(match: re.Match[str], schema: Schema) -> Passes:
 
 
 def _text_term(text: str, schema: Schema) -> Passes:
-    if normalise(text) in _spellings(UNKNOWN) and not text.startswith('"'):
+    word = "" if text.startswith('"') else normalise(text)
+    if word in _spellings(UNKNOWN):
         return lambda item, _field: item.unknown
+    if word in _spellings(UNCHECKED):
+        return lambda item, _field: item.entry.kind == "suggestion" and item.entry.unchecked
     sought = text.strip('"').casefold()
     titles = {
         name: schema.class_title(name).casefold()
@@ -186,7 +190,7 @@ def _known_term(key: str, parts: list[str], schema: Schema) -> Passes:
 
     match key:
         case "class":
-            words = _match_words(parts, class_words(schema), tr(CLASS))
+            words = _match_classes(parts, schema)
             for name in [name for name in words if schema.is_group(name)]:
                 words |= set(schema.members(name))
             return lambda item, _field: (item.word or _MISSING) in words
@@ -208,6 +212,22 @@ def _known_term(key: str, parts: list[str], schema: Schema) -> Passes:
         case "field":
             return lambda _item, field: field is not None and within(field.name)
     return lambda _item, field: field is not None and within(field.patient)
+
+
+def _match_classes(parts: list[str], schema: Schema) -> set[str]:
+    """Return the classes and groups that are named; *unknown* is none, unless one is spelled just so."""
+    words = class_words(schema)
+    spelled = {normalise(spelling) for about in words.values() for spelling in about.spellings}
+    for part in parts:
+        if normalise(part) in _spellings(UNKNOWN) - spelled:
+            problem = tr(
+                "“{word}” is not a class. To find cells unlike all training cells, write {word} alone, "
+                "without “{key}:”.",
+                word=part[:_NAMED],
+                key=tr(CLASS),
+            )
+            raise QueryError(problem)
+    return _match_words(parts, words, tr(CLASS))
 
 
 def _attribute(key: str, schema: Schema) -> Attribute | None:
@@ -364,7 +384,8 @@ def completions(text: str, schema: Schema, fields: Iterable[Field] = ()) -> list
     if match is None or match["key"] is None:
         query = normalise(term)
         keys = {f"{tr(key)}:": key for key in _KEYS if key != CERTAINTY}
-        keys |= {f"{tr(CERTAINTY)}<60": CERTAINTY, f"{tr(CERTAINTY)}>90": CERTAINTY, tr(UNKNOWN): UNKNOWN}
+        keys |= {f"{tr(CERTAINTY)}<60": CERTAINTY, f"{tr(CERTAINTY)}>90": CERTAINTY}
+        keys |= {tr(word): word for word in (UNKNOWN, UNCHECKED)}
         keys |= {f"{_bare(a.title or a.name)}:": a.name for a in schema.attributes}
         return [minus + word for word, name in keys.items() if query in normalise(f"{word}\n{name}")]
     key, op, value = match["key"], match["op"], match["value"]

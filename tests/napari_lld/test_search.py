@@ -11,7 +11,7 @@ import pytest
 
 from annotation_store import Entry, Project
 from annotation_store.records import Field, Origin
-from annotation_store.schema import load_schema
+from annotation_store.schema import Schema, load_schema
 from napari_lld.session.gallery_items import read_items
 from napari_lld.session.search import EVERYTHING, QueryError, completions, last_term, parse
 from napari_lld.session.session import Session
@@ -62,6 +62,17 @@ def cell(**of: Any) -> Thing:
         ("certainty:50..60", cell(), cell(probability=0.7)),
         ("unknown", cell(unknown=True), cell()),
         ("-unknown", cell(), cell(unknown=True)),
+        (
+            "unchecked",
+            Thing(entry=Entry("suggestion", 1, 1, (0, 0, 9, 9), unchecked=True)),
+            Thing(entry=Entry("suggestion", 1, 1, (0, 0, 9, 9))),
+        ),
+        (
+            "unchecked",
+            Thing(entry=Entry("suggestion", 1, 1, (0, 0, 9, 9), unchecked=True)),
+            cell(unchecked=True),
+        ),
+        ('"unchecked"', cell(comment="unchecked"), cell()),
         ("-class:neutrophil", cell(word=None), cell()),
         ("origin:imported", cell(origin=Origin.IMPORTED), cell(origin=Origin.BY_HAND)),
         ('origin:"by hand"', cell(origin=Origin.BY_HAND), cell(origin=Origin.SUGGESTED)),
@@ -100,6 +111,8 @@ def test_all_terms_of_a_query_must_hold() -> None:
     ("query", "named"),
     [
         ("class:Plasmacell", ("Plasmacell", "Neutrophil", "missing")),
+        ("class:unknown", ("“unknown” is not a class", "write unknown alone")),
+        ("class:Neutrophil,Unknown", ("Unknown", "alone")),
         ("colour:red", ("colour", "class", "certainty", "Cell size")),
         ("vacuoles:huge", ("huge", "Absent", "Prominent")),
         ("flag:blue", ("blue", "second opinion", "bookmark")),
@@ -127,6 +140,17 @@ def test_an_unknown_word_is_named_with_the_words_there_are(query: str, named: tu
         assert word in str(caught.value)
 
 
+def test_unknown_is_a_class_only_where_one_is_spelled_so() -> None:
+    classes = [
+        {"id": 0, "name": "Unknown", "letter": "U", "key": "u", "colour": "#d55e00"},
+        {"id": 1, "name": "Unknown blast", "letter": "B", "key": "b", "colour": "#0072b2"},
+    ]
+    schema = Schema.model_validate({"name": "own", "classes": classes})
+    asked = parse("class:unknown", schema)
+    assert asked.matches(cell(word="Unknown"), FILM)
+    assert not asked.matches(cell(word="Unknown blast"), FILM)
+
+
 def test_the_last_term_is_completed_in_the_words_of_the_schema() -> None:
     assert "class:" in completions("cl", LLD)
     assert completions("flag:cut class:neu", LLD) == ["class:Neutrophil"]
@@ -144,7 +168,14 @@ def test_the_last_term_is_completed_in_the_words_of_the_schema() -> None:
 
 
 def test_it_is_written_in_the_users_language_and_in_english(german: None) -> None:
-    for query in ("flag:cut", "Kennzeichen:angeschnitten", "sicherheit<60", "-unbekannt", "class:fehlt"):
+    for query in (
+        "flag:cut",
+        "Kennzeichen:angeschnitten",
+        "sicherheit<60",
+        "-unbekannt",
+        "ungeprüft",
+        "class:fehlt",
+    ):
         parse(query, LLD)
     with pytest.raises(QueryError, match="Kennzeichen"):
         parse("Farbe:rot", LLD)
