@@ -92,18 +92,19 @@ class Item:
 
 def read_items(project: Project, field_ids: Collection[int] | None) -> list[Item]:
     """List cells and suggestions with the numbers they are sorted by; for a thread beside the window."""
-    schema = shown(project.schema)
-    return [_item(entry, schema) for entry in project.bulk_edits.entries(field_ids)]
+    schema, model = shown(project.schema), project.models.active()
+    in_use = None if model is None else model.id
+    return [_item(entry, schema, in_use) for entry in project.bulk_edits.entries(field_ids)]
 
 
-def _item(entry: Entry, schema: Schema) -> Item:
+def _item(entry: Entry, schema: Schema, in_use: int | None) -> Item:
     predicted = entry.proposal
     stated = None if predicted is None else predicted.stated_class
     return Item(
         entry,
         entry.cell_class if entry.kind == "cell" else stated,
         None if predicted is None else doubt(predicted, schema),
-        label_probability(entry, schema),
+        label_probability(entry, schema, in_use),
         disagreement(entry, schema),
     )
 

@@ -81,21 +81,25 @@ def disagreement(entry: Entry, schema: Schema) -> Disagreement | None:
     return most._replace(improbable=min(max(most.improbable, 0.0), 1.0))
 
 
-def label_probability(entry: Entry, schema: Schema) -> float | None:
-    """Return the probability of what an entry states, or ``None`` if no model saw it.
+def label_probability(entry: Entry, schema: Schema, in_use: int | None) -> float | None:
+    """Return the probability of what an entry states, or ``None`` if nobody predicts that.
 
-    Of a suggestion that is what accepting writes, of a cell its class (a group: any of its classes); where it
-    has none that the model knows, that it is a cell.
+    Of a suggestion that is what accepting writes; of a cell its class (a group: any of its classes), if the
+    model in use predicted the cell and knows the class. That it is a cell at all says nothing of a label.
+
+    Parameters
+    ----------
+    in_use
+        The model in use; ``None`` for the starter.
     """
     predicted = entry.proposal
     if predicted is None or entry.kind == "suggestion":
         return None if predicted is None else predicted.probability
     name = entry.cell_class
-    members = schema.members(name) if name is not None and name != UNSURE and _says(schema, name) else ()
-    known_members = [
-        member for member in members if member in predicted.class_probabilities and not predicted.is_unknown
-    ]
-    return sum(map(predicted.score, known_members)) if known_members else predicted.confidence
+    if entry.model_id != in_use or predicted.is_unknown or name is None or not _says(schema, name):
+        return None
+    known_members = [member for member in schema.members(name) if member in predicted.class_probabilities]
+    return sum(map(predicted.score, known_members)) if known_members else None
 
 
 def _says(schema: Schema, name: str) -> bool:

@@ -244,7 +244,7 @@ def test_a_model_that_cannot_tell_the_cell_disagrees_with_no_class() -> None:
     assert known is not None
     assert known.instead == "Monocyte"
     assert unknown is None
-    assert [label_probability(cell, LLD) for cell in cells] == [pytest.approx(0.09), 0.9]
+    assert [label_probability(cell, LLD, None) for cell in cells] == [pytest.approx(0.09), None]
 
 
 def test_the_differential_counts_them_apart_and_under_no_class(session: Session) -> None:
