@@ -42,7 +42,7 @@ def info(project: ProjectPath, reading: ReadingName = None, as_json: Json = Fals
     say("Suggestions: " + (", ".join(f"{n:,} {state}" for state, n in waiting.items() if n) or "none"))
     if facts["conflicts"]:
         what = plural(facts["conflicts"], "open conflict")
-        say(f"{what} with imported files or other copies: nothing was overwritten.")
+        say(f"{what} with imported files or other copies: no value was lost.")
     if facts["cells"]["classes"]:
         table = new_table("class", "cells")
         for name, count in facts["cells"]["classes"].items():

@@ -27,7 +27,7 @@ def merge(
     annotator: Annotator = None,
     as_json: Json = False,
 ) -> None:
-    """Bring other projects into PROJECT: readings side by side, with their history; nothing is overwritten.
+    """Bring other projects into PROJECT: readings side by side, with their history; no value is lost.
 
     The order does not matter, and a second time changes nothing. The others are not changed.
     """
@@ -50,7 +50,7 @@ def merge(
         say(f"{brought.source}: {_sentence(brought, dry_run=dry_run)}")
         if brought.differences:
             conflicts = plural(len(brought.differences), "conflict")
-            say(f"{conflicts}; the values here stay until a person decides:")
+            say(f"{conflicts}: one value is used, the other kept until a person decides between them:")
             for line in listed(
                 [f"  {_line(difference)}" for difference in map(vars_of, brought.differences)]
             ):
@@ -108,7 +108,7 @@ def _facts(brought: Brought) -> dict[str, Any]:
 
 def _line(difference: Mapping[str, Any]) -> str:
     ours, theirs = _format_values(difference["here"]), _format_values(difference["there"])
-    return f"{difference['field']}, {difference['what']}: here {ours}; {difference['reader']}: {theirs}"
+    return f"{difference['field']}, {difference['what']}: used {ours}; {difference['reader']}: {theirs}"
 
 
 def _format_values(values: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from training.models.model import read_model, starter_place
 from training.networks.scale import domain_of
 from training.protocol import EvaluateRequest, PredictRequest
 from training.worker.annotated_fields import AnnotatedField, annotated_fields
+from training.worker.embedded import vectors_of
 from training.worker.films import Films
 from training.worker.models import resolve
 from training.worker.run import run
@@ -54,6 +55,31 @@ def test_only_labelled_cells_of_a_film_move_it_and_like_ones_hardly(project: Pat
         assert 0 < np.linalg.norm(here - there) < 1.5  # the sample's fields look like those of the starter
         assert films.move("never labelled") == 0.0
         assert films.unlike() == []
+
+
+def test_more_than_ten_labelled_cells_move_a_film(project: Path) -> None:
+    with Project.open(project, annotator="tester") as opened:
+        model = read_model(starter_place())
+        told = novelty_of(model)
+        assert told is not None
+        classes = list(model.vocabulary.classes)
+        known = [one for one in annotated_fields(opened) if one.field.name.startswith("pbc")][:6]
+        cells = [
+            (one, cell)
+            for one in known
+            for cell in one.cells
+            if classes.index(cell.cell_class) in told.values
+        ]
+        assert 10 < len(cells) <= 100
+        features = vectors_of(opened, model).of(
+            opened,
+            model,
+            [(one.field.id, cell.box) for one, cell in cells],
+            sides={one.field.id: one.cell_side for one in known},
+        )
+        by_all = told.estimate_shift(features, [classes.index(cell.cell_class) for _, cell in cells])
+        move = Films(opened, model, known).move(domain_of(known[0].field))
+        assert np.asarray(move) == pytest.approx(by_all, abs=1e-4)
 
 
 def test_a_film_is_checked_from_ten_labelled_cells_of_taught_classes_on(project: Path) -> None:

@@ -26,7 +26,7 @@ from training.worker.embedded import vectors_of
 if TYPE_CHECKING:
     from annotation_store.project import Project
 
-_MAX_LABELLED = 10
+_MAX_LABELLED = 100
 """Maximum number of labelled cells that estimate the shift of a film: more hardly change the mean."""
 
 _MIN_CONFIDENCE = 0.5

@@ -44,7 +44,7 @@ class MergeDialog(QDialog):
             words = shown(schema)
             lines = [
                 tr(
-                    "{field}: here {here}; {reader}: {there}",
+                    "{field}: used {here}; {reader}: {there}",
                     field=difference.field,
                     here=in_words(difference.here, words),
                     reader=difference.reader,
