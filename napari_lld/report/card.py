@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from annotation_store.records import Model
+from annotation_store.schema import Schema
 from napari_lld.report.numbers import CardPart
 from napari_lld.report.words import Words, counted, listed
 from training.evaluation.units import of_units
@@ -49,6 +50,23 @@ def starter_rows() -> dict[str, str]:
         "Starter: limits": " ".join(starter_limits()),
     }
     return {name: text for name, text in rows.items() if text}
+
+
+def starter_card_rows() -> dict[str, str]:
+    """Return the card of the bundled starter, for a project without a model; empty if it cannot be read."""
+    return {"Model": "Starter", "Intended use": INTENDED_USE, **rows} if (rows := starter_rows()) else {}
+
+
+def never_seen_by_starter(schema: Schema) -> set[str]:
+    """Return the classes of a schema that the bundled starter was not trained on, but no artefacts.
+
+    Empty if its card cannot be read.
+    """
+    taught = CardPart(starter_card()).part("taught", "class")
+    known = {schema.find_class(name) for name in taught if taught.count(name)}
+    if not known:
+        return set()
+    return {one.name for one in schema.classes if not one.artefact and one.name not in known}
 
 
 def model_rows(model: Model) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from napari_lld.report.agreement import Agreement
-from napari_lld.report.card import starter_limits
+from napari_lld.report.card import never_seen_by_starter, starter_limits
 from napari_lld.report.facts import ReportFacts
 from napari_lld.report.measured import Measurement
 from napari_lld.report.numbers import FEW, CardPart
@@ -93,10 +93,13 @@ def _never_seen(facts: ReportFacts, held: Measurement) -> Iterator[str]:
     real = [cell_class.name for cell_class in schema.classes if not cell_class.artefact]
     never = [n for n in real if not facts.labelled(n) and n not in groups]
     if never:
-        yield (
-            f"Never annotated in this project: {listed([words.cell_class(n) for n in never], 20)}. The "
-            "model has not learned these classes here, and they are not measured."
-        )
+        words_of = f"Never annotated in this project: {listed([words.cell_class(n) for n in never], 20)}."
+        if facts.model is None:
+            unseen = [words.cell_class(n) for n in never if n in never_seen_by_starter(schema)]
+            told = f" The starter has never seen these: {listed(unseen, 20)}." if unseen else ""
+            yield f"{words_of} They are not measured here.{told}"
+        else:
+            yield f"{words_of} The model has not learned these classes here, and they are not measured."
     if not held.missing:
         of_class = held.numbers.part("classes")
         absent = [n for n in real if facts.labelled(n) and not of_class.part(n).count("truths")]

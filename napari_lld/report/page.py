@@ -15,7 +15,7 @@ from annotation_store.files.outputs import check_output, write_file
 from napari_lld.i18n.durations import duration
 from napari_lld.options import ReportOptions
 from napari_lld.report.agreement import agreement_of
-from napari_lld.report.card import card_rows
+from napari_lld.report.card import card_rows, starter_card_rows
 from napari_lld.report.facts import ReportFacts
 from napari_lld.report.limits import limits
 from napari_lld.report.marks import Mark
@@ -119,7 +119,7 @@ def render_project(project: Project, options: ReportOptions | None = None) -> st
             agreement=agreed,
             pictures=pictures(project, facts),
             colours=(LABELLED, PROPOSED),
-            card={} if facts.model is None else card_rows(facts.model, facts.words),
+            card=starter_card_rows() if facts.model is None else card_rows(facts.model, facts.words),
             limits=limits(facts, annotated, effort, measured, all_rounds, agreed),
             runs=sorted(Counter(str(run.state) for run in project.runs.all()).items()),
         )

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,21 @@ def test_an_empty_project_says_in_each_section_that_there_is_nothing(tmp_path: P
     }.items():
         assert words in page.text(section), section
     assert "No suggestion was reviewed yet." in page.text("Effort")
+
+
+def test_without_a_model_the_card_and_the_limits_are_the_starters(tmp_path: Path) -> None:
+    with Project.create(tmp_path / "p", annotator="Ada") as project:
+        page = Page(render_project(project))
+    card = page.text("Model card")
+    for limit in json.loads((files("training.models") / "starter/starter.json").read_text("utf-8"))["limits"]:
+        assert limit in card
+    assert "AML-Cytomorphology_LMU" in card
+    limits = page.text("What the numbers do not show")
+    assert "The model has not learned" not in limits
+    never_seen = re.search(r"The starter has never seen these: ([^.]*)\.", limits)
+    assert never_seen is not None
+    assert "Lymphoblast" in never_seen[1]
+    assert "Myeloblast" not in never_seen[1]
 
 
 def test_what_an_older_version_did_not_measure_is_said_not_to_be_measured(rich: Path) -> None:
