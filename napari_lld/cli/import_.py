@@ -82,7 +82,7 @@ def import_annotations(
     if report.conflicts:
         say(f"{plural(report.conflicts, 'conflict')} recorded: nothing was overwritten (napari-lld info).")
     if report.skipped:
-        say(f"Skipped {len(report.skipped):,}:")
+        say("Skipped or changed:")
         for line in listed([f"  {reason}" for reason in report.skipped]):
             say(line)
 

@@ -62,7 +62,8 @@ def test_what_fits_comes_in_once_with_its_images(cli, project: Path, good, write
     assert again.json["cells"] == 0, "merges, never doubles"
     assert again.json["skipped"], "and says that they are there already"
     assert cli("info", project, "--json").json["cells"]["classes"] == {"Neutrophil": 1, "missing": 1}
-    assert "already" in cli(*words).out
+    told = cli(*words).out
+    assert "Skipped or changed:\n  2 cells are in the project already" in told
 
 
 def change_class(document: dict[str, Any]) -> None:

@@ -285,3 +285,21 @@ def test_each_class_has_a_folder_of_its_own_among_the_crops(image_folder: Path, 
     folders = [p.name for p in (tmp_path / "crops").iterdir() if p.is_dir()]
     assert sorted(folders) == ["Blast", "_con", "_nul", "a_b", "a_b_2"]
     assert "The crops of 'con' are in the folder _con." in report.skipped
+
+
+def test_fields_without_a_row_are_named_by_what_the_table_holds(project: Project, tmp_path: Path) -> None:
+    first, second = project.fields.all()[:2]
+    for field in project.fields.all():
+        for cell in project.cells.all(field.id):
+            project.cells.delete(cell.id)
+        for region in project.regions.all(field.id):
+            project.regions.delete(region.id)
+    project.cells.add(first.id, (5, 5, 20, 20))
+    for field in (first, second):
+        project.regions.add_whole_field(field.id)
+    project.suggestions.replace(second.id, [Proposal((5, 5, 20, 20), 0.9)], model_id=None)
+    for what in ("cells", "suggestions"):
+        told = formats.write("csv", project, tmp_path / f"{what}.csv", what=what).skipped
+        without = f"Fields without a {what[:-1]}, which have no row in a table of {what}: 1."
+        assert without in told
+        assert not any("no cell" in sentence for sentence in told)
