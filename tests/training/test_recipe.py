@@ -8,6 +8,7 @@ from collections import Counter
 from functools import cache, partial
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -241,3 +242,18 @@ def test_of_few_cells_nothing_is_said_out_of_fold_and_those_of_one_patient_judge
     said = out_of_fold(model, cells, SOURCE)[0]
     assert said is not None
     assert (said[:20, 0] > 0.5).all()
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (3, 7), (11, 5)])
+def test_one_cell_of_each_of_two_own_classes_tells_them_apart(first: int, second: int) -> None:
+    cells, names = sample_cells()
+    of = [np.flatnonzero([name == wanted for name in names]) for wanted in ("Lymphocyte", "Eosinophil")]
+    own = Vocabulary(("Own A", "Own B"), {}, {})
+    model = adapt(start(knows_new=True), own, SOURCE)
+    assert not len(model.memory)
+    rows = np.array([of[0][first], of[1][second]])
+    taught = part(cells, rows)
+    fit_heads(model, dataclasses.replace(taught, labels=Labels.single([np.eye(2, dtype=bool)])))
+    said = named(model, cells.features)
+    for wanted, these in zip(own.classes, of, strict=True):
+        assert sum(said[row] == wanted for row in these) >= 0.8 * len(these)

@@ -53,3 +53,32 @@ def test_a_class_of_few_cells_is_recognised_and_takes_none_of_the_others(labelle
     predicted = [(rng.normal(centre, 1, (200, features)) @ weight.T + bias).argmax(1) for centre in centres]
     assert (predicted[2] == 2).mean() > 0.8
     assert min((predicted[k] == k).mean() for k in (0, 1)) > 0.95
+
+
+@pytest.mark.parametrize("n_lent", [0, 100])
+def test_of_one_cell_of_each_class_the_feature_that_no_look_changes_does_not_outweigh_all_others(
+    n_lent: int,
+) -> None:
+    rng = np.random.default_rng(4)
+    features, centres = 60, np.zeros((2, 60))
+    centres[1, :-1] = 1.5
+    looks = rng.normal(0, 0.5, (8, features))
+    looks[:, -1] = 0
+    lent = rng.normal(0, 1, (n_lent, features))
+    taught = rng.normal(centres, 1)
+    taught[:, -1] = (0.2, -0.2)
+    space = Space(taught, np.array([[0], [1]]), looks, lent=lent)
+    weight, bias, _ = space.discriminant(np.arange(2), 2)
+    for k, centre in enumerate(centres):
+        cells = rng.normal(centre, 1, (200, features))
+        cells[:, -1] = 0.2 - 0.4 * (k == 0)  # each as the taught cell of the other class
+        assert ((cells @ weight.T + bias).argmax(1) == k).mean() > 0.8
+
+
+def test_two_cells_of_a_class_are_lent_no_spread() -> None:
+    rng = np.random.default_rng(5)
+    labels = np.array([0, 0, 1])
+    vectors = rng.normal(size=(3, 20))
+    lent = rng.normal(size=(50, 20))
+    one, other = (Space(vectors, labels[:, None], lent=some).discriminant(labels, 2) for some in (None, lent))
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

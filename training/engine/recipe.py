@@ -106,8 +106,8 @@ def fit_heads(
     own_labels = rows.labels[: len(cells.labels.cell_ids)]
     mixed: dict[int, Mixing] = {}
     if (rows.labels >= 0).any():
-        _resolve_groups(rows, cells.labels.allowed, memory.looks)
-        mixed = _fit_discriminants(model, rows, cells.labels.cell_ids, memory.looks, mixing or {})
+        _resolve_groups(rows, cells.labels.allowed, memory)
+        mixed = _fit_discriminants(model, rows, cells.labels.cell_ids, memory, mixing or {})
     model.memory = add_to_memory(memory, cells, own_labels, model.source, seed)
     # a group without a label of any member counts for none of them
     model.record_training(
@@ -144,10 +144,10 @@ def out_of_fold(model: LearnedModel, cells: Cells, source: int, *, seed: int = 0
     predictions: list[np.ndarray | None] = [None] * rows.labels.shape[1]
     if not (rows.labels >= 0).any():
         return predictions
-    _resolve_groups(rows, cells.labels.allowed, memory.looks)
+    _resolve_groups(rows, cells.labels.allowed, memory)
     # all rows of a cell have the same prediction
     first = np.searchsorted(cells.labels.cell_ids, np.arange(len(cells.units)))
-    for i, crossed in _cross_fit(probe, rows, memory.looks).items():
+    for i, crossed in _cross_fit(probe, rows, memory).items():
         if rows.counts(i) < MIN_CELLS_TO_SELECT:
             continue
         discriminant = crossed.mixing.write_to(probe.describer.lines[i])
@@ -195,9 +195,9 @@ class _TrainingRows:
         """Count the cells that have a label of a head."""
         return float(self.weights[self.labels[:, head] >= 0, head].sum())
 
-    def space(self, looks: np.ndarray) -> Space:
-        """Fit the whitened space of the features."""
-        return Space(self.features, self.labels, looks, self.weights)
+    def space(self, memory: Memory) -> Space:
+        """Fit the whitened space of the features; one cell of each class is lent that of others."""
+        return Space(self.features, self.labels, memory.looks, self.weights, lent=memory.outside)
 
 
 def _join_memory(cells: Cells, memory: Memory, seed: int) -> _TrainingRows:
@@ -215,13 +215,13 @@ def _join_memory(cells: Cells, memory: Memory, seed: int) -> _TrainingRows:
     )
 
 
-def _resolve_groups(training_rows: _TrainingRows, allowed: Sequence[np.ndarray], looks: np.ndarray) -> None:
+def _resolve_groups(training_rows: _TrainingRows, allowed: Sequence[np.ndarray], memory: Memory) -> None:
     """Replace the labels of groups by the most probable member that other cells have."""
     group_rows = [np.flatnonzero(head.sum(1) > 1) for head in allowed]
     if not any(len(rows) for rows in group_rows):
         return
     features, labels = training_rows.features, training_rows.labels
-    space = training_rows.space(looks)
+    space = training_rows.space(memory)
     for i, rows in enumerate(group_rows):
         weight, bias, present = space.discriminant(
             labels[:, i], allowed[i].shape[1], training_rows.weights[:, i]
@@ -273,7 +273,7 @@ def _fit_new_attribute(training_rows: _TrainingRows, head: int, vocabulary: Voca
     )
 
 
-def _cross_fit(model: LearnedModel, training_rows: _TrainingRows, looks: np.ndarray) -> dict[int, _CrossFit]:
+def _cross_fit(model: LearnedModel, training_rows: _TrainingRows, memory: Memory) -> dict[int, _CrossFit]:
     """Predict each fold with discriminants fitted on the others, for the heads with at least two values."""
     describer, calibration, vocabulary = model.describer, model.calibration, model.vocabulary
     features, labels, weights, folds = (
@@ -296,7 +296,7 @@ def _cross_fit(model: LearnedModel, training_rows: _TrainingRows, looks: np.ndar
         if not (labels[train] >= 0).any():
             continue
         training = training_rows.select(train)
-        space = training.space(looks)
+        space = training.space(memory)
         for i in heads:
             if _is_new_attribute(model, i):
                 scores[i][test] = _fit_new_attribute(training, i, vocabulary).scores(
@@ -359,20 +359,20 @@ def _fit_discriminants(
     model: LearnedModel,
     training_rows: _TrainingRows,
     cell_ids: np.ndarray,
-    looks: np.ndarray,
+    memory: Memory,
     mixing: Mapping[int, Mixing],
 ) -> dict[int, Mixing]:
     heads = _heads_to_fit(training_rows, [len(values) for values in model.vocabulary.heads])
     if not heads:
         return {}
     if not all(i in mixing for i in heads):
-        crossed = _cross_fit(model, training_rows, looks)
+        crossed = _cross_fit(model, training_rows, memory)
         mixing = {
             i: replace(mix.mixing, shift=_fit_shift(model, i, mix, training_rows, cell_ids))
             for i, mix in crossed.items()
         }
     mixing = {i: mixing[i] for i in heads}
-    space = training_rows.space(looks)
+    space = training_rows.space(memory)
     for i, mix in mixing.items():
         discriminant = mix.write_to(model.describer.lines[i])
         if _is_new_attribute(model, i):

@@ -19,6 +19,9 @@ _LOOKS_WEIGHT = 0.5
 """Weight of the domain shifts of other laboratories beside the spread within a class (``docs/adr/0010``)."""
 
 
+_MIN_SPREAD = 1e-3
+"""Minimum spread of a feature within a class over that of all cells."""
+
 _SPREAD_SAMPLE = 500
 """Maximum number of cells that their mean distance is estimated from."""
 
@@ -75,6 +78,8 @@ class Space:
         ``(r, F)``: domain shifts; ``None`` = unknown.
     weights
         ``(n, heads)``: the weight of each label; ``None`` = 1.
+    lent
+        ``(m, F)``: other cells, whose spread is used if each group has one cell and thus none of its own.
     """
 
     def __init__(
@@ -83,6 +88,8 @@ class Space:
         labels: np.ndarray,
         looks: np.ndarray | None = None,
         weights: np.ndarray | None = None,
+        *,
+        lent: np.ndarray | None = None,
     ) -> None:
         if weights is None:
             weights = np.ones(labels.shape)
@@ -90,6 +97,10 @@ class Space:
         grouping = labels[:, head]
         rows, weight = features[grouping >= 0], weights[grouping >= 0, head, None]
         groups = np.unique(grouping[grouping >= 0], return_inverse=True)[1]
+        if lent is not None and len(np.unique(groups)) == len(rows):
+            groups = np.append(groups, np.full(len(lent), len(rows)))
+            rows = np.concatenate((rows, lent.astype(np.float64)))
+            weight = np.concatenate((weight, np.ones((len(lent), 1))))
         counts = np.bincount(groups, weight[:, 0])
         membership = np.zeros((len(counts), len(rows)))
         membership[groups, np.arange(len(rows))] = weight[:, 0]
@@ -105,7 +116,9 @@ class Space:
         )
         centred = residuals - (residuals * weight).sum(0) / total
         spread = np.sqrt((centred**2 * weight).sum(0) / total + (shifts**2).sum(0))
-        self._scale = np.maximum(spread, 1e-3 * features.std(0) + 1e-6)
+        # a feature without any spread, as the size of one cell of each class, would outweigh all others
+        least = 1.0 if len(counts) == len(rows) else _MIN_SPREAD
+        self._scale = np.maximum(spread, least * features.std(0) + 1e-6)
         residuals /= self._scale
         residuals *= np.sqrt(weight)
         shifts /= self._scale
