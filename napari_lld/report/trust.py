@@ -12,7 +12,7 @@ from napari_lld.report.facts import ReportFacts
 from napari_lld.report.numbers import CardPart
 from training.evaluation.unchecked_films import can_tell_unlike, narrows_nothing, needed_cells
 from training.models.folder import read_card, starter_place
-from training.models.lineage import count_labelled
+from training.models.lineage import count_labelled, count_taught
 from training.networks.scale import domain_of
 from training.networks.vocabulary import Vocabulary, trained_values
 
@@ -82,12 +82,13 @@ class UncheckedFilms:
     Attributes
     ----------
     films
-        Name, number of fields and number of labelled cells of each; empty if there are none.
+        Name, number of fields, number of labelled cells, and number of cells that do not count, as they are
+        labelled with nothing that the model has learned, of each; empty if there are none.
     needed
         The number of cells that is enough.
     """
 
-    films: Sequence[tuple[str, int, int]]
+    films: Sequence[tuple[str, int, int, int]]
     needed: int
 
 
@@ -122,7 +123,8 @@ def unchecked_films(project: Project, facts: ReportFacts) -> UncheckedFilms:
     for film, count in fields.most_common():
         labelled = count_labelled(project, card, film, cells[film], vocabulary, trained)
         if labelled < needed:
-            films.append((facts.words.domain(film), count, labelled))
+            others = count_taught(cells[film], vocabulary, trained)[1]
+            films.append((facts.words.domain(film), count, labelled, others))
     return UncheckedFilms(films, needed)
 
 

@@ -149,7 +149,9 @@ def test_the_gallery_leaves_it_though_it_was_on_the_screen(session: Session) -> 
                 "not_learned": {"A": 12},
                 "sets": None,
             },
-            "films A (0 of 40 cells labelled, and 12 with what the model has not learned), B (14 of 40",
+            "films A (0 of 40 cells labelled, and 12 with what the model has not learned), B (14 of 40 cells "
+            "labelled), and none of a class or value is above 90% there: label 40 cells of each with what "
+            "the model has learned",
         ),
         (
             {"unchecked": ["A"], "labelled": {"A": 3}, "needed": 10, "not_learned": {}, "sets": None},

@@ -97,6 +97,8 @@ def weights(model: LearnedModel) -> dict[str, torch.Tensor]:
 class Heard:
     """Stands in for the worker's channel; remembers what was sent."""
 
+    cancelled = False
+
     def __init__(self) -> None:
         self.messages: list[Any] = []
 

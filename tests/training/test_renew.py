@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,18 @@ import torch
 from PIL import Image
 
 from annotation_store import Project, Proposal, Schema, Suggestion
-from annotation_store.records import SuggestionState
+from annotation_store.records import Shape, SuggestionState
 from annotation_store.schema.model import CellClass
 from training.evaluation.unchecked_films import trust_reasons
 from training.inference.stain_proposals import STAIN_CONFIDENCE, has_box_from_stain
 from training.models.model import starter_place
-from training.protocol import DescribeRequest, Notice, PredictRequest, Renewed, RenewRequest
+from training.protocol import DescribeRequest, Notice, PredictRequest, Renewed, RenewRequest, TrainRequest
 from training.reasons import Reason
 from training.worker.embedded import Vectors
 from training.worker.models import resolve
 from training.worker.predict import predict
 from training.worker.renew import describe, renew
+from training.worker.train import train
 
 from .conftest import Heard
 
@@ -242,7 +244,7 @@ def own_classes(tmp_path: Path) -> Path:
 def predict_again(folder: Path, **more: Any) -> tuple[dict[str, Any], list[str]]:
     heard = Heard()
     done = predict(PredictRequest(project=str(folder), annotator="Ada", **more), heard, CPU)  # type: ignore[arg-type]
-    return done.result, [str(Reason.read(m.reason)) for m in heard.messages if isinstance(m, Notice)]
+    return done.result, notices_of(heard.messages)
 
 
 def of_classes(folder: Path) -> list[tuple[Any, dict[str, float]]]:
@@ -256,7 +258,8 @@ def test_a_schema_of_words_that_the_starter_was_never_taught_is_learnt_from_the_
     assert not any(s.proposal.class_probabilities or s.novelty is not None for s in some)
     label(own_classes, some[:3], "Type A")
     label(own_classes, some[3:6], "Type B")
-    result, _ = once(own_classes)
+    result, messages = once(own_classes)
+    assert notices_of(messages) == []
     assert result["of_another_model"] == 0
     assert all(set(s.proposal.class_probabilities) == {"Type A", "Type B"} for s in pending(own_classes))
     assert once(own_classes)[0]["count"] == 0
@@ -301,6 +304,26 @@ def test_before_the_labels_teach_a_class_it_is_said_how_many_there_are_and_nothi
     out = str(tmp_path / "out.json")
     _, (notice,) = predict_again(own_classes, images=[str(image)], out=out)
     assert "6 cells are labelled, train on them" in notice
+
+
+def notices_of(messages: Sequence[Any]) -> list[str]:
+    return [str(Reason.read(m.reason)) for m in messages if isinstance(m, Notice)]
+
+
+def test_renewing_and_training_too_say_why_no_suggestion_has_a_class(own_classes: Path) -> None:
+    assert notices_of(once(own_classes)[1]) == []  # it is said already that no cell is labelled
+    label(own_classes, pending(own_classes)[:3], "Type A")
+    with Project.open(own_classes, annotator="Ada") as project:
+        for field in project.fields.all():
+            project.regions.add(field.id, Shape.rectangle(0, 0, field.width, field.height))
+    (notice,) = notices_of(once(own_classes)[1])
+    assert "3 cells are labelled, all of one class" in notice
+    request = TrainRequest(project=str(own_classes), annotator="Ada", epochs=1, size=96, device="cpu")
+    heard = Heard()
+    done = train(request, heard, CPU, time.monotonic())  # type: ignore[arg-type]
+    assert notice in notices_of(heard.messages)
+    assert sum(done.result["not_learned"].values()) == 3
+    assert not any(done.result["labelled"].values())
 
 
 def test_without_a_trained_model_a_prediction_shows_what_labels_taught_of_a_known_schema_too(

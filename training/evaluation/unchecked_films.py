@@ -69,7 +69,7 @@ def trust_reasons(result: Mapping[str, Any]) -> list[Reason]:
             _labelled(film, result["labelled"][film], result["needed"], result["not_learned"].get(film, 0))
             for film in unchecked
         ]
-        reasons.append(unchecked_reason(named, result["needed"]))
+        reasons.append(unchecked_reason(named, result["needed"], others=bool(result["not_learned"])))
     elif "sets" in result and not result["sets"]:
         reasons.append(not_measured_reason(result.get("measured")))
     heads = (result.get("sets") or {}).get("heads", {})
@@ -90,15 +90,33 @@ def unlike_reason(films: Sequence[str]) -> Reason:
     )
 
 
-def unchecked_reason(films: Sequence[Reason], needed: int) -> Reason:
-    """Describe which films the model was not trained on, the effect on its probabilities, and the cure."""
+def unchecked_reason(films: Sequence[Reason], needed: int, *, others: bool) -> Reason:
+    """Describe which films the model was not trained on, the effect on its probabilities, and the cure.
+
+    Parameters
+    ----------
+    others
+        Whether some of their cells are labelled with what the model has not learned.
+    """
+    names = _join(films, most=_MOST_NAMED)
+    if others:
+        return Reason(
+            "Probabilities are not yet checked on the film {names}, and none of a class or value is above "
+            "{most:.0%} there: label {needed} of its cells with what the model has learned",
+            "Probabilities are not yet checked on the films {names}, and none of a class or value is above "
+            "{most:.0%} there: label {needed} cells of each with what the model has learned",
+            count=len(films),
+            names=names,
+            most=MAX_UNCHECKED_PROBABILITY,
+            needed=needed,
+        )
     return Reason(
         "Probabilities are not yet checked on the film {names}, and none of a class or value is above "
         "{most:.0%} there: label {needed} of its cells",
         "Probabilities are not yet checked on the films {names}, and none of a class or value is above "
         "{most:.0%} there: label {needed} cells of each",
         count=len(films),
-        names=_join(films, most=_MOST_NAMED),
+        names=names,
         most=MAX_UNCHECKED_PROBABILITY,
         needed=needed,
     )

@@ -29,7 +29,7 @@ class BoxPredictor:
         self, project: Project, model: LearnedModel, known: Sequence[AnnotatedField], channel: Channel
     ) -> None:
         self._project, self._model, self._channel = project, model, channel
-        self._films = Films(project, model, known)
+        self.films = Films(project, model, known)
         self._film_of = {field.id: domain_of(field) for field in project.fields.all()}
         self._sides: dict[int, float | None] = {item.field.id: item.cell_side for item in known}
         self._sides |= slide_sides(project)  # also of slides without annotations
@@ -48,7 +48,7 @@ class BoxPredictor:
         boxes
             Field id and box of each.
         """
-        model, films = self._model, self._films
+        model, films = self._model, self.films
         vectors = self._vectors.of(
             self._project, model, boxes, sides=self._sides, on_field=tell_looking(self._channel)
         )

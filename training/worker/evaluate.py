@@ -19,7 +19,6 @@ from annotation_store.project import Project
 from training.evaluation.extra_metrics import SUGGESTED
 from training.evaluation.ground_truth import FieldTruth
 from training.evaluation.patient_split import MIN_CELLS
-from training.evaluation.unchecked_films import no_classes_reason
 from training.inference.measure import measure
 from training.inference.predict import Pixels, RawProposals, cell_sides
 from training.inference.predictor import View, parts
@@ -92,8 +91,7 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
             raise LLDError(
                 f"No image of {on} could be read, so nothing was measured. {skipped[0]['why']}{more}"
             )
-        if (labelled := films.labelled_in_vain()) is not None:
-            channel.send(Notice(reason=no_classes_reason(labelled).stored()))
+        films.tell_without_classes(channel)
         metrics: dict[str, Any] = {
             "on": on,
             "outside_regions": request.outside_regions,

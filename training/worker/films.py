@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.evaluation.unchecked_films import needed_cells
+from training.evaluation.unchecked_films import needed_cells, no_classes_reason
 from training.inference.predict import Move, RawProposals, novelty_of
 from training.models.lineage import count_labelled, count_taught
 from training.models.model import LearnedModel
 from training.networks.scale import domain_of, domain_of_size
+from training.protocol import Notice
 from training.similarity.novelty import Novelty
 from training.worker.annotated_fields import AnnotatedField
+from training.worker.channel import Channel
 from training.worker.embedded import vectors_of
 
 if TYPE_CHECKING:
@@ -83,13 +85,14 @@ class Films:
             predicts_classes=self._model.predicts_classes, tells_unlike=novelty_of(self._model) is not None
         )
 
-    def labelled_in_vain(self) -> Counter[str] | None:
-        """Count the labelled cells of each class, if suggestions have no class nevertheless."""
+    def tell_without_classes(self, channel: Channel) -> None:
+        """Send a notice if the suggestions of the model have no class, whatever is labelled."""
         classes = self._model.vocabulary.classes
         if not classes or self._model.predicts_classes:
-            return None
+            return
         of_cells = (cell.cell_class for items in self._known.values() for k in items for cell in k.cells)
-        return Counter(name for name in of_cells if name in classes)
+        labelled = Counter(name for name in of_cells if name in classes)
+        channel.send(Notice(reason=no_classes_reason(labelled).stored()))
 
     def learn(self, model: LearnedModel) -> None:
         """Judge what was predicted by a model that has since learned from the project's labels.

@@ -19,7 +19,6 @@ from annotation_store.images import find_images, read_image
 from annotation_store.project import Project
 from annotation_store.records import Field, Proposal, Shape
 from annotation_store.schema import Schema
-from training.evaluation.unchecked_films import no_classes_reason
 from training.inference.ahead import ahead
 from training.inference.predict import calibrated, cell_sides, in_memory
 from training.inference.predictor import Predictor, View, parts
@@ -112,14 +111,9 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
             for name, new in (("pending", "count"), ("pending_unknown", "unknown")):
                 result[name] = result[new] - search[new] + search[name]
             result["slides"] = search
-        _notice_without_classes(films, channel)
+        films.tell_without_classes(channel)
         result |= films.trust() | model.sets.summary()
     return Done(task="predict", model_id=number, result=result)
-
-
-def _notice_without_classes(films: Films, channel: Channel) -> None:
-    if (labelled := films.labelled_in_vain()) is not None:
-        channel.send(Notice(reason=no_classes_reason(labelled).stored()))
 
 
 def _search(searcher: Searcher, slides: Sequence[Field], request: PredictRequest) -> dict[str, Any]:
@@ -253,7 +247,7 @@ def _to_file(
             _without_sets(item) if item.film in trust["unlike"] else item for item in predicted_images
         ]
         channel.check()
-        _notice_without_classes(films, channel)
+        films.tell_without_classes(channel)
         write_file(out, coco_chunks(schema, predicted_images, set(from_stain)))
         unknown = [item.is_unknown for of_image in predicted_images for item in of_image.proposals]
     return Done(

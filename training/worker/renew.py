@@ -74,6 +74,8 @@ def renew(request: RenewRequest, channel: Channel, device: torch.device) -> Done
         channel.check()
         if request.rank and count:
             ranking.update(project, on_field=channel.check)
+        if taught:
+            predicting.films.tell_without_classes(channel)
         result = {
             "cells": taught,
             "count": count,

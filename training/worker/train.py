@@ -46,7 +46,7 @@ from training.inference.measure import (
 from training.inference.predict import RawProposals
 from training.inference.sources import is_readable
 from training.models.calibration import Calibration
-from training.models.lineage import Lineage
+from training.models.lineage import Lineage, count_taught
 from training.models.model import CARD, WEIGHTS, LearnedModel, write_model
 from training.networks.scale import domain_of, sides_around
 from training.networks.ultralytics_api import VERSION as ULTRALYTICS_VERSION
@@ -219,7 +219,7 @@ class _Training:
             "held_fields": sorted({k.field.id for k in testing}),
             "learnt_from": learnt_from,
             "learnt_fields": sorted({k.field.id for k in training}),
-            "learnt_films": self._films_of(training),
+            "learnt_films": self._films_of(training, model),
             "chosen": self.chosen,
             "why_not_active": None if active else verdict,
         }
@@ -235,6 +235,7 @@ class _Training:
             own = [item for item in annotated_fields(project, own=True) if item.field.id in readable_ids]
             trunk = trunk_for(project, using, number_used)
             ready = None if self.seen is None or trunk is not model else (training, self.seen)
+            films = self.films if active else Films(project, using, self.known)
             with predictor_for(
                 request, project, self.channel, looks_ahead=request.budget is None
             ) as predictor:
@@ -244,7 +245,7 @@ class _Training:
                     number_used,
                     own,
                     self.channel,
-                    films=self.films if active else Films(project, using, self.known),
+                    films=films,
                     min_confidence=request.min_confidence,
                     ready=self.propose.predicted if active else None,
                     checked=check_labels(
@@ -259,6 +260,7 @@ class _Training:
                     budget=self.budget,
                     predictor=predictor,
                 )
+            films.tell_without_classes(self.channel)
             trust = suggested.trust() | using.sets.summary()
         result = {
             "active": active,
@@ -538,12 +540,12 @@ class _Training:
         remember_files(model, folder, inside(self.project.path, ENGINE))
         return number
 
-    def _films_of(self, training: Sequence[AnnotatedField]) -> dict[str, int]:
-        """Return the number of labelled training cells per film, by the film's name in model cards."""
+    def _films_of(self, training: Sequence[AnnotatedField], model: LearnedModel) -> dict[str, int]:
+        """Return the number of cells per film whose labels a model learned, by the name in model cards."""
         films: Counter[str] = Counter()
         for item in training:
             film = self.project.pseudonyms.of_domain(domain_of(item.field))
-            films[film] += sum(bool(cell.cell_class or cell.attributes) for cell in item.cells)
+            films[film] += count_taught(item.cells, model.vocabulary, model.trained_values())[0]
         return {film: cells for film, cells in sorted(films.items()) if cells}
 
     def _progress(

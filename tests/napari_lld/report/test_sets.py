@@ -92,6 +92,11 @@ def test_labels_since_the_training_count_and_a_model_of_few_cells_needs_more_of_
     assert "until 40 cells are labelled" in told
     enough = {"taught": {"class": dict.fromkeys(names, 20)}, "learnt_films": {"H_100x_C1": 2}}
     assert "H_100x_C1 (1 field, 6 of 10 cells)" in page(small_project, enough)
+    with Project.open(small_project, annotator="Ada") as project:
+        for i in range(3):
+            project.cells.add(one, (15.0 * i, 40, 12, 12), cell_class=project.schema.class_names[2])
+    told = page(small_project, enough)
+    assert "H_100x_C1 (1 field, 6 of 10 cells, and 3 with what it has not learned), Domain 2" in told
 
 
 def test_the_starter_is_judged_with_the_labels_that_it_learns_from(small_project: Path) -> None:
