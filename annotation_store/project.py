@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import uuid
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -398,20 +398,22 @@ class Project:
 
     # -- damage ----------------------------------------------------------------------------------
 
-    def check(self, *, quick: bool = False) -> list[str]:
-        """Check the whole project: every row, pixel, original and weight is read.
+    def check(self, *, quick: bool = False, progress: Callable[[int, int], None] | None = None) -> list[str]:
+        """Check the whole project: every row, pixel, original, slide and weight is read.
 
         Parameters
         ----------
         quick
-            Of pixels, originals and weights look only whether they are there.
+            Of pixels, originals, slides and weights look only whether they are there.
+        progress
+            Called with (fields checked, fields to check).
 
         Returns
         -------
         list of str
             A sentence for each problem; empty if the project is sound.
         """
-        return Check(self._db).run(quick=quick)
+        return Check(self._db).run(quick=quick, progress=progress)
 
     def repair(self, *, originals: Path | None = None) -> RepairReport:
         """Repair what `check` finds, as far as it can be mended; see `Repair.run`.

@@ -18,7 +18,7 @@ from annotation_store.errors import ImageError, ProjectError
 from annotation_store.files.layout import PIXELS, inside
 from annotation_store.images import Slide, open_slide
 from annotation_store.images.metadata import shown
-from annotation_store.images.slide_files import fingerprint, one_of_each_series, size_on_disk
+from annotation_store.images.slide_files import fingerprint, is_same, one_of_each_series, size_on_disk
 from annotation_store.images.zarr_reader import is_zarr
 from annotation_store.images.zarr_writer import slide_options
 from annotation_store.records import Edit, Field, FieldKind
@@ -79,21 +79,27 @@ class Slides:
         return opened
 
     def relocate(
-        self, folder: str | Path | None = None, *, progress: Callable[[int, int], None] | None = None
+        self,
+        folder: str | Path | None = None,
+        *,
+        quick: bool = False,
+        progress: Callable[[int, int], None] | None = None,
     ) -> RelocateReport:
-        """Find slides that were moved or renamed, by their content.
+        """Find slides that were moved or renamed, or whose files were replaced, by their content.
 
         Parameters
         ----------
         folder
             Where to look, subfolders included; the folder that the project lies in, where not given.
+        quick
+            Recognise a replaced file by its size only, and read no slide that is in its place.
         progress
             Called with (files compared, files to compare).
         """
         place = self._db.path.absolute().parent if folder is None else Path(folder).absolute()
         if not place.is_dir():
             raise ProjectError(f"There is no folder {shown(place)}: check the path.")
-        missing = {field.content_hash: field for field in self.missing()}
+        missing = {field.content_hash: field for field in self._lost(quick)}
         found: list[int] = []
         if missing:
             query = sa.select(fields.c.content_hash, fields.c.source_bytes)
@@ -110,6 +116,19 @@ class Slides:
                 if not missing:
                     break
         return RelocateReport(sorted(found), sorted(field.id for field in missing.values()))
+
+    def _lost(self, quick: bool) -> list[Field]:
+        """List the slides whose files are missing, or are others than those that were added."""
+        rows = self._db.rows(sa.select(fields.c.id, fields.c.source_bytes))
+        sizes = {row.id: row.source_bytes for row in rows}
+        lost: list[Field] = []
+        for field in self.all():
+            path = Path(field.source_path)
+            with suppress(ImageError):  # what cannot be read is not known to be another file
+                if path.exists() and is_same(path, field.content_hash, sizes[field.id], quick=quick):
+                    continue
+                lost.append(field)
+        return lost
 
     def _record_move(self, field: Field, path: Path) -> None:
         new = {"source_path": str(path).encode("utf-8", "replace").decode()}

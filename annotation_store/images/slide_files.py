@@ -207,6 +207,20 @@ def fingerprint(path: Path) -> tuple[str, int]:
         raise ImageError(f"The slide {shown(path)} {error}.") from error
 
 
+def is_same(path: Path, content_hash: str, size: int | None, *, quick: bool = False) -> bool:
+    """Return whether a slide has the `fingerprint` that was taken of it; `quick` compares only the size.
+
+    Raises
+    ------
+    ImageError
+        It cannot be read.
+    """
+    found = size_on_disk(path)
+    if found is not None and found != size:
+        return False
+    return quick or fingerprint(path)[0] == content_hash
+
+
 def size_on_disk(path: Path) -> int | None:
     """Return the size that `fingerprint` returns, without reading; ``None`` for a folder or no slide."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from annotation_store.files.disk import hash_of
 from annotation_store.files.layout import MODELS, PIXELS, inside, is_link, original_path
 from annotation_store.images import open_slide
 from annotation_store.images.metadata import shown
-from annotation_store.images.slide_files import size_on_disk
+from annotation_store.images.slide_files import is_same
 from annotation_store.images.zarr_writer import is_root, read_every_level, read_overview
 from annotation_store.maintenance.audit import Audit
 from annotation_store.maintenance.model_files import damage_of
@@ -29,12 +30,12 @@ class Check:
     def __init__(self, db: DatabaseSession) -> None:
         self._db = db
 
-    def run(self, *, quick: bool = False) -> list[str]:
+    def run(self, *, quick: bool = False, progress: Callable[[int, int], None] | None = None) -> list[str]:
         """Check the whole project; see `annotation_store.Project.check`."""
         if damaged := [*self._check_database(), *Audit(self._db).types()]:
-            return [*damaged, *self._check_fields(quick)]  # the rest would stumble over the same rows
+            return [*damaged, *self._check_fields(quick, progress)]  # the rest would stumble over these rows
         return [
-            *self._check_fields(quick),
+            *self._check_fields(quick, progress),
             *self._check_values(),
             *self._check_models(quick),
             *Audit(self._db).history(),
@@ -48,12 +49,14 @@ class Check:
         problems += [f"Row {row[1]} of {row[0]} refers to a missing row of {row[2]}." for row in broken]
         return problems
 
-    def _check_fields(self, quick: bool) -> list[str]:
+    def _check_fields(self, quick: bool, progress: Callable[[int, int], None] | None) -> list[str]:
         problems: list[str] = []
         rows = self._db.rows(sa.select(fields).order_by(fields.c.id))
-        for row in rows:
+        for number, row in enumerate(rows):
+            if progress is not None:
+                progress(number, len(rows))
             if row.kind == FieldKind.SLIDE:
-                problems += self._check_slide(row)
+                problems += self._check_slide(row, quick)
                 continue
             if not (self._has_pixels(row) if quick else self.sound_pixels(row)):
                 problems.append(f"The pixels of the field {row.name} are missing or damaged.")
@@ -101,8 +104,8 @@ class Check:
             return False
         return True
 
-    def _check_slide(self, row: Any) -> list[str]:
-        """Check whether a slide is there and opens; to read it through is left to `Slides.relocate`."""
+    def _check_slide(self, row: Any, quick: bool) -> list[str]:
+        """Check whether a slide is there, is the file that was added, and opens."""
         problems: list[str] = []
         if not self.sound_overview(row):
             problems.append(f"The overview of the slide {row.name} is missing or damaged.")
@@ -112,13 +115,17 @@ class Check:
                 f"The slide {row.name} is no longer at {shown(path)}: put it back, "
                 "or search for it (napari-lld check PROJECT --slides FOLDER)."
             )
-        elif (size := size_on_disk(path)) is not None and size != row.source_bytes:
-            problems.append(f"The slide {row.name} was changed ({shown(path)}).")
-        else:
-            try:
+            return problems
+        try:
+            if is_same(path, row.content_hash, row.source_bytes, quick=quick):
                 open_slide(path).close()
-            except LLDError as error:
-                problems.append(str(error))
+            else:
+                problems.append(
+                    f"The slide {row.name} is another file than the one that was added ({shown(path)}): put "
+                    "that one back, or search for it (napari-lld check PROJECT --slides FOLDER)."
+                )
+        except LLDError as error:
+            problems.append(str(error))
         return problems
 
     def _check_values(self) -> list[str]:

@@ -39,6 +39,7 @@ from annotation_store.files.outputs import is_place_beside
 from annotation_store.files.temporary import sweep
 from annotation_store.images import open_slide, write_pixels
 from annotation_store.images.read import decode_with_facts, read_original
+from annotation_store.images.slide_files import is_same
 from annotation_store.images.zarr_writer import (
     OVERVIEW_SIDE,
     create_root,
@@ -220,7 +221,7 @@ class Repair:
 
     def _overview_again(self, row: Any, staged: Path) -> bool:
         path = Path(row.source_path)
-        if not path.exists():
+        if not path.exists() or not is_same(path, row.content_hash, row.source_bytes):
             return False
         options = slide_options(inside(self._db.path, PIXELS, str(row.id)))
         with open_slide(path, options) as slide:

@@ -17,7 +17,8 @@ def check(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Search this folder for whole slides that were moved; they are recognised by content.",
+            help="Search this folder for whole slides that were moved or replaced; they are recognised by "
+            "content.",
         ),
     ] = None,
     repair: Annotated[
@@ -33,7 +34,7 @@ def check(
         bool,
         typer.Option(
             "--quick",
-            help="Only check that pixels, originals and weights exist.",
+            help="Only check that pixels, originals, slides and weights exist.",
         ),
     ] = False,
     originals: Annotated[
@@ -58,13 +59,15 @@ def check(
         if slides is not None:
             with progress("Searching for slides") as tick:
                 found = [
-                    opened.fields.get(i).name for i in opened.slides.relocate(slides, progress=tick).found
+                    opened.fields.get(i).name
+                    for i in opened.slides.relocate(slides, quick=quick, progress=tick).found
                 ]
         if repair:
             report = opened.repair(originals=originals)
             mended, problems = report.mended, report.left
         else:
-            problems = opened.check(quick=quick)
+            with progress("Checking the fields") as tick:
+                problems = opened.check(quick=quick, progress=tick)
     if as_json:
         answer = {"project": project.absolute(), "sound": not problems, "problems": problems}
         if slides is not None:

@@ -197,14 +197,40 @@ def test_a_project_that_moves_with_its_slides_finds_them(make_slide: MakeSlide, 
         assert project.check() == []
 
 
-def test_an_altered_slide_is_found_by_check(make_slide: MakeSlide, empty: Project) -> None:
+def test_a_truncated_slide_is_found_by_check(make_slide: MakeSlide, empty: Project) -> None:
     path, _ = make_slide()
     (field_id,) = empty.fields.add([path]).added
     path.write_bytes(path.read_bytes()[:-500])
-    assert any("altered" in problem for problem in empty.check())
+    for problems in (empty.check(quick=True), empty.check(), empty.repair().left):
+        (problem,) = problems
+        assert "slide.tif is another file than the one that was added" in problem
+        assert "check PROJECT --slides FOLDER" in problem
     make_slide(height=640)
     with pytest.raises(ImageError, match="is another slide"):
         empty.pixels.read_area(field_id, (0, 0, 10, 10))
+
+
+def test_a_slide_replaced_by_another_of_its_size_is_found_by_check_and_the_first_found_again(
+    make_slide: MakeSlide, empty: Project
+) -> None:
+    path, pixels = make_slide()
+    (field_id,) = empty.fields.add([path]).added
+    original = path.read_bytes()
+    archive = path.parent / "archive"
+    archive.mkdir()
+    (archive / "kept.tif").write_bytes(original)
+    path.write_bytes(original[:-1] + bytes([original[-1] ^ 255]))
+    assert empty.check(quick=True) == [], "reads no slide through"
+    (problem,) = empty.check()
+    assert "another file than the one that was added" in problem
+    shutil.rmtree(empty.path / "fields.zarr" / str(field_id))
+    report = empty.repair()
+    assert report.mended == [], "no overview is made of another file"
+    assert len(report.left) == 2
+    assert empty.slides.relocate(path.parent, quick=True).found == []
+    assert empty.slides.relocate(path.parent).found == [field_id]
+    assert empty.repair().left == []
+    assert np.array_equal(empty.pixels.read_area(field_id, (0, 0, 10, 10)), pixels[:10, :10])
 
 
 def test_a_damaged_tile_is_a_sentence(make_slide: MakeSlide) -> None:
