@@ -131,9 +131,7 @@ def _rank(
             ]
         return list(label_errors.items[:count]), notes
     stain: Mapping[int, Embedding] = {}
-    if not set(project.embeddings.count_by_source()) - {
-        ranking.STAIN
-    }:  # without a model's embeddings, those of the stain are used
+    if ranking.unsearched(project):  # without a model's embeddings, those of the stain are used
         with progress("Reading the fields") as tick:
             stain = _look_at_stain(project, tick, scheduler, workers)
     if opened_slides := project.slides.all():

@@ -98,7 +98,7 @@ def rank_fields(
     annotator: str | None = None,
     scheduler: str = "",
 ) -> None:
-    """Rank the fields, by the stain if no model has embedded them yet.
+    """Rank the fields, by the stain those that no model has searched yet.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def rank_fields(
     from training import ranking
 
     with Project.open(project, annotator=annotator, reading=reading_id) as opened:
-        if not set(opened.embeddings.count_by_source()) - {ranking.STAIN}:
+        if ranking.unsearched(opened):
             if scheduler:
                 _look_on_cluster(opened, scheduler, on_progress)
             else:

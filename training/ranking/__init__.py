@@ -10,7 +10,7 @@ from training.ranking.cold_start import embed_by_stain
 from training.ranking.cost import CostModel, cost_model
 from training.ranking.items import STAIN, STARTER, Ranked
 from training.ranking.label_errors import LabelErrors, label_errors
-from training.ranking.project import best_regions, order, regions, update
+from training.ranking.project import best_regions, order, regions, unsearched, update
 from training.ranking.slides import embed_slides_by_stain
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "order",
     "regions",
     "uncertainty",
+    "unsearched",
     "update",
 ]

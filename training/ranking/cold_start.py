@@ -15,6 +15,7 @@ from annotation_store.images.slide import shrunk
 from annotation_store.records import Field, Proposal
 from training.ranking.diversity import colour_features
 from training.ranking.items import STAIN
+from training.ranking.project import unsearched
 
 if TYPE_CHECKING:
     from annotation_store.project import Project
@@ -36,7 +37,7 @@ def embed_by_stain(
     embed: EmbedFields | None = None,
     batch: int = _BATCH,
 ) -> dict[int, Embedding]:
-    """Embed the fields without embeddings, store the result, and return it by field.
+    """Embed the fields that no model has searched, store the result, and return it by field.
 
     Stored fields are not embedded again, so it can be interrupted at any time. A project that is open for
     reading only stores nothing: pass the result on to `update` and `best_regions`.
@@ -50,7 +51,7 @@ def embed_by_stain(
     """
     new: dict[int, Embedding] = {}
     embedded = set(project.embeddings.of(STAIN))
-    missing = [field for field in project.fields.all() if not field.is_slide and field.id not in embedded]
+    missing = [field for field in unsearched(project) if field.id not in embedded]
     embed = embed or partial(_embed_fields, project)
     for start in range(0, len(missing), batch):
         fields = missing[start : start + batch]

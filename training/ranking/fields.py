@@ -49,6 +49,8 @@ class FieldView:
         Its embedding.
     touched
         Whether it has annotations.
+    looked_at
+        Whether a model has searched it, or the stain; else nothing is known of its cells.
     """
 
     id: int
@@ -57,6 +59,7 @@ class FieldView:
     candidates: tuple[Proposal, ...] = ()
     vector: np.ndarray | None = None
     touched: bool = False
+    looked_at: bool = True
 
 
 def rank_fields(
@@ -90,7 +93,7 @@ def rank_fields(
             continue
         seconds = cost.area(view.candidates, view.unknown, attributes)
         score = total_value(view.candidates, words.labels, groups) / seconds
-        reasons = tuple(words.candidates(view.candidates))
+        reasons = tuple(words.candidates(view.candidates)) if view.looked_at else (NEW,)
         scored.append((Ranked("field", view.id, view.id, score, seconds, reasons), view))
     scored.sort(key=lambda pair: (-pair[0].score, pair[0].field_id))
     sampled = sorted(

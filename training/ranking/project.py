@@ -110,8 +110,10 @@ def update(
         budget=budget,
         on_field=on_field,
     )
-    if slides:
-        searched = set() if source in (None, STAIN) else set(project.embeddings.fields(str(source)))
+    if project.reading.blind:  # it shows no suggestions, so nothing can be said of a field
+        ranked = [dataclasses.replace(item, reasons=()) for item in ranked]
+    elif slides:
+        searched = _searched(project)
         searched_share = _partly_searched(project)
         ranked = [
             _describe_slide(project, item, stain or {}, searched_share.get(item.field_id))
@@ -134,8 +136,6 @@ def _describe_slide(
     project: Project, item: Ranked, stain: Mapping[int, Embedding], share: float | None
 ) -> Ranked:
     """Replace or extend the reasons of a slide that was not searched, or not completely."""
-    if project.reading.blind:
-        return item
     if share:
         return dataclasses.replace(item, reasons=(partly_searched(share), *item.reasons))
     if project.suggestions.count(item.field_id):
@@ -209,6 +209,18 @@ def newest_source(project: Project, *, besides: Sequence[str] = ()) -> str | Non
     return max(counts, key=lambda source: (counts[source], _age(source)), default=None)
 
 
+def unsearched(project: Project) -> list[Field]:
+    """List the fields that no model has searched, without slides and skipped fields."""
+    searched = _searched(project)
+    return [f for f in project.fields.all() if not (f.is_slide or f.skipped or f.id in searched)]
+
+
+def _searched(project: Project) -> set[int]:
+    """Return the fields that the model of most embeddings has searched."""
+    source = newest_source(project, besides=(STAIN,))
+    return set() if source is None else set(project.embeddings.fields(source))
+
+
 def _age(source: str) -> int:
     return int(source) if source.isdecimal() else {STAIN: -2, STARTER: -1}.get(source, -3)
 
@@ -230,15 +242,12 @@ def _views(
         else {**stain, **project.embeddings.of(STAIN, predictions=True)}
     )
     all_fields = [field for field in project.fields.all() if not field.skipped]
-    searched = set() if source in (None, STAIN) else set(embeddings)
-    slides = [f.id for f in all_fields if f.is_slide]
-    partly = _partly_searched(project) if slides else {}
-    unsearched = [i for i in slides if i in partly or i not in searched.union(suggested)]
-    if unsearched and not stain_embeddings and not project.reading.blind:
+    searched = _searched(project).union(suggested)
+    partly = _partly_searched(project) if any(field.is_slide for field in all_fields) else {}
+    to_search = [f.id for f in all_fields if f.id in partly or f.id not in searched]
+    if to_search and not stain_embeddings and not project.reading.blind:
         stain_stored = {**stain, **project.embeddings.of(STAIN, predictions=True)}
-        stain_embeddings = {
-            slide_id: stain_stored[slide_id] for slide_id in unsearched if slide_id in stain_stored
-        }
+        stain_embeddings = {i: stain_stored[i] for i in to_search if i in stain_stored}
     words = Labels.of(project.schema, all_cells)
     groups = groups_of(project.schema)
     views = []
@@ -263,6 +272,7 @@ def _views(
                 tuple(open_candidates),
                 embedding.vector if embedding is not None else None,
                 bool(own_regions or cells.get(field.id)),
+                field.id in searched or stain_embedding is not None,
             )
         )
     return views
@@ -351,6 +361,7 @@ def regions(
     if (partly or not proposals) and not project.reading.blind:
         stain = project.embeddings.of(STAIN, field_id=field_id, predictions=True).get(field_id, stain)
         proposals = _proposals_of(project, field, proposals, stain, partly=partly)
+    looked_at = bool(proposals) or stain is not None or field_id in _searched(project)
     open_candidates = candidates(proposals, known, boxes)
     if field.is_slide and not open_candidates:
         return []
@@ -376,7 +387,9 @@ def regions(
         share = box[2] * box[3] / (field.width * field.height)
         seconds = CostModel().area(inside, share, attributes)
         score = float(values[within].sum()) / seconds
-        reasons = words.candidates(inside)
+        reasons = words.candidates(inside) if looked_at else [NEW]
+        if project.reading.blind:
+            reasons = []
         if random:
             reasons = [Reason("Drawn at random: such places show, without bias, how good the model is")]
         items.append(Ranked("region", field_id, field_id, score, seconds, tuple(reasons), box, random))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from annotation_store import Embedding, Project, Proposal, Searched, Shape, TileState
 from training import ranking
@@ -104,3 +105,28 @@ def test_a_slide_that_is_gone_is_passed_over_and_a_skipped_one_is_not_looked_at(
     Path(slides.fields.get(2).source_path).unlink()
     assert ranking.embed_slides_by_stain(slides) == {}
     assert [one.field_id for one in ranking.update(slides)] == [2]
+
+
+def test_fields_that_only_a_slide_was_searched_beside_keep_their_ranking_by_the_stain(
+    slides: Project, tmp_path: Path
+) -> None:
+    nuclei = {"none.png": [], "two.png": [(700, 300), (900, 500)], "seen.png": [(700, 500)]}
+    for name, places in nuclei.items():
+        Image.fromarray(film(places)[:600, 400:1000]).save(tmp_path / name)
+    none, two, seen = slides.fields.add([tmp_path / name for name in nuclei]).added
+    found = [Proposal((500.0, 100, 40, 40), 0.9, {"Monocyte": 1.0})]
+    slides.suggestions.replace(1, found, model_id=None)
+    slides.embeddings.save(ranking.STARTER, {i: Embedding(np.ones(4, np.float32)) for i in (1, 2, seen)})
+    reasons = {one.field_id: str(one.reasons[-1]) for one in ranking.update(slides)}
+    assert reasons[two] == reasons[none] == "Not yet predicted by the model"
+    assert reasons[seen] == "No cell is suggested here: check whether one was missed"
+    assert {str(ranking.regions(slides, i)[0].reasons[0]) for i in (none, two)} <= {
+        "Not yet predicted by the model",
+        "Drawn at random: such places show, without bias, how good the model is",
+    }
+    assert [field.id for field in ranking.unsearched(slides)] == [none, two]
+    assert sorted(ranking.embed_by_stain(slides)) == [none, two], "what was searched needs no stain"
+    ranked = ranking.update(slides)
+    reasons = {one.field_id: str(one.reasons[-1]) for one in ranked}
+    assert reasons[two] == "2 likely cells"
+    assert reasons[seen] == "No cell is suggested here: check whether one was missed"
