@@ -353,3 +353,8 @@ def test_a_trained_model_predicts_as_it_was_measured_whatever_was_labelled_since
     for model in (number, "active", "starter"):
         predict_again(folder, model=model)
         assert not any(s.renewed or NEW in s.proposal.class_probabilities for s in pending(folder)), model
+    _, notices = predict_again(folder, model=number)
+    assert notices == [], "nothing was renewed"
+    assert once(folder)[0]["count"] > 0
+    _, (notice,) = predict_again(folder, model=number)
+    assert "has not learned the classes of 4 labelled cells: to get them suggested again, renew" in notice

@@ -152,6 +152,23 @@ def no_classes_reason(labelled: Mapping[str, int]) -> Reason:
     )
 
 
+def later_classes_reason(count: int) -> Reason:
+    """Explain why predicted again, a trained model suggests no class that was labelled since.
+
+    Parameters
+    ----------
+    count
+        Number of cells that are labelled with such a class.
+    """
+    return Reason(
+        "The suggestions are now those of the trained model, which has not learned the class of {count} "
+        "labelled cell: to get it suggested again, renew the suggestions or train",
+        "The suggestions are now those of the trained model, which has not learned the classes of {count} "
+        "labelled cells: to get them suggested again, renew the suggestions or train",
+        count=count,
+    )
+
+
 def wide_reason(heads: Mapping[str, Mapping[str, Any]]) -> Reason:
     """List the classes and attributes whose sets contain nearly all values."""
     return Reason(

@@ -94,6 +94,16 @@ class Films:
         labelled = Counter(name for name in of_cells if name in classes)
         channel.send(Notice(reason=no_classes_reason(labelled).stored()))
 
+    def count_later_classes(self) -> int:
+        """Count the cells labelled with a class that the model has not learned, if it has learned others."""
+        known, classes = self._model.trained_values()[0], self._model.vocabulary.classes
+        if not classes or known is None:
+            return 0
+        later = {name for name, is_known in zip(classes, known, strict=True) if not is_known}
+        return sum(
+            cell.cell_class in later for items in self._known.values() for k in items for cell in k.cells
+        )
+
     def learn(self, model: LearnedModel) -> None:
         """Judge what was predicted by a model that has since learned from the project's labels.
 

@@ -19,6 +19,7 @@ from annotation_store.images import find_images, read_image
 from annotation_store.project import Project
 from annotation_store.records import Field, Proposal, Shape
 from annotation_store.schema import Schema
+from training.evaluation.unchecked_films import later_classes_reason
 from training.inference.ahead import ahead
 from training.inference.predict import calibrated, cell_sides, in_memory
 from training.inference.predictor import Predictor, View, parts
@@ -77,6 +78,12 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
             readable_ones, _ = readable(project, known)
             trunk = trunk_for(project, model, number)
             checked = check_labels(project, trunk, readable_ones, channel, predictor=elsewhere(predictor))
+        was_renewed = number is not None and any(
+            one.renewed
+            and one.model_id == number
+            and (request.fields is None or one.field_id in request.fields)
+            for one in project.suggestions.find()
+        )
         result: dict[str, Any] = {"fields": len(fields), "count": 0, "unknown": 0, "from_stain": 0}
         if fields:
             outcome = suggest_on(
@@ -112,6 +119,8 @@ def predict(request: PredictRequest, channel: Channel, device: torch.device) -> 
                 result[name] = result[new] - search[new] + search[name]
             result["slides"] = search
         films.tell_without_classes(channel)
+        if was_renewed and (later := films.count_later_classes()):
+            channel.send(Notice(reason=later_classes_reason(later).stored()))
         result |= films.trust() | model.sets.summary()
     return Done(task="predict", model_id=number, result=result)
 
