@@ -601,7 +601,17 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class SchemaChange:
-    """What `Project.schema_versions.change` did: the new version, and how many rows changed."""
+    """What `Project.schema_versions.change` did.
+
+    Attributes
+    ----------
+    version
+        The new version.
+    cells
+        How many cells changed.
+    suggestions
+        How many pending suggestions propose another class or value now, or none.
+    """
 
     version: int
     cells: int

@@ -21,6 +21,7 @@ from annotation_store.errors import EditError, ProjectError, SchemaError
 from annotation_store.records import Edit, OldSchema, Proposal, SchemaChange
 from annotation_store.schema import Schema
 from annotation_store.schema.mapping import Translation
+from annotation_store.schema.renaming import Renamings
 from annotation_store.schema.reserved import UNSURE
 
 Mapped = Mapping[str, str | None]
@@ -72,6 +73,19 @@ class SchemaVersions:
             for row in self._db.rows(sa.select(old_schemas).order_by(old_schemas.c.version))
         ]
 
+    def renamings(self) -> Renamings:
+        """Return how words of former schemas became those of the present one.
+
+        Versions before one that cannot be read are left out.
+        """
+        versions: list[tuple[str, Schema, Mapped]] = []
+        for row in self._db.rows(sa.select(old_schemas).order_by(old_schemas.c.version)):
+            try:
+                versions.append((row.digest, Schema.model_validate(row.schema), dict(row.mapping)))
+            except (ValidationError, ValueError, TypeError):
+                versions = []
+        return Renamings(versions, self._db.schema)
+
     def change(self, new: Schema, mapping: Mapped | None = None) -> SchemaChange:
         """Replace the project's schema, in one transaction.
 
@@ -88,8 +102,8 @@ class SchemaVersions:
         Returns
         -------
         SchemaChange
-            The number of cells and pending suggestions changed. The history keeps their previous values;
-            undo does not restore removed words.
+            The number of cells changed, and of pending suggestions that propose another word now. The history
+            keeps their previous values; undo does not restore removed words.
 
         Raises
         ------
@@ -118,7 +132,7 @@ class SchemaVersions:
             changed_cells = sum(map(len, changes.values()))
             if translation.unmapped:
                 raise EditError(_describe_unmapped(translation.unmapped, new))
-            waiting = self._translate_suggestions(connection, translation)
+            waiting, changed_suggestions = self._translate_suggestions(connection, translation)
             for place, more in waiting.items():
                 changes.setdefault(place, []).extend(more)
             connection.execute(words.insert().prefix_with("OR IGNORE"), words_of(new))
@@ -148,7 +162,7 @@ class SchemaVersions:
         self._db.schema_version += 1
         self._db.events.schema_changed.emit()
         self._db.announce(edits)
-        return SchemaChange(self._db.schema_version, changed_cells, sum(map(len, waiting.values())))
+        return SchemaChange(self._db.schema_version, changed_cells, changed_suggestions)
 
     def _translate_cells(
         self, connection: sa.Connection, translation: Translation
@@ -173,9 +187,17 @@ class SchemaVersions:
 
     def _translate_suggestions(
         self, connection: sa.Connection, translation: Translation
-    ) -> dict[tuple[int, int], list[Change]]:
-        """Reduce pending suggestions to what can be accepted; decided ones are not changed."""
+    ) -> tuple[dict[tuple[int, int], list[Change]], int]:
+        """Reduce pending suggestions to what can be accepted; decided ones are not changed.
+
+        Returns
+        -------
+        tuple
+            The changes, and how many suggestions no longer propose what they proposed (the others have a
+            changed word among their less probable ones).
+        """
         changes: dict[tuple[int, int], list[Change]] = {}
+        proposing_otherwise = 0
         query = sa.select(suggestions).where(suggestions.c.state == "pending").order_by(suggestions.c.id)
         for row in connection.execute(query):
             before: dict[str, Any] = {
@@ -183,6 +205,7 @@ class SchemaVersions:
                 "attribute_probabilities": row.attribute_probabilities,
             }
             after = translation.probabilities(**before)
+            proposing_otherwise += _proposed(**before) != _proposed(**after)
             before["probability"], before["sets"] = row.probability, row.sets
             same = all(before[name] == after[name] for name in after)
             after["sets"] = row.sets if same else {}  # of other words nothing was measured
@@ -196,7 +219,17 @@ class SchemaVersions:
                     "suggestion", row.id, {n: before[n] for n in names}, {n: after[n] for n in names}
                 )
                 changes.setdefault((row.field_id, self._db.reading.id), []).append(change)
-        return changes
+        return changes, proposing_otherwise
+
+
+def _proposed(
+    class_probabilities: Mapping[str, float], attribute_probabilities: Mapping[str, Mapping[str, float]]
+) -> dict[str, str | None]:
+    """Return the most probable class, under no name, and value of each attribute."""
+    heads = {"": class_probabilities, **attribute_probabilities}
+    return {
+        name: max(shares, key=lambda value: shares[value], default=None) for name, shares in heads.items()
+    }
 
 
 def _describe_unmapped(used: Counter[str], new: Schema) -> str:

@@ -82,6 +82,20 @@ class Translation:
             "kind": self._kind(kind, new_class),
         }
 
+    def attribute(self, name: str) -> str | None:
+        """Return the attribute's name in the new schema; ``None`` if it is gone."""
+        return name if name in self._known else self._attributes.get(name)
+
+    def class_or_value(self, attribute: str, name: str) -> str | None:
+        """Return the name in the new schema of a class or group (of no attribute), or of a value.
+
+        ``None`` if it is gone, or has become a value of another attribute than its attribute has.
+        """
+        before = self.unmapped.copy()
+        pair = self._value(attribute, name) if attribute else ("", self._class(name))
+        self.unmapped = before  # a word is not a label
+        return pair[1] if pair is not None and pair[0] == (self.attribute(attribute) or "") else None
+
     def _class(self, name: str | None) -> str | None:
         if name is None or name == UNSURE or _says(self.new, name):
             return name

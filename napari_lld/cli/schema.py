@@ -47,7 +47,9 @@ def schema(
     new_schema = load_schema(existing_file(new, "a schema file"))
     mapping = dict(_pair(text) for text in mapped or ())
     with open_project(project) as opened:
+        old = opened.schema
         change = opened.schema_versions.change(new_schema, mapping)
+        joined = opened.schema_versions.renamings().of(old.class_names, {}, old.digest()).joined
     if as_json:
         facts = {"schema": new_schema.name, "schema_version": change.version}
         say_json(
@@ -59,6 +61,14 @@ def schema(
         f"{plural(change.cells, 'cell')} and "
         f"{plural(change.suggestions, 'suggestion')} changed."
     )
+    gone = [name for name in old.class_names if name not in {*new_schema.class_names, *mapping}]
+    if gone and {*new_schema.class_names} - {*old.class_names, *mapping.values()}:
+        say(
+            f"Models no longer predict {', '.join(gone)}. If this was a renaming, set the schema of before "
+            f"again, then this one with --map {gone[0]}=NEW."
+        )
+    for name, before in joined.items():
+        say(f"{', '.join(before)} have become {name}: no model predicts {name} until you train again.")
 
 
 def _pair(text: str) -> tuple[str, str | None]:

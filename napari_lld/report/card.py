@@ -57,12 +57,17 @@ def starter_card_rows() -> dict[str, str]:
     return {"Model": "Starter", "Intended use": INTENDED_USE, **rows} if (rows := starter_rows()) else {}
 
 
-def never_seen_by_starter(schema: Schema) -> set[str]:
+def never_seen_by_starter(schema: Schema, card: Mapping[str, Any]) -> set[str]:
     """Return the classes of a schema that the bundled starter was not trained on, but no artefacts.
 
     Empty if its card cannot be read.
+
+    Parameters
+    ----------
+    card
+        The starter's, with the present names of its classes (`card_now`).
     """
-    taught = CardPart(starter_card()).part("taught", "class")
+    taught = CardPart(card).part("taught", "class")
     known = {schema.find_class(name) for name in taught if taught.count(name)}
     if not known:
         return set()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from annotation_store import Project
 from annotation_store.records import Cell, Field, FieldSummary, Model, Reading
 from annotation_store.schema import Schema
 from annotation_store.schema.reserved import UNSURE
 from annotation_store.splits import units_of_fields
+from napari_lld.report.card import starter_card
 from napari_lld.report.numbers import CardPart
 from napari_lld.report.words import Words
 from training.models.lineage import still_held_out
+from training.models.renaming import card_now
 from training.networks.scale import domain_of
 
 
@@ -41,6 +44,8 @@ class ReportFacts:
         Ids of fields to their units: see `annotation_store.splits.units`.
     held_units
         The units that no training has seen.
+    starter
+        The card of the bundled starter; empty if it cannot be read.
     """
 
     schema: Schema
@@ -52,12 +57,14 @@ class ReportFacts:
     units: Mapping[int, str]
     held_units: frozenset[str]
     words: Words
+    starter: Mapping[str, Any]
 
     @classmethod
     def of_project(cls, project: Project, *, names: bool = False) -> ReportFacts:
         """Read the facts of a project."""
         numbers = {patient.name: i for i, patient in enumerate(project.fields.patients(), 1)}
-        summaries, models = project.fields.summaries(), project.models.all()
+        summaries = project.fields.summaries()
+        models = [replace(model, card=card_now(project, model.card)) for model in project.models.all()]
         units = units_of_fields(summary.field for summary in summaries)
         fields: dict[str, list[Field]] = defaultdict(list)
         for summary in summaries:
@@ -75,6 +82,7 @@ class ReportFacts:
             units,
             frozenset(held),
             Words(project.schema, numbers, _domain_names(project, domains, names=names), names),
+            card_now(project, starter_card()),
         )
 
     @cached_property

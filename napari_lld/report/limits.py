@@ -95,7 +95,7 @@ def _never_seen(facts: ReportFacts, held: Measurement) -> Iterator[str]:
     if never:
         words_of = f"Never annotated in this project: {listed([words.cell_class(n) for n in never], 20)}."
         if facts.model is None:
-            unseen = [words.cell_class(n) for n in never if n in never_seen_by_starter(schema)]
+            unseen = [words.cell_class(n) for n in never if n in never_seen_by_starter(schema, facts.starter)]
             told = f" The starter has never seen these: {listed(unseen, 20)}." if unseen else ""
             yield f"{words_of} They are not measured here.{told}"
         else:

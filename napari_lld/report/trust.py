@@ -11,7 +11,6 @@ from annotation_store.records import Cell
 from napari_lld.report.facts import ReportFacts
 from napari_lld.report.numbers import CardPart
 from training.evaluation.unchecked_films import can_tell_unlike, narrows_nothing, needed_cells
-from training.models.folder import read_card, starter_place
 from training.models.lineage import count_labelled, count_taught
 from training.networks.scale import domain_of
 from training.networks.vocabulary import Vocabulary, trained_values
@@ -101,7 +100,7 @@ def unchecked_films(project: Project, facts: ReportFacts) -> UncheckedFilms:
     """
     card = {} if facts.model is None else facts.model.card
     vocabulary = Vocabulary.from_schema(facts.schema)
-    taught = _taught(card if facts.model else read_card(starter_place()), vocabulary)
+    taught = _taught(card if facts.model else facts.starter, vocabulary)
     if facts.model is None:
         taught = _with_labels(taught, vocabulary, facts.cells)
     trained = trained_values(vocabulary, taught)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from psygnal import Signal
@@ -10,6 +11,7 @@ from annotation_store.records import Model
 from napari_lld.i18n.translate import tr
 from napari_lld.session.model_facts import rollback
 from napari_lld.session.open_project import OpenProject
+from training.models.renaming import card_now
 
 
 class ModelChoice:
@@ -20,7 +22,7 @@ class ModelChoice:
     def __init__(self, opened: OpenProject) -> None:
         self._opened = opened
         self._active: tuple[Path, int] | None = None
-        self._models_read: dict[tuple[Path, int], Model] = {}
+        self._models_read: dict[tuple[Path, int, int], Model] = {}
         self.changed.connect(self.forget)
 
     def activate(self, model_id: int | None) -> None:
@@ -53,11 +55,15 @@ class ModelChoice:
         return (model_id or 0) < self._active[1]
 
     def get(self, model_id: int | None) -> Model | None:
-        """Return a model, read once until the models change: its card is large."""
+        """Return a model, read once until the models or the schema change: its card is large.
+
+        What its card lists by class or value is called as the schema calls it now.
+        """
         project = self._opened.project
         if model_id is None or project is None:
             return None
-        key = (project.path, model_id)
+        key = (project.path, model_id, project.schema_versions.current)
         if key not in self._models_read:
-            self._models_read[key] = project.models.get(model_id)
+            model = project.models.get(model_id)
+            self._models_read[key] = replace(model, card=card_now(project, model.card))
         return self._models_read[key]

@@ -160,6 +160,20 @@ def test_suggestions_say_only_what_can_be_accepted(project: Project) -> None:
     assert project.check() == []
 
 
+def test_suggestions_count_as_changed_if_they_propose_another_word(project: Project) -> None:
+    proposals = [
+        Proposal((1, 1, 20, 20), 0.9, {"Monocyte": 0.6, "Neutrophil": 0.4}),
+        Proposal((40, 1, 20, 20), 0.8, {"Monocyte": 0.1, "Neutrophil": 0.9}),
+    ]
+    ids = project.suggestions.replace(1, proposals, model_id=None)
+    renamed = with_class(without_class(project.schema, "Monocyte"), "Mono")
+    assert project.schema_versions.change(renamed, {"Monocyte": "Mono"}).suggestions == 1
+    assert [dict(project.suggestions.get(i).proposal.class_probabilities) for i in ids] == [
+        {"Mono": 0.6, "Neutrophil": 0.4},
+        {"Mono": 0.1, "Neutrophil": 0.9},
+    ]
+
+
 def test_another_window_learns_of_it_and_cannot_write_old_words(project: Project, folder: Path) -> None:
     with Project.open(folder, annotator="Ben") as other:
         cell = other.cells.add(1, (1, 1, 20, 20))

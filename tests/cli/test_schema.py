@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from annotation_store import Project
 from napari_lld.cli import run
@@ -36,6 +37,33 @@ def test_a_schema_is_printed_changed_and_set_again(
         assert project.cells.get(cell).cell_class == "Macrophage"
         assert project.check() == []
     assert answer(capsys, "schema", small_project)["schema_version"] == 2
+
+
+def test_what_models_no_longer_predict_is_said(
+    small_project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Project.open(small_project) as project:
+        text = yaml.safe_dump(project.schema.model_dump(mode="json") | {"groups": []})
+    file = tmp_path / "schema.yaml"
+
+    def told(new: str, *mapped: str) -> str:
+        file.write_text(new)
+        maps = [word for pair in mapped for word in ("--map", pair)]
+        capsys.readouterr()
+        assert run(["schema", str(small_project), "--set", str(file), *maps]) == 0
+        return capsys.readouterr().out
+
+    assert "predict" not in told(text)
+    renamed = text.replace("name: Monocyte", "name: Macrophage")
+    assert "Models no longer predict Monocyte." in told(renamed)
+    told(text)
+    assert "predict" not in told(renamed, "Monocyte=Macrophage")
+    data = yaml.safe_load(renamed)
+    joined = [c for c in data["classes"] if c["name"] not in ("Myeloblast", "Monoblast")]
+    blast = next(c for c in data["classes"] if c["name"] == "Myeloblast") | {"name": "Blast"}
+    data["classes"] = [*joined, blast]
+    out = told(yaml.safe_dump(data), "Myeloblast=Blast", "Monoblast=Blast")
+    assert "no model predicts Blast until you train again" in out
 
 
 def test_bad_words_about_a_schema_are_one_line(

@@ -59,10 +59,12 @@ def read_files(model: LearnedModel, *, device: str, proof: tuple[str, str] | Non
     digest = hashlib.sha256(card)
     digest.update(weights or b"")
     words = model.vocabulary.to_dict()
-    digest.update(f"{model.vocabulary.fingerprint()} {device}".encode())
+    named = known.words.to_dict()
+    digest.update(f"{model.vocabulary.fingerprint()} {known.words.fingerprint()} {device}".encode())
     described: dict[str, Any] = {
         "key": digest.hexdigest(),
         "card": card,
+        "named": named,
         "vocabulary": words,
         "device": device,
     }

@@ -264,7 +264,7 @@ def _learned(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
     _set_up(threads())
     key = str(model["key"])
     if (learned := _models.pop(key, None)) is None:
-        learned = _read_model(model, weights)
+        learned = read_sent(model, weights)
     _models[key] = learned
     while len(_models) > _MOST_MODELS:
         _models.popitem(last=False)
@@ -278,9 +278,11 @@ def _learned(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
     return adjusted
 
 
-def _read_model(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
+def read_sent(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel:
+    """Read a model as `training.cluster.model_files` describes it, with the client's vocabulary."""
     from training.inference.engine import remember_files
     from training.models.model import CARD, WEIGHTS, read_model, starter_place, with_vocabulary
+    from training.models.renaming import rename
     from training.networks.devices import choose_device
     from training.networks.vocabulary import Vocabulary
 
@@ -294,7 +296,9 @@ def _read_model(model: Mapping[str, Any], weights: bytes | None) -> LearnedModel
         path.mkdir(exist_ok=True)
         (path / WEIGHTS).write_bytes(weights)
         (path / CARD).write_bytes(bytes(model["card"]))
-    learned = with_vocabulary(read_model(path), Vocabulary.from_dict(model["vocabulary"]))
+    learned = read_model(path)
+    rename(learned, Vocabulary.from_dict(model["named"]))
+    learned = with_vocabulary(learned, Vocabulary.from_dict(model["vocabulary"]))
     graphs = own / "engine"
     if model.get("graphs") is not None:
         try:

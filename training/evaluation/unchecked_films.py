@@ -169,6 +169,18 @@ def later_classes_reason(count: int) -> Reason:
     )
 
 
+def joined_reason(names: Sequence[str]) -> Reason:
+    """Explain why a model predicts none of these classes, and what helps."""
+    return Reason(
+        "The model does not predict {names}, since several classes that it learned have become this class: "
+        "train it again",
+        "The model does not predict {names}, since several classes that it learned have become each of "
+        "these: train it again",
+        count=len(names),
+        names=", ".join(names),
+    )
+
+
 def wide_reason(heads: Mapping[str, Mapping[str, Any]]) -> Reason:
     """List the classes and attributes whose sets contain nearly all values."""
     return Reason(

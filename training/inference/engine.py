@@ -37,6 +37,7 @@ from training.networks.devices import to_tensor
 
 if TYPE_CHECKING:
     from training.models.model import LearnedModel
+    from training.networks.vocabulary import Vocabulary
 
 WORTH_A_GRAPH = 32
 """Fields that a process predicts with a model before graphs are built, which takes a few seconds."""
@@ -182,13 +183,20 @@ def _session(content: bytes, threads: int) -> Any:
 
 @dataclass
 class Remembered:
-    """The files and graphs of a model in memory, and the state of its weights when it was read."""
+    """The files and graphs of a model in memory, and the state of its weights when it was read.
+
+    Attributes
+    ----------
+    words
+        The present names of the words in its files.
+    """
 
     place: Path
     folder: Path
     tensors: list[torch.Tensor]
     state: list[tuple[int, int]]
     digest: str
+    words: Vocabulary
 
 
 @dataclass
@@ -206,7 +214,7 @@ this_process = ProcessState()
 _asking = threading.Lock()
 
 
-def remember_files(model: LearnedModel, path: Path, folder: Path) -> None:
+def remember_files(model: LearnedModel, path: Path, folder: Path, words: Vocabulary | None = None) -> None:
     """Remember the files that a model was read from, so that it can have an engine.
 
     Parameters
@@ -217,12 +225,14 @@ def remember_files(model: LearnedModel, path: Path, folder: Path) -> None:
         Path of the model, see `read_model`.
     folder
         Folder for graphs, in an existing project.
+    words
+        The present names of the words in its files; ``None`` = those of the model.
     """
     networks = (model.detector, model.describer.trunk)
     # cached, since collecting them takes longer than checking them
     tensors = [tensor for network in networks for tensor in (*network.parameters(), *network.buffers())]
     remembered[model.detector] = Remembered(
-        path.absolute(), folder, tensors, _state(tensors), digest_of(model)
+        path.absolute(), folder, tensors, _state(tensors), digest_of(model), words or model.vocabulary
     )
 
 

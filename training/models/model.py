@@ -78,6 +78,8 @@ class LearnedModel:
         Features of cells that it and its parents were trained on.
     sets
         Calibration of its prediction sets; none if there were too few held-out cells.
+    joined
+        Classes of the project that several of its own have become: it predicts none of these.
     """
 
     detector: nn.Module
@@ -93,6 +95,7 @@ class LearnedModel:
     architecture: ArchitectureName = STARTER_ARCHITECTURE
     untaught: bool = False
     sets: Sets = field(default_factory=Sets)
+    joined: tuple[str, ...] = ()
     memory: Memory = field(init=False)
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from annotation_store.schema.reserved import UNSURE
 
 if TYPE_CHECKING:
     from annotation_store.schema import Schema
+    from annotation_store.schema.renaming import Renamed
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,23 @@ class Vocabulary:
             "digest": self.digest,
             "ordered": list(self.ordered),
         }
+
+    def renamed(self, names: Renamed) -> Vocabulary:
+        """Return the same outputs under their present names."""
+        attributes = {
+            names.attributes[name][0]: tuple(names.attributes[name][1][value] for value in values)
+            for name, values in self.attributes.items()
+        }
+        return replace(
+            self,
+            classes=tuple(names.classes[name] for name in self.classes),
+            groups={
+                group: tuple(names.classes.get(name, name) for name in members)
+                for group, members in self.groups.items()
+            },
+            attributes=attributes,
+            ordered=tuple(names.attributes[name][0] for name in self.ordered if name in names.attributes),
+        )
 
     def same_words(self, other: Vocabulary) -> bool:
         """Return whether both have the same classes and attributes in the same order."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.evaluation.unchecked_films import needed_cells, no_classes_reason
+from training.evaluation.unchecked_films import joined_reason, needed_cells, no_classes_reason
 from training.inference.predict import Move, RawProposals, novelty_of
 from training.models.lineage import count_labelled, count_taught
 from training.models.model import LearnedModel
@@ -49,6 +49,7 @@ class Films:
 
     def __init__(self, project: Project, model: LearnedModel, known: Sequence[AnnotatedField]) -> None:
         self._model = model
+        self._joined = model.joined
         self._novelty = novelty_of(model)
         self._transformed: dict[str, list[np.ndarray]] = defaultdict(list)
         self._shifts: dict[str, np.ndarray] = {}
@@ -86,7 +87,9 @@ class Films:
         )
 
     def tell_without_classes(self, channel: Channel) -> None:
-        """Send a notice if the suggestions of the model have no class, whatever is labelled."""
+        """Send a notice if the suggestions of the model have no class, or never a joined one."""
+        if joined := self.joined_in_vain():
+            channel.send(Notice(reason=joined_reason(joined).stored()))
         classes = self._model.vocabulary.classes
         if not classes or self._model.predicts_classes:
             return
@@ -103,6 +106,11 @@ class Films:
         return sum(
             cell.cell_class in later for items in self._known.values() for k in items for cell in k.cells
         )
+
+    def joined_in_vain(self) -> list[str]:
+        """Return the classes that several of the model's have become, and that it has not learned since."""
+        taught = self._model.taught.get("class", {})
+        return [name for name in self._joined if not taught.get(name)]
 
     def learn(self, model: LearnedModel) -> None:
         """Judge what was predicted by a model that has since learned from the project's labels.

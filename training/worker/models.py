@@ -23,6 +23,7 @@ from training.models.model import (
     with_vocabulary,
 )
 from training.models.pretrained import load_weights
+from training.models.renaming import names_now, rename
 from training.models.ultralytics_checkpoints import is_checkpoint, read_checkpoint
 from training.networks.architectures import SIZES, Size
 from training.networks.vocabulary import Vocabulary
@@ -84,7 +85,8 @@ def resolve(project: Project, choice: str | int, *, keep: bool = False) -> tuple
         made[number].refuse_retired()
     path = starter_place() if number is None else project.models.folder(number)
     vocabulary = Vocabulary.from_schema(project.schema)
-    identity = (project.path, project.uid, vocabulary, *map(_stamp, model_files(path)))
+    version = project.schema_versions.current
+    identity = (project.path, project.uid, version, vocabulary, *map(_stamp, model_files(path)))
     if keep and kept.model is not None and kept.of == identity and None not in identity:
         return kept.model.eval(), number
     if number is None:
@@ -94,11 +96,22 @@ def resolve(project: Project, choice: str | int, *, keep: bool = False) -> tuple
             model = read_model(path)
         except ModelError as error:
             raise DamagedModelError(f"Model {number} cannot be used: {error}") from error
+    words = rename_as_now(project, model)
+    joined = model.joined
     model = with_vocabulary(model, vocabulary)
-    remember_files(model, path, inside(project.path, ENGINE))
+    model.joined = joined
+    remember_files(model, path, inside(project.path, ENGINE), words)
     if keep:
         kept.of, kept.model = identity, model
     return model.eval(), number
+
+
+def rename_as_now(project: Project, model: LearnedModel) -> Vocabulary:
+    """Call what a model has learned as the project's schema calls it now; return its words then."""
+    names = names_now(project, model.vocabulary)
+    rename(model, model.vocabulary.renamed(names))
+    model.joined = tuple(names.joined)
+    return model.vocabulary
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:
@@ -127,7 +140,7 @@ def initial_model(
         model.source = source_of(project.uid)
         return model, "scratch"
     if is_checkpoint(init):
-        return _with_detector_of(Path(str(init)), vocabulary, source_of(project.uid), size=size, seed=seed)
+        return _with_detector_of(project, Path(str(init)), vocabulary, size=size, seed=seed)
     number = _number(init)
     if init in {"starter", "active"} or number is not None:
         parent, parent_number = resolve(project, init)
@@ -138,6 +151,7 @@ def initial_model(
         name = "starter" if parent_number is None else str(parent_number)
     else:
         parent, name = read_model(Path(str(init))), "file"  # not its path, which may contain a person's name
+        rename_as_now(project, parent)
     if parent.never_taught:
         describe_by_appearance(parent)  # its trunk was never trained on white cells, nor will be
     child = adapt(parent, vocabulary, source_of(project.uid))
@@ -160,12 +174,14 @@ def classes_without_cells(model: LearnedModel, annotated: Collection[str | None]
 
 
 def _with_detector_of(
-    file: Path, vocabulary: Vocabulary, source: int, *, size: int, seed: int
+    project: Project, file: Path, vocabulary: Vocabulary, *, size: int, seed: int
 ) -> tuple[LearnedModel, str]:
     """Return the starter with the detector of an Ultralytics checkpoint."""
     checkpoint = read_checkpoint(file)
     architecture = checkpoint.architecture.name
-    model = adapt(read_model(starter_place()), vocabulary, source)
+    starter = read_model(starter_place())
+    rename_as_now(project, starter)
+    model = adapt(starter, vocabulary, source_of(project.uid))
     model.detector = new_model(vocabulary, seed=seed, architecture=architecture).detector
     load_weights(model.detector, checkpoint)
     model.architecture, model.untaught, model.size = architecture, True, size

@@ -171,7 +171,7 @@ def test_no_card_whatever_it_holds_breaks_the_report(card: Any) -> None:
         1, "starter", datetime(2026, 1, 1, tzinfo=UTC), True, card if isinstance(card, dict) else {}
     )
     facts = ReportFacts(
-        SCHEMA, Reading(1, "one", "Ada"), [], [], [model], frozenset(), {}, frozenset(), WORDS
+        SCHEMA, Reading(1, "one", "Ada"), [], [], [model], frozenset(), {}, frozenset(), WORDS, {}
     )
     measured = measurements(facts)
     held, _, trained = measured

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from annotation_store import Project
+from annotation_store import Project, Schema
 from annotation_store.splits import units
 from napari_lld.report import ReportOptions, render_project, write_report
 from tests.napari_lld.report.conftest import ANNOTATOR, PATIENTS, Page, add_model
@@ -229,6 +229,19 @@ def test_without_a_model_the_card_and_the_limits_are_the_starters(tmp_path: Path
     assert never_seen is not None
     assert "Lymphoblast" in never_seen[1]
     assert "Myeloblast" not in never_seen[1]
+
+
+def test_a_renamed_class_is_not_one_that_the_starter_has_never_seen(tmp_path: Path) -> None:
+    with Project.create(tmp_path / "p", annotator="Ada") as project:
+        data = project.schema.model_dump(mode="json") | {"groups": []}
+        monocyte = next(one for one in data["classes"] if one["name"] == "Monocyte")
+        monocyte |= {"name": "Wanderzelle", "title": "Wanderzelle", "spellings": []}
+        data["classes"] = [one if one["name"] != "Monocyte" else monocyte for one in data["classes"]]
+        project.schema_versions.change(Schema.model_validate(data), {"Monocyte": "Wanderzelle"})
+        limits = Page(render_project(project)).text("What the numbers do not show")
+    never_seen = re.search(r"The starter has never seen these: ([^.]*)\.", limits)
+    assert never_seen is not None
+    assert "Wanderzelle" not in never_seen[1]
 
 
 def test_what_an_older_version_did_not_measure_is_said_not_to_be_measured(rich: Path) -> None:
