@@ -58,7 +58,10 @@ def predict(
     ] = None,
     area: Annotated[
         str | None,
-        typer.Option(metavar="X,Y,W,H", help="Search only this area of the given slide, in pixels."),
+        typer.Option(
+            metavar="X,Y,W,H",
+            help="Search only this area of the given slide, in pixels, as far as it lies on the slide.",
+        ),
     ] = None,
     reading: ReadingName = None,
     as_json: Json = False,

@@ -316,6 +316,20 @@ def test_only_an_area_is_searched_and_a_region_keeps_its_own(project: Project) -
         run(PredictRequest(project=str(project.path), area=(0, 0, 9, 9), fields=[]), Listener(), 0.0)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("area", [(90000.0, 10.0, 200.0, 200.0), (-300.0, -300.0, 200.0, 200.0)])
+def test_an_area_outside_of_the_slide_is_refused_with_the_size_of_the_slide(
+    project: Project, area: tuple[float, float, float, float]
+) -> None:
+    slide = project.fields.get(1)
+    with pytest.raises(LLDError, match=rf"outside of the slide .*{slide.width} x {slide.height} pixels"):
+        search(project, area=area)
+    assert project.searches.latest(1) is None
+
+
+def test_an_area_partly_outside_of_the_slide_is_searched_where_it_lies_on_it(project: Project) -> None:
+    assert search(project, area=(-100.0, -100.0, 300.0, 300.0))["slides"]["tiles"] == 1
+
+
 def test_tiles_of_glass_cost_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def half(slide: Slide, **_options: Any) -> SlideMap:
         seen = mapped(slide)

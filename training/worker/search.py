@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotation_store import Embedding, Proposal, Search, SearchedTile, TileState
-from annotation_store.errors import ImageError
+from annotation_store.errors import ImageError, LLDError
 from annotation_store.images import Slide, open_slide
 from annotation_store.records import Box, Field, Shape
 from training import ranking
@@ -123,7 +123,16 @@ class Searcher:
         ------
         ImageError
             The slide is missing, or cannot be read at all.
+        LLDError
+            The area lies outside of the slide.
         """
+        if area is not None:
+            x, y, w, h = area.bounds
+            if x >= slide.width or y >= slide.height or x + w <= 0 or y + h <= 0:
+                raise LLDError(
+                    f"The area {x:.0f},{y:.0f},{w:.0f},{h:.0f} lies outside of the slide {slide.name} "
+                    f"({slide.width} x {slide.height} pixels): choose one on the slide."
+                )
         known = self.project.slides.open(slide.id)
         # a separate handle: it stays open while other slides are read; colours and plane are the project's
         with open_slide(known.path, known.options) as opened:
