@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
@@ -121,12 +122,22 @@ def predict(
 
 
 def field_named(project: Project, name: str) -> Field:
-    """Return the field of a name."""
+    """Return the field of a name.
+
+    Raises
+    ------
+    UsageError
+        There is none; the nearest names are stated.
+    """
     field = project.fields.named(name)
     if field is None:
-        raise UsageError(
-            f"the project has no field or slide named {name}; see: napari-lld info {project.path}"
-        )
+        names = [known.name for known in project.fields.all()]
+        if near := difflib.get_close_matches(name, names, n=3):
+            hint = f"did you mean {' or '.join(near)}?"
+        else:
+            hint = f"they are named like {', '.join(names[:3])}"
+        count = plural(len(names), "field")
+        raise UsageError(f"none of the project's {count} is named {name}; {hint}")
     return field
 
 

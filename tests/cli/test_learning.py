@@ -18,6 +18,7 @@ import tifffile
 
 from annotation_store import Project
 from napari_lld import sample
+from tests.cli.conftest import Cli
 from training.client import TrainingError
 from training.protocol import (
     Done,
@@ -511,3 +512,11 @@ def test_renew_asks_for_the_reading_and_says_what_changed(
     assert requests[0].reading == 1
     answer = cli("renew", annotated, "--json").json
     assert (answer["model"], answer["count"]) == ("starter", 2)
+
+
+def test_a_field_that_is_not_there_is_answered_with_the_nearest_names(cli: Cli, annotated: Path) -> None:
+    with Project.open(annotated, read_only=True) as opened:
+        names = [field.name for field in opened.fields.all()]
+    count = f"{len(names)} fields"
+    cli("predict", annotated, "--field", f"{names[0]}x").refuses(count, "did you mean", names[0])
+    cli("differential", annotated, "0").refuses(count, f"named like {names[0]}")
