@@ -137,6 +137,14 @@ def test_a_few_labels_of_a_film_take_its_look_off(novelty: Novelty) -> None:
     assert flagged(novelty, new, move) >= 0.9
 
 
+def test_a_few_wrong_labels_of_a_film_do_not_shift_it(novelty: Novelty) -> None:
+    labelled = np.concatenate([cells(k, 10, 3, LOOK) for k in (0, 2)])
+    labels = [0] * 10 + [2] * 10
+    move = novelty.estimate_shift(labelled, labels)
+    labels[:2], labels[-2:] = [2, 1], [0, 1]
+    assert np.linalg.norm(novelty.estimate_shift(labelled, labels) - move) <= 0.3 * np.linalg.norm(move)
+
+
 def test_labels_of_classes_that_were_not_taught_say_nothing_of_a_film(novelty: Novelty) -> None:
     assert not novelty.estimate_shift(cells(CLASSES, 9, 4), [CLASSES] * 9).any()
     assert not novelty.estimate_shift(np.zeros((0, FEATURES)), []).any()

@@ -66,6 +66,7 @@ _LABELLED_PRIOR = 1.0
 """The same for labelled cells: a single label is believed by half."""
 
 _SHIFT_ITERATIONS = 15
+_RELABEL_ITERATIONS = 5
 
 
 _TEMPERATURE = 4.0
@@ -201,6 +202,10 @@ class Novelty:
     def estimate_shift(self, features: np.ndarray, labels: Sequence[int]) -> np.ndarray:
         """Estimate the domain shift of a film's features, ``(F,)``, to be subtracted from them.
 
+        It is the mean difference from the mean of the labelled class, without cells that are still nearer to
+        another class once it is subtracted: their labels may be wrong, and a few such labels would shift all
+        cells towards another class.
+
         Parameters
         ----------
         features
@@ -209,10 +214,16 @@ class Novelty:
             ``(n,)``: the value of the head that each has; values that were not taught are ignored.
         """
         rows = np.flatnonzero(np.isin(labels, self.values))
-        residuals = (
-            features[rows] - self._class_means[np.searchsorted(self.values, np.asarray(labels, int)[rows])]
-        )
-        return np.asarray(residuals.sum(0) / (len(rows) + _LABELLED_PRIOR))
+        of_class = np.searchsorted(self.values, np.asarray(labels, int)[rows])
+        residuals = features[rows] - self._class_means[of_class]
+        used = np.ones(len(rows), bool)
+        for _ in range(_RELABEL_ITERATIONS):
+            shift = residuals[used].sum(0) / (used.sum() + _LABELLED_PRIOR)
+            agrees = self._squared_distances(self.transform(features[rows] - shift)).argmin(1) == of_class
+            if 2 * agrees.sum() < len(rows) or (agrees == used).all():
+                break  # the film is too far away to tell wrong labels, or nothing changes
+            used = agrees
+        return np.asarray(shift)
 
     def is_shifted(self, transformed: np.ndarray) -> bool:
         """Return whether a film's unlabelled cells, transformed ``(n, d)``, show a domain shift."""
