@@ -22,7 +22,12 @@ def merge(
         typer.Argument(metavar="OTHER...", help="Projects to merge into PROJECT.", show_default=False),
     ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only report what would be merged, and the conflicts.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only report what would be merged, and the conflicts of each OTHER with PROJECT (not those "
+            "of several OTHERs with each other).",
+        ),
     ] = False,
     annotator: Annotator = None,
     as_json: Json = False,
@@ -55,6 +60,11 @@ def merge(
                 [f"  {_line(difference)}" for difference in map(vars_of, brought.differences)]
             ):
                 say(line)
+    if dry_run and len(others) > 1:
+        say(
+            f"Each of them was compared with {project} alone: conflicts that they have with each other are "
+            "listed when they are merged."
+        )
     if report.conflicts and not dry_run:
         say(f"{plural(report.conflicts, 'conflict')} open in {project} (in the window: ☰ › Conflicts).")
     if report.backup is not None:

@@ -59,6 +59,9 @@ def test_blind_readers_get_projects_of_their_own_and_their_readings_come_back(
     read(out / "Bert", "Bert", "Lymphocyte")
     would = cli("merge", films, out / "Anna", out / "Bert", "--dry-run", "--json")
     assert [one["cells"] for one in would.json["brought"]] == [3, 3]
+    unseen = "conflicts that they have with each other"
+    assert unseen in cli("merge", films, out / "Anna", out / "Bert", "--dry-run").out
+    assert unseen not in cli("merge", films, out / "Anna", "--dry-run").out
     done = cli("merge", films, out / "Anna", out / "Bert", "--json")
     assert done.code == 0, done.err
     assert Path(done.json["backup"]).is_file()
