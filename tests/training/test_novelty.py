@@ -142,7 +142,7 @@ def test_a_few_wrong_labels_of_a_film_do_not_shift_it(novelty: Novelty) -> None:
     labels = [0] * 10 + [2] * 10
     move = novelty.estimate_shift(labelled, labels)
     labels[:2], labels[-2:] = [2, 1], [0, 1]
-    assert np.linalg.norm(novelty.estimate_shift(labelled, labels) - move) <= 0.3 * np.linalg.norm(move)
+    assert np.linalg.norm(novelty.estimate_shift(labelled, labels) - move) <= 0.15 * np.linalg.norm(move)
 
 
 def test_labels_of_classes_that_were_not_taught_say_nothing_of_a_film(novelty: Novelty) -> None:
