@@ -93,7 +93,7 @@ class ReadingDialog(QDialog):
         self.name = QLineEdit(self._free_name(annotator))
         self.reader = QLineEdit(annotator)
         self.reader.setEnabled(current is not None)
-        self.blind = QCheckBox(tr("Blind: no suggestions until a region of the field is finished"))
+        self.blind = QCheckBox(tr("Blind: suggestions only inside finished regions"))
         form.addRow(tr("Reader"), self.reader)
         form.addRow(tr("Name"), self.name)
         form.addRow("", self.blind)
