@@ -294,13 +294,11 @@ def write(request: ExportRequest) -> ExportReport:
     write_file(request.out, MARK + table(contents, names))
     fields = [f for f in contents.fields if f.id in contents.cells or f.id in contents.suggestions]
     skipped = Skipped()
-    without = (
-        "Fields without a suggestion, which have no row in a table of suggestions: {n}."
-        if request.what == "suggestions"
-        else "Fields without a cell, which have no row in a table of cells: {n}."
-    )
     for _ in range(len(contents.annotated()) - len(fields)):
-        skipped.count(without)
+        if request.what == "suggestions":
+            skipped.count("Fields without a suggestion, which have no row in a table of suggestions: {n}.")
+        else:
+            skipped.count("Fields without a cell, which have no row in a table of cells: {n}.")
     counts = contents.count(fields)
     for _ in range(sum(map(len, contents.regions.values()))):
         skipped.count("A table of cells cannot store regions: {n} were left out.")

@@ -120,6 +120,11 @@ def _say(metrics: Mapping[str, Any], model: int | None, truth: Path | None) -> N
     name = "The starter" if model is None else f"Model {model}"
     say(f"{name}, measured {'on held-out cells' if truth is None else f'against {truth}'}:")
     say_metrics(metrics)
+    if learnt := int(metrics.get("trained_on_fields", 0)):
+        say(
+            f"The model was trained on {plural(learnt, 'field')} of the {int(metrics['fields']):,}: there it "
+            "is better than on new ones."
+        )
     if count := int(metrics.get("found_nothing", 0)):
         say(
             f"On {plural(count, 'field')} the model finds nothing: predict shows boxes from the stain there, "

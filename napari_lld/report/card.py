@@ -128,7 +128,7 @@ def _beyond(part: CardPart) -> str:
         return ""
     verdict = "kept" if part.truth("kept") else "not used: the model without them was no worse"
     others = part.count("unannotated_fields")
-    elsewhere = f", also on {counted(others, 'field')} without annotationss" if others else ""
+    elsewhere = f", also on {counted(others, 'field')} without annotations" if others else ""
     return f"{counted(part.count('cells'), 'cell')} predicted with high confidence{elsewhere}: {verdict}"
 
 

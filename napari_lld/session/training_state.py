@@ -271,7 +271,7 @@ def _trust(message: Any) -> str:
 def _left_out(message: Any) -> str:
     """Describe what a training has left out to keep its time; nothing if it did all."""
     what = in_words(Reason.read(reason) for reason in message.result.get("left_out", ()))
-    return tr("Time ran out: {what}.", what="; ".join(what)) if what else ""
+    return tr("Left out to keep to the time: {what}.", what="; ".join(what)) if what else ""
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -46,7 +46,7 @@ def test_the_window_says_the_stored_order_in_german_and_that_of_an_earlier_versi
     session.fields.order = FieldOrder.RANK
     session.fields.arrange()
     assert "1 wahrscheinliche Zelle" in session.fields.why_look(first)
-    assert "Hier ist keine Zelle vorgeschlagen" in session.fields.why_look(second)
+    assert session.fields.why_look(second) == "Noch ohne Vorhersage des Modells"
     assert session.project is not None
     old = {"field": first, "score": 1.0, "seconds": 5.0, "reasons": ["{4} cells, maybe"], "reserve": False}
     session.project.rankings.store("stain", [old])

@@ -392,7 +392,7 @@ def test_a_training_from_start_to_suggestions(
     short = ["{done} of {of} held-out fields were measured", {"done": 2, "of": 5}]
     result = {"left_out": [short], "unlike": ["other stain"]}
     training.receive(SimpleNamespace(type="done", task="train", model_id=1, metrics={}, result=result))
-    assert "Time ran out: 2 of 5 held-out fields were measured." in training.message
+    assert "Left out to keep to the time: 2 of 5 held-out fields were measured." in training.message
     assert "The film other stain looks unlike those that the model learned from" in training.message
     assert not training.busy
     assert told.last[0] == "info"

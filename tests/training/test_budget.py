@@ -62,7 +62,7 @@ def test_only_what_was_left_out_is_said() -> None:
     kept.leave_out(HELD_OUT, 2, 5)
     kept.leave_out(budget.DETECTOR)
     told = time_ran_short(kept.left_out)
-    assert told == f"Time ran out: 2 of 5 held-out fields were measured; {budget.DETECTOR}."
+    assert told == f"Left out to keep to the time: 2 of 5 held-out fields were measured; {budget.DETECTOR}."
     assert [Reason.read(one.stored()) for one in kept.left_out] == kept.left_out
 
 
@@ -142,7 +142,7 @@ def test_on_a_slow_machine_a_training_keeps_its_time_and_says_what_it_left_out(
     left_out = [str(Reason.read(one)) for one in done.result["left_out"]]
     with Project.open(many_fields) as project:
         (model,) = project.models.all()
-        assert model.card["metrics"]["left_out"].startswith("Time ran out: ")
+        assert model.card["metrics"]["left_out"].startswith("Left out to keep to the time: ")
         measured = model.card["metrics"]["held_out"]["fields"]
         said = next((one for one in left_out if "held-out fields were measured" in one), "3 of 3 held-out")
         assert said.startswith(f"{measured} of 3 held-out")

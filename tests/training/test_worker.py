@@ -437,6 +437,10 @@ def test_a_model_is_measured_against_full_truth_outside_the_regions(project: Pat
     assert here(request)[0].metrics["cells"] == 9
     outside = here(request.model_copy(update={"outside_regions": True}))[0].metrics
     assert outside["cells"] == 5  # one on each of two fields, three on the third
+    assert here(request)[0].metrics["trained_on_fields"] == 0
+    here(quick(project, epochs=1, suggest=False))
+    assert here(request)[0].metrics["trained_on_fields"] == 2, "it is better on what it was trained on"
+    assert here(request.model_copy(update={"outside_regions": True}))[0].metrics["trained_on_fields"] == 0
     with pytest.raises(LLDError, match="held out"):
         here(EvaluateRequest(project=str(project)))
     damaged = tmp_path / "images" / "f1.png"

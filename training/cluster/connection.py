@@ -87,7 +87,7 @@ def _address(scheduler: str) -> str:
     host, _, port = address.partition("://")[2].rpartition(":")
     bracketed = host.startswith("["), host.endswith("]")
     if not host or not port.isdecimal() or int(port) > 65535 or len(set(bracketed)) > 1:
-        raise ClusterError(f"{scheduler} is not a scheduler's address: give one such as tcp://host:8786.")
+        raise ClusterError(f"{scheduler!r} is not a scheduler's address: give one such as tcp://host:8786.")
     return address
 
 

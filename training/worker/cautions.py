@@ -91,7 +91,7 @@ def why_not_measured(cells: int, share: float, lost: int) -> str:
 
 def time_ran_short(left_out: Sequence[str]) -> str:
     """Describe what a training left out to keep its budget (`training.worker.budget`); empty if nothing."""
-    return f"Time ran out: {'; '.join(left_out)}." if left_out else ""
+    return f"Left out to keep to the time: {'; '.join(left_out)}." if left_out else ""
 
 
 def _of_lost(lost: int) -> str:

@@ -51,14 +51,14 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
         if request.truth is None:
             fields, on = _held_out(project, number, annotated), "held-out regions"
         else:
-            fields, skipped = _of_file(project, request, channel, annotated, films)
+            fields, skipped = _of_file(project, request, channel, annotated, films, number)
             on = str(request.truth)
         cells = sum(field.truth.covers(cell.box) for field in fields for cell in field.truth.cells)
         channel.send(Started(task="evaluate", device=str(device), fields=len(fields), cells=cells))
 
         truths: list[FieldTruth] = []
         raw: list[RawProposals] = []
-        done = 0
+        done = learnt = 0
         with predictor_for(request, project, channel) as predictor:
             sides = cell_sides(
                 model,
@@ -83,6 +83,7 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
                         continue
                     films.note(field.film, proposal)
                     truths.append(field.truth)
+                    learnt += field.learnt
                     raw.append(proposal)
                 done += len(part)
                 channel.send(Progress(stage="evaluate", done=done, total=len(fields)))
@@ -95,6 +96,7 @@ def evaluate(request: EvaluateRequest, channel: Channel, device: torch.device) -
         metrics: dict[str, Any] = {
             "on": on,
             "outside_regions": request.outside_regions,
+            "trained_on_fields": learnt,
             **films.trust(),
             **model.sets.summary(),
             "found_nothing": sum(_finds_nothing(model, proposals) for proposals in raw),
@@ -116,12 +118,15 @@ class _EvaluatedField(NamedTuple):
     ----------
     side
         Median side of a white cell in its pixels, if known.
+    learnt
+        Whether the model was trained on the field.
     """
 
     truth: FieldTruth
     pixels: Pixels
     film: str
     side: float | None
+    learnt: bool = False
 
 
 def _held_out(project: Project, number: int | None, known: Sequence[AnnotatedField]) -> list[_EvaluatedField]:
@@ -155,6 +160,7 @@ def _of_file(
     channel: Channel,
     known: Sequence[AnnotatedField],
     films: Films,
+    number: int | None,
 ) -> tuple[list[_EvaluatedField], list[dict[str, str]]]:
     """Return the images of an annotated file, and those that were not found as `_why_unread` gives them.
 
@@ -175,6 +181,7 @@ def _of_file(
         channel.send(Notice(reason=(" ".join(notes[:_MAX_NOTES]) + more).removesuffix(".")))
     of_project = {k.field.id: k for k in known if k.window is None}
     evaluated = []
+    lineage = Lineage.of(project, number)
     for image in truths:
         if image.path is not None:
             pixels: Pixels = ImageFile(image.path)
@@ -182,7 +189,11 @@ def _of_file(
             pixels = StoredField(project.path, image.field.id)
         field = image.field or fields.field_named(image.truth.name)
         annotated = None if field is None else of_project.get(field.id)
-        evaluated.append(_of_image(image.truth, pixels, annotated, films))
+        one = _of_image(image.truth, pixels, annotated, films)
+        # outside of the finished regions nothing was learned from labels
+        if annotated is not None and one.film == domain_of(annotated.field) and not request.outside_regions:
+            one = one._replace(learnt=lineage.saw(annotated.field, annotated.cells))
+        evaluated.append(one)
     return evaluated, [{"path": name, "why": why} for name, why in missing.items()]
 
 

@@ -28,6 +28,7 @@ WORDS = {
     "evaluate": "predict held-out and other fields, measure",
     "check": "check the labels",
     "suggest": "suggest on all fields, rank them",
+    "look": "learn from the labels at once, if no class was measured",
 }
 
 
