@@ -255,6 +255,13 @@ class Cells:
             last = rows[-1].id
             yield [(row_mappers.cell(row), row.extra) for row in rows]
 
+    def count(self) -> int:
+        """Return the number of cells of the current reading; one statement."""
+        query = sa.select(sa.func.count()).where(
+            cells.c.reading_id == self._db.reading.id, sa.not_(cells.c.deleted)
+        )
+        return int(self._db.rows(query)[0][0])
+
     def count_by_class(self, field_ids: Collection[int] | None = None) -> list[ClassCount]:
         """Count the cells of the current reading by class and kind; one statement.
 

@@ -112,7 +112,7 @@ def readings_of(project: Project) -> list[dict[str, Any]]:
     for reading in project.readings.all():
         with project.readings.within(reading.id):
             finished = sum(region.finished for region in project.regions.all())
-            cells = len(project.cells.all())
+            cells = project.cells.count()
         counts.append(
             {"name": reading.name, "annotator": reading.annotator, "cells": cells, "finished": finished}
         )
@@ -121,7 +121,12 @@ def readings_of(project: Project) -> list[dict[str, Any]]:
 
 def hint_at_readings(project: Project, chosen: str | None) -> None:
     """Write on standard error which readings have annotations, if the one in use by default has none."""
-    if chosen is not None or len(project.readings.all()) == 1 or project.cells.all() or project.regions.all():
+    if (
+        chosen is not None
+        or len(project.readings.all()) == 1
+        or project.cells.count()
+        or project.regions.all()
+    ):
         return
     filled = [
         f"'{reading['name']}' ({plural(reading['cells'], 'cell')})"

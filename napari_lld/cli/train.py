@@ -169,6 +169,6 @@ def _any_cell(project: Project) -> bool:
     """Return whether any reading has a cell."""
     for reading in project.readings.all():
         with project.readings.within(reading.id):
-            if project.cells.all():
+            if project.cells.count():
                 return True
     return False

@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from napari_lld.imaging.stains import stain_channels
 from napari_lld.session import user_state
 from napari_lld.session.session import Session
 from napari_lld.session.tool import Tool
+from tests.napari_lld.mouse import Mouse
 
 PINKISH = DisplaySettings((200, 220, 180), contrast=1.4, gamma=0.8)
 
@@ -31,21 +31,6 @@ def desk(small_project: Path, qapp: object) -> Iterator[Desk]:
     assert desk.session.open(small_project, annotator="Ada")
     yield desk
     desk.close()
-
-
-def drag(desk: Desk, *points: tuple[float, float]) -> None:
-    """Press at the first point, move over the others, let go: as napari tells it."""
-    event: Any = SimpleNamespace(
-        type="mouse_press", button=1, modifiers=(), handled=False, position=points[0][::-1]
-    )
-    running = [callback(desk.viewer, event) for callback in desk.viewer.mouse_drag_callbacks]
-    running = [generator for generator in running if next(generator, "end") != "end"]
-    for point in points[1:]:
-        event.type, event.position = "mouse_move", point[::-1]
-        running = [generator for generator in running if next(generator, "end") != "end"]
-    event.type = "mouse_release"
-    for generator in running:
-        next(generator, None)
 
 
 def told(desk: Desk) -> list[str]:
@@ -164,12 +149,12 @@ def test_white_balance_by_itself_and_by_a_click(desk: Desk) -> None:
     assert desk.commands.run("look.auto")
     assert session.display.look.white == (220, 220, 220)
     assert desk.commands.run("tool.white")
-    drag(desk, (60, 50))
+    Mouse(desk.viewer).drag((60, 50))
     assert session.display.look.white == (220, 220, 220)
     assert session.tool is Tool.SELECT
     desk.commands.run("tool.white")
     hints = told(desk)
-    drag(desk, (-50, -50))
+    Mouse(desk.viewer).drag((-50, -50))
     assert hints == ["Click on an empty place of the field."]
     assert not session.marks.cells
 
@@ -233,7 +218,7 @@ def test_the_ruler_measures_while_it_is_dragged_and_stores_nothing(desk: Desk) -
     desk.commands.run("tool.ruler")
     live: list[str] = []
     session.display.measured.connect(lambda: live.extend(desk.viewer.layers["Sizes"].features["text"]))
-    drag(desk, (10, 10), (40, 10), (40, 50))
+    Mouse(desk.viewer).drag((10, 10), (40, 10), (40, 50))
     assert live[0] == "7.5 µm"
     assert live[-1] == "12.5 µm"
     assert list(desk.viewer.layers["Sizes"].features["text"]) == ["12.5 µm"]
@@ -247,11 +232,11 @@ def test_a_ring_as_wide_as_a_red_cell_is_laid_by_a_click(desk: Desk) -> None:
     session = desk.session
     hints = told(desk)
     desk.commands.run("tool.ring")
-    drag(desk, (50, 50))
+    Mouse(desk.viewer).drag((50, 50))
     assert hints == ["The pixel size is unknown here: drag across a red cell from edge to edge."]
     assert session.display.ring is None
     session.display.set_pixel_size(0.25)
-    drag(desk, (50, 50))
+    Mouse(desk.viewer).drag((50, 50))
     assert session.display.ring is not None
     assert session.display.ring.diameter == 30
     assert not desk.commands["draw.finish"].when(session), "a ring that was not fitted calibrates nothing"
@@ -274,7 +259,7 @@ def test_a_ring_fitted_to_a_red_cell_says_how_large_a_pixel_is(
 
     monkeypatch.setattr("napari_lld.widgets.dialogs.dialogs.ask_pixel_size", ask)
     desk.commands.run("tool.ring")
-    drag(desk, (30, 50), (50, 50), (60, 50))
+    Mouse(desk.viewer).drag((30, 50), (50, 50), (60, 50))
     assert session.display.ring is not None
     assert session.display.ring.centre == (45, 50)
     assert desk.commands.run("draw.finish")
@@ -317,7 +302,7 @@ def test_a_ring_that_cannot_be_right_is_refused_with_a_sentence(
 def test_a_box_that_ends_at_the_edge_of_the_field_is_cut(desk: Desk) -> None:
     session = desk.session
     session.tool = Tool.BOX
-    drag(desk, (100, 70), (110, 80), (140, 90))
+    Mouse(desk.viewer).drag((100, 70), (110, 80), (140, 90))
     assert session.selection.cell is not None
     assert session.selection.cell.cut
     session.boxes.add((90, 10, 30, 20))  # as a click proposes it: kept inside, but ending there
