@@ -107,7 +107,7 @@ def resolve(project: Project, choice: str | int, *, keep: bool = False) -> tuple
 
 
 def rename_as_now(project: Project, model: LearnedModel) -> Vocabulary:
-    """Call what a model has learned as the project's schema calls it now; return its words then."""
+    """Call what a model has learned as the project's schema calls it now; return its words, renamed."""
     names = names_now(project, model.vocabulary)
     rename(model, model.vocabulary.renamed(names))
     model.joined = tuple(names.joined)
